@@ -1,0 +1,102 @@
+"""Architectures: the registry of models, and how one is built from plain data.
+
+A builder takes, by name, those of these arguments that it asks for, and returns an nn.Module:
+
+    classes      number of classes
+    channels     3: grey images are repeated to three channels
+    image_size   height and width of an image, pixels
+    adapt        whether the shape may follow a small input (no published weights are loaded)
+    stem         "standard" or "small"
+    config       transformers' configuration as a dict (text models)
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from prunebench.errors import ModelError
+from prunebench.inputs import Inputs
+from prunebench.registry import Registry, call
+
+if TYPE_CHECKING:
+    from torch import nn
+
+RECIPES: Mapping[str, Any] = {"optimizer": "adamw", "lr": 1e-3, "schedule": "one-cycle", "epochs": 10}
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """A registered model: how it is built, what it reads, and the values of RunConfig fields that suit it.
+
+    `pretrained` overrides `defaults` where published weights are loaded; `published` says where torchvision or
+    Hugging Face has them.
+    """
+
+    name: str
+    summary: str
+    build: Callable[..., nn.Module]
+    reads: Literal["images", "text"] | None = None
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    pretrained: Mapping[str, Any] = field(default_factory=dict)
+    published: Literal["torchvision", "huggingface"] | None = None
+
+
+models: Registry[ModelEntry] = Registry(
+    "model", "prunebench.models", lambda name, build: ModelEntry(name, "your own", build)
+)
+
+
+def register(
+    name: str, summary: str, **about: Any
+) -> Callable[[Callable[..., nn.Module]], Callable[..., nn.Module]]:
+    """Decorator: register a builder under a name; keywords are ModelEntry's."""
+
+    def add(build: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
+        models.add(name, ModelEntry(name, summary, build, **about))
+        return build
+
+    return add
+
+
+def takes(entry: ModelEntry, argument: str) -> bool:
+    """Whether the model's builder asks for an argument."""
+    return argument in inspect.signature(entry.build).parameters
+
+
+class Architecture(msgspec.Struct, frozen=True):
+    """A model as data: its name or reference, the arguments of its builder, and the shape of its input."""
+
+    model: str
+    arguments: dict[str, Any]
+    inputs: Inputs
+
+    def build(self, model: Any = None) -> nn.Module:
+        """Build the model with fresh weights from torch's global generator, on the CPU.
+
+        `model` is the builder itself, where it has no importable reference.
+
+        Raises:
+            ModelError: the builder fails or does not return an nn.Module.
+        """
+        from torch import nn
+
+        entry = models.get(model or self.model)
+        try:
+            built = call(entry.build, self.arguments)
+        except (RuntimeError, TypeError, ValueError) as error:
+            raise ModelError(f"{self.model} cannot be built for {describe(self.inputs)}: {error}") from error
+        if not isinstance(built, nn.Module):
+            raise ModelError(f"{self.model} returned {type(built).__name__}; a builder returns an nn.Module.")
+        return built
+
+
+def describe(inputs: Inputs) -> str:
+    """`32×32 images`, or `sentences of 64 tokens`."""
+    if inputs.kind == "images":
+        return f"{inputs.size}×{inputs.size} images"
+    return f"sentences of {inputs.length} tokens"

@@ -1,0 +1,143 @@
+"""Dataset: what a loader returns, and the registry of loaders.
+
+A user's loader returns a Dataset as well; what its inputs are decides how they are read:
+
+    uint8 array or tensor, N×H×W or N×C×H×W   images in memory
+    list of paths                             images in files
+    list of strings                           sentences
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from prunebench.errors import DataError
+from prunebench.registry import Registry
+
+Kind = Literal["images", "files", "text"]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Inputs and their labels: integers from 0 to classes − 1, of shape (N,)."""
+
+    inputs: Any
+    labels: Any
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Train and test data and the names of the classes."""
+
+    train: Split
+    test: Split
+    classes: Sequence[str]
+
+    @property
+    def kind(self) -> Kind:
+        """What the inputs are: images in memory, image files, or sentences."""
+        if hasattr(self.train.inputs, "shape"):
+            return "images"
+        return "files" if isinstance(self.train.inputs[0], Path) else "text"
+
+
+@dataclass(frozen=True)
+class DatasetEntry:
+    """A registered dataset.
+
+    `load` takes, by name, those of `data_dir` (Path) and `seed` that it asks for and returns a Dataset. `files`
+    lists the local files whose names and sizes identify the data; `defaults` are values of RunConfig fields.
+    """
+
+    name: str
+    summary: str
+    load: Callable[..., Dataset]
+    reads: Kind | None = None
+    files: Callable[[Path], Iterable[Path]] = lambda data_dir: ()
+    defaults: dict[str, Any] | None = None
+
+
+datasets: Registry[DatasetEntry] = Registry(
+    "dataset", "prunebench.datasets", lambda name, load: DatasetEntry(name, "your own", load)
+)
+
+
+def register(
+    name: str,
+    summary: str,
+    *,
+    reads: Kind,
+    files: Callable[[Path], Iterable[Path]] = lambda data_dir: (),
+    defaults: dict[str, Any] | None = None,
+) -> Callable[[Callable[..., Dataset]], Callable[..., Dataset]]:
+    """Decorator: register a loader under a name."""
+
+    def add(load: Callable[..., Dataset]) -> Callable[..., Dataset]:
+        datasets.add(name, DatasetEntry(name, summary, load, reads, files, defaults))
+        return load
+
+    return add
+
+
+def checked(dataset: object, name: str) -> Dataset:
+    """The dataset with labels as int64 arrays, after checking that inputs, labels and classes agree.
+
+    Raises:
+        DataError: it is no Dataset, a split is empty, or its labels do not fit its inputs or classes.
+    """
+    if not isinstance(dataset, Dataset):
+        raise DataError(f"{name} returned {type(dataset).__name__}; a loader returns prunebench.Dataset.")
+    splits = {}
+    for which, split in (("train", dataset.train), ("test", dataset.test)):
+        labels = np.asarray(split.labels)
+        if len(labels) == 0:
+            raise DataError(f"{name}: the {which} split is empty.")
+        if len(split.inputs) != len(labels):
+            raise DataError(f"{name}: {which} has {len(split.inputs)} inputs but {len(labels)} labels.")
+        if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+            raise DataError(f"{name}: {which} labels must be whole numbers, one per sample.")
+        if labels.min() < 0 or labels.max() >= len(dataset.classes):
+            raise DataError(
+                f"{name}: {which} labels run from {labels.min()} to {labels.max()}, "
+                f"but {len(dataset.classes)} classes need 0 to {len(dataset.classes) - 1}."
+            )
+        splits[which] = replace(split, labels=labels.astype(np.int64))
+    if hasattr(dataset.train.inputs, "shape"):
+        for split in (dataset.train, dataset.test):
+            if "uint8" not in str(split.inputs.dtype) or len(split.inputs.shape) not in (3, 4):
+                raise DataError(f"{name}: images must be uint8 of shape N×H×W or N×C×H×W.")
+    return replace(dataset, **splits)
+
+
+def stratified(labels: np.ndarray, count: int) -> np.ndarray:
+    """Indices, in ascending order, of a fixed subset of `count` samples in which each class keeps its share.
+
+    The same labels always give the same subset: it is drawn with a generator of its own. Classes whose share
+    has the largest remainder take the samples that rounding down leaves over.
+    """
+    if count >= len(labels):
+        return np.arange(len(labels))
+    kinds, sizes = np.unique(labels, return_counts=True)
+    exact = sizes * (count / len(labels))
+    take = np.floor(exact).astype(int)
+    take[np.argsort(take - exact, kind="stable")[: count - take.sum()]] += 1
+    draw = np.random.default_rng(0)
+    chosen = [
+        draw.permutation(np.flatnonzero(labels == kind))[:n] for kind, n in zip(kinds, take, strict=True)
+    ]
+    return np.sort(np.concatenate(chosen))
+
+
+def subset(split: Split, indices: np.ndarray) -> Split:
+    """The samples at the given indices."""
+    if hasattr(split.inputs, "shape"):
+        return Split(split.inputs[indices], split.labels[indices])
+    return Split([split.inputs[i] for i in indices], split.labels[indices])

@@ -1,0 +1,40 @@
+"""What can go wrong in a way that the user can mend.
+
+PrunebenchError
+├── ConfigError         a setting that is unknown, missing, mistyped or out of bounds
+│   └── UnknownName     a name that no registry holds
+├── DataError           data that is missing, malformed or cannot be downloaded
+├── ModelError          weights or inputs that do not fit the architecture
+├── DeviceError         a device that this machine does not have
+└── RunError            a run that is missing, ambiguous or does not fit what is asked of it
+
+Each message says what is wrong and what to do. The library raises; only the command line prints and exits.
+"""
+
+
+class PrunebenchError(Exception):
+    """Base of everything that the user can mend."""
+
+
+class ConfigError(PrunebenchError):
+    """A setting is unknown, missing, mistyped or out of bounds."""
+
+
+class UnknownName(ConfigError):
+    """A name that no registry holds; the message lists what exists and the nearest match."""
+
+
+class DataError(PrunebenchError):
+    """Data is missing, malformed or cannot be downloaded."""
+
+
+class ModelError(PrunebenchError):
+    """Weights or inputs do not fit the architecture."""
+
+
+class DeviceError(PrunebenchError):
+    """This machine does not have the device that was asked for."""
+
+
+class RunError(PrunebenchError):
+    """A run is missing, ambiguous or does not fit what is asked of it."""

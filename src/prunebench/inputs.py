@@ -1,0 +1,52 @@
+"""Inputs: what one batch of a model's input looks like, as data, so that a model can be traced without its data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+
+class Inputs(msgspec.Struct, frozen=True, kw_only=True):
+    """Shape of a model's input.
+
+    images: float32 of shape (batch, channels, size, size). text: token ids and attention mask, int64 of shape
+    (batch, length), ids below `vocabulary`. `mean` and `std` are what images, scaled to 0 to 1, are normalised with.
+    """
+
+    kind: Literal["images", "text"]
+    channels: int = 3
+    size: int = 0
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    vocabulary: int = 0
+    length: int = 0
+
+    def example(self, batch: int = 1, seed: int = 0) -> Any:
+        """A random batch: a tensor for images, a dict of tensors for text, every sentence of full length."""
+        import torch
+
+        generator = torch.Generator().manual_seed(seed)
+        if self.kind == "images":
+            return torch.randn(batch, self.channels, self.size, self.size, generator=generator)
+        ids = torch.randint(0, self.vocabulary, (batch, self.length), generator=generator)
+        return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+
+
+def logits_of(model: nn.Module, inputs: Any) -> torch.Tensor:
+    """Call the model on a batch; shape (batch, classes). Models of transformers return an object with logits."""
+    out = model(**inputs) if isinstance(inputs, dict) else model(inputs)
+    logits: torch.Tensor = out.logits if hasattr(out, "logits") else out
+    return logits
+
+
+def to(inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    """`Tensor.to` for a batch of either kind; a dtype is applied to images alone, since token ids are indices."""
+    if isinstance(inputs, dict):
+        kwargs = {key: value for key, value in kwargs.items() if key == "device"}
+        return {name: tensor.to(*args, **kwargs) for name, tensor in inputs.items()}
+    return inputs.to(*args, **kwargs)

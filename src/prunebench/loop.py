@@ -1,0 +1,318 @@
+"""The loop: train, then prune and fine-tune again and again, yielding a record per step.
+
+`train` and `prune` keep what they compute in a Run if they are given one: finished steps are read from it, and
+each new step is committed before it is yielded. Without a run they write nothing.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import msgspec
+import torch
+from torch import nn
+
+from prunebench import checkpoint, machine
+from prunebench.checkpoint import Checkpoint
+from prunebench.config import RunConfig
+from prunebench.costs import macs, masked, params
+from prunebench.data import stratified
+from prunebench.methods import Method, Request, criteria, methods
+from prunebench.records import Accuracy, Seconds, StepRecord, UnitCount
+from prunebench.registry import reference
+from prunebench.resolve import resolve
+from prunebench.runs import dense_run
+from prunebench.seeding import seed_all, seed_of
+from prunebench.sizes import layer_records, prunable_weights
+from prunebench.store import Run
+from prunebench.tasks import Task
+from prunebench.tasks.make import make_task
+from prunebench.training import Position, Progress, Recipe, evaluate, fit
+from prunebench.weights import Start, open_start
+
+log = logging.getLogger(__name__)
+
+
+def train(config: RunConfig, run: Run | None = None, progress: Progress | None = None) -> StepRecord:
+    """Train the dense model and return its record, step 0.
+
+    Raises:
+        PrunebenchError: settings, data, weights or device do not work; the message says what to do.
+    """
+    bench = Bench(resolve(config), progress)
+    if run is not None and run.steps():
+        return run.record(0)
+    return _train(bench, run)[1]
+
+
+def prune(
+    config: RunConfig, run: Run | None = None, progress: Progress | None = None
+) -> Iterator[StepRecord]:
+    """Prune and fine-tune, `iterations` times, starting from the trained model; yield the record of every step.
+
+    Step 0 is the dense model, trained first if it is not there. With a run, the dense model is looked for, and
+    kept, in its own run in the same folder.
+
+    Raises:
+        PrunebenchError: settings, data, weights or device do not work; the message says what to do.
+    """
+    bench = Bench(resolve(config), progress)
+    current: Checkpoint | None = None
+    first: StepRecord | None = None
+    for step in range((bench.config.iterations or 0) + 1):
+        if run is not None and step in run.steps():
+            record, current = run.record(step), None
+        else:
+            if step == 0:
+                current, record = _unpruned(bench, run)
+            else:
+                assert first is not None
+                if current is None:
+                    assert run is not None
+                    current = checkpoint.load(run.step_folder(step - 1), bench.builder)
+                current, record = _iteration(bench, current, first, step)
+            record = _commit(bench, run, current, record)
+        first = first or record
+        yield record
+
+
+class Bench:
+    """What every step of one run needs: the resolved config, the device, and lazily the data."""
+
+    def __init__(self, config: RunConfig, progress: Progress | None) -> None:
+        self.config: Any = config  # resolved: no field that is used is None
+        self.progress = progress
+        self.device = machine.use(config)
+        self.builder = None if isinstance(config.model, str) else config.model
+
+    @cached_property
+    def start(self) -> Start:
+        """Where the dense model starts from."""
+        return open_start(self.config)
+
+    @cached_property
+    def task(self) -> Task:
+        """Train and test data."""
+        return make_task(self.config, tokenizer=self.start.tokenizer, statistics=self.start.statistics)
+
+    @property
+    def method(self) -> Method:
+        """The pruning method."""
+        return methods.get(self.config.method)
+
+    def place(self, model: nn.Module) -> None:
+        """Move a model to the device, in the memory layout of the config."""
+        layout = (
+            torch.channels_last if self.config.memory_format == "channels_last" else torch.contiguous_format
+        )
+        model.to(device=self.device, memory_format=layout)
+
+    def request(self, step: int) -> Request:
+        """What to prune in a step."""
+        config = self.config
+        return Request(
+            fraction=config.fraction,
+            criterion=criteria.get(config.criterion).score,
+            inputs=self.task.inputs,
+            seed=seed_of(config.seed, "prune", step),
+            task=self.task,
+            scope=config.scope,
+            targets=config.targets,
+            include=config.include,
+            exclude=config.exclude,
+        )
+
+    def accuracy(self, state: Checkpoint) -> tuple[Accuracy, Accuracy]:
+        """Test accuracy, and training accuracy on all or a fixed stratified subset of the training data."""
+        self.place(state.model)
+        labels = self.task.labels("train").numpy()
+        samples = {
+            "test": torch.arange(len(self.task.labels("test"))),
+            "train": torch.from_numpy(stratified(labels, self.config.train_eval)),
+        }
+        test, training = (
+            evaluate(
+                state.model,
+                self.task,
+                part,
+                samples[part],
+                batch_size=self.config.batch_size,
+                device=self.device,
+                dtype=self.config.dtype,
+            )
+            for part in ("test", "train")
+        )
+        return test, training
+
+    def fit(self, state: Checkpoint, recipe: Recipe, phase: str, step: int) -> float:
+        """Train the model of `state` in place; returns the loss of the last epoch."""
+        self.place(state.model)
+        position = Position(self.config.seed, phase, step)
+        return fit(
+            state.model,
+            self.task,
+            recipe,
+            position,
+            masks=state.masks,
+            device=self.device,
+            progress=self.progress,
+        )
+
+    def recipe(self) -> Recipe:
+        """How the dense model is trained."""
+        c = self.config
+        return Recipe(
+            epochs=c.epochs,
+            batch_size=c.batch_size,
+            optimizer=c.optimizer,
+            lr=c.lr,
+            schedule=c.schedule,
+            gamma=c.gamma,
+            momentum=c.momentum,
+            weight_decay=c.weight_decay,
+            clip_norm=c.clip_norm,
+            augment=c.augment,
+            freeze=c.freeze,
+            dtype=c.dtype,
+        )
+
+    def finetuning(self) -> Recipe:
+        """How a pruned model is fine-tuned: all layers, by the fields that begin with `finetune_`."""
+        c = self.config
+        return replace(
+            self.recipe(),
+            epochs=c.finetune_epochs,
+            batch_size=c.finetune_batch_size,
+            optimizer=c.finetune_optimizer,
+            lr=c.finetune_lr,
+            schedule=c.finetune_schedule,
+            freeze=False,
+        )
+
+
+def _unpruned(bench: Bench, run: Run | None) -> tuple[Checkpoint, StepRecord]:
+    """Step 0: the trained model, from its run if it is there, else trained now."""
+    dense = run.sibling(dense_run(bench.config).info) if run is not None else None
+    if dense is not None and dense.steps():
+        log.info("starting from the trained model of run %s", dense.info.key)
+        state, trained = checkpoint.load(dense.step_folder(0), bench.builder), dense.record(0)
+    else:
+        if dense is not None:
+            log.info(
+                "there is no trained model of these settings yet: training it first, as run %s",
+                dense.info.key,
+            )
+        state, trained = _train(bench, dense)
+    accuracies = (trained.test_before, trained.train_before, trained.test_after, trained.train_after)
+    result = Result(accuracies, trained.loss, trained.seconds)
+    return state, _record(bench, state, result, step=0)
+
+
+def _train(bench: Bench, run: Run | None) -> tuple[Checkpoint, StepRecord]:
+    task = bench.task
+    seed_all(bench.config.seed, "init")
+    state = bench.start.make(task)
+    started = time.perf_counter()
+    loss = bench.fit(state, bench.recipe(), "train", 0)
+    trained = time.perf_counter()
+    test, training = bench.accuracy(state)
+    seconds = Seconds(finetune=trained - started, evaluate_after=time.perf_counter() - trained)
+    record = _record(bench, state, Result((test, training, test, training), loss, seconds), step=None)
+    return state, _commit(bench, run, state, record)
+
+
+def _iteration(
+    bench: Bench, state: Checkpoint, first: StepRecord, step: int
+) -> tuple[Checkpoint, StepRecord]:
+    """Prune, evaluate, fine-tune, evaluate."""
+    bench.place(state.model)
+    masks = {name: mask.to(bench.device) for name, mask in state.masks.items()}
+    request, recipe = bench.request(step), bench.finetuning()
+    clock = [time.perf_counter()]
+    before = bench.method.count(state.model, masks, request)
+    pruned = bench.method.prune(state.model, masks, request)
+    state = replace(state, masks=pruned.masks)
+    clock.append(time.perf_counter())
+    evaluated = bench.accuracy(state)
+    clock.append(time.perf_counter())
+    loss = bench.fit(state, recipe, "finetune", step) if recipe.epochs else None
+    clock.append(time.perf_counter())
+    accuracies = evaluated + bench.accuracy(state)
+    clock.append(time.perf_counter())
+    seconds = Seconds(*(end - start for start, end in itertools.pairwise(clock)))
+    result = Result(accuracies, loss, seconds, pruned.notes)
+    return state, _record(bench, state, result, step=step, first=first, before=before)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a step computed: accuracies (test and train, before and after fine-tuning), loss, seconds, remarks."""
+
+    accuracies: tuple[Accuracy, Accuracy, Accuracy, Accuracy]
+    loss: float | None
+    seconds: Seconds
+    notes: tuple[str, ...] = ()
+
+
+def _record(
+    bench: Bench,
+    state: Checkpoint,
+    result: Result,
+    *,
+    step: int | None,
+    first: StepRecord | None = None,
+    before: dict[str, int] | None = None,
+) -> StepRecord:
+    """The record of a step; `first` is that of step 0, which knows the original sizes.
+
+    With `step` None it is the record of a training run: no method has been chosen, and nothing removed.
+    """
+    config, method = bench.config, bench.method
+    dense = step is None
+    left = {} if dense else method.count(state.model, state.masks, bench.request(step or 0))
+    originals = {unit.kind: unit.original for unit in first.units} if first else left
+    layers = layer_records(state.model, state.masks, first.layers if first else ())
+    names = [layer.name for layer in layers] if dense else method.prunable(state.model)
+    original, filters, kept = prunable_weights(names, layers)
+    test_before, train_before, test_after, train_after = result.accuracies
+    return StepRecord(
+        run="",
+        model=reference(config.model),
+        dataset=reference(config.dataset),
+        method="dense" if dense else config.method,
+        criterion="none" if dense else reference(config.criterion),
+        seed=config.seed,
+        step=step or 0,
+        fraction=0.0 if dense else config.fraction,
+        nominal_left=1.0 if dense else (1 - config.fraction) ** (step or 0),
+        units=tuple(UnitCount(kind, originals[kind], (before or left)[kind], left[kind]) for kind in left),
+        prunable_weights=original,
+        prunable_weights_masked=filters,
+        prunable_weights_left=kept,
+        params=params(state.model),
+        nonzero_params=params(state.model) - masked(state.masks),
+        macs=macs(state.model, bench.task.inputs),
+        test_before=test_before,
+        train_before=train_before,
+        test_after=test_after,
+        train_after=train_after,
+        loss=result.loss,
+        seconds=result.seconds,
+        layers=layers,
+        notes=result.notes,
+    )
+
+
+def _commit(bench: Bench, run: Run | None, state: Checkpoint, record: StepRecord) -> StepRecord:
+    """Keep a step in the run, if there is one; the record then names it."""
+    if run is None:
+        return record
+    record = msgspec.structs.replace(record, run=run.info.key)
+    run.commit(record, machine.environment(bench.device), lambda folder: checkpoint.save(state, folder))
+    return record

@@ -1,0 +1,53 @@
+"""The machine: which device computes, with how many threads, and what of it is recorded."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from pathlib import Path
+
+import torch
+
+from prunebench.config import RunConfig
+from prunebench.errors import DeviceError
+from prunebench.records import Environment
+
+RECORDED = ("prunebench", "torch", "torchvision", "transformers", "torch-pruning", "numpy")
+
+
+def use(config: RunConfig) -> torch.device:
+    """The device of a config; sets the number of CPU threads.
+
+    Raises:
+        DeviceError: this machine has no such device.
+    """
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    have = ["cpu"]
+    have += ["cuda"] if torch.cuda.is_available() else []
+    have += ["mps"] if torch.backends.mps.is_available() else []
+    if config.device in (None, "auto"):
+        return torch.device("cuda" if "cuda" in have else "cpu")
+    if config.device not in have:
+        raise DeviceError(f"--device {config.device}: this machine has none; it has: {', '.join(have)}.")
+    return torch.device(str(config.device))
+
+
+def environment(device: torch.device) -> Environment:
+    """The machine and the versions that a run on `device` is computed with."""
+    hardware = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu()
+    return Environment(
+        device=device.type,
+        hardware=hardware,
+        threads=torch.get_num_threads(),
+        platform=platform.platform(),
+        python=platform.python_version(),
+        versions={name: importlib.metadata.version(name) for name in RECORDED},
+    )
+
+
+def _cpu() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

@@ -1,0 +1,172 @@
+"""Registries: names to entries, each registered in its own file, extended by a user's file without an edit here.
+
+Where a name stands, `path.py:function` or `package.module:function` works too, and from Python the function
+itself. Whoever calls such a function hands it, by name, those of the offered arguments that it asks for
+(`call`), so a user's function names only what it needs.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Generic, TypeVar
+
+from prunebench.errors import ConfigError, UnknownName
+
+Entry = TypeVar("Entry")
+
+
+class Registry(Generic[Entry]):
+    """Names → entries of one kind.
+
+    Args:
+        kind: the singular noun for messages, such as "model".
+        package: the package whose modules register the entries; they are imported at the first look-up.
+        wrap: makes an entry of a user's function, given its reference.
+    """
+
+    def __init__(self, kind: str, package: str, wrap: Callable[[str, Callable[..., Any]], Entry]) -> None:
+        self.kind = kind
+        self._package = package
+        self._wrap = wrap
+        self._entries: dict[str, Entry] = {}
+        self._complete = False
+
+    def add(self, name: str, entry: Entry) -> None:
+        """Register an entry; a name is taken once."""
+        if name in self._entries:
+            raise ValueError(f"{self.kind} {name!r} is registered twice")
+        self._entries[name] = entry
+
+    def names(self) -> list[str]:
+        """Every registered name, sorted."""
+        if not self._complete:
+            package = importlib.import_module(self._package)
+            for module in pkgutil.iter_modules(package.__path__):
+                importlib.import_module(f"{self._package}.{module.name}")
+            self._complete = True
+        return sorted(self._entries)
+
+    def get(self, name: Any) -> Entry:
+        """The entry of a name, of a reference `path.py:function`, or of a function itself.
+
+        Raises:
+            UnknownName: nothing is registered under that name.
+            ConfigError: the reference cannot be imported.
+        """
+        if callable(name):
+            return self._wrap(reference(name), name)
+        if name in self.names():
+            return self._entries[name]
+        if ":" in name:
+            return self._wrap(name, load(name))
+        near = difflib.get_close_matches(name, self.names(), n=1, cutoff=0.5)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise UnknownName(
+            f"There is no {self.kind} {name!r}.{hint} There are: {', '.join(self.names())}; "
+            f"or give your own as path.py:function."
+        )
+
+
+def load(text: str) -> Callable[..., Any]:
+    """Import the function that `path.py:function` or `package.module:function` names.
+
+    Raises:
+        ConfigError: there is no such file, module or function, or importing it fails.
+    """
+    place, _, name = text.rpartition(":")
+    try:
+        module = _import_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
+    except ConfigError:
+        raise
+    except Exception as error:
+        raise ConfigError(f"{text}: importing it failed: {type(error).__name__}: {error}") from error
+    found = vars(module).get(name)
+    if not callable(found):
+        names = [key for key, value in vars(module).items() if inspect.isfunction(value)]
+        raise ConfigError(f"{text}: {place} has no function {name!r}; it has: {', '.join(names) or 'none'}.")
+    function: Callable[..., Any] = found
+    return function
+
+
+def _import_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise ConfigError(f"{path}: there is no such file.")
+    path = path.resolve()
+    name = f"_prunebench_user_{path.stem}_{hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    sys.path.insert(0, str(path.parent))  # a user's file may import its neighbours
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    finally:
+        sys.path.remove(str(path.parent))
+    return module
+
+
+def reference(thing: Any) -> str:
+    """How a function, or a name, is written in a run: `path.py:function` where it can be imported again.
+
+    A lambda, a nested function or a callable object is written as `<name>`: its runs are kept, but only a
+    program that holds the object can continue them.
+    """
+    if isinstance(thing, str):
+        place, _, name = thing.rpartition(":")
+        return f"{Path(place).resolve()}:{name}" if place.endswith(".py") else thing
+    name = getattr(thing, "__qualname__", type(thing).__qualname__)
+    module = sys.modules.get(getattr(thing, "__module__", ""))
+    if getattr(module, name, None) is not thing:
+        return f"<{name}>"
+    source = getattr(module, "__file__", None)
+    return f"{Path(source).resolve()}:{name}" if source else f"{thing.__module__}:{name}"
+
+
+def content(thing: Any) -> str | None:
+    """SHA-256 of the source that a reference or function comes from; None for a registered name."""
+    if isinstance(thing, str) and ":" not in thing:
+        return None
+    source = inspect.getsourcefile(load(thing) if isinstance(thing, str) else _function(thing))
+    return hashlib.sha256(Path(source).read_bytes()).hexdigest() if source else None
+
+
+def _function(thing: Any) -> Any:
+    return thing if inspect.isroutine(thing) or inspect.isclass(thing) else type(thing)
+
+
+def call(function: Callable[..., Any], offered: Mapping[str, Any]) -> Any:
+    """Call `function` with those of the `offered` arguments that its signature names.
+
+    Raises:
+        ConfigError: it needs an argument that is not offered.
+    """
+    parameters = inspect.signature(function).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return function(**offered)
+    named = [p for p in parameters.values() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    for parameter in named:
+        if parameter.name not in offered and parameter.default is parameter.empty:
+            raise ConfigError(
+                f"{reference(function)} asks for an argument {parameter.name!r}; "
+                f"it can have: {', '.join(offered)}."
+            )
+    positional = [offered[p.name] for p in named if p.kind is p.POSITIONAL_ONLY and p.name in offered]
+    keywords = {
+        p.name: offered[p.name] for p in named if p.kind is not p.POSITIONAL_ONLY and p.name in offered
+    }
+    return function(*positional, **keywords)

@@ -1,0 +1,93 @@
+"""Fill the empty fields of a RunConfig, once: option, file, model and dataset entry, method, default."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from prunebench.architecture import ModelEntry, models, takes
+from prunebench.config import RunConfig, default, field_types, option_name
+from prunebench.data import datasets
+from prunebench.errors import ConfigError, RunError
+from prunebench.methods import criteria, methods
+from prunebench.store import Run, find
+
+Source = Literal["none", "imagenet", "file", "run", "hub"]
+FILES = (".pth", ".pt", ".safetensors")
+INHERITED = ("dataset", "image_size", "sequence_length", "stem", "memory_format", "batch_size")
+"""What a second training phase takes over from the run that it starts from, unless told otherwise."""
+
+
+def resolve(config: RunConfig) -> RunConfig:
+    """The same config with every name checked and every field filled that has a value for this model and data.
+
+    Raises:
+        ConfigError: a name is unknown, or two settings do not go together.
+    """
+    if config.model is None:
+        raise ConfigError(f"--model is missing. There are: {', '.join(models.names())}; or path.py:function.")
+    entry = models.get(config.model)
+    source, run = weights_source(config, entry)
+    values: dict[str, Any] = {name: default(name) for name in field_types()}
+    method = methods.get(config.method or values["method"])
+    values["criterion"] = method.criterion
+    values["dataset"] = "reviews" if entry.reads == "text" else "digits"
+    values.update(entry.defaults)
+    if source in ("imagenet", "file", "hub"):
+        values.update(entry.pretrained)
+    inherited = {name: run.info.config[name] for name in INHERITED} if run is not None else {}
+    data = datasets.get(config.dataset or inherited.get("dataset") or values["dataset"])
+    values.update(data.defaults or {})
+    if source != "none":
+        values["augment"] = False
+    values.update(inherited)
+    given = {name: getattr(config, name) for name in field_types() if getattr(config, name) is not None}
+    if run is not None:
+        given["weights"] = run.info.key
+    filled = msgspec.structs.replace(config, **{**values, **given})
+    criteria.get(filled.criterion)
+    check_fit(filled, data.reads)
+    if filled.stem == "small" and not takes(entry, "stem"):
+        raise ConfigError(f"--stem small is for the ResNets; {filled.model} has one stem only.")
+    return filled
+
+
+def check_fit(config: RunConfig, kind: str | None) -> None:
+    """Raise ConfigError where the model cannot read data of this kind ("images", "files", "text")."""
+    reads = models.get(config.model).reads
+    is_text = kind == "text"
+    if reads is not None and kind is not None and (reads == "text") != is_text:
+        fitting = "reviews, sst2 or text-file" if reads == "text" else "digits, cifar10 or image-folder"
+        raise ConfigError(
+            f"{config.model} reads {reads}, but {config.dataset} holds {'text' if is_text else 'images'}. "
+            f"Choose a dataset such as {fitting}."
+        )
+
+
+def weights_source(config: RunConfig, entry: ModelEntry) -> tuple[Source, Run | None]:
+    """Where `--weights` points: nowhere, ImageNet, a file, a run (the second value), or Hugging Face.
+
+    Raises:
+        ConfigError: it points at nothing that this model can start from.
+    """
+    weights = config.weights
+    if weights is None or weights == "none":
+        return "none", None
+    if weights == "imagenet":
+        if entry.published != "torchvision":
+            raise ConfigError(f"--weights imagenet: there are none for {entry.name}.")
+        return "imagenet", None
+    if weights.endswith(FILES):
+        if not Path(weights).is_file():
+            raise ConfigError(f"--weights {weights}: there is no such file.")
+        return "file", None
+    try:
+        return "run", find(config.runs_dir or default("runs_dir"), weights)
+    except RunError as error:
+        if entry.published == "huggingface":
+            return "hub", None
+        raise ConfigError(
+            f"--weights {weights} is neither none, imagenet, a file ({', '.join(FILES)}) nor a run. {error}"
+        ) from None

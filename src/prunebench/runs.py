@@ -1,0 +1,94 @@
+"""Which run belongs to a resolved config: the identity of dense and pruning runs, and why a new one starts."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from prunebench.config import RunConfig, deciding, field_types
+from prunebench.data import datasets
+from prunebench.registry import content, reference
+from prunebench.store import Run, RunInfo, all_runs, identify
+
+NAMES = ("model", "dataset", "criterion")
+
+
+def dense_run(config: RunConfig) -> Run:
+    """The run that trains the dense model of a resolved config; every pruning run of the same training shares it."""
+    return Run(str(config.runs_dir), _identity("train", config, deciding("training"), NAMES[:2], None))
+
+
+def pruning_run(config: RunConfig) -> Run:
+    """The run that prunes by a resolved config."""
+    dense = dense_run(config)
+    fields = deciding("training", "pruning")
+    return dense.sibling(_identity("prune", config, fields, NAMES, dense.info.key))
+
+
+def why_new(run: Run) -> str | None:
+    """Why a run starts anew although one of the same settings exists; None where none does."""
+    mine = _comparable(run.info)
+    for other in all_runs(run.root):
+        if (
+            other.info.key != run.info.key
+            and other.info.kind == run.info.kind
+            and _comparable(other.info) == mine
+        ):
+            changed = [
+                name
+                for name in sorted({*run.info.contents, *other.info.contents})
+                if run.info.contents.get(name) != other.info.contents.get(name)
+            ]
+            what = f"{' and '.join(changed)} changed" if changed else "prunebench computes it differently now"
+            return f"{what} since run {other.info.key}, so this is a new run"
+    return None
+
+
+def settings(config: RunConfig) -> dict[str, Any]:
+    """The fields of a config as they are written into a run: functions as references, tuples as lists."""
+    found = {name: getattr(config, name) for name in field_types()}
+    named = {name: reference(found[name]) for name in NAMES if found[name] is not None}
+    return {name: list(v) if isinstance(v, tuple) else v for name, v in {**found, **named}.items()}
+
+
+def _comparable(info: RunInfo) -> dict[str, Any]:
+    fields = deciding("training") if info.kind == "train" else deciding("training", "pruning")
+    return {name: _without_folder(info.config.get(name)) for name in fields}
+
+
+def _identity(
+    kind: str, config: RunConfig, fields: list[str], names: tuple[str, ...], dense: str | None
+) -> RunInfo:
+    values = settings(config)
+    chosen = {name: _without_folder(values[name]) for name in fields}
+    digests = {name: content(getattr(config, name)) for name in names}
+    digests["weights"] = _weights_digest(str(config.weights))
+    digests["data"] = _listing(config)
+    contents = {name: digest for name, digest in digests.items() if digest is not None}
+    return identify(kind, values, chosen, contents, dense)
+
+
+def _without_folder(value: Any) -> Any:
+    """Of a path only its name decides: `/some/where/net.py:build` → `net.py:build`."""
+    return Path(value).name if isinstance(value, str) and (".py:" in value or Path(value).exists()) else value
+
+
+def _weights_digest(weights: str) -> str | None:
+    """SHA-256 of a weight file, or of all files of a folder with their names."""
+    path = Path(weights)
+    if weights in ("none", "imagenet") or not path.exists():
+        return None
+    total = hashlib.sha256()
+    for file in [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file()):
+        with file.open("rb") as stream:
+            total.update(f"{file.name} {hashlib.file_digest(stream, 'sha256').hexdigest()}\n".encode())
+    return total.hexdigest()
+
+
+def _listing(config: RunConfig) -> str | None:
+    """SHA-256 of the names and sizes of the local files that the dataset reads."""
+    folder = Path(str(config.data_dir))
+    files = sorted(datasets.get(config.dataset).files(folder))
+    text = "".join(f"{file.relative_to(folder)} {file.stat().st_size}\n" for file in files)
+    return hashlib.sha256(text.encode()).hexdigest() if files else None

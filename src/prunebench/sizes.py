@@ -1,0 +1,35 @@
+"""How large each layer is, now and in the unpruned model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import prod
+
+from torch import nn
+
+from prunebench.methods import Masks
+from prunebench.records import LayerRecord
+
+
+def layer_records(model: nn.Module, masks: Masks, first: Iterable[LayerRecord]) -> tuple[LayerRecord, ...]:
+    """A record per conv and linear layer; `first` are those of the unpruned model, or none if this is it."""
+    originals = {layer.name: layer.shape_original for layer in first}
+    found = []
+    for name, module in model.named_modules():
+        if isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)):
+            mask = masks.get(f"{name}.weight")
+            shape = tuple(module.weight.shape)
+            left = int(mask.sum()) if mask is not None else prod(shape)
+            found.append(LayerRecord(name, type(module).__name__, originals.get(name, shape), shape, left))
+    return tuple(found)
+
+
+def prunable_weights(parameters: Iterable[str], layers: Iterable[LayerRecord]) -> tuple[int, int, int]:
+    """Weights of the named parameters: in the original, with kept filters × original inputs, and as they are."""
+    wanted = {name.removesuffix(".weight") for name in parameters}
+    chosen = [layer for layer in layers if layer.name in wanted]
+    return (
+        sum(layer.weights for layer in chosen),
+        sum(layer.shape[0] * prod(layer.shape_original[1:]) for layer in chosen),
+        sum(layer.weights_left for layer in chosen),
+    )

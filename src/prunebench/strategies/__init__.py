@@ -1,0 +1,1 @@
+"""Pruning methods, one file each, and in `criteria` what decides which weights go first."""

@@ -1,0 +1,1 @@
+"""Criteria, one idea a file, used by every method."""

@@ -1,0 +1,68 @@
+"""Make the Task of a resolved config: load the data, take subsets, fit it to what the model reads."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prunebench.config import RunConfig
+from prunebench.data import Dataset, checked, datasets, stratified, subset
+from prunebench.registry import call
+from prunebench.resolve import check_fit
+from prunebench.tasks import Task
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+    from prunebench.tasks.images import Statistics
+
+
+def make_task(
+    config: RunConfig, *, tokenizer: Tokenizer | None = None, statistics: Statistics | None = None
+) -> Task:
+    """The task of a resolved config.
+
+    Args:
+        config: resolved.
+        tokenizer: for text; where None, one is trained on the training sentences.
+        statistics: mean and standard deviation that images are normalised with; where None, the data's own.
+
+    Raises:
+        DataError: the data is missing or malformed.
+        ConfigError: the model cannot read this kind of data.
+    """
+    dataset = load_dataset(config)
+    check_fit(config, dataset.kind)
+    if dataset.kind == "text":
+        from prunebench.tasks.text import TextTask, train_tokenizer
+
+        return TextTask(
+            dataset, tokenizer or train_tokenizer(dataset.train.inputs), _known(config.sequence_length)
+        )
+    from prunebench.tasks.images import ImageTask
+
+    return ImageTask(
+        dataset,
+        _known(config.image_size),
+        statistics=statistics,
+        channels_last=config.memory_format == "channels_last",
+        workers=_known(config.workers),
+    )
+
+
+def load_dataset(config: RunConfig) -> Dataset:
+    """Load and check the dataset of a resolved config, and take the subsets that it asks for."""
+    offered = {"data_dir": Path(_known(config.data_dir)), "seed": config.seed}
+    dataset = checked(call(datasets.get(config.dataset).load, offered), str(config.dataset))
+    for part, limit in (("train", config.limit_train), ("test", config.limit_test)):
+        if limit is not None:
+            split = getattr(dataset, part)
+            dataset = replace(dataset, **{part: subset(split, stratified(split.labels, limit))})
+    return dataset
+
+
+def _known(value: Any) -> Any:
+    """A field of a resolved config, which is never None."""
+    assert value is not None, "the config must be resolved"
+    return value

@@ -1,0 +1,224 @@
+"""fit and evaluate: plain functions over a model and a task."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from prunebench.errors import ModelError
+from prunebench.inputs import logits_of
+from prunebench.methods import Masks
+from prunebench.records import Accuracy
+from prunebench.seeding import order, seed_all
+from prunebench.tasks import Part, Task
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train: the fields of RunConfig of the same names, for one phase."""
+
+    epochs: int
+    batch_size: int
+    optimizer: str
+    lr: float
+    schedule: str
+    gamma: float = 0.9
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    clip_norm: float = 0.0
+    augment: bool = False
+    freeze: bool = False
+    dtype: str = "fp32"
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where in a run something random happens: the seed of the run, the phase, and the step."""
+
+    seed: int
+    phase: str
+    step: int
+
+
+@dataclass(frozen=True)
+class Tick:
+    """Progress of a fit: zero-based epoch and finished batches of it; loss and accuracy of the epoch so far."""
+
+    phase: str
+    step: int
+    epoch: int
+    epochs: int
+    batch: int
+    batches: int
+    loss: float
+    top1: float
+
+
+Progress = Callable[[Tick], None]
+
+SECONDS_BETWEEN_TICKS = 0.2
+"""Reading the loss waits for the device, so it is not read after every batch."""
+
+
+def fit(
+    model: nn.Module,
+    task: Task,
+    recipe: Recipe,
+    position: Position,
+    *,
+    masks: Masks,
+    device: torch.device,
+    progress: Progress | None = None,
+) -> float:
+    """Train in place and return the mean training loss of the last epoch.
+
+    Gradients of masked weights are zeroed before clipping; since the optimizers' state starts at zero and masked
+    weights are zero, the optimizer's step then leaves them at zero. The result is that of the last epoch.
+
+    Raises:
+        ModelError: the loss is not a number, or infinite.
+    """
+    frozen = freeze_all_but_classifier(model) if recipe.freeze else []
+    model.to(device)
+    optimizer = make_optimizer(model, recipe)
+    masked = [(model.get_parameter(name), mask.to(device).float()) for name, mask in masks.items()]
+    count = len(task.labels("train"))
+    batches = len(chunks(torch.arange(count), recipe.batch_size))
+    mean_loss, told = math.nan, 0.0
+    for epoch in range(recipe.epochs):
+        set_mode(model, frozen)
+        samples = chunks(order(count, position.seed, position.phase, position.step, epoch), recipe.batch_size)
+        stream = task.batches("train", samples, device, augment=recipe.augment)
+        loss_sum = torch.zeros((), device=device)
+        correct = torch.zeros((), device=device)
+        seen = 0
+        for batch in range(batches):
+            seed_all(position.seed, position.phase, position.step, epoch, batch)
+            inputs, labels = next(stream)
+            set_lr(optimizer, recipe, epoch, (epoch * batches + batch) / (recipe.epochs * batches))
+            with autocast(device, recipe.dtype):
+                logits = logits_of(model, inputs)
+                loss = F.cross_entropy(logits, labels)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            mask_gradients(masked)
+            if recipe.clip_norm:
+                nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
+            optimizer.step()
+            seen += len(labels)
+            loss_sum += loss.detach() * len(labels)
+            correct += (logits.detach().argmax(1) == labels).sum()
+            last = batch + 1 == batches
+            if progress is not None and (last or time.monotonic() - told > SECONDS_BETWEEN_TICKS):
+                told = time.monotonic()
+                top1, so_far = float(correct) / seen, float(loss_sum) / seen
+                progress(
+                    Tick(
+                        position.phase, position.step, epoch, recipe.epochs, batch + 1, batches, so_far, top1
+                    )
+                )
+        mean_loss = float(loss_sum) / seen
+        if not math.isfinite(mean_loss):
+            raise ModelError(
+                f"The loss became {mean_loss} in epoch {epoch + 1} of {position.phase}, step {position.step}. "
+                f"Try a lower learning rate, --clip-norm 1, or --dtype fp32."
+            )
+    for parameter in frozen:
+        parameter.requires_grad_(True)
+    return mean_loss
+
+
+def evaluate(
+    model: nn.Module,
+    task: Task,
+    part: Part,
+    samples: torch.Tensor,
+    *,
+    batch_size: int,
+    device: torch.device,
+    dtype: str,
+) -> Accuracy:
+    """Correct samples out of the given ones, int64 indices of shape (samples,)."""
+    model.to(device).eval()
+    correct = torch.zeros((), device=device, dtype=torch.int64)
+    with torch.inference_mode(), autocast(device, dtype):
+        for inputs, labels in task.batches(part, samples.split(batch_size), device):
+            correct += (logits_of(model, inputs).argmax(1) == labels).sum()
+    return Accuracy(int(correct), len(samples))
+
+
+def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """A new optimizer over the parameters that are not frozen; fused where the device has it."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    fused = parameters[0].device.type in ("cpu", "cuda")
+    decay = recipe.weight_decay
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(
+            parameters, recipe.lr, momentum=recipe.momentum, weight_decay=decay, fused=fused
+        )
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[recipe.optimizer]
+    return kind(parameters, recipe.lr, weight_decay=decay, fused=fused)
+
+
+def set_lr(optimizer: torch.optim.Optimizer, recipe: Recipe, epoch: int, done: float) -> None:
+    """Set the learning rate for the share `done` (0 to 1) of all batches, in zero-based `epoch`.
+
+    one-cycle: linear warm-up over the first quarter, then cosine to zero (Smith and Topin 2017).
+    """
+    factor = {
+        "constant": 1.0,
+        "cosine": 0.5 * (1 + math.cos(math.pi * done)),
+        "exponential": recipe.gamma**epoch,
+        "one-cycle": 0.04 + 0.96 * done / 0.25
+        if done < 0.25
+        else 0.5 * (1 + math.cos(math.pi * (done - 0.25) / 0.75)),
+    }[recipe.schedule]
+    for group in optimizer.param_groups:
+        group["lr"] = recipe.lr * factor
+
+
+def mask_gradients(masked: list[tuple[nn.Parameter, torch.Tensor]]) -> None:
+    """Zero the gradients of masked weights, in place."""
+    pairs = [(parameter.grad, mask) for parameter, mask in masked if parameter.grad is not None]
+    if pairs:
+        torch._foreach_mul_([gradient for gradient, _ in pairs], [mask for _, mask in pairs])
+
+
+def chunks(samples: torch.Tensor, size: int) -> list[torch.Tensor]:
+    """Split into batches; a last batch of one sample joins the one before, since batch norm cannot train on it."""
+    parts = list(samples.split(size))
+    if len(parts) > 1 and len(parts[-1]) == 1:
+        parts[-2:] = [torch.cat(parts[-2:])]
+    return parts
+
+
+def freeze_all_but_classifier(model: nn.Module) -> list[nn.Parameter]:
+    """Freeze every top-level part but the last that has parameters; returns what was frozen."""
+    parts = [part for part in model.children() if any(True for _ in part.parameters())]
+    if len(parts) < 2:
+        raise ModelError("--freeze needs a model of several parts, the last of which is the classifier.")
+    frozen = [parameter for part in parts[:-1] for parameter in part.parameters()]
+    for parameter in frozen:
+        parameter.requires_grad_(False)
+    return frozen
+
+
+def set_mode(model: nn.Module, frozen: list[nn.Parameter]) -> None:
+    """Training mode, except for the top-level parts that are frozen: their batch norm and dropout stay in eval."""
+    model.train()
+    still = {id(parameter) for parameter in frozen}
+    for part in model.children():
+        parameters = list(part.parameters())
+        if still and all(id(parameter) in still for parameter in parameters):
+            part.eval()
+
+
+def autocast(device: torch.device, dtype: str) -> torch.autocast:
+    """bf16 autocast, or nothing for fp32."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype == "bf16")

@@ -1,0 +1,205 @@
+"""Where a run starts from: fresh weights, published ones, a file, or another run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from prunebench import checkpoint
+from prunebench.architecture import Architecture, ModelEntry, models
+from prunebench.checkpoint import Checkpoint
+from prunebench.config import RunConfig
+from prunebench.errors import DataError, ModelError
+from prunebench.registry import reference
+from prunebench.resolve import weights_source
+from prunebench.store import Run
+from prunebench.tasks import Task
+from prunebench.tasks.images import IMAGENET, Statistics
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Start:
+    """What must be known before the data is prepared, and how to make the model once the data is there."""
+
+    tokenizer: Tokenizer | None
+    statistics: Statistics | None
+    make: Callable[[Task], Checkpoint]
+
+
+def open_start(config: RunConfig) -> Start:
+    """Where the run of a resolved config starts from.
+
+    Raises:
+        ModelError: the weights cannot be read, or do not fit.
+        DataError: they cannot be downloaded.
+    """
+    entry = models.get(config.model)
+    source, run = weights_source(config, entry)
+    if run is not None:
+        return _from_run(config, run)
+    if source == "hub":
+        return _from_hub(config)
+    if source == "none":
+        return Start(None, None, lambda task: _build(config, task, adapt=True))
+    statistics = IMAGENET if entry.reads != "text" else None
+    if source == "imagenet":
+        return Start(None, statistics, lambda task: _published(config, entry, task))
+    path = Path(config.weights or "")
+    state = checkpoint.read_weights(path)
+    return Start(None, statistics, lambda task: _from_state(config, task, state, str(path)))
+
+
+def _build(
+    config: RunConfig, task: Task, *, adapt: bool, settings: dict[str, Any] | None = None
+) -> Checkpoint:
+    """Fresh weights from torch's global generator."""
+    inputs = task.inputs
+    text = {"vocab_size": inputs.vocabulary} if inputs.kind == "text" else {}
+    arguments = {
+        "classes": task.classes,
+        "channels": inputs.channels,
+        "image_size": inputs.size,
+        "adapt": adapt,
+        "stem": config.stem,
+        "config": {**text, **(settings or {})},
+    }
+    architecture = Architecture(reference(config.model), arguments, inputs)
+    tokenizer = getattr(task, "tokenizer", None)
+    return Checkpoint(
+        architecture,
+        architecture.build(config.model),
+        {},
+        tokenizer.to_str() if tokenizer is not None else None,
+    )
+
+
+def _published(config: RunConfig, entry: ModelEntry, task: Task) -> Checkpoint:
+    """torchvision's ImageNet weights, version 1 (those of the papers)."""
+    from torchvision.models import get_model_weights
+
+    try:
+        state = get_model_weights(entry.name).IMAGENET1K_V1.get_state_dict(weights_only=True, progress=False)
+    except (OSError, RuntimeError) as error:
+        raise DataError(
+            f"torchvision's weights of {entry.name} could not be downloaded ({error}). Connect to the network, "
+            f"or give a copy with --weights FILE.pth."
+        ) from error
+    return _from_state(config, task, state, "ImageNet's weights")
+
+
+def _from_state(config: RunConfig, task: Task, state: dict[str, torch.Tensor], name: str) -> Checkpoint:
+    """Weights of the published architecture, or of the one that is adapted to small images, whichever fits."""
+    tried = _build(config, task, adapt=False)
+    problem = fill(tried.model, state)
+    if problem:
+        adapted = _build(config, task, adapt=True)
+        if fill(adapted.model, state):
+            raise ModelError(f"{name} does not fit {config.model}: {problem}.")
+        tried = adapted
+    return tried
+
+
+def fill(model: nn.Module, state: dict[str, torch.Tensor]) -> str | None:
+    """Copy weights into a model; the output layer stays fresh where the number of classes differs.
+
+    Returns what does not fit, in which case nothing was copied.
+    """
+    own = model.state_dict()
+    head = [name for name in own if name.rpartition(".")[0] == _last_layer(model)]
+    fresh = [name for name in head if name in state and state[name].shape != own[name].shape]
+    for name in own:
+        if name not in state and not name.endswith("num_batches_tracked"):
+            return f"{name} is missing"
+        if name in state and name not in fresh and state[name].shape != own[name].shape:
+            return f"{name} has shape {tuple(state[name].shape)} instead of {tuple(own[name].shape)}"
+    if unknown := [name for name in state if name not in own]:
+        return f"{unknown[0]} is not part of the model"
+    if any(state[name].ndim == 0 or state[name].shape[1:] != own[name].shape[1:] for name in fresh):
+        return f"{fresh[0]} has shape {tuple(state[fresh[0]].shape)} instead of {tuple(own[fresh[0]].shape)}"
+    if fresh:
+        log.info("%s starts fresh, since the weights have another number of classes", _last_layer(model))
+    model.load_state_dict({name: tensor for name, tensor in state.items() if name not in fresh}, strict=False)
+    return None
+
+
+def _last_layer(model: nn.Module) -> str:
+    return [name for name, module in model.named_modules() if isinstance(module, (nn.Linear, nn.Conv2d))][-1]
+
+
+def _from_hub(config: RunConfig) -> Start:
+    """A model of Hugging Face, by name or from a local folder, with its own tokenizer; no code of theirs is run."""
+    from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
+    from transformers.utils import logging as transformers_logging
+
+    name = str(config.weights)
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        settings = BertConfig.from_pretrained(name)
+        if settings.model_type != "bert":
+            raise ModelError(f"--weights {name} is a {settings.model_type} model, not BERT.")
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False).backend_tokenizer
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(
+            f"--weights {name} is no run, no local folder of a BERT model, and could not be had from Hugging Face "
+            f"({type(error).__name__}). Check the name, connect to the network, or give a local folder."
+        ) from error
+
+    def make(task: Task) -> Checkpoint:
+        differing = {
+            key: value
+            for key, value in settings.to_diff_dict().items()
+            if key
+            not in ("architectures", "dtype", "transformers_version", "id2label", "label2id", "num_labels")
+            and not key.startswith("_")
+        }
+        full = {
+            key: getattr(settings, key) for key in ("hidden_size", "num_hidden_layers", "num_attention_heads")
+        }
+        full |= {
+            key: getattr(settings, key)
+            for key in ("intermediate_size", "max_position_embeddings", "vocab_size")
+        }
+        start = _build(config, task, adapt=False, settings={**differing, **full})
+        loaded = BertForSequenceClassification.from_pretrained(
+            name, num_labels=task.classes, ignore_mismatched_sizes=True, trust_remote_code=False
+        )
+        start.model.load_state_dict(loaded.state_dict())
+        return start
+
+    return Start(tokenizer, None, make)
+
+
+def _from_run(config: RunConfig, run: Run) -> Start:
+    """The last step of another run, its masks included."""
+    from tokenizers import Tokenizer
+
+    found = checkpoint.load(
+        run.step_folder(run.steps()[-1]), None if isinstance(config.model, str) else config.model
+    )
+    inputs = found.architecture.inputs
+    tokenizer = Tokenizer.from_str(found.tokenizer) if found.tokenizer is not None else None
+
+    def make(task: Task) -> Checkpoint:
+        if found.architecture.model != reference(config.model):
+            raise ModelError(
+                f"Run {run.info.key} is a {found.architecture.model}, not a {reference(config.model)}."
+            )
+        if task.classes != found.architecture.arguments["classes"]:
+            raise ModelError(
+                f"Run {run.info.key} has {found.architecture.arguments['classes']} classes, the data {task.classes}."
+            )
+        return found
+
+    return Start(tokenizer, (inputs.mean, inputs.std) if inputs.kind == "images" else None, make)
