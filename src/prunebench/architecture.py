@@ -51,9 +51,7 @@ models: Registry[ModelEntry] = Registry(
 )
 
 
-def register(
-    name: str, summary: str, **about: Any
-) -> Callable[[Callable[..., nn.Module]], Callable[..., nn.Module]]:
+def register(name: str, summary: str, **about: Any) -> Callable[[Callable[..., nn.Module]], Callable[..., nn.Module]]:
     """Decorator: register a builder under a name; keywords are ModelEntry's."""
 
     def add(build: Callable[..., nn.Module]) -> Callable[..., nn.Module]:

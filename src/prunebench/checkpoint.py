@@ -26,8 +26,16 @@ from prunebench.errors import ModelError, RunError
 from prunebench.methods import Masks
 from prunebench.records import FORMAT
 
-SIZES = ("in_channels", "out_channels", "groups", "in_features", "out_features", "num_features")
-SIZES += ("num_attention_heads", "all_head_size")
+SIZES = (
+    "in_channels",
+    "out_channels",
+    "groups",
+    "in_features",
+    "out_features",
+    "num_features",
+    "num_attention_heads",
+    "all_head_size",
+)
 
 
 @dataclass(frozen=True)
@@ -60,9 +68,7 @@ def save(checkpoint: Checkpoint, folder: Path) -> None:
         name: {size: getattr(module, size) for size in SIZES if isinstance(getattr(module, size, None), int)}
         for name, module in model.named_modules()
     }
-    structure = Structure(
-        FORMAT, checkpoint.architecture, {name: found for name, found in sizes.items() if found}
-    )
+    structure = Structure(FORMAT, checkpoint.architecture, {name: found for name, found in sizes.items() if found})
     (folder / "structure.json").write_bytes(msgspec.json.format(msgspec.json.encode(structure), indent=1))
 
 
@@ -118,9 +124,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises whatever the bytes lead it to
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ModelError(
-            f"{path} cannot be read as weights without running code from it: {reason}"
-        ) from error
+        raise ModelError(f"{path} cannot be read as weights without running code from it: {reason}") from error
     for key in ("state_dict", "model"):
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]

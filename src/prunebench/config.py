@@ -36,9 +36,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     # What
     model: Annotated[Any, _field("Model: a name, or path.py:function.", "training")] = None
     dataset: Annotated[Any, _field("Dataset: a name, or path.py:function.", "training")] | None = None
-    data_dir: (
-        Annotated[str, _field("Where datasets are, or are downloaded to.", "nothing", "data")] | None
-    ) = None
+    data_dir: Annotated[str, _field("Where datasets are, or are downloaded to.", "nothing", "data")] | None = None
     weights: (
         Annotated[
             str,
@@ -53,50 +51,37 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     stem: (
         Annotated[
             Literal["standard", "small"],
-            _field(
-                "First layers of the ResNets; small is 3×3, stride 1, no pooling.", "training", "standard"
-            ),
+            _field("First layers of the ResNets; small is 3×3, stride 1, no pooling.", "training", "standard"),
         ]
         | None
     ) = None
 
     # Data
-    image_size: (
-        Annotated[int, _field("Height and width of an image, pixels.", "training", 32, ge=1)] | None
-    ) = None
+    image_size: Annotated[int, _field("Height and width of an image, pixels.", "training", 32, ge=1)] | None = None
     sequence_length: (
         Annotated[int, _field("Longest sentence, tokens; the rest is cut.", "training", 128, ge=4)] | None
     ) = None
-    augment: Annotated[bool, _field("Random crop and flip of training images.", "training", False)] | None = (
+    augment: Annotated[bool, _field("Random crop and flip of training images.", "training", False)] | None = None
+    limit_train: (
+        Annotated[int, _field("Take a fixed stratified subset of the training data.", "training", ge=1)] | None
+    ) = None
+    limit_test: Annotated[int, _field("Take a fixed stratified subset of the test data.", "training", ge=1)] | None = (
         None
     )
-    limit_train: (
-        Annotated[int, _field("Take a fixed stratified subset of the training data.", "training", ge=1)]
-        | None
-    ) = None
-    limit_test: (
-        Annotated[int, _field("Take a fixed stratified subset of the test data.", "training", ge=1)] | None
-    ) = None
     train_eval: (
         Annotated[
             int,
-            _field(
-                "Training samples that training accuracy is measured on, at most.", "training", 10_000, ge=1
-            ),
+            _field("Training samples that training accuracy is measured on, at most.", "training", 10_000, ge=1),
         ]
         | None
     ) = None
-    workers: Annotated[int, _field("Processes that read folders of images.", "nothing", 2, ge=0)] | None = (
-        None
-    )
+    workers: Annotated[int, _field("Processes that read folders of images.", "nothing", 2, ge=0)] | None = None
 
     # Training
     seed: Annotated[int, _field("Seed of everything random.", "training", 0, ge=0)] | None = None
     epochs: Annotated[int, _field("Epochs of training.", "training", 10, ge=1)] | None = None
     batch_size: Annotated[int, _field("Samples per training step.", "training", 64, ge=1)] | None = None
-    optimizer: (
-        Annotated[Literal["sgd", "adam", "adamw"], _field("Optimizer.", "training", "adamw")] | None
-    ) = None
+    optimizer: Annotated[Literal["sgd", "adam", "adamw"], _field("Optimizer.", "training", "adamw")] | None = None
     lr: Annotated[float, _field("Learning rate, its peak.", "training", 1e-3, gt=0)] | None = None
     schedule: (
         Annotated[
@@ -106,14 +91,13 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         | None
     ) = None
     gamma: (
-        Annotated[float, _field("Decay per epoch of the exponential schedule.", "training", 0.9, gt=0, le=1)]
-        | None
+        Annotated[float, _field("Decay per epoch of the exponential schedule.", "training", 0.9, gt=0, le=1)] | None
     ) = None
     momentum: Annotated[float, _field("Momentum of SGD.", "training", 0.9, ge=0, lt=1)] | None = None
     weight_decay: Annotated[float, _field("Weight decay.", "training", 0.0, ge=0)] | None = None
-    clip_norm: (
-        Annotated[float, _field("Clip the gradient to this norm; 0 is off.", "training", 0.0, ge=0)] | None
-    ) = None
+    clip_norm: Annotated[float, _field("Clip the gradient to this norm; 0 is off.", "training", 0.0, ge=0)] | None = (
+        None
+    )
     freeze: Annotated[bool, _field("Train the classifier alone.", "training", False)] | None = None
     memory_format: (
         Annotated[
@@ -135,15 +119,13 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     criterion: (
         Annotated[
             Any,
-            _field(
-                "What goes first: l1, l2, random, or path.py:function.  [default: the method's]", "pruning"
-            ),
+            _field("What goes first: l1, l2, random, or path.py:function.  [default: the method's]", "pruning"),
         ]
         | None
     ) = None
-    fraction: (
-        Annotated[float, _field("Removed per iteration, of what is left.", "pruning", 0.1, gt=0, lt=1)] | None
-    ) = None
+    fraction: Annotated[float, _field("Removed per iteration, of what is left.", "pruning", 0.1, gt=0, lt=1)] | None = (
+        None
+    )
     iterations: Annotated[int, _field("Times to prune and fine-tune.", "nothing", 10, ge=1)] | None = None
     scope: (
         Annotated[
@@ -155,31 +137,22 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     targets: (
         Annotated[
             Literal["weights", "all"],
-            _field(
-                "Conv and linear weights, or all weights and biases of every layer.", "pruning", "weights"
-            ),
+            _field("Conv and linear weights, or all weights and biases of every layer.", "pruning", "weights"),
         ]
         | None
     ) = None
     include: (
-        Annotated[
-            tuple[str, ...], _field("Prune only modules that match this glob; repeatable.", "pruning", ())
-        ]
-        | None
+        Annotated[tuple[str, ...], _field("Prune only modules that match this glob; repeatable.", "pruning", ())] | None
     ) = None
     exclude: (
-        Annotated[tuple[str, ...], _field("Spare modules that match this glob; repeatable.", "pruning", ())]
-        | None
+        Annotated[tuple[str, ...], _field("Spare modules that match this glob; repeatable.", "pruning", ())] | None
     ) = None
     finetune_epochs: (
         Annotated[int, _field("Epochs of fine-tuning per iteration; 0 is none.", "pruning", 1, ge=0)] | None
     ) = None
-    finetune_lr: Annotated[float, _field("Learning rate of fine-tuning.", "pruning", 3e-4, gt=0)] | None = (
-        None
-    )
+    finetune_lr: Annotated[float, _field("Learning rate of fine-tuning.", "pruning", 3e-4, gt=0)] | None = None
     finetune_optimizer: (
-        Annotated[Literal["sgd", "adam", "adamw"], _field("Optimizer of fine-tuning.", "pruning", "adamw")]
-        | None
+        Annotated[Literal["sgd", "adam", "adamw"], _field("Optimizer of fine-tuning.", "pruning", "adamw")] | None
     ) = None
     finetune_schedule: (
         Annotated[
@@ -188,9 +161,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         ]
         | None
     ) = None
-    finetune_batch_size: (
-        Annotated[int, _field("Samples per fine-tuning step.", "pruning", 64, ge=1)] | None
-    ) = None
+    finetune_batch_size: Annotated[int, _field("Samples per fine-tuning step.", "pruning", 64, ge=1)] | None = None
 
     # Machine and files
     device: (
@@ -202,32 +173,31 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     ) = None
     threads: Annotated[int, _field("CPU threads.  [default: all cores]", "nothing", ge=1)] | None = None
     runs_dir: Annotated[str, _field("Where runs are kept.", "nothing", "runs")] | None = None
-    results_dir: (
-        Annotated[str, _field("Where the text matrices are written.", "nothing", "performance")] | None
-    ) = None
+    results_dir: Annotated[str, _field("Where the text matrices are written.", "nothing", "performance")] | None = None
 
     def __post_init__(self) -> None:
-        for name, hint in field_types().items():
-            check_field(name, getattr(self, name), hint)
+        check_fields(self)
 
 
 @cache
-def field_types() -> dict[str, Any]:
-    """Name of every field of RunConfig → its annotated type, in order."""
-    return get_type_hints(RunConfig, include_extras=True)
+def field_types(kind: type[msgspec.Struct] = RunConfig) -> dict[str, Any]:
+    """Name of every field of a config → its annotated type, in order."""
+    return get_type_hints(kind, include_extras=True)
 
 
-def check_field(name: str, value: object, hint: Any) -> None:
-    """Raise ConfigError unless `value` is of type `hint` and within its bounds."""
-    try:
-        msgspec.convert(value, hint)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"{option_name(name)} {value}: {_plain(str(error))}.") from None
+def check_fields(config: msgspec.Struct) -> None:
+    """Raise ConfigError unless every field of a config is of its type and within its bounds."""
+    for name, hint in field_types(type(config)).items():
+        value = getattr(config, name)
+        try:
+            msgspec.convert(value, hint)
+        except msgspec.ValidationError as error:
+            raise ConfigError(f"{option_name(name)} {value}: {_plain(str(error))}.") from None
 
 
-def meta(name: str) -> msgspec.Meta:
+def meta(name: str, kind: type[msgspec.Struct] = RunConfig) -> msgspec.Meta:
     """The help text, bounds, default and meaning of a field."""
-    hint = field_types()[name]
+    hint = field_types(kind)[name]
     annotated = hint if hasattr(hint, "__metadata__") else get_args(hint)[0]
     found: msgspec.Meta = annotated.__metadata__[0]
     return found

@@ -95,7 +95,7 @@ def checked(dataset: object, name: str) -> Dataset:
     """
     if not isinstance(dataset, Dataset):
         raise DataError(f"{name} returned {type(dataset).__name__}; a loader returns prunebench.Dataset.")
-    splits = {}
+    splits: dict[str, Any] = {}
     for which, split in (("train", dataset.train), ("test", dataset.test)):
         labels = np.asarray(split.labels)
         if len(labels) == 0:
@@ -130,9 +130,7 @@ def stratified(labels: np.ndarray, count: int) -> np.ndarray:
     take = np.floor(exact).astype(int)
     take[np.argsort(take - exact, kind="stable")[: count - take.sum()]] += 1
     draw = np.random.default_rng(0)
-    chosen = [
-        draw.permutation(np.flatnonzero(labels == kind))[:n] for kind, n in zip(kinds, take, strict=True)
-    ]
+    chosen = [draw.permutation(np.flatnonzero(labels == kind))[:n] for kind, n in zip(kinds, take, strict=True)]
     return np.sort(np.concatenate(chosen))
 
 

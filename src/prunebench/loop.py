@@ -11,30 +11,23 @@ import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Any
 
 import msgspec
-import torch
-from torch import nn
 
 from prunebench import checkpoint, machine
+from prunebench.bench import Bench
 from prunebench.checkpoint import Checkpoint
 from prunebench.config import RunConfig
 from prunebench.costs import macs, masked, params
-from prunebench.data import stratified
-from prunebench.methods import Method, Request, criteria, methods
 from prunebench.records import Accuracy, Seconds, StepRecord, UnitCount
 from prunebench.registry import reference
 from prunebench.resolve import resolve
 from prunebench.runs import dense_run
-from prunebench.seeding import seed_all, seed_of
+from prunebench.seeding import seed_all
 from prunebench.sizes import layer_records, prunable_weights
 from prunebench.store import Run
-from prunebench.tasks import Task
-from prunebench.tasks.make import make_task
-from prunebench.training import Position, Progress, Recipe, evaluate, fit
-from prunebench.weights import Start, open_start
+from prunebench.training import Progress
+from prunebench.weights import start_of
 
 log = logging.getLogger(__name__)
 
@@ -51,9 +44,7 @@ def train(config: RunConfig, run: Run | None = None, progress: Progress | None =
     return _train(bench, run)[1]
 
 
-def prune(
-    config: RunConfig, run: Run | None = None, progress: Progress | None = None
-) -> Iterator[StepRecord]:
+def prune(config: RunConfig, run: Run | None = None, progress: Progress | None = None) -> Iterator[StepRecord]:
     """Prune and fine-tune, `iterations` times, starting from the trained model; yield the record of every step.
 
     Step 0 is the dense model, trained first if it is not there. With a run, the dense model is looked for, and
@@ -82,118 +73,19 @@ def prune(
         yield record
 
 
-class Bench:
-    """What every step of one run needs: the resolved config, the device, and lazily the data."""
+def reevaluate(run: Run, step: int, config: RunConfig) -> tuple[Accuracy, Accuracy]:
+    """Compute anew, from the files of a finished step, its accuracy on test and training data.
 
-    def __init__(self, config: RunConfig, progress: Progress | None) -> None:
-        self.config: Any = config  # resolved: no field that is used is None
-        self.progress = progress
-        self.device = machine.use(config)
-        self.builder = None if isinstance(config.model, str) else config.model
-
-    @cached_property
-    def start(self) -> Start:
-        """Where the dense model starts from."""
-        return open_start(self.config)
-
-    @cached_property
-    def task(self) -> Task:
-        """Train and test data."""
-        return make_task(self.config, tokenizer=self.start.tokenizer, statistics=self.start.statistics)
-
-    @property
-    def method(self) -> Method:
-        """The pruning method."""
-        return methods.get(self.config.method)
-
-    def place(self, model: nn.Module) -> None:
-        """Move a model to the device, in the memory layout of the config."""
-        layout = (
-            torch.channels_last if self.config.memory_format == "channels_last" else torch.contiguous_format
-        )
-        model.to(device=self.device, memory_format=layout)
-
-    def request(self, step: int) -> Request:
-        """What to prune in a step."""
-        config = self.config
-        return Request(
-            fraction=config.fraction,
-            criterion=criteria.get(config.criterion).score,
-            inputs=self.task.inputs,
-            seed=seed_of(config.seed, "prune", step),
-            task=self.task,
-            scope=config.scope,
-            targets=config.targets,
-            include=config.include,
-            exclude=config.exclude,
-        )
-
-    def accuracy(self, state: Checkpoint) -> tuple[Accuracy, Accuracy]:
-        """Test accuracy, and training accuracy on all or a fixed stratified subset of the training data."""
-        self.place(state.model)
-        labels = self.task.labels("train").numpy()
-        samples = {
-            "test": torch.arange(len(self.task.labels("test"))),
-            "train": torch.from_numpy(stratified(labels, self.config.train_eval)),
-        }
-        test, training = (
-            evaluate(
-                state.model,
-                self.task,
-                part,
-                samples[part],
-                batch_size=self.config.batch_size,
-                device=self.device,
-                dtype=self.config.dtype,
-            )
-            for part in ("test", "train")
-        )
-        return test, training
-
-    def fit(self, state: Checkpoint, recipe: Recipe, phase: str, step: int) -> float:
-        """Train the model of `state` in place; returns the loss of the last epoch."""
-        self.place(state.model)
-        position = Position(self.config.seed, phase, step)
-        return fit(
-            state.model,
-            self.task,
-            recipe,
-            position,
-            masks=state.masks,
-            device=self.device,
-            progress=self.progress,
-        )
-
-    def recipe(self) -> Recipe:
-        """How the dense model is trained."""
-        c = self.config
-        return Recipe(
-            epochs=c.epochs,
-            batch_size=c.batch_size,
-            optimizer=c.optimizer,
-            lr=c.lr,
-            schedule=c.schedule,
-            gamma=c.gamma,
-            momentum=c.momentum,
-            weight_decay=c.weight_decay,
-            clip_norm=c.clip_norm,
-            augment=c.augment,
-            freeze=c.freeze,
-            dtype=c.dtype,
-        )
-
-    def finetuning(self) -> Recipe:
-        """How a pruned model is fine-tuned: all layers, by the fields that begin with `finetune_`."""
-        c = self.config
-        return replace(
-            self.recipe(),
-            epochs=c.finetune_epochs,
-            batch_size=c.finetune_batch_size,
-            optimizer=c.finetune_optimizer,
-            lr=c.finetune_lr,
-            schedule=c.finetune_schedule,
-            freeze=False,
-        )
+    Args:
+        run: a dense or pruning run.
+        step: one of its finished steps.
+        config: the run's config; where the data is, device and threads may differ.
+    """
+    run.record(step)
+    bench = Bench(config, None)
+    state = checkpoint.load(run.step_folder(step), bench.builder)
+    bench.start = start_of(state)
+    return bench.accuracy(state)
 
 
 def _unpruned(bench: Bench, run: Run | None) -> tuple[Checkpoint, StepRecord]:
@@ -227,9 +119,7 @@ def _train(bench: Bench, run: Run | None) -> tuple[Checkpoint, StepRecord]:
     return state, _commit(bench, run, state, record)
 
 
-def _iteration(
-    bench: Bench, state: Checkpoint, first: StepRecord, step: int
-) -> tuple[Checkpoint, StepRecord]:
+def _iteration(bench: Bench, state: Checkpoint, first: StepRecord, step: int) -> tuple[Checkpoint, StepRecord]:
     """Prune, evaluate, fine-tune, evaluate."""
     bench.place(state.model)
     masks = {name: mask.to(bench.device) for name, mask in state.masks.items()}

@@ -78,9 +78,7 @@ class Request:
         scores = call(self.criterion, offered)
         if not isinstance(scores, torch.Tensor) or scores.shape != weight.shape:
             got = tuple(scores.shape) if isinstance(scores, torch.Tensor) else type(scores).__name__
-            raise ConfigError(
-                f"The criterion scored {name} as {got}; it must return shape {tuple(weight.shape)}."
-            )
+            raise ConfigError(f"The criterion scored {name} as {got}; it must return shape {tuple(weight.shape)}.")
         if torch.isnan(scores).any():
             raise ConfigError(f"The criterion scored {name} with NaN, which cannot be ranked.")
         return scores.detach().to(weight.device)
@@ -133,9 +131,7 @@ criteria: Registry[Criterion] = Registry(
 )
 
 
-def register_criterion(
-    name: str, summary: str
-) -> Callable[[Callable[..., torch.Tensor]], Callable[..., torch.Tensor]]:
+def register_criterion(name: str, summary: str) -> Callable[[Callable[..., torch.Tensor]], Callable[..., torch.Tensor]]:
     """Decorator: register a criterion under a name."""
 
     def add(score: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:

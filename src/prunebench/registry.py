@@ -162,11 +162,8 @@ def call(function: Callable[..., Any], offered: Mapping[str, Any]) -> Any:
     for parameter in named:
         if parameter.name not in offered and parameter.default is parameter.empty:
             raise ConfigError(
-                f"{reference(function)} asks for an argument {parameter.name!r}; "
-                f"it can have: {', '.join(offered)}."
+                f"{reference(function)} asks for an argument {parameter.name!r}; it can have: {', '.join(offered)}."
             )
     positional = [offered[p.name] for p in named if p.kind is p.POSITIONAL_ONLY and p.name in offered]
-    keywords = {
-        p.name: offered[p.name] for p in named if p.kind is not p.POSITIONAL_ONLY and p.name in offered
-    }
+    keywords = {p.name: offered[p.name] for p in named if p.kind is not p.POSITIONAL_ONLY and p.name in offered}
     return function(*positional, **keywords)

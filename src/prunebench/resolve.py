@@ -8,7 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from prunebench.architecture import ModelEntry, models, takes
-from prunebench.config import RunConfig, default, field_types, option_name
+from prunebench.config import RunConfig, default, field_types
 from prunebench.data import datasets
 from prunebench.errors import ConfigError, RunError
 from prunebench.methods import criteria, methods

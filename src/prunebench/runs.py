@@ -8,8 +8,9 @@ from typing import Any
 
 from prunebench.config import RunConfig, deciding, field_types
 from prunebench.data import datasets
+from prunebench.records import RunInfo
 from prunebench.registry import content, reference
-from prunebench.store import Run, RunInfo, all_runs, identify
+from prunebench.store import Run, all_runs, identify
 
 NAMES = ("model", "dataset", "criterion")
 
@@ -30,11 +31,7 @@ def why_new(run: Run) -> str | None:
     """Why a run starts anew although one of the same settings exists; None where none does."""
     mine = _comparable(run.info)
     for other in all_runs(run.root):
-        if (
-            other.info.key != run.info.key
-            and other.info.kind == run.info.kind
-            and _comparable(other.info) == mine
-        ):
+        if other.info.key != run.info.key and other.info.kind == run.info.kind and _comparable(other.info) == mine:
             changed = [
                 name
                 for name in sorted({*run.info.contents, *other.info.contents})
@@ -57,9 +54,7 @@ def _comparable(info: RunInfo) -> dict[str, Any]:
     return {name: _without_folder(info.config.get(name)) for name in fields}
 
 
-def _identity(
-    kind: str, config: RunConfig, fields: list[str], names: tuple[str, ...], dense: str | None
-) -> RunInfo:
+def _identity(kind: str, config: RunConfig, fields: list[str], names: tuple[str, ...], dense: str | None) -> RunInfo:
     values = settings(config)
     chosen = {name: _without_folder(values[name]) for name in fields}
     digests = {name: content(getattr(config, name)) for name in names}

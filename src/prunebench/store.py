@@ -53,7 +53,8 @@ class Run:
         if not path.is_file():
             have = ", ".join(map(str, self.steps())) or "none"
             raise RunError(f"Run {self.info.key} has no step {step}; it has: {have}.")
-        return _decode(path, StepRecord)
+        record: StepRecord = _decode(path, StepRecord)
+        return record
 
     def records(self) -> list[StepRecord]:
         """The records of the finished steps, in order."""
@@ -137,9 +138,7 @@ def find(root: str | Path, name: str) -> Run:
         return Run(folder.parent, _decode(folder / "run.json", RunInfo))
     runs = all_runs(root)
     found = [run for run in runs if run.info.key == name] or [
-        run
-        for run in runs
-        if run.info.key.startswith(name) or run.info.key.rpartition("-")[2].startswith(name)
+        run for run in runs if run.info.key.startswith(name) or run.info.key.rpartition("-")[2].startswith(name)
     ]
     if len(found) == 1:
         return found[0]
@@ -154,8 +153,7 @@ def fitting(root: str | Path, kind: str, given: Mapping[str, object]) -> list[Ru
     return [
         run
         for run in all_runs(root)
-        if run.info.kind == kind
-        and all(_same(run.info.config.get(name), value) for name, value in given.items())
+        if run.info.kind == kind and all(_same(run.info.config.get(name), value) for name, value in given.items())
     ]
 
 

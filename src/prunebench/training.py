@@ -118,11 +118,7 @@ def fit(
             if progress is not None and (last or time.monotonic() - told > SECONDS_BETWEEN_TICKS):
                 told = time.monotonic()
                 top1, so_far = float(correct) / seen, float(loss_sum) / seen
-                progress(
-                    Tick(
-                        position.phase, position.step, epoch, recipe.epochs, batch + 1, batches, so_far, top1
-                    )
-                )
+                progress(Tick(position.phase, position.step, epoch, recipe.epochs, batch + 1, batches, so_far, top1))
         mean_loss = float(loss_sum) / seen
         if not math.isfinite(mean_loss):
             raise ModelError(
@@ -159,10 +155,8 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     fused = parameters[0].device.type in ("cpu", "cuda")
     decay = recipe.weight_decay
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(
-            parameters, recipe.lr, momentum=recipe.momentum, weight_decay=decay, fused=fused
-        )
-    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[recipe.optimizer]
+        return torch.optim.SGD(parameters, recipe.lr, momentum=recipe.momentum, weight_decay=decay, fused=fused)
+    kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
     return kind(parameters, recipe.lr, weight_decay=decay, fused=fused)
 
 
@@ -175,9 +169,7 @@ def set_lr(optimizer: torch.optim.Optimizer, recipe: Recipe, epoch: int, done: f
         "constant": 1.0,
         "cosine": 0.5 * (1 + math.cos(math.pi * done)),
         "exponential": recipe.gamma**epoch,
-        "one-cycle": 0.04 + 0.96 * done / 0.25
-        if done < 0.25
-        else 0.5 * (1 + math.cos(math.pi * (done - 0.25) / 0.75)),
+        "one-cycle": 0.04 + 0.96 * done / 0.25 if done < 0.25 else 0.5 * (1 + math.cos(math.pi * (done - 0.25) / 0.75)),
     }[recipe.schedule]
     for group in optimizer.param_groups:
         group["lr"] = recipe.lr * factor

@@ -60,9 +60,7 @@ def open_start(config: RunConfig) -> Start:
     return Start(None, statistics, lambda task: _from_state(config, task, state, str(path)))
 
 
-def _build(
-    config: RunConfig, task: Task, *, adapt: bool, settings: dict[str, Any] | None = None
-) -> Checkpoint:
+def _build(config: RunConfig, task: Task, *, adapt: bool, settings: dict[str, Any] | None = None) -> Checkpoint:
     """Fresh weights from torch's global generator."""
     inputs = task.inputs
     text = {"vocab_size": inputs.vocabulary} if inputs.kind == "text" else {}
@@ -134,7 +132,8 @@ def fill(model: nn.Module, state: dict[str, torch.Tensor]) -> str | None:
 
 
 def _last_layer(model: nn.Module) -> str:
-    return [name for name, module in model.named_modules() if isinstance(module, (nn.Linear, nn.Conv2d))][-1]
+    names = [name for name, module in model.named_modules() if isinstance(module, (nn.Linear, nn.Conv2d))]
+    return str(names[-1])
 
 
 def _from_hub(config: RunConfig) -> Start:
@@ -160,17 +159,11 @@ def _from_hub(config: RunConfig) -> Start:
         differing = {
             key: value
             for key, value in settings.to_diff_dict().items()
-            if key
-            not in ("architectures", "dtype", "transformers_version", "id2label", "label2id", "num_labels")
+            if key not in ("architectures", "dtype", "transformers_version", "id2label", "label2id", "num_labels")
             and not key.startswith("_")
         }
-        full = {
-            key: getattr(settings, key) for key in ("hidden_size", "num_hidden_layers", "num_attention_heads")
-        }
-        full |= {
-            key: getattr(settings, key)
-            for key in ("intermediate_size", "max_position_embeddings", "vocab_size")
-        }
+        full = {key: getattr(settings, key) for key in ("hidden_size", "num_hidden_layers", "num_attention_heads")}
+        full |= {key: getattr(settings, key) for key in ("intermediate_size", "max_position_embeddings", "vocab_size")}
         start = _build(config, task, adapt=False, settings={**differing, **full})
         loaded = BertForSequenceClassification.from_pretrained(
             name, num_labels=task.classes, ignore_mismatched_sizes=True, trust_remote_code=False
@@ -183,23 +176,25 @@ def _from_hub(config: RunConfig) -> Start:
 
 def _from_run(config: RunConfig, run: Run) -> Start:
     """The last step of another run, its masks included."""
+    return start_of(checkpoint.load(run.step_folder(run.steps()[-1]), _builder(config)), config)
+
+
+def start_of(found: Checkpoint, config: RunConfig | None = None) -> Start:
+    """A start from a checkpoint, with its own tokenizer and normalisation; for the model of `config`, if given."""
     from tokenizers import Tokenizer
 
-    found = checkpoint.load(
-        run.step_folder(run.steps()[-1]), None if isinstance(config.model, str) else config.model
-    )
-    inputs = found.architecture.inputs
-    tokenizer = Tokenizer.from_str(found.tokenizer) if found.tokenizer is not None else None
+    inputs, arguments = found.architecture.inputs, found.architecture.arguments
 
     def make(task: Task) -> Checkpoint:
-        if found.architecture.model != reference(config.model):
-            raise ModelError(
-                f"Run {run.info.key} is a {found.architecture.model}, not a {reference(config.model)}."
-            )
-        if task.classes != found.architecture.arguments["classes"]:
-            raise ModelError(
-                f"Run {run.info.key} has {found.architecture.arguments['classes']} classes, the data {task.classes}."
-            )
+        if config is not None and found.architecture.model != reference(config.model):
+            raise ModelError(f"--weights {config.weights} is a {found.architecture.model}, not a {config.model}.")
+        if task.classes != arguments["classes"]:
+            raise ModelError(f"The weights know {arguments['classes']} classes, but the data has {task.classes}.")
         return found
 
+    tokenizer = Tokenizer.from_str(found.tokenizer) if found.tokenizer is not None else None
     return Start(tokenizer, (inputs.mean, inputs.std) if inputs.kind == "images" else None, make)
+
+
+def _builder(config: RunConfig) -> object:
+    return None if isinstance(config.model, str) else config.model

@@ -21,6 +21,4 @@ def load() -> Dataset:
     images = np.round(pixels.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
     test = stratified(labels, TEST_SAMPLES)
     train = np.setdiff1d(np.arange(len(labels)), test)
-    return Dataset(
-        Split(images[train], labels[train]), Split(images[test], labels[test]), [str(d) for d in range(10)]
-    )
+    return Dataset(Split(images[train], labels[train]), Split(images[test], labels[test]), [str(d) for d in range(10)])

@@ -14,9 +14,7 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".
 def images(data_dir: Path) -> Iterable[Path]:
     """Every image of the splits that are used, in order."""
     for split in ("train", _test_folder(data_dir)):
-        yield from (
-            path for path in sorted((data_dir / split).glob("*/*")) if path.suffix.lower() in SUFFIXES
-        )
+        yield from (path for path in sorted((data_dir / split).glob("*/*")) if path.suffix.lower() in SUFFIXES)
 
 
 @register(
@@ -48,9 +46,7 @@ def load(data_dir: Path) -> Dataset:
                 paths.append(path)
                 labels.append(names.index(path.parent.name))
         if not paths:
-            raise DataError(
-                f"{data_dir / split} holds no images; a layout such as {split}/cat/1.jpg is expected."
-            )
+            raise DataError(f"{data_dir / split} holds no images; a layout such as {split}/cat/1.jpg is expected.")
         splits.append(Split(paths, labels))
     return Dataset(splits[0], splits[1], names)
 
@@ -59,9 +55,7 @@ def _test_folder(data_dir: Path) -> str:
     for name in ("test", "val"):
         if (data_dir / name).is_dir():
             return name
-    raise DataError(
-        f"{data_dir} has no folder test or val; expected train/<class>/* and test/<class>/* there."
-    )
+    raise DataError(f"{data_dir} has no folder test or val; expected train/<class>/* and test/<class>/* there.")
 
 
 def _classes(folder: Path) -> list[str]:

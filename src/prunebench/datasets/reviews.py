@@ -13,9 +13,48 @@ from prunebench.data import Dataset, Split, register
 TRAIN_SAMPLES, TEST_SAMPLES = 4_000, 1_000
 SEED = 20_240_229
 
-SUBJECTS = "plot acting ending music dialogue pacing cast camera humour script sound opening".split()
-POSITIVE = "warm clever moving fresh lively honest elegant gripping funny tender bright subtle".split()
-NEGATIVE = "dull clumsy tired flat noisy shallow boring stale cold confused lazy forced".split()
+SUBJECTS = [
+    "plot",
+    "acting",
+    "ending",
+    "music",
+    "dialogue",
+    "pacing",
+    "cast",
+    "camera",
+    "humour",
+    "script",
+    "sound",
+    "opening",
+]
+POSITIVE = [
+    "warm",
+    "clever",
+    "moving",
+    "fresh",
+    "lively",
+    "honest",
+    "elegant",
+    "gripping",
+    "funny",
+    "tender",
+    "bright",
+    "subtle",
+]
+NEGATIVE = [
+    "dull",
+    "clumsy",
+    "tired",
+    "flat",
+    "noisy",
+    "shallow",
+    "boring",
+    "stale",
+    "cold",
+    "confused",
+    "lazy",
+    "forced",
+]
 NEGATORS = ["not", "never", "hardly", "far from", "anything but"]
 INTENSIFIERS = ["very", "really", "truly", "quite", "so", "remarkably"]
 CONTRASTS = [  # pattern with two clauses, and which of them decides

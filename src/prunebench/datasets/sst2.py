@@ -40,7 +40,5 @@ def load(data_dir: Path) -> Dataset:
             f"SST-2 could not be downloaded ({type(error).__name__}). Connect to the network, or put GLUE's "
             f"train.tsv and dev.tsv into {data_dir}, or point --data-dir at a folder that holds them."
         ) from error
-    train, test = (
-        Split(list(glue[part]["sentence"]), list(glue[part]["label"])) for part in ("train", "validation")
-    )
+    train, test = (Split(list(glue[part]["sentence"]), list(glue[part]["label"])) for part in ("train", "validation"))
     return Dataset(train, test, ["negative", "positive"])

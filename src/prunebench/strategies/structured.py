@@ -1,6 +1,6 @@
 """Structured pruning: channels, neurons and attention heads are really removed (Li et al. 2017; Fang et al. 2023).
 
-Which units hang together is found elsewhere (`channels`, `attention`); here they are scored, ranked and removed.
+Which units hang together is found elsewhere (`groups`); here they are scored, ranked and removed.
 """
 
 from __future__ import annotations
@@ -27,9 +27,7 @@ def prune(model: nn.Module, masks: Masks, request: Request) -> Pruned:
         ConfigError: the model has masked weights, or no layer that could be pruned.
     """
     if masks:
-        raise ConfigError(
-            "The model has masked weights; structured pruning starts from a model without masks."
-        )
+        raise ConfigError("The model has masked weights; structured pruning starts from a model without masks.")
     groups, notes = find(model, request)
     chosen = choose(model, groups, request)
     for group, doomed in zip(groups, chosen, strict=True):
@@ -46,9 +44,9 @@ def find(model: nn.Module, request: Request) -> tuple[list[Group], tuple[str, ..
     Raises:
         ConfigError: there are none.
     """
-    from prunebench.strategies import attention, channels
+    from prunebench.strategies.groups import attention, channels
 
-    groups, notes = attention.find(model), ()
+    groups, notes = attention.find(model), tuple[str, ...]()
     if not groups:
         groups, notes = channels.find(model, request.inputs)
     groups = [group for group in groups if all(request.selects(module) for module in group.modules)]
@@ -100,7 +98,7 @@ def count(model: nn.Module, masks: Masks, request: Request) -> dict[str, int]:
     """
     from torch import nn
 
-    from prunebench.strategies import attention, channels
+    from prunebench.strategies.groups import attention, channels
 
     if encoder := attention.layers(model):
         return {
@@ -120,14 +118,12 @@ def count(model: nn.Module, masks: Masks, request: Request) -> dict[str, int]:
     names = {module: name for name, module in model.named_modules()}
     selected = [module for module in found if module is not spared and request.selects(names[module])]
     is_conv = any(isinstance(module, nn.Conv2d) for module in selected)
-    return {
-        "channels" if is_conv else "neurons": sum(len(module.get_parameter("weight")) for module in selected)
-    }
+    return {"channels" if is_conv else "neurons": sum(len(module.get_parameter("weight")) for module in selected)}
 
 
 def prunable(model: nn.Module) -> list[str]:
     """Names of the conv weights; for BERT of the encoder's linear weights; else of all linear weights."""
-    from prunebench.strategies import attention, channels
+    from prunebench.strategies.groups import attention, channels
 
     return attention.prunable(model) or channels.prunable(model)
 

@@ -49,9 +49,7 @@ def _smallest_removed(
     left = 0
     for name, part in zip(names, scores.split(sizes), strict=True):
         part.copy_(request.score(model, name, draw).flatten())
-        part.masked_fill_(
-            ~masks[name].flatten(), -torch.inf
-        )  # pruned weights rank below all others, and stay so
+        part.masked_fill_(~masks[name].flatten(), -torch.inf)  # pruned weights rank below all others, and stay so
         left += int(masks[name].sum())
     remove = len(scores) - left + round(request.fraction * left)
     if remove == 0:
@@ -60,10 +58,7 @@ def _smallest_removed(
     ties = remove - int((scores < threshold).sum())
     kept = scores > threshold
     kept[(scores == threshold).nonzero()[ties:]] = True  # of equal scores, the first go
-    return {
-        name: part.view(masks[name].shape).clone()
-        for name, part in zip(names, kept.split(sizes), strict=True)
-    }
+    return {name: part.view(masks[name].shape).clone() for name, part in zip(names, kept.split(sizes), strict=True)}
 
 
 def targets(model: nn.Module, request: Request) -> list[str]:
@@ -94,9 +89,7 @@ def count(model: nn.Module, masks: Masks, request: Request) -> dict[str, int]:
     """Targeted weights that are left."""
     names = targets(model, request)
     return {
-        "weights": sum(
-            int(masks[name].sum()) if name in masks else model.get_parameter(name).numel() for name in names
-        )
+        "weights": sum(int(masks[name].sum()) if name in masks else model.get_parameter(name).numel() for name in names)
     }
 
 

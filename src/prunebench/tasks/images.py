@@ -140,8 +140,6 @@ class _Files(torch.utils.data.Dataset[torch.Tensor]):
             self,
             batch_sampler=[chunk.tolist() for chunk in chunks],
             num_workers=self._workers,
-            generator=torch.Generator().manual_seed(
-                0
-            ),  # without it the loader draws from the global generator
+            generator=torch.Generator().manual_seed(0),  # without it the loader draws from the global generator
         )
         yield from loader

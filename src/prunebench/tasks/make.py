@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     from prunebench.tasks.images import Statistics
 
 
-def make_task(
-    config: RunConfig, *, tokenizer: Tokenizer | None = None, statistics: Statistics | None = None
-) -> Task:
+def make_task(config: RunConfig, *, tokenizer: Tokenizer | None = None, statistics: Statistics | None = None) -> Task:
     """The task of a resolved config.
 
     Args:
@@ -37,9 +35,7 @@ def make_task(
     if dataset.kind == "text":
         from prunebench.tasks.text import TextTask, train_tokenizer
 
-        return TextTask(
-            dataset, tokenizer or train_tokenizer(dataset.train.inputs), _known(config.sequence_length)
-        )
+        return TextTask(dataset, tokenizer or train_tokenizer(dataset.train.inputs), _known(config.sequence_length))
     from prunebench.tasks.images import ImageTask
 
     return ImageTask(
@@ -58,7 +54,8 @@ def load_dataset(config: RunConfig) -> Dataset:
     for part, limit in (("train", config.limit_train), ("test", config.limit_test)):
         if limit is not None:
             split = getattr(dataset, part)
-            dataset = replace(dataset, **{part: subset(split, stratified(split.labels, limit))})
+            smaller: dict[str, Any] = {part: subset(split, stratified(split.labels, limit))}
+            dataset = replace(dataset, **smaller)
     return dataset
 
 

@@ -61,9 +61,7 @@ def _group(graph: Any, found: Any, names: dict[nn.Module, str]) -> Group:
     def remove(doomed: list[int]) -> None:
         graph.get_pruning_group(root, handler, doomed).prune()
 
-    return Group(
-        "channels" if isinstance(root, nn.Conv2d) else "neurons", units, tuple(modules), tuple(slices), remove
-    )
+    return Group("channels" if isinstance(root, nn.Conv2d) else "neurons", units, tuple(modules), tuple(slices), remove)
 
 
 def _is_grouped(layer: Any) -> bool:

@@ -1,0 +1,105 @@
+"""What the user sees while a command works: notes, progress, results."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+if TYPE_CHECKING:
+    from prunebench.training import Tick
+
+SECONDS_BETWEEN_LINES = 30.0
+
+
+class Console:
+    """Results go to stdout; notes and progress to stderr, progress as a bar on a terminal and as lines elsewhere.
+
+    Args:
+        as_json: results are records, one JSON object per line, instead of tables.
+        quiet: nothing but errors.
+    """
+
+    def __init__(self, as_json: bool = False, quiet: bool = False) -> None:
+        self.as_json = as_json
+        self.quiet = quiet
+        self._bar: Any = None
+        self._fit: tuple[str, int] | None = None
+        self._said = 0.0
+        logger = logging.getLogger("prunebench")
+        logger.setLevel(logging.ERROR if quiet else logging.INFO)
+        logger.handlers = [_Notes(self)]
+        logger.propagate = False
+
+    def note(self, line: str) -> None:
+        """A line about what is going on."""
+        if not self.quiet:
+            self.clear()
+            click.echo(line, err=True)
+
+    def result(self, text: str) -> None:
+        """Text that the command was called for; left out where records are printed instead."""
+        if not self.quiet and not self.as_json:
+            self.clear()
+            click.echo(text)
+
+    def records(self, records: Iterable[msgspec.Struct]) -> None:
+        """Records, where --json asks for them."""
+        if self.as_json and not self.quiet:
+            for record in records:
+                click.echo(msgspec.json.encode(record).decode())
+
+    def tick(self, tick: Tick) -> None:
+        """Progress of training."""
+        if self.quiet:
+            return
+        what = tick.phase if tick.phase == "train" else f"step {tick.step} {tick.phase}"
+        total, done = tick.epochs * tick.batches, tick.epoch * tick.batches + tick.batch
+        state = f"epoch {tick.epoch + 1}/{tick.epochs}  loss {tick.loss:.3f}  accuracy {tick.top1:.3f}"
+        if sys.stderr.isatty():
+            self._draw(what, done, total, state)
+        elif (done == total or time.monotonic() - self._said > SECONDS_BETWEEN_LINES) and done:
+            self._said = time.monotonic()
+            click.echo(f"{what}  {state}", err=True)
+
+    def clear(self) -> None:
+        """Take the progress bar away."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def _draw(self, what: str, done: int, total: int, state: str) -> None:
+        from tqdm import tqdm
+
+        if self._bar is None or self._bar.desc != f"{what}: ":
+            self.clear()
+            self._bar = tqdm(
+                total=total,
+                desc=what,
+                leave=False,
+                dynamic_ncols=True,
+                bar_format="{desc}{percentage:3.0f}% |{bar}| {remaining} left  {postfix}",
+            )
+        self._bar.set_postfix_str(state, refresh=False)
+        self._bar.update(done - self._bar.n)
+        if done == total:
+            self.clear()
+
+
+class _Notes(logging.Handler):
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        message = record.getMessage()
+        if record.levelno >= logging.WARNING:
+            self._console.clear()
+            click.echo(f"Warning: {message}", err=True)
+        else:
+            self._console.note(message)

@@ -1,0 +1,28 @@
+"""`prunebench list`."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command("list")
+def command() -> None:
+    """Models, datasets, methods and criteria, with a line each."""
+    from prunebench.architecture import models
+    from prunebench.data import datasets
+    from prunebench.methods import criteria, methods
+
+    width = 14
+    for title, registry in (("models", models), ("datasets", datasets)):
+        click.echo(f"{title}")
+        for name in registry.names():
+            click.echo(f"  {name:<{width}}  {registry.get(name).summary}")
+        click.echo()
+    click.echo("methods × criteria")
+    for name in methods.names():
+        method = methods.get(name)
+        click.echo(f"  {name:<{width}}  {method.summary}")
+        for criterion in criteria.names():
+            mark = "  (default)" if criterion == method.criterion else ""
+            click.echo(f"    × {criterion:<{width - 4}}  {criteria.get(criterion).summary}{mark}")
+    click.echo("\nYour own: --model, --dataset or --criterion as path.py:function or package.module:function.")

@@ -1,0 +1,86 @@
+"""`prunebench`: the group of commands, loaded one by one as they are called, and what happens to errors."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+import click
+
+COMMANDS = {
+    "train": "Train a model that pruning starts from.",
+    "prune": "Prune a model and fine-tune it, again and again.",
+    "evaluate": "Compute anew what a step of a run scores.",
+    "efficiency": "Time a pruned model against the original.",
+    "list": "Models, datasets, methods and criteria.",
+    "demo": "Prune ResNet18 on digits and time it: five minutes.",
+}
+
+
+class LazyGroup(click.Group):
+    """Commands are imported when they are called, so that `--help` answers at once."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"prunebench.cli.{cmd_name}_command").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="prunebench")
+def cli() -> None:
+    """Prune neural networks, and measure what is lost and what is gained.
+
+    `prunebench COMMAND --help` tells more; `prunebench demo` shows it at work.
+    """
+
+
+def main() -> None:
+    """Run the command line; the console script."""
+    debug = "--debug" in sys.argv
+    try:
+        status = cli.main(standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Exit as stop:
+        status = stop.exit_code
+    except click.Abort:
+        status = interrupted()
+    except KeyboardInterrupt:
+        status = interrupted()
+    except click.ClickException as error:
+        error.show()
+        status = error.exit_code
+    except BrokenPipeError:  # the reader of our output, such as head, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 141
+    except Exception as error:
+        status = failed(error, debug)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def interrupted() -> int:
+    """Say that finished steps are kept; the status is that of SIGINT."""
+    click.echo("\nInterrupted. Finished steps are kept: the same command goes on from there.", err=True)
+    return 130
+
+
+def failed(error: Exception, debug: bool) -> int:
+    """Tell an error that the user can mend in a line or two; anything else, or with --debug, with its traceback."""
+    from prunebench.errors import PrunebenchError
+
+    if debug or not isinstance(error, (PrunebenchError, OSError)):
+        import traceback
+
+        traceback.print_exception(error)
+        return 2 if isinstance(error, PrunebenchError) else 1
+    click.echo(f"Error: {error}", err=True)
+    return 2

@@ -1,0 +1,121 @@
+"""Command-line options derived from the fields of RunConfig and EfficiencyConfig, and those all commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, get_args, get_origin
+
+import click
+import msgspec
+
+from prunebench.config import Decides, RunConfig, default, field_types, merge, meta, option_name, read_toml
+
+SECTIONS: Sequence[tuple[str, str]] = (  # the first field of each section of --help
+    ("What", "model"),
+    ("Data", "image_size"),
+    ("Training", "seed"),
+    ("Pruning", "method"),
+    ("Machine and files", "device"),
+)
+
+
+class Command(click.Command):
+    """A command whose --help shows options in sections."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        starts = {field: title for title, field in SECTIONS}
+        sections: list[tuple[str, list[tuple[str, str]]]] = []
+        for name in field_types():
+            if name in starts:
+                sections.append((starts[name], []))
+            record = next((p.get_help_record(ctx) for p in self.params if p.name == name), None)
+            if record is not None:
+                sections[-1][1].append(record)
+        others = [p.get_help_record(ctx) for p in self.get_params(ctx) if p.name not in field_types()]
+        sections.append(("This command", [record for record in others if record is not None]))
+        for title, records in sections:
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
+
+
+def config_options(*parts: Decides) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorator: an option per field of RunConfig that decides the given parts; the values arrive by field name."""
+
+    def add(function: Callable[..., Any]) -> Callable[..., Any]:
+        for name in reversed(field_types()):
+            if (meta(name).extra or {})["decides"] in parts:
+                function = _option(name, field_types()[name], meta(name), default(name))(function)
+        return click.option(
+            "--config",
+            "config_file",
+            type=click.Path(),
+            metavar="FILE",
+            help="TOML file; options override it.",
+        )(function)
+
+    return add
+
+
+def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorator: --json, --quiet and --debug."""
+    function = click.option("--debug", is_flag=True, help="Show a traceback on errors.")(function)
+    function = click.option("--quiet", is_flag=True, help="Print errors only.")(function)
+    return click.option("--json", "as_json", is_flag=True, help="Print records, one JSON object per line.")(function)
+
+
+def run_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorator: --run."""
+    return click.option(
+        "--run",
+        "run_name",
+        metavar="RUN",
+        help="A run's key, its beginning, or its folder.  [default: the newest that fits the options]",
+    )(function)
+
+
+def gather(values: dict[str, Any], config_file: str | None) -> RunConfig:
+    """The RunConfig of the options that were given, over that of the file."""
+    given = {name: value for name, value in values.items() if value not in (None, ())}
+    config = RunConfig(**given)
+    return merge(config, read_toml(config_file)) if config_file else config
+
+
+def numbers(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    """Callback of options such as `--steps 0,3,6`: whole numbers separated by commas."""
+    if value is None:
+        return None
+    try:
+        return tuple(int(part) for part in value.split(","))
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not a list of whole numbers such as 1,4,16") from None
+
+
+def _option(name: str, hint: Any, about: msgspec.Meta, value: Any) -> Callable[..., Any]:
+    kind, help = _click_type(hint), about.description or ""
+    shown = f"{help}  [default: {value}]" if value not in (None, (), False) else help
+    if kind is bool:
+        return click.option(f"{option_name(name)}/--no-{name.replace('_', '-')}", default=None, help=shown)
+    if kind is tuple:
+        return click.option(option_name(name), multiple=True, metavar="GLOB", help=shown)
+    if isinstance(kind, click.Choice):
+        return click.option(option_name(name), type=kind, help=shown)
+    return click.option(option_name(name), type=kind, metavar=_metavar(name, kind), help=shown)
+
+
+def _click_type(hint: Any) -> Any:
+    for part in (hint, *get_args(hint)):
+        bare = getattr(part, "__origin__", part) if hasattr(part, "__metadata__") else part
+        if get_origin(bare) is Literal:
+            return click.Choice(get_args(bare))
+        if get_origin(bare) is tuple:
+            return tuple
+        if bare in (bool, int, float):
+            return bare
+    return str
+
+
+def _metavar(name: str, kind: Any) -> str:
+    if kind in (int, float):
+        return "N" if kind is int else "X"
+    return "DIR" if name.endswith("_dir") else "NAME"

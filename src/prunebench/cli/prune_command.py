@@ -1,0 +1,40 @@
+"""`prunebench prune`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from prunebench.cli.console import Console
+from prunebench.cli.options import Command, common_options, config_options, gather
+
+
+@click.command("prune", cls=Command)
+@config_options("training", "pruning", "nothing")
+@click.option("--dry-run", is_flag=True, help="Print the plan with an estimate of disk, and write nothing.")
+@common_options
+def command(*, config_file: str | None, dry_run: bool, as_json: bool, quiet: bool, debug: bool, **values: Any) -> None:
+    """Prune a model and fine-tune it, again and again, and record what is lost.
+
+    Starts from the trained model of the same settings, training it first if need be. Defaults are those of the
+    model, dataset and method, where they have one. The same command goes on where it stopped.
+    """
+    console = Console(as_json, quiet)
+    from prunebench.cli.planning import announce_pruning
+    from prunebench.loop import prune
+    from prunebench.matrices import write_steps
+    from prunebench.tables import steps
+
+    config, run = announce_pruning(console, gather(values, config_file), dry_run)
+    if dry_run:
+        return
+    records, paths = [], []
+    for record in prune(config, run, console.tick):
+        records.append(record)
+        console.records([record])
+        paths = write_steps(run, records, str(config.results_dir))
+        before = f"{record.test_before.top1:.3f} → " if record.step else ""
+        console.note(f"step {record.step}/{config.iterations}  test accuracy {before}{record.test_after.top1:.3f}")
+    console.result("\n" + steps(records))
+    console.note("\n" + "\n".join(f"written {path}" for path in paths) + f"\nrun {run.info.key} in {run.folder}")

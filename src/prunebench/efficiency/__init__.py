@@ -1,0 +1,1 @@
+"""Efficiency: what a pruned model gains on a clock."""

@@ -1,0 +1,148 @@
+"""The text matrices: records as numbers that `numpy.loadtxt` reads, headed by `#` lines that name them.
+
+`*_performance.txt`  5 rows × (iterations + 1), `*_num_params.txt`  4 rows × iterations,
+`*_efficiency.txt`   4 rows × batch sizes. Percent in row 1; accuracies are fractions of 1.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import median
+
+from prunebench.config import deciding
+from prunebench.methods import methods
+from prunebench.records import LatencyRecord, RunInfo, StepRecord
+from prunebench.store import Run, title, write_atomically
+
+log = logging.getLogger(__name__)
+
+PERFORMANCE = (
+    "percent of the model left, 100 (1 - fraction)^step",
+    "test accuracy before fine-tuning",
+    "train accuracy before fine-tuning",
+    "test accuracy after fine-tuning",
+    "train accuracy after fine-tuning",
+)
+NUM_PARAMS = (
+    "percent of the model left, 100 (1 - fraction)^step",
+    "prunable weights of the original",
+    "prunable weights that masking filters would leave (kept filters x original inputs)",
+    "prunable weights of the physically pruned model",
+)
+EFFICIENCY = (
+    "batch size",
+    "median milliseconds of the original",
+    "median milliseconds of the masked model (torch.nn.utils.prune)",
+    "median milliseconds of the physically pruned model (unstructured: masks folded into the weights)",
+)
+VARIANTS = ("original", "masked", "pruned")
+
+
+def performance(records: Sequence[StepRecord]) -> list[list[float]]:
+    """5 rows, a column per step from 0."""
+    return [
+        [100 * r.nominal_left for r in records],
+        [r.test_before.top1 for r in records],
+        [r.train_before.top1 for r in records],
+        [r.test_after.top1 for r in records],
+        [r.train_after.top1 for r in records],
+    ]
+
+
+def num_params(records: Sequence[StepRecord]) -> list[list[float]]:
+    """4 rows, a column per step from 1."""
+    pruned = [record for record in records if record.step > 0]
+    return [
+        [100 * r.nominal_left for r in pruned],
+        [r.prunable_weights for r in pruned],
+        [r.prunable_weights_masked for r in pruned],
+        [r.prunable_weights_left for r in pruned],
+    ]
+
+
+def efficiency(records: Sequence[LatencyRecord]) -> list[list[float]]:
+    """4 rows, a column per batch size; `records` are those of one step."""
+    sizes = sorted({record.batch_size for record in records})
+    times = {(record.variant, record.batch_size): median(record.samples_ms) for record in records}
+    return [list(map(float, sizes))] + [[times[variant, size] for size in sizes] for variant in VARIANTS]
+
+
+def text(rows: Sequence[Sequence[float]], names: Sequence[str], about: Mapping[str, object], columns: str) -> str:
+    """A matrix as text: `#` lines with what it is about, its columns and its rows; then the numbers."""
+    head = [f"# {key}: {value}" for key, value in about.items()]
+    head += [f"# columns: {columns}"]
+    head += [f"# row {number}: {name}" for number, name in enumerate(names, 1)]
+    return "\n".join(head + [" ".join(f"{value:.10g}" for value in row) for row in rows]) + "\n"
+
+
+def write_steps(run: Run, records: Sequence[StepRecord], results_dir: str | Path) -> list[Path]:
+    """Write the matrices of a pruning run into its own folder and into `results_dir`; returns the latter's paths."""
+    info = run.info
+    about = describe(info.key, info.config)
+    columns = f"steps {records[0].step} to {records[-1].step}"
+    paths = [
+        _write(
+            run.folder,
+            results_dir,
+            f"{stem(info)}_performance.txt",
+            text(performance(records), PERFORMANCE, about, columns),
+        )
+    ]
+    if info.config["method"] == "structured" and records[-1].step > 0:
+        pruned = f"steps 1 to {records[-1].step}"
+        paths.append(
+            _write(
+                run.folder,
+                results_dir,
+                f"{stem(info)}_num_params.txt",
+                text(num_params(records), NUM_PARAMS, about, pruned),
+            )
+        )
+    return paths
+
+
+def write_latencies(
+    info: RunInfo, folder: Path | None, records: Sequence[LatencyRecord], results_dir: str | Path
+) -> list[Path]:
+    """Write a matrix per step into `results_dir`, and into the run's `folder` if there is one."""
+    paths = []
+    for step in sorted({record.step for record in records}):
+        of_step = [record for record in records if record.step == step]
+        first = of_step[0]
+        rounds = {r.batch_size: len(r.samples_ms) for r in of_step}
+        about = describe(info.key if folder else "none: untrained weights", info.config) | {
+            "measured on": f"{first.device}, {first.threads} threads, {first.dtype}",
+            "rounds": ", ".join(f"{count} at batch {size}" for size, count in sorted(rounds.items())),
+            "step": step,
+        }
+        name = f"{stem(info)}_{100 * first.nominal_left:.2f}_efficiency.txt"
+        paths.append(_write(folder, results_dir, name, text(efficiency(of_step), EFFICIENCY, about, "batch sizes")))
+    return paths
+
+
+def stem(info: RunInfo) -> str:
+    """`alexnet_unstructured`, and `alexnet_unstructured_random` where the criterion is not the method's default."""
+    method, criterion = str(info.config["method"]), info.config["criterion"]
+    parts = [title(info.config["model"]), method]
+    if criterion != methods.get(method).criterion:
+        parts.append(title(criterion))
+    return "_".join(parts)
+
+
+def describe(key: str, config: Mapping[str, object]) -> dict[str, object]:
+    """What a matrix is about: the run's key, the dataset, and every setting that decides the result."""
+    settings = [f"{name}={config[name]}" for name in deciding("training", "pruning") if config[name] not in (None, [])]
+    return {"run": key, "dataset": config["dataset"], "settings": " ".join(settings)}
+
+
+def _write(folder: Path | None, results_dir: str | Path, name: str, content: str) -> Path:
+    place = Path(results_dir) / name
+    if place.exists():
+        mine, other = content.splitlines()[0], place.read_text(encoding="utf-8").partition("\n")[0]
+        if mine != other:
+            log.info("%s showed another %s and is replaced", place, other.removeprefix("# "))
+    for path in [place] if folder is None else [folder / name, place]:
+        write_atomically(path, content.encode())
+    return place

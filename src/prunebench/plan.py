@@ -1,0 +1,51 @@
+"""The plan: what a run will do, in a few lines, before it does it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prunebench.config import RunConfig
+from prunebench.methods import methods
+from prunebench.registry import reference
+from prunebench.store import Run
+
+
+def training_plan(config: RunConfig, run: Run) -> Iterator[str]:
+    """Lines on a training run; `config` is resolved."""
+    yield f"train {_what(config)}"
+    start = "fresh weights" if config.weights == "none" else f"weights {config.weights}"
+    if config.freeze:
+        start += ", the classifier alone"
+    epochs = f"{config.epochs} epochs of {config.optimizer}, lr {config.lr:g}, {config.schedule}"
+    yield f"  from     {start}: {epochs}, batch {config.batch_size}"
+    yield f"  run      {run.info.key} in {run.root} ({'finished' if run.steps() else 'new'})"
+
+
+def pruning_plan(config: RunConfig, run: Run, dense: Run) -> Iterator[str]:
+    """Lines on a pruning run and the dense run that it starts from; `config` is resolved."""
+    iterations = config.iterations or 0
+    yield f"prune {_what(config)}"
+    yield f"  dense    {dense.info.key} ({'trained' if dense.steps() else 'will be trained first'})"
+    yield f"  method   {config.method}, criterion {reference(config.criterion)}"
+    yield f"  schedule {schedule(config)}"
+    if config.finetune_epochs:
+        tuning = f"{config.finetune_optimizer}, lr {config.finetune_lr:g}, {config.finetune_schedule}"
+        yield f"  tuning   {config.finetune_epochs} epoch(s) per step of {tuning}, batch {config.finetune_batch_size}"
+    else:
+        yield "  tuning   none"
+    done = len([step for step in run.steps() if step <= iterations])
+    state = "new" if not done else f"{done} of {iterations + 1} steps are there"
+    yield f"  run      {run.info.key} in {run.root} ({state})"
+
+
+def schedule(config: RunConfig) -> str:
+    """`10 × 0.1 → 34.9 % of channels`."""
+    assert config.iterations is not None
+    assert config.fraction is not None
+    left = 100 * (1 - config.fraction) ** config.iterations
+    return f"{config.iterations} × {config.fraction:g} → {left:.3g} % of {methods.get(config.method).unit}"
+
+
+def _what(config: RunConfig) -> str:
+    size = f"{config.image_size} px, " if config.image_size else ""
+    return f"{reference(config.model)} on {reference(config.dataset)}: {size}{config.dtype}, seed {config.seed}"

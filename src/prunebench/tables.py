@@ -1,0 +1,90 @@
+"""Tables for the terminal, made from records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median
+
+from prunebench.records import Accuracy, LatencyRecord, StepRecord
+from prunebench.statistics import wilson
+
+
+def steps(records: Sequence[StepRecord]) -> str:
+    """A row per step: what is left, and test accuracy before and after fine-tuning with its 95 % interval."""
+    kinds = [unit.kind for unit in records[0].units]
+    head = ["step", *kinds, "params", "MACs", "before", "after", "95 % interval"]
+    rows = []
+    for record in records:
+        shares = [share(unit.left, unit.original) for unit in record.units]
+        before = f"{record.test_before.top1:.3f}" if record.step else ""
+        scores = [before, f"{record.test_after.top1:.3f}", interval(record.test_after)]
+        rows.append([str(record.step), *shares, short(record.nonzero_params), short(record.macs), *scores])
+    samples = records[-1].test_after.total
+    lines = [
+        align([head, *rows]),
+        f"Test accuracy over {samples:,} samples; {', '.join(kinds)} in % of the original.",
+    ]
+    lines += [f"Step {record.step}: {note}." for record in records for note in record.notes]
+    return "\n".join(lines)
+
+
+def layers(record: StepRecord) -> str:
+    """A row per conv and linear layer: its weights in the unpruned model, those left, and the share."""
+    head = ["layer", "kind", "weights", "left", "share"]
+    rows = [
+        [
+            layer.name,
+            layer.kind,
+            f"{layer.weights:,}",
+            f"{layer.weights_left:,}",
+            share(layer.weights_left, layer.weights),
+        ]
+        for layer in record.layers
+    ]
+    return align([head, *rows], left=2)
+
+
+def latencies(records: Sequence[LatencyRecord]) -> str:
+    """A row per step and batch size: median milliseconds of each variant, and the paired speed-up."""
+    times = {(r.step, r.batch_size, r.variant): r for r in records}
+    rows = [["step", "left", "batch", "original", "masked", "pruned", "speed-up", "rounds"]]
+    for step, size in sorted({(r.step, r.batch_size) for r in records}):
+        of = {variant: times[step, size, variant] for variant in ("original", "masked", "pruned")}
+        ratios = [a / b for a, b in zip(of["original"].samples_ms, of["pruned"].samples_ms, strict=True)]
+        medians = [f"{median(of[variant].samples_ms):.2f}" for variant in of]
+        left = f"{100 * of['original'].nominal_left:.1f} %"
+        rows.append([str(step), left, str(size), *medians, f"{median(ratios):.2f} ×", str(len(ratios))])
+    return align(rows) + "\nMedian milliseconds; the speed-up is the median of original / pruned in the same round."
+
+
+def interval(accuracy: Accuracy) -> str:
+    """`0.943–0.981`: the Wilson interval."""
+    low, high = wilson(accuracy)
+    return f"{low:.3f}–{high:.3f}"
+
+
+def share(part: int, whole: int) -> str:
+    """`34.9 %`; small shares keep two significant digits."""
+    percent = 100 * part / whole if whole else 0.0
+    return f"{percent:.1f} %" if percent >= 10 else f"{percent:.2g} %"
+
+
+def short(number: int) -> str:
+    """`11.2 M`: three significant digits with a decimal prefix."""
+    for size, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= size:
+            return f"{number / size:.3g} {prefix}"
+    return str(number)
+
+
+def align(rows: Sequence[Sequence[str]], left: int = 0) -> str:
+    """Columns padded to their widest cell: the first `left` to the left, the others to the right."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = [
+            cell.ljust(width) if i < left else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)

@@ -1,0 +1,41 @@
+"""Fresh weights pruned by a schedule without training: what costs do not depend on, nobody has to train for."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
+
+from prunebench.bench import Bench
+from prunebench.checkpoint import Checkpoint
+from prunebench.config import RunConfig
+from prunebench.resolve import resolve
+from prunebench.seeding import seed_all
+
+
+def untrained(config: RunConfig) -> Iterator[tuple[int, float, Checkpoint]]:
+    """Prune fresh weights by the schedule of a config, without training; yields (step, share left, copy of the state).
+
+    What it costs to store and to run a pruned model does not depend on the values of its weights.
+    """
+    bench = Bench(resolve(config), None)
+    seed_all(bench.config.seed, "init")
+    state = bench.start.make(bench.task)
+    bench.place(state.model)
+    for step in range(bench.config.iterations + 1):
+        if step > 0:
+            pruned = bench.method.prune(state.model, state.masks, bench.request(step))
+            state = replace(state, masks=pruned.masks)
+        yield step, (1 - bench.config.fraction) ** step, replace(state, model=copy.deepcopy(state.model))
+
+
+def stored_bytes(config: RunConfig, steps: int) -> list[int]:
+    """Bytes that the checkpoint of each of the first `steps` steps of a run takes, step 0 being the dense model."""
+    sizes: list[int] = []
+    for _, _, state in islice(untrained(config), steps):
+        weights = sum(tensor.nbytes for tensor in state.model.state_dict().values())
+        sizes.append(weights + sum(mask.numel() for mask in state.masks.values()))
+        if state.masks:  # masked models keep their size
+            return sizes + [sizes[-1]] * (steps - len(sizes))
+    return sizes
