@@ -76,7 +76,7 @@ def measure(
     cells = [size for _ in range(steps) for size in config.batch_sizes]
     for step, nominal_left, checkpoint in pruned:
         models = {"original": base}
-        models["masked"] = place(masked_model(original.model, checkpoint))
+        models["masked"] = mask_like(place(original.model), checkpoint)
         models["pruned"] = place(checkpoint.model)
         records = []
         for size in config.batch_sizes:
@@ -105,21 +105,20 @@ def measure(
 
 def _weight(batch_size: int) -> float:
     """A guess of what a batch costs, by which the time is divided: a fixed part and a part per sample."""
-    return 8.0 + batch_size
+    return 32.0 + batch_size
 
 
-def masked_model(original: nn.Module, pruned: Checkpoint) -> nn.Module:
-    """The original with `torch.nn.utils.prune` masks in place that zero as much as was pruned.
+def mask_like(model: nn.Module, pruned: Checkpoint) -> nn.Module:
+    """Put `torch.nn.utils.prune` masks into a copy of the original that zero as much as was pruned; returns it.
 
     Where channels were removed, as many filters are masked in each layer; which ones does not affect the time.
     """
-    model = copy.deepcopy(original)
-    for path, module in model.named_modules():
+    for path, module in list(model.named_modules()):
         for name, parameter in list(module.named_parameters(recurse=False)):
             full = f"{path}.{name}" if path else name
             mask = _mask(parameter, pruned.model.get_parameter(full), pruned.masks.get(full))
             if mask is not None:
-                torch_prune.custom_from_mask(module, name, mask.to(parameter.device))
+                torch_prune.custom_from_mask(module, name, mask.to(parameter))
     return model
 
 
