@@ -26,8 +26,6 @@ from prunebench.registry import Registry, call
 if TYPE_CHECKING:
     from torch import nn
 
-RECIPES: Mapping[str, Any] = {"optimizer": "adamw", "lr": 1e-3, "schedule": "one-cycle", "epochs": 10}
-
 
 @dataclass(frozen=True)
 class ModelEntry:
@@ -87,14 +85,8 @@ class Architecture(msgspec.Struct, frozen=True):
         try:
             built = call(entry.build, self.arguments)
         except (RuntimeError, TypeError, ValueError) as error:
-            raise ModelError(f"{self.model} cannot be built for {describe(self.inputs)}: {error}") from error
+            hint = " Try a larger --image-size." if "too small" in str(error) else ""
+            raise ModelError(f"{self.model} cannot be built for {self.inputs.text()}: {error}.{hint}") from error
         if not isinstance(built, nn.Module):
             raise ModelError(f"{self.model} returned {type(built).__name__}; a builder returns an nn.Module.")
         return built
-
-
-def describe(inputs: Inputs) -> str:
-    """`32×32 images`, or `sentences of 64 tokens`."""
-    if inputs.kind == "images":
-        return f"{inputs.size}×{inputs.size} images"
-    return f"sentences of {inputs.length} tokens"

@@ -13,9 +13,11 @@ from prunebench import machine
 from prunebench.checkpoint import Checkpoint
 from prunebench.config import RunConfig
 from prunebench.data import stratified
+from prunebench.inputs import check_forward
 from prunebench.methods import Method, Request, criteria, methods
 from prunebench.records import Accuracy
-from prunebench.seeding import seed_of
+from prunebench.registry import reference
+from prunebench.seeding import seed_all, seed_of
 from prunebench.tasks import Task
 from prunebench.tasks.make import make_task
 from prunebench.training import Position, Progress, Recipe, evaluate, fit
@@ -40,6 +42,17 @@ class Bench:
     def task(self) -> Task:
         """Train and test data."""
         return make_task(self.config, tokenizer=self.start.tokenizer, statistics=self.start.statistics)
+
+    def fresh(self) -> Checkpoint:
+        """The model before any training, initialised by the seed.
+
+        Raises:
+            ModelError: it does not fit the data.
+        """
+        seed_all(self.config.seed, "init")
+        state = self.start.make(self.task)
+        check_forward(state.model, self.task.inputs, self.task.classes, reference(self.config.model))
+        return state
 
     @property
     def method(self) -> Method:

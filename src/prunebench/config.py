@@ -78,7 +78,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     workers: Annotated[int, _field("Processes that read folders of images.", "nothing", 2, ge=0)] | None = None
 
     # Training
-    seed: Annotated[int, _field("Seed of everything random.", "training", 0, ge=0)] | None = None
+    seed: Annotated[int, _field("Seed of everything random.", "training", 0, ge=0, le=2**63 - 1)] | None = None
     epochs: Annotated[int, _field("Epochs of training.", "training", 10, ge=1)] | None = None
     batch_size: Annotated[int, _field("Samples per training step.", "training", 64, ge=1)] | None = None
     optimizer: Annotated[Literal["sgd", "adam", "adamw"], _field("Optimizer.", "training", "adamw")] | None = None
@@ -186,11 +186,14 @@ def field_types(kind: type[msgspec.Struct] = RunConfig) -> dict[str, Any]:
 
 
 def check_fields(config: msgspec.Struct) -> None:
-    """Raise ConfigError unless every field of a config is of its type and within its bounds."""
+    """Raise ConfigError unless every field of a config is of its type and within its bounds.
+
+    What is equal is stored alike, since it must give the same run: `lr=1` as 1.0, a list as a tuple.
+    """
     for name, hint in field_types(type(config)).items():
         value = getattr(config, name)
         try:
-            msgspec.convert(value, hint)
+            msgspec.structs.force_setattr(config, name, msgspec.convert(value, hint))
         except msgspec.ValidationError as error:
             raise ConfigError(f"{option_name(name)} {value}: {_plain(str(error))}.") from None
 
@@ -237,8 +240,7 @@ def read_toml(path: str | Path) -> RunConfig:
             hint = f" Did you mean {near[0]!r}?" if near else " `prunebench prune --help` lists them."
             raise ConfigError(f"{path}: there is no setting {key!r}.{hint}")
     try:
-        lists = {key: tuple(value) for key, value in values.items() if isinstance(value, list)}
-        return RunConfig(**{**values, **lists})
+        return RunConfig(**values)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
 

@@ -6,7 +6,8 @@ PrunebenchError
 ├── DataError           data that is missing, malformed or cannot be downloaded
 ├── ModelError          weights or inputs that do not fit the architecture
 ├── DeviceError         a device that this machine does not have
-└── RunError            a run that is missing, ambiguous or does not fit what is asked of it
+└── RunError            a run that is missing, or does not fit what is asked of it
+    └── AmbiguousRun    several runs have the name that was given
 
 Each message says what is wrong and what to do. The library raises; only the command line prints and exits.
 """
@@ -37,4 +38,8 @@ class DeviceError(PrunebenchError):
 
 
 class RunError(PrunebenchError):
-    """A run is missing, ambiguous or does not fit what is asked of it."""
+    """A run is missing, or does not fit what is asked of it."""
+
+
+class AmbiguousRun(RunError):
+    """Several runs have the name that was given; the message lists them."""

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from prunebench.errors import ModelError
+
 if TYPE_CHECKING:
     import torch
     from torch import nn
@@ -26,6 +28,10 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
     vocabulary: int = 0
     length: int = 0
 
+    def text(self) -> str:
+        """`32×32 images`, or `sentences of 64 tokens`."""
+        return f"{self.size}×{self.size} images" if self.kind == "images" else f"sentences of {self.length} tokens"
+
     def example(self, batch: int = 1, seed: int = 0) -> Any:
         """A random batch: a tensor for images, a dict of tensors for text, every sentence of full length."""
         import torch
@@ -42,6 +48,24 @@ def logits_of(model: nn.Module, inputs: Any) -> torch.Tensor:
     out = model(**inputs) if isinstance(inputs, dict) else model(inputs)
     logits: torch.Tensor = out.logits if hasattr(out, "logits") else out
     return logits
+
+
+def check_forward(model: nn.Module, inputs: Inputs, classes: int, name: str) -> None:
+    """Raise ModelError unless the model turns an example into one logit per class."""
+    import torch
+
+    training = model.training
+    try:
+        with torch.no_grad():
+            shape = tuple(logits_of(model.eval(), inputs.example()).shape)
+    except Exception as error:  # a user's model fails in its own ways
+        raise ModelError(f"{name} does not run on {inputs.text()}: {type(error).__name__}: {error}") from error
+    finally:
+        model.train(training)
+    if shape != (1, classes):
+        raise ModelError(
+            f"{name} returns shape {shape} for one of {inputs.text()}; {classes} classes need (1, {classes})."
+        )
 
 
 def to(inputs: Any, *args: Any, **kwargs: Any) -> Any:

@@ -23,7 +23,6 @@ from prunebench.records import Accuracy, Seconds, StepRecord, UnitCount
 from prunebench.registry import reference
 from prunebench.resolve import resolve
 from prunebench.runs import dense_run
-from prunebench.seeding import seed_all
 from prunebench.sizes import layer_records, prunable_weights
 from prunebench.store import Run
 from prunebench.training import Progress
@@ -107,9 +106,7 @@ def _unpruned(bench: Bench, run: Run | None) -> tuple[Checkpoint, StepRecord]:
 
 
 def _train(bench: Bench, run: Run | None) -> tuple[Checkpoint, StepRecord]:
-    task = bench.task
-    seed_all(bench.config.seed, "init")
-    state = bench.start.make(task)
+    state = bench.fresh()
     started = time.perf_counter()
     loss = bench.fit(state, bench.recipe(), "train", 0)
     trained = time.perf_counter()

@@ -21,7 +21,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from prunebench.errors import ConfigError
 from prunebench.inputs import Inputs
@@ -121,11 +121,7 @@ class Criterion:
     score: Callable[..., torch.Tensor]
 
 
-def _no_user_method(name: str, function: Callable[..., Any]) -> Method:
-    raise ConfigError(f"--method {name}: a method is chosen by name; bring your own criterion instead.")
-
-
-methods: Registry[Method] = Registry("method", "prunebench.strategies", _no_user_method)
+methods: Registry[Method] = Registry("method", "prunebench.strategies", None)
 criteria: Registry[Criterion] = Registry(
     "criterion", "prunebench.strategies.criteria", lambda name, score: Criterion(name, "your own", score)
 )

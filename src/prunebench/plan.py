@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from prunebench.config import RunConfig
+from prunebench.data import datasets
 from prunebench.methods import methods
 from prunebench.registry import reference
 from prunebench.store import Run
@@ -47,5 +48,6 @@ def schedule(config: RunConfig) -> str:
 
 
 def _what(config: RunConfig) -> str:
-    size = f"{config.image_size} px, " if config.image_size else ""
-    return f"{reference(config.model)} on {reference(config.dataset)}: {size}{config.dtype}, seed {config.seed}"
+    is_text = datasets.get(config.dataset).reads == "text"
+    size = f"up to {config.sequence_length} tokens" if is_text else f"{config.image_size} px"
+    return f"{reference(config.model)} on {reference(config.dataset)}: {size}, {config.dtype}, seed {config.seed}"

@@ -19,9 +19,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, TypeVar
 
-from prunebench.errors import ConfigError, UnknownName
+from prunebench.errors import ConfigError, PrunebenchError, UnknownName
 
 Entry = TypeVar("Entry")
+
+USER_MODULE = "_prunebench_user_"
+"""Beginning of the names of modules that are imported from a user's file."""
 
 
 class Registry(Generic[Entry]):
@@ -30,10 +33,10 @@ class Registry(Generic[Entry]):
     Args:
         kind: the singular noun for messages, such as "model".
         package: the package whose modules register the entries; they are imported at the first look-up.
-        wrap: makes an entry of a user's function, given its reference.
+        wrap: makes an entry of a user's function, given its reference; None: users choose by name only.
     """
 
-    def __init__(self, kind: str, package: str, wrap: Callable[[str, Callable[..., Any]], Entry]) -> None:
+    def __init__(self, kind: str, package: str, wrap: Callable[[str, Callable[..., Any]], Entry] | None) -> None:
         self.kind = kind
         self._package = package
         self._wrap = wrap
@@ -62,18 +65,16 @@ class Registry(Generic[Entry]):
             UnknownName: nothing is registered under that name.
             ConfigError: the reference cannot be imported.
         """
-        if callable(name):
+        if self._wrap and callable(name):
             return self._wrap(reference(name), name)
         if name in self.names():
             return self._entries[name]
-        if ":" in name:
+        if self._wrap and isinstance(name, str) and ":" in name:
             return self._wrap(name, load(name))
-        near = difflib.get_close_matches(name, self.names(), n=1, cutoff=0.5)
+        near = difflib.get_close_matches(str(name), self.names(), n=1, cutoff=0.5)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise UnknownName(
-            f"There is no {self.kind} {name!r}.{hint} There are: {', '.join(self.names())}; "
-            f"or give your own as path.py:function."
-        )
+        own = "; or give your own as path.py:function" if self._wrap else ""
+        raise UnknownName(f"There is no {self.kind} {name!r}.{hint} There are: {', '.join(self.names())}{own}.")
 
 
 def load(text: str) -> Callable[..., Any]:
@@ -101,7 +102,8 @@ def _import_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise ConfigError(f"{path}: there is no such file.")
     path = path.resolve()
-    name = f"_prunebench_user_{path.stem}_{hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
+    digest = hashlib.sha256(str(path).encode() + path.read_bytes()).hexdigest()
+    name = f"{USER_MODULE}{path.stem}_{digest[:12]}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
@@ -153,17 +155,24 @@ def call(function: Callable[..., Any], offered: Mapping[str, Any]) -> Any:
     """Call `function` with those of the `offered` arguments that its signature names.
 
     Raises:
-        ConfigError: it needs an argument that is not offered.
+        ConfigError: it needs an argument that is not offered, or it is a function of the user's file and fails.
     """
-    parameters = inspect.signature(function).parameters
-    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        return function(**offered)
-    named = [p for p in parameters.values() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    parameters = list(inspect.signature(function).parameters.values())
+    takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     for parameter in named:
         if parameter.name not in offered and parameter.default is parameter.empty:
             raise ConfigError(
                 f"{reference(function)} asks for an argument {parameter.name!r}; it can have: {', '.join(offered)}."
             )
-    positional = [offered[p.name] for p in named if p.kind is p.POSITIONAL_ONLY and p.name in offered]
-    keywords = {p.name: offered[p.name] for p in named if p.kind is not p.POSITIONAL_ONLY and p.name in offered}
-    return function(*positional, **keywords)
+    wanted = offered if takes_all else {p.name: offered[p.name] for p in named if p.name in offered}
+    try:
+        return function(**wanted)
+    except PrunebenchError:
+        raise
+    except Exception as error:
+        if not str(getattr(function, "__module__", "")).startswith(USER_MODULE):
+            raise
+        raise ConfigError(
+            f"{reference(function)} failed: {type(error).__name__}: {error}. --debug shows where."
+        ) from error

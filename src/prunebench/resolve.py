@@ -10,7 +10,7 @@ import msgspec
 from prunebench.architecture import ModelEntry, models, takes
 from prunebench.config import RunConfig, default, field_types
 from prunebench.data import datasets
-from prunebench.errors import ConfigError, RunError
+from prunebench.errors import AmbiguousRun, ConfigError, RunError
 from prunebench.methods import criteria, methods
 from prunebench.store import Run, find
 
@@ -85,6 +85,8 @@ def weights_source(config: RunConfig, entry: ModelEntry) -> tuple[Source, Run | 
         return "file", None
     try:
         return "run", find(config.runs_dir or default("runs_dir"), weights)
+    except AmbiguousRun:
+        raise
     except RunError as error:
         if entry.published == "huggingface":
             return "hub", None

@@ -20,7 +20,7 @@ from typing import Any
 
 import msgspec
 
-from prunebench.errors import RunError
+from prunebench.errors import AmbiguousRun, RunError
 from prunebench.records import FORMAT, Environment, RunInfo, StepRecord
 
 RECIPE = 1
@@ -131,7 +131,7 @@ def find(root: str | Path, name: str) -> Run:
     """The run that a path, a key, or a unique beginning of a key or of its hash names.
 
     Raises:
-        RunError: no run or several runs have that name.
+        RunError: no run has that name; AmbiguousRun: several have.
     """
     if (Path(name) / "run.json").is_file():
         folder = Path(name).resolve()
@@ -143,7 +143,7 @@ def find(root: str | Path, name: str) -> Run:
     if len(found) == 1:
         return found[0]
     if found:
-        raise RunError(f"{name!r} names several runs: {', '.join(run.info.key for run in found)}.")
+        raise AmbiguousRun(f"{name!r} names several runs: {', '.join(run.info.key for run in found)}.")
     have = ", ".join(run.info.key for run in runs[:8]) or "none"
     raise RunError(f"There is no run {name!r} in {root}; the newest are: {have}.")
 

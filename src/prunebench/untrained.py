@@ -11,7 +11,6 @@ from prunebench.bench import Bench
 from prunebench.checkpoint import Checkpoint
 from prunebench.config import RunConfig
 from prunebench.resolve import resolve
-from prunebench.seeding import seed_all
 
 
 def untrained(config: RunConfig) -> Iterator[tuple[int, float, Checkpoint]]:
@@ -20,8 +19,7 @@ def untrained(config: RunConfig) -> Iterator[tuple[int, float, Checkpoint]]:
     What it costs to store and to run a pruned model does not depend on the values of its weights.
     """
     bench = Bench(resolve(config), None)
-    seed_all(bench.config.seed, "init")
-    state = bench.start.make(bench.task)
+    state = bench.fresh()
     bench.place(state.model)
     for step in range(bench.config.iterations + 1):
         if step > 0:

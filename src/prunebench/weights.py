@@ -144,6 +144,7 @@ def _from_hub(config: RunConfig) -> Start:
     name = str(config.weights)
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries are no news
     try:
         settings = BertConfig.from_pretrained(name)
         if settings.model_type != "bert":

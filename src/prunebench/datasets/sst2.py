@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -33,6 +34,7 @@ def load(data_dir: Path) -> Dataset:
         return read_pair(*local)
     from datasets import load_dataset
 
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries are no news
     try:
         glue = load_dataset("nyu-mll/glue", "sst2", cache_dir=str(data_dir / "glue"))
     except Exception as error:

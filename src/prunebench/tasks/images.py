@@ -74,7 +74,8 @@ class ImageTask:
         if len(self.inputs.mean) > 1:
             images = images.expand(-1, 3, -1, -1)
         images = F.normalize(images, list(self.inputs.mean), list(self.inputs.std))
-        return images.expand(-1, 3, -1, -1).contiguous(memory_format=self._layout)
+        prepared: torch.Tensor = images.expand(-1, 3, -1, -1).contiguous(memory_format=self._layout)
+        return prepared
 
 
 def crop_and_flip(pixels: torch.Tensor) -> torch.Tensor:
@@ -133,7 +134,8 @@ class _Files(torch.utils.data.Dataset[torch.Tensor]):
                 image = F.resize(file.convert("RGB"), [round(self._size * 8 / 7)], antialias=True)
         except (OSError, UnidentifiedImageError) as error:
             raise DataError(f"{self._paths[index]} cannot be read as an image: {error}") from error
-        return F.pil_to_tensor(F.center_crop(image, [self._size, self._size]))
+        pixels: torch.Tensor = F.pil_to_tensor(F.center_crop(image, [self._size, self._size]))
+        return pixels
 
     def read(self, chunks: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
         loader: Any = torch.utils.data.DataLoader(
