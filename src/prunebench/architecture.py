@@ -12,6 +12,7 @@ A builder takes, by name, those of these arguments that it asks for, and returns
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -44,9 +45,13 @@ class ModelEntry:
     published: Literal["torchvision", "huggingface"] | None = None
 
 
-models: Registry[ModelEntry] = Registry(
-    "model", "prunebench.models", lambda name, build: ModelEntry(name, "your own", build)
-)
+def _users_own(name: str, thing: Any) -> ModelEntry:
+    """An entry of a user's builder, or of a model itself, of which every run takes a copy."""
+    is_model = hasattr(thing, "state_dict") and not inspect.isclass(thing)
+    return ModelEntry(name, "your own", (lambda: copy.deepcopy(thing)) if is_model else thing)
+
+
+models: Registry[ModelEntry] = Registry("model", "prunebench.models", _users_own)
 
 
 def register(name: str, summary: str, **about: Any) -> Callable[[Callable[..., nn.Module]], Callable[..., nn.Module]]:

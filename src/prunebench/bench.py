@@ -18,7 +18,7 @@ from prunebench.methods import Method, Request, criteria, methods
 from prunebench.records import Accuracy
 from prunebench.registry import reference
 from prunebench.seeding import seed_all, seed_of
-from prunebench.tasks import Task
+from prunebench.task import Task
 from prunebench.tasks.make import make_task
 from prunebench.training import Position, Progress, Recipe, evaluate, fit
 from prunebench.weights import Start, open_start

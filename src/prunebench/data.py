@@ -65,9 +65,12 @@ class DatasetEntry:
     defaults: dict[str, Any] | None = None
 
 
-datasets: Registry[DatasetEntry] = Registry(
-    "dataset", "prunebench.datasets", lambda name, load: DatasetEntry(name, "your own", load)
-)
+def _users_own(name: str, thing: Any) -> DatasetEntry:
+    """An entry of a user's loader, or of a Dataset itself."""
+    return DatasetEntry(name, "your own", (lambda: thing) if isinstance(thing, Dataset) else thing)
+
+
+datasets: Registry[DatasetEntry] = Registry("dataset", "prunebench.datasets", _users_own)
 
 
 def register(
@@ -98,12 +101,12 @@ def checked(dataset: object, name: str) -> Dataset:
     splits: dict[str, Any] = {}
     for which, split in (("train", dataset.train), ("test", dataset.test)):
         labels = np.asarray(split.labels)
-        if len(labels) == 0:
+        if labels.size == 0:
             raise DataError(f"{name}: the {which} split is empty.")
-        if len(split.inputs) != len(labels):
-            raise DataError(f"{name}: {which} has {len(split.inputs)} inputs but {len(labels)} labels.")
         if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
             raise DataError(f"{name}: {which} labels must be whole numbers, one per sample.")
+        if len(split.inputs) != len(labels):
+            raise DataError(f"{name}: {which} has {len(split.inputs)} inputs but {len(labels)} labels.")
         if labels.min() < 0 or labels.max() >= len(dataset.classes):
             raise DataError(
                 f"{name}: {which} labels run from {labels.min()} to {labels.max()}, "

@@ -55,19 +55,16 @@ def prune(config: RunConfig, run: Run | None = None, progress: Progress | None =
     bench = Bench(resolve(config), progress)
     current: Checkpoint | None = None
     first: StepRecord | None = None
-    for step in range((bench.config.iterations or 0) + 1):
+    for step in range(bench.config.iterations + 1):
         if run is not None and step in run.steps():
             record, current = run.record(step), None
+        elif first is None:
+            current, record = _unpruned(bench, run)
         else:
-            if step == 0:
-                current, record = _unpruned(bench, run)
-            else:
-                assert first is not None
-                if current is None:
-                    assert run is not None
-                    current = checkpoint.load(run.step_folder(step - 1), bench.builder)
-                current, record = _iteration(bench, current, first, step)
-            record = _commit(bench, run, current, record)
+            if run is not None and current is None:
+                current = checkpoint.load(run.step_folder(step - 1), bench.builder)
+            assert current is not None
+            current, record = _iteration(bench, run, current, first, step)
         first = first or record
         yield record
 
@@ -102,7 +99,7 @@ def _unpruned(bench: Bench, run: Run | None) -> tuple[Checkpoint, StepRecord]:
         state, trained = _train(bench, dense)
     accuracies = (trained.test_before, trained.train_before, trained.test_after, trained.train_after)
     result = Result(accuracies, trained.loss, trained.seconds)
-    return state, _record(bench, state, result, step=0)
+    return state, _commit(bench, run, state, _record(bench, state, result, step=0))
 
 
 def _train(bench: Bench, run: Run | None) -> tuple[Checkpoint, StepRecord]:
@@ -116,7 +113,9 @@ def _train(bench: Bench, run: Run | None) -> tuple[Checkpoint, StepRecord]:
     return state, _commit(bench, run, state, record)
 
 
-def _iteration(bench: Bench, state: Checkpoint, first: StepRecord, step: int) -> tuple[Checkpoint, StepRecord]:
+def _iteration(
+    bench: Bench, run: Run | None, state: Checkpoint, first: StepRecord, step: int
+) -> tuple[Checkpoint, StepRecord]:
     """Prune, evaluate, fine-tune, evaluate."""
     bench.place(state.model)
     masks = {name: mask.to(bench.device) for name, mask in state.masks.items()}
@@ -134,7 +133,8 @@ def _iteration(bench: Bench, state: Checkpoint, first: StepRecord, step: int) ->
     clock.append(time.perf_counter())
     seconds = Seconds(*(end - start for start, end in itertools.pairwise(clock)))
     result = Result(accuracies, loss, seconds, pruned.notes)
-    return state, _record(bench, state, result, step=step, first=first, before=before)
+    record = _record(bench, state, result, step=step, first=first, before=before)
+    return state, _commit(bench, run, state, record)
 
 
 @dataclass(frozen=True)
@@ -201,5 +201,7 @@ def _commit(bench: Bench, run: Run | None, state: Checkpoint, record: StepRecord
     if run is None:
         return record
     record = msgspec.structs.replace(record, run=run.info.key)
-    run.commit(record, machine.environment(bench.device), lambda folder: checkpoint.save(state, folder))
+    run.commit(
+        record, machine.environment(bench.device, bench.config.seed), lambda folder: checkpoint.save(state, folder)
+    )
     return record

@@ -33,10 +33,11 @@ def use(config: RunConfig) -> torch.device:
     return torch.device(str(config.device))
 
 
-def environment(device: torch.device) -> Environment:
-    """The machine and the versions that a run on `device` is computed with."""
+def environment(device: torch.device, seed: int) -> Environment:
+    """The machine, the versions and the seed that a run on `device` is computed with."""
     hardware = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu()
     return Environment(
+        seed=seed,
         device=device.type,
         hardware=hardware,
         threads=torch.get_num_threads(),

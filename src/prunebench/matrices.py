@@ -142,7 +142,7 @@ def _write(folder: Path | None, results_dir: str | Path, name: str, content: str
     if place.exists():
         mine, other = content.splitlines()[0], place.read_text(encoding="utf-8").partition("\n")[0]
         if mine != other:
-            log.info("%s showed another %s and is replaced", place, other.removeprefix("# "))
+            log.info("replacing %s, which showed %s", place, other.removeprefix("# run: "))
     for path in [place] if folder is None else [folder / name, place]:
         write_atomically(path, content.encode())
     return place

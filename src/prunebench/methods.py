@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from prunebench.tasks import Task
+    from prunebench.task import Task
 
 Masks = Mapping[str, "torch.Tensor"]
 """Parameter name → bool tensor of its shape, True where the weight is left. No entry: nothing is pruned."""

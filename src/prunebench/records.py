@@ -117,8 +117,9 @@ class LatencyRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
-    """The machine and the versions that a run was computed with."""
+    """The machine, the versions and the seed that a run was computed with."""
 
+    seed: int
     device: str
     hardware: str
     threads: int

@@ -12,6 +12,7 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import pickle
 import pkgutil
 import sys
 from collections.abc import Callable, Mapping
@@ -33,10 +34,10 @@ class Registry(Generic[Entry]):
     Args:
         kind: the singular noun for messages, such as "model".
         package: the package whose modules register the entries; they are imported at the first look-up.
-        wrap: makes an entry of a user's function, given its reference; None: users choose by name only.
+        wrap: makes an entry of a user's function or object, given its reference; None: users choose by name only.
     """
 
-    def __init__(self, kind: str, package: str, wrap: Callable[[str, Callable[..., Any]], Entry] | None) -> None:
+    def __init__(self, kind: str, package: str, wrap: Callable[[str, Any], Entry] | None) -> None:
         self.kind = kind
         self._package = package
         self._wrap = wrap
@@ -59,13 +60,13 @@ class Registry(Generic[Entry]):
         return sorted(self._entries)
 
     def get(self, name: Any) -> Entry:
-        """The entry of a name, of a reference `path.py:function`, or of a function itself.
+        """The entry of a name, of a reference `path.py:function`, or of a function or object itself.
 
         Raises:
             UnknownName: nothing is registered under that name.
             ConfigError: the reference cannot be imported.
         """
-        if self._wrap and callable(name):
+        if self._wrap and not isinstance(name, (str, int, float, tuple, list, dict)):  # what TOML holds
             return self._wrap(reference(name), name)
         if name in self.names():
             return self._entries[name]
@@ -140,15 +141,14 @@ def reference(thing: Any) -> str:
 
 
 def content(thing: Any) -> str | None:
-    """SHA-256 of the source that a reference or function comes from; None for a registered name."""
+    """SHA-256 of the source of a referenced function, or of an object's pickle; None for a registered name."""
     if isinstance(thing, str) and ":" not in thing:
         return None
-    source = inspect.getsourcefile(load(thing) if isinstance(thing, str) else _function(thing))
+    function = load(thing) if isinstance(thing, str) else thing
+    if not (inspect.isroutine(function) or inspect.isclass(function)):
+        return hashlib.sha256(pickle.dumps(function)).hexdigest()
+    source = inspect.getsourcefile(function)
     return hashlib.sha256(Path(source).read_bytes()).hexdigest() if source else None
-
-
-def _function(thing: Any) -> Any:
-    return thing if inspect.isroutine(thing) or inspect.isclass(thing) else type(thing)
 
 
 def call(function: Callable[..., Any], offered: Mapping[str, Any]) -> Any:

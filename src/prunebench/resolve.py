@@ -8,7 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from prunebench.architecture import ModelEntry, models, takes
-from prunebench.config import RunConfig, default, field_types
+from prunebench.config import RunConfig, deciding, default, field_types
 from prunebench.data import datasets
 from prunebench.errors import AmbiguousRun, ConfigError, RunError
 from prunebench.methods import criteria, methods
@@ -16,8 +16,6 @@ from prunebench.store import Run, find
 
 Source = Literal["none", "imagenet", "file", "run", "hub"]
 FILES = (".pth", ".pt", ".safetensors")
-INHERITED = ("dataset", "image_size", "sequence_length", "stem", "memory_format", "batch_size")
-"""What a second training phase takes over from the run that it starts from, unless told otherwise."""
 
 
 def resolve(config: RunConfig) -> RunConfig:
@@ -37,7 +35,7 @@ def resolve(config: RunConfig) -> RunConfig:
     values.update(entry.defaults)
     if source in ("imagenet", "file", "hub"):
         values.update(entry.pretrained)
-    inherited = {name: run.info.config[name] for name in INHERITED} if run is not None else {}
+    inherited = _inherited(run) if run is not None else {}
     data = datasets.get(config.dataset or inherited.get("dataset") or values["dataset"])
     values.update(data.defaults or {})
     if source != "none":
@@ -52,6 +50,11 @@ def resolve(config: RunConfig) -> RunConfig:
     if filled.stem == "small" and not takes(entry, "stem"):
         raise ConfigError(f"--stem small is for the ResNets; {filled.model} has one stem only.")
     return filled
+
+
+def _inherited(run: Run) -> dict[str, Any]:
+    """What a second phase of training takes over from the run that it starts from: all but freezing."""
+    return {name: run.info.config[name] for name in deciding("training") if name not in ("model", "weights", "freeze")}
 
 
 def check_fit(config: RunConfig, kind: str | None) -> None:

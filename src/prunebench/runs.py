@@ -1,4 +1,4 @@
-"""Which run belongs to a resolved config: the identity of dense and pruning runs, and why a new one starts."""
+"""Which run belongs to a config: the identity of dense and pruning runs, and why a new one starts."""
 
 from __future__ import annotations
 
@@ -10,18 +10,21 @@ from prunebench.config import RunConfig, deciding, field_types
 from prunebench.data import datasets
 from prunebench.records import RunInfo
 from prunebench.registry import content, reference
+from prunebench.resolve import resolve
 from prunebench.store import Run, all_runs, identify
 
 NAMES = ("model", "dataset", "criterion")
 
 
 def dense_run(config: RunConfig) -> Run:
-    """The run that trains the dense model of a resolved config; every pruning run of the same training shares it."""
+    """The run that trains the dense model of a config; every pruning run of the same training shares it."""
+    config = resolve(config)
     return Run(str(config.runs_dir), _identity("train", config, deciding("training"), NAMES[:2], None))
 
 
 def pruning_run(config: RunConfig) -> Run:
-    """The run that prunes by a resolved config."""
+    """The run that prunes by a config."""
+    config = resolve(config)
     dense = dense_run(config)
     fields = deciding("training", "pruning")
     return dense.sibling(_identity("prune", config, fields, NAMES, dense.info.key))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def seed_of(seed: int, phase: str, *position: int) -> int:
-    """A 63-bit seed for one position; different positions give independent streams (NumPy's SeedSequence)."""
+    """A 63-bit seed for one position; positions of one length have independent streams (NumPy's SeedSequence)."""
     words = [seed, zlib.crc32(phase.encode()), *position]
     return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> 1)
 

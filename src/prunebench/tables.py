@@ -72,7 +72,7 @@ def share(part: int, whole: int) -> str:
 def short(number: int) -> str:
     """`11.2 M`: three significant digits with a decimal prefix."""
     for size, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if number >= size:
+        if number >= 0.9995 * size:  # what rounds to the next prefix gets it
             return f"{number / size:.3g} {prefix}"
     return str(number)
 

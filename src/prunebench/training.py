@@ -16,7 +16,7 @@ from prunebench.inputs import logits_of
 from prunebench.methods import Masks
 from prunebench.records import Accuracy
 from prunebench.seeding import order, seed_all
-from prunebench.tasks import Part, Task
+from prunebench.task import Part, Task
 
 
 @dataclass(frozen=True)
@@ -95,9 +95,7 @@ def fit(
         set_mode(model, frozen)
         samples = chunks(order(count, position.seed, position.phase, position.step, epoch), recipe.batch_size)
         stream = task.batches("train", samples, device, augment=recipe.augment)
-        loss_sum = torch.zeros((), device=device)
-        correct = torch.zeros((), device=device)
-        seen = 0
+        tally = Tally(device)
         for batch in range(batches):
             seed_all(position.seed, position.phase, position.step, epoch, batch)
             inputs, labels = next(stream)
@@ -111,15 +109,12 @@ def fit(
             if recipe.clip_norm:
                 nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
             optimizer.step()
-            seen += len(labels)
-            loss_sum += loss.detach() * len(labels)
-            correct += (logits.detach().argmax(1) == labels).sum()
-            last = batch + 1 == batches
-            if progress is not None and (last or time.monotonic() - told > SECONDS_BETWEEN_TICKS):
+            tally.add(loss, logits, labels)
+            if progress is not None and (batch + 1 == batches or time.monotonic() - told > SECONDS_BETWEEN_TICKS):
                 told = time.monotonic()
-                top1, so_far = float(correct) / seen, float(loss_sum) / seen
-                progress(Tick(position.phase, position.step, epoch, recipe.epochs, batch + 1, batches, so_far, top1))
-        mean_loss = float(loss_sum) / seen
+                place = (position.phase, position.step, epoch, recipe.epochs, batch + 1, batches)
+                progress(Tick(*place, tally.loss, tally.top1))
+        mean_loss = tally.loss
         if not math.isfinite(mean_loss):
             raise ModelError(
                 f"The loss became {mean_loss} in epoch {epoch + 1} of {position.phase}, step {position.step}. "
@@ -128,6 +123,31 @@ def fit(
     for parameter in frozen:
         parameter.requires_grad_(True)
     return mean_loss
+
+
+class Tally:
+    """Sums of loss and correct samples over an epoch, kept on the device; reading one waits for it."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._loss = torch.zeros((), device=device)
+        self._correct = torch.zeros((), device=device, dtype=torch.int64)
+        self._samples = 0
+
+    def add(self, loss: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor) -> None:
+        """Count a batch, given its mean loss."""
+        self._loss += loss.detach() * len(labels)
+        self._correct += (logits.detach().argmax(1) == labels).sum()
+        self._samples += len(labels)
+
+    @property
+    def loss(self) -> float:
+        """Mean loss per sample."""
+        return float(self._loss) / self._samples
+
+    @property
+    def top1(self) -> float:
+        """Share of correct samples."""
+        return int(self._correct) / self._samples
 
 
 def evaluate(

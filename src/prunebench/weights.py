@@ -19,7 +19,7 @@ from prunebench.errors import DataError, ModelError
 from prunebench.registry import reference
 from prunebench.resolve import weights_source
 from prunebench.store import Run
-from prunebench.tasks import Task
+from prunebench.task import Task
 from prunebench.tasks.images import IMAGENET, Statistics
 
 if TYPE_CHECKING:

@@ -29,7 +29,6 @@ class Console:
         self.as_json = as_json
         self.quiet = quiet
         self._bar: Any = None
-        self._fit: tuple[str, int] | None = None
         self._said = 0.0
         logger = logging.getLogger("prunebench")
         logger.setLevel(logging.ERROR if quiet else logging.INFO)
@@ -63,7 +62,7 @@ class Console:
         state = f"epoch {tick.epoch + 1}/{tick.epochs}  loss {tick.loss:.3f}  accuracy {tick.top1:.3f}"
         if sys.stderr.isatty():
             self._draw(what, done, total, state)
-        elif (done == total or time.monotonic() - self._said > SECONDS_BETWEEN_LINES) and done:
+        elif done == total or time.monotonic() - self._said > SECONDS_BETWEEN_LINES:
             self._said = time.monotonic()
             click.echo(f"{what}  {state}", err=True)
 

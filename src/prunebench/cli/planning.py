@@ -35,7 +35,7 @@ def _announce(console: Console, config: RunConfig, run: Run, plan: Iterable[str]
 
     say = console.result if dry_run else console.note
     device = machine.use(config)
-    where = machine.environment(device)
+    where = machine.environment(device, config.seed or 0)
     say("\n".join([*plan, f"  machine  {device.type} ({where.hardware}), {where.threads} threads"]))
     if not run.steps() and (reason := why_new(run)):
         console.note(f"  new      {reason}")

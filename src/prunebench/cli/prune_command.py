@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from prunebench.cli.console import Console
 from prunebench.cli.options import Command, common_options, config_options, gather
+
+if TYPE_CHECKING:
+    from prunebench.records import StepRecord
 
 
 @click.command("prune", cls=Command)
@@ -35,6 +38,19 @@ def command(*, config_file: str | None, dry_run: bool, as_json: bool, quiet: boo
         console.records([record])
         paths = write_steps(run, records, str(config.results_dir))
         before = f"{record.test_before.top1:.3f} → " if record.step else ""
-        console.note(f"step {record.step}/{config.iterations}  test accuracy {before}{record.test_after.top1:.3f}")
+        left = remaining(record, config.iterations or 0)
+        console.note(
+            f"step {record.step}/{config.iterations}  test accuracy {before}{record.test_after.top1:.3f}{left}"
+        )
     console.result("\n" + steps(records))
     console.note("\n" + "\n".join(f"written {path}" for path in paths) + f"\nrun {run.info.key} in {run.folder}")
+
+
+def remaining(record: StepRecord, iterations: int) -> str:
+    """`  (about 40 s left)`, if the steps to come take as long as this one; nothing where it cannot be told."""
+    steps = iterations - record.step
+    if record.step == 0 or steps == 0:
+        return ""
+    of = record.seconds
+    seconds = steps * (of.prune + of.evaluate_before + of.finetune + of.evaluate_after)
+    return f"  (about {seconds / 60:.0f} min left)" if seconds > 100 else f"  (about {seconds:.0f} s left)"

@@ -71,6 +71,7 @@ CONTRASTS = [  # pattern with two clauses, and which of them decides
     "reviews",
     "made-up reviews with negation and contrast, 2 classes, 4,000 train and 1,000 test",
     reads="text",
+    defaults={"sequence_length": 32},
 )
 def load() -> Dataset:
     """5,000 distinct sentences, half of them positive in each split; always the same ones."""

@@ -61,7 +61,7 @@ def _find(data_dir: Path, stems: tuple[str, ...]) -> Path:
 
 def _rows(path: Path) -> Iterator[tuple[str, str]]:
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with path.open(encoding="utf-8-sig", newline="") as file:
             for number, row in _parse(path, file):
                 text = next((row[name] for name in TEXT_COLUMNS if row.get(name) is not None), None)
                 if text is None or row.get("label") is None:
@@ -70,18 +70,22 @@ def _rows(path: Path) -> Iterator[tuple[str, str]]:
                         f"has: {', '.join(map(str, row))}."
                     )
                 yield str(text), str(row["label"]).strip()
-    except (UnicodeDecodeError, csv.Error, json.JSONDecodeError) as error:
+    except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
 
 
 def _parse(path: Path, file: Iterable[str]) -> Iterator[tuple[int, dict[str, object]]]:
     if path.suffix == ".jsonl":
         for number, line in enumerate(file, 1):
-            row = json.loads(line)
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise DataError(f"{path}:{number}: cannot be read as JSON: {error}") from error
             if not isinstance(row, dict):
                 raise DataError(f"{path}:{number}: each line must be a JSON object with text and label.")
             yield number, row
-    elif path.suffix == ".tsv":
-        yield from enumerate(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE), 2)
     else:
-        yield from enumerate(csv.DictReader(file), 2)
+        tsv = path.suffix == ".tsv"
+        rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE) if tsv else csv.DictReader(file)
+        for row in rows:
+            yield rows.line_num, dict(row)

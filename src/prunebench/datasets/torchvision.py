@@ -22,26 +22,24 @@ def _load(kind: str, data_dir: Path) -> Dataset:
 def _part(kind: Any, data_dir: Path, train: bool) -> Any:
     try:
         return kind(root=data_dir, train=train, download=False)
-    except RuntimeError:  # torchvision's answer to data that is not there, or not whole
-        pass
     except Exception as error:
-        raise DataError(f"{data_dir}: {kind.__name__} there is damaged: {error}") from error
-    missing = [path for path in (data_dir, *data_dir.parents) if not path.exists()]
+        if "download=True" not in str(error):  # torchvision's answer to data that is not there
+            raise DataError(
+                f"{data_dir}: {kind.__name__} there is damaged ({error}). Delete it, and it is downloaded anew."
+            ) from error
+    raw = data_dir / kind.__name__ / "raw"
+    missing = [path for path in (raw, *raw.parents) if not path.exists()]
     try:
         return kind(root=data_dir, train=train, download=True)
     except Exception as error:
-        _remove_empty_folders(data_dir, missing)
+        for path in missing:
+            if path.is_dir() and not any(path.iterdir()):
+                path.rmdir()
+        reason = " ".join(str(error).split())
         raise DataError(
-            f"{kind.__name__} is not in {data_dir} and could not be downloaded ({error}). "
+            f"{kind.__name__} is not in {data_dir} and could not be downloaded ({reason}). "
             f"Connect to the network, or point --data-dir at a copy."
         ) from error
-
-
-def _remove_empty_folders(data_dir: Path, missing: list[Path]) -> None:
-    below = sorted((path for path in data_dir.rglob("*") if path.is_dir()), reverse=True)
-    for path in [*below, *missing]:
-        if path.is_dir() and not any(path.iterdir()):
-            path.rmdir()
 
 
 def _pixels(data: Any) -> np.ndarray:

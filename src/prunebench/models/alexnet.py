@@ -15,7 +15,15 @@ if TYPE_CHECKING:
     "AlexNet, 5 conv and 3 linear layers",
     reads="images",
     published="torchvision",
-    defaults={"image_size": 64, "optimizer": "adamw", "lr": 5e-4, "epochs": 15, "finetune_lr": 3e-4},
+    defaults={
+        "image_size": 64,
+        "optimizer": "adamw",
+        "lr": 5e-4,
+        "schedule": "one-cycle",
+        "batch_size": 64,
+        "epochs": 15,
+        "finetune_lr": 3e-4,
+    },
     pretrained={"image_size": 224, "optimizer": "sgd", "lr": 1e-3, "finetune_optimizer": "sgd"},
 )
 def alexnet(classes: int, image_size: int, adapt: bool) -> nn.Module:

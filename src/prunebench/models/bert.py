@@ -24,7 +24,14 @@ MINI = {
     "BERT for classification; BERT-mini's size unless --weights names another",
     reads="text",
     published="huggingface",
-    defaults={"optimizer": "adamw", "lr": 5e-4, "epochs": 10, "batch_size": 64, "weight_decay": 0.01},
+    defaults={
+        "optimizer": "adamw",
+        "lr": 5e-4,
+        "schedule": "one-cycle",
+        "batch_size": 64,
+        "epochs": 10,
+        "weight_decay": 0.01,
+    },
     pretrained={
         "optimizer": "adamw",
         "lr": 1e-5,

@@ -24,7 +24,15 @@ PRETRAINED = {
     "ResNet18, 8 residual blocks of two 3×3 convolutions",
     reads="images",
     published="torchvision",
-    defaults={"image_size": 32, "optimizer": "adamw", "lr": 2e-3, "epochs": 10, "finetune_lr": 1e-3},
+    defaults={
+        "image_size": 32,
+        "optimizer": "adamw",
+        "lr": 2e-3,
+        "schedule": "one-cycle",
+        "batch_size": 64,
+        "epochs": 10,
+        "finetune_lr": 1e-3,
+    },
     pretrained=PRETRAINED,
 )
 def resnet18(classes: int, stem: str) -> nn.Module:
@@ -43,7 +51,9 @@ def resnet18(classes: int, stem: str) -> nn.Module:
         "image_size": 32,
         "optimizer": "adamw",
         "lr": 1e-3,
-        "epochs": 15,
+        "schedule": "one-cycle",
+        "batch_size": 64,
+        "epochs": 20,
         "finetune_lr": 5e-4,
         "memory_format": "channels_last",
     },

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
         "image_size": 32,
         "optimizer": "adamw",
         "lr": 5e-4,
+        "schedule": "one-cycle",
+        "batch_size": 64,
         "epochs": 10,
         "clip_norm": 1.0,
         "finetune_lr": 2e-4,

@@ -42,19 +42,21 @@ def _smallest_removed(
     model: nn.Module, names: Sequence[str], masks: Masks, request: Request, draw: torch.Generator
 ) -> dict[str, torch.Tensor]:
     """The masks of some tensors, ranked together, without the fraction of their weights that scores lowest."""
+    import numpy as np
     import torch
 
     sizes = [masks[name].numel() for name in names]
     scores = torch.empty(sum(sizes), device=model.get_parameter(names[0]).device)
     left = 0
     for name, part in zip(names, scores.split(sizes), strict=True):
-        part.copy_(request.score(model, name, draw).flatten())
+        part.copy_(request.score(model, name, draw).flatten()).clamp_(min=torch.finfo(part.dtype).min)
         part.masked_fill_(~masks[name].flatten(), -torch.inf)  # pruned weights rank below all others, and stay so
         left += int(masks[name].sum())
     remove = len(scores) - left + round(request.fraction * left)
     if remove == 0:
         return {}
-    threshold = scores.kthvalue(remove).values
+    # NumPy's selection needs one copy of the scores; torch.kthvalue one of their indices too, and ten times as long.
+    threshold = float(np.partition(scores.cpu().numpy(), remove - 1)[remove - 1])
     ties = remove - int((scores < threshold).sum())
     kept = scores > threshold
     kept[(scores == threshold).nonzero()[ties:]] = True  # of equal scores, the first go

@@ -12,7 +12,7 @@ from torchvision.transforms.v2 import functional as F
 from prunebench.data import Dataset
 from prunebench.errors import DataError
 from prunebench.inputs import Inputs
-from prunebench.tasks import Batch, Part
+from prunebench.task import Batch, Part
 
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 IMAGENET: Statistics = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

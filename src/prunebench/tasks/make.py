@@ -10,7 +10,7 @@ from prunebench.config import RunConfig
 from prunebench.data import Dataset, checked, datasets, stratified, subset
 from prunebench.registry import call
 from prunebench.resolve import check_fit
-from prunebench.tasks import Task
+from prunebench.task import Task
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

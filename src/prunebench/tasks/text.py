@@ -10,7 +10,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 
 from prunebench.data import Dataset
 from prunebench.inputs import Inputs
-from prunebench.tasks import Batch, Part
+from prunebench.task import Batch, Part
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 VOCABULARY = 8_000
@@ -61,13 +61,18 @@ class TextTask:
 def train_tokenizer(sentences: Sequence[str]) -> Tokenizer:
     """A lower-casing WordPiece tokenizer whose vocabulary is learnt from the sentences, as BERT's was.
 
-    The library finds the same set of pieces every time but numbers them in an order that changes from process
-    to process, so the pieces are sorted and numbered anew.
+    The library numbers the letters inside words in an order that changes from process to process, and breaks ties
+    between merges by these numbers, so it is given them in order; the pieces it finds are sorted and numbered anew.
     """
     learner = _assemble(models.WordPiece(unk_token="[UNK]"))
+    letters = sorted({letter for text in sentences for letter in learner.normalizer.normalize_str(text)} - {" "})
     learner.train_from_iterator(
         sentences,
-        trainers.WordPieceTrainer(vocab_size=VOCABULARY, special_tokens=SPECIAL, show_progress=False),
+        trainers.WordPieceTrainer(
+            vocab_size=VOCABULARY,
+            special_tokens=SPECIAL + [f"##{letter}" for letter in letters],
+            show_progress=False,
+        ),
     )
     pieces = SPECIAL + sorted(set(learner.get_vocab()) - set(SPECIAL))
     tokenizer = _assemble(models.WordPiece({piece: i for i, piece in enumerate(pieces)}, unk_token="[UNK]"))

@@ -29,12 +29,12 @@ def find(model: nn.Module, inputs: Inputs) -> tuple[list[Group], tuple[str, ...]
     groups, notes = [], []
     for found in graph.get_all_groups(ignored_layers=[spared], root_module_types=roots):
         if grouped := [names[item.dep.layer] for item in found if _is_grouped(item.dep.layer)]:
-            notes.append(f"spared {', '.join(grouped)}: its channels are in groups")
+            notes += [f"spared {name}: its channels are in groups" for name in dict.fromkeys(grouped)]
             continue
         groups.append(_group(graph, found, names))
     for module, mode in training.items():  # tracing leaves the model in eval mode
         module.training = mode
-    return groups, tuple(notes)
+    return groups, tuple(dict.fromkeys(notes))
 
 
 def _group(graph: Any, found: Any, names: dict[nn.Module, str]) -> Group:

@@ -1,0 +1,291 @@
+"""What tests share: tiny models and data, the command line in this process, and runs that are made once."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import hypothesis
+import msgspec
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from prunebench import Dataset, RunConfig, Split
+from prunebench.architecture import Architecture, models
+from prunebench.checkpoint import Checkpoint
+from prunebench.cli.main import main
+from prunebench.inputs import Inputs
+from prunebench.methods import Request, criteria
+from prunebench.records import Accuracy, LayerRecord, Seconds, StepRecord, UnitCount
+from prunebench.tasks.images import ImageTask
+
+hypothesis.settings.register_profile("prunebench", deadline=None, derandomize=True, database=None, max_examples=60)
+hypothesis.settings.load_profile("prunebench")
+
+torch.set_num_threads(1)  # models this small gain nothing from a second, and other work on the machine costs less
+
+TINY_BERT = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 48,
+    "max_position_embeddings": 32,
+}
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a call of the command line came to."""
+
+    status: int
+    out: str
+    err: str
+
+
+@dataclass(frozen=True)
+class Made:
+    """A pruning run made by the command line: its folder, the options that made it, and what it printed."""
+
+    folder: Path
+    options: tuple[str, ...]
+    finished: Finished
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """The options that say where runs and results are."""
+        return ("--runs-dir", str(self.folder / "runs"), "--results-dir", str(self.folder / "performance"))
+
+
+def build_tiny_net(classes: int) -> nn.Module:
+    """Two convolutions with batch norm, dropout, and a classifier of two linear layers."""
+    features = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(8, 12, 3, padding=1),
+        nn.BatchNorm2d(12),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(2),
+        nn.Flatten(),
+    )
+    classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(48, 16), nn.ReLU(), nn.Linear(16, classes))
+    model = nn.Sequential()
+    model.add_module("features", features)
+    model.add_module("classifier", classifier)
+    return model
+
+
+def load_blobs() -> Dataset:
+    """Noisy 12×12 images of three classes, told apart by which third is bright: 61 to train on, 25 to test."""
+    draw = np.random.default_rng(0)
+    splits = []
+    for count in (61, 25):
+        labels = np.arange(count) % 3
+        images = draw.integers(0, 120, (count, 12, 12))
+        for image, label in zip(images, labels, strict=True):
+            image[:, 4 * label : 4 * label + 4] += 100
+        splits.append(Split(images.astype(np.uint8), labels))
+    return Dataset(splits[0], splits[1], ["left", "middle", "right"])
+
+
+def call_main(*arguments: str) -> Finished:
+    """Run the command line in this process, as the console script does."""
+    out, err = io.StringIO(), io.StringIO()
+    argv = patch.object(sys, "argv", ["prunebench", *arguments])
+    with argv, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as stop:
+        main()
+    return Finished(int(stop.value.code or 0), out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(autouse=True)
+def _globals_restored() -> Iterator[None]:
+    logger = logging.getLogger("prunebench")
+    before = list(logger.handlers), logger.level, logger.propagate, torch.get_num_threads()
+    yield
+    logger.handlers, logger.propagate = before[0], before[2]
+    logger.setLevel(before[1])
+    torch.set_num_threads(before[3])
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names cannot be looked up and nothing can be connected to."""
+
+    def unreachable(*args: Any, **kwargs: Any) -> Any:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unreachable)
+    monkeypatch.setattr(socket.socket, "connect", unreachable)
+
+
+@pytest.fixture(scope="session")
+def tiny_net() -> Callable[..., nn.Module]:
+    """A builder of a small CNN, as a user would bring it."""
+    return build_tiny_net
+
+
+@pytest.fixture(scope="session")
+def blobs() -> Callable[[], Dataset]:
+    """A loader of small images, as a user would bring it."""
+    return load_blobs
+
+
+@pytest.fixture(scope="session")
+def tiny_task() -> ImageTask:
+    """The small images as a task."""
+    return ImageTask(load_blobs(), 12)
+
+
+@pytest.fixture(scope="session")
+def tiny_state() -> Callable[[], Checkpoint]:
+    """Makes the small CNN, always with the same fresh weights."""
+
+    def make() -> Checkpoint:
+        torch.manual_seed(0)
+        arguments = {"classes": 3}
+        inputs = Inputs(kind="images", size=12)
+        return Checkpoint(Architecture("tiny", arguments, inputs), build_tiny_net(3).eval(), {})
+
+    return make
+
+
+@pytest.fixture
+def tiny_config(tmp_path: Path) -> Callable[..., RunConfig]:
+    """Makes the config of a run that takes a second; keywords replace fields."""
+    config = RunConfig(
+        model=build_tiny_net,
+        dataset=load_blobs,
+        image_size=12,
+        epochs=2,
+        batch_size=16,
+        lr=0.01,
+        fraction=0.3,
+        iterations=3,
+        finetune_batch_size=16,
+        device="cpu",
+        runs_dir=str(tmp_path / "runs"),
+        results_dir=str(tmp_path / "performance"),
+    )
+    return lambda **changes: msgspec.structs.replace(config, **changes)
+
+
+@pytest.fixture(scope="session")
+def architecture_of() -> Callable[..., Architecture]:
+    """Makes the architecture of a registered model for small inputs; BERT has two layers."""
+
+    def make(name: str, size: int = 64) -> Architecture:
+        if models.get(name).reads == "text":
+            inputs = Inputs(kind="text", vocabulary=50, length=12)
+        else:
+            inputs = Inputs(kind="images", size=size)
+        arguments = {
+            "classes": 7,
+            "channels": 3,
+            "image_size": inputs.size,
+            "adapt": True,
+            "stem": "standard",
+            "config": {**TINY_BERT, "vocab_size": 50},
+        }
+        return Architecture(name, arguments, inputs)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def fresh(architecture_of: Callable[..., Architecture]) -> Callable[..., Checkpoint]:
+    """Makes a registered model with fresh weights and no value left at its start: norms and biases are perturbed."""
+
+    def make(name: str, size: int = 64, seed: int = 0) -> Checkpoint:
+        architecture = architecture_of(name, size)
+        torch.manual_seed(seed)
+        model = architecture.build().eval()
+        with torch.no_grad():
+            for key, tensor in model.state_dict().items():
+                if key.endswith("running_var"):
+                    tensor.uniform_(0.5, 1.5)
+                elif tensor.is_floating_point() and tensor.ndim == 1:
+                    tensor.add_(0.1 * torch.randn(tensor.shape))
+        return Checkpoint(architecture, model, {})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def request_for() -> Callable[..., Request]:
+    """Makes a pruning request with a registered criterion."""
+
+    def make(inputs: Inputs, fraction: float = 0.3, criterion: str = "l2", **about: Any) -> Request:
+        return Request(fraction, criteria.get(criterion).score, inputs, **about)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def prunebench() -> Callable[..., Finished]:
+    """The command line."""
+    return call_main
+
+
+@pytest.fixture(scope="session")
+def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """ResNet18, trained on a few digits and structurally pruned in two steps by the command line."""
+    options = ("--model", "resnet18", "--limit-train", "200", "--limit-test", "100", "--epochs", "1")
+    made = Made(tmp_path_factory.mktemp("digits"), options, Finished(0, "", ""))
+    return Made(made.folder, options, call_main("prune", *options, "--iterations", "2", *made.places))
+
+
+@pytest.fixture(scope="session")
+def make_record() -> Callable[..., StepRecord]:
+    """Makes the record of a step of a structured run without running it; keywords replace fields."""
+
+    def make(step: int = 0, **changes: Any) -> StepRecord:
+        left = round(100 * 0.9**step)
+        record = StepRecord(
+            run="tiny-structured-0123456789",
+            model="tiny",
+            dataset="digits",
+            method="structured",
+            criterion="l2",
+            seed=0,
+            step=step,
+            fraction=0.1,
+            nominal_left=0.9**step,
+            units=(UnitCount("channels", 100, round(100 * 0.9 ** max(step - 1, 0)), left),),
+            prunable_weights=10_000,
+            prunable_weights_masked=100 * left,
+            prunable_weights_left=left**2,
+            params=100 + left**2,
+            nonzero_params=100 + left**2,
+            macs=64 * left**2,
+            test_before=Accuracy(200 - step, 360),
+            train_before=Accuracy(1000 - step, 1437),
+            test_after=Accuracy(340 - step, 360),
+            train_after=Accuracy(1437 - step, 1437),
+            loss=0.25,
+            seconds=Seconds(1.0, 2.0, 3.0, 4.0),
+            layers=(LayerRecord("conv1", "Conv2d", (100, 100, 1, 1), (left, left, 1, 1), left**2),),
+        )
+        return msgspec.structs.replace(record, **changes)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder PRUNEBENCH_TEST_DATA, with FashionMNIST/raw and sst2/{train,dev}.tsv; skips where it is unset."""
+    folder = os.environ.get("PRUNEBENCH_TEST_DATA")
+    if not folder:
+        pytest.skip("PRUNEBENCH_TEST_DATA is unset: it names a folder with FashionMNIST/raw and sst2/*.tsv")
+    return Path(folder)

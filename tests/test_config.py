@@ -1,0 +1,128 @@
+import math
+import re
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prunebench.config import RunConfig, deciding, default, field_types, merge, meta, option_name, read_toml
+from prunebench.errors import ConfigError
+
+FIELDS = list(field_types())
+CONFIGS = st.builds(
+    RunConfig,
+    model=st.sampled_from([None, "resnet18", "bert"]),
+    lr=st.none() | st.floats(1e-6, 1),
+    epochs=st.none() | st.integers(1, 99),
+    augment=st.none() | st.booleans(),
+    include=st.none() | st.lists(st.sampled_from(["a*", "b.?"])).map(tuple),
+)
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_every_field_is_empty_unless_given_and_says_what_it_is(name):
+    assert getattr(RunConfig(), name) is None
+    assert meta(name).description.endswith((".", "]"))
+    assert (name in deciding("training")) + (name in deciding("pruning")) + (name in deciding("nothing")) == 1
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_every_default_is_a_valid_value_of_its_field(name):
+    value = default(name)
+    assert getattr(RunConfig(**{name: value}), name) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("fraction", 0.0),
+        ("fraction", 1.0),
+        ("fraction", -0.1),
+        ("fraction", math.nan),
+        ("iterations", 0),
+        ("epochs", 0),
+        ("epochs", 1.5),
+        ("epochs", True),
+        ("finetune_epochs", -1),
+        ("lr", 0.0),
+        ("lr", "fast"),
+        ("momentum", 1.0),
+        ("seed", -1),
+        ("seed", 2**64),
+        ("threads", 0),
+        ("batch_size", 0),
+        ("optimizer", "sdg"),
+        ("device", "gpu"),
+        ("include", "features.*"),
+        ("data_dir", 3),
+    ],
+)
+def test_a_value_out_of_bounds_or_of_another_type_is_refused_with_the_name_of_its_option(name, value):
+    with pytest.raises(ConfigError, match=f"^{option_name(name)} {re.escape(str(value))}: "):
+        RunConfig(**{name: value})
+
+
+def test_bounds_are_told_in_words():
+    with pytest.raises(ConfigError, match=r"^--fraction 1\.5: expected float < 1\.0\.$"):
+        RunConfig(fraction=1.5)
+
+
+def test_a_config_is_frozen():
+    with pytest.raises(AttributeError):
+        RunConfig().seed = 1
+
+
+def test_a_whole_number_for_a_fraction_gives_the_same_config_as_the_fraction():
+    assert msgspec.json.encode(RunConfig(weight_decay=0, lr=1)) == msgspec.json.encode(
+        RunConfig(weight_decay=0.0, lr=1.0)
+    )
+
+
+@given(CONFIGS, CONFIGS)
+def test_merging_prefers_the_fields_that_are_given(over, under):
+    merged = merge(over, under)
+    for name in FIELDS:
+        first, second = getattr(over, name), getattr(under, name)
+        assert getattr(merged, name) == (second if first is None else first)
+
+
+@given(CONFIGS)
+def test_merging_with_an_empty_config_changes_nothing(config):
+    assert merge(config, RunConfig()) == merge(RunConfig(), config) == config
+
+
+def test_toml_keys_are_field_names(tmp_path):
+    file = tmp_path / "run.toml"
+    file.write_text('model = "alexnet"\nfraction = 0.5\naugment = true\nexclude = ["classifier.*"]\n')
+    assert read_toml(file) == RunConfig(model="alexnet", fraction=0.5, augment=True, exclude=("classifier.*",))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("fractoin = 0.1", "there is no setting 'fractoin'. Did you mean 'fraction'?"),
+        ("zzz = 1", "there is no setting 'zzz'. `prunebench prune --help` lists them."),
+        ("[pruning]\nfraction = 0.1", "there is no setting 'pruning'"),
+        ('fraction = "a tenth"', "--fraction a tenth: expected float, got str."),
+        ("fraction = 2.0", "--fraction 2.0: expected float < 1.0."),
+        ("fraction 0.1", "cannot be read as TOML"),
+    ],
+)
+def test_a_bad_toml_file_is_refused_with_its_name_and_what_to_do(tmp_path, text, message):
+    file = tmp_path / "run.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        read_toml(file)
+    assert str(caught.value).startswith(f"{file}: ")
+    assert message in str(caught.value)
+
+
+def test_a_missing_or_binary_toml_file_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="there is no such file"):
+        read_toml(tmp_path / "none.toml")
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="cannot be read as TOML"):
+        read_toml(tmp_path / "binary.toml")
+    with pytest.raises(ConfigError, match="cannot be read as TOML"):
+        read_toml(tmp_path)

@@ -1,0 +1,124 @@
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prunebench.data import Dataset, Split, checked, datasets, stratified, subset
+from prunebench.errors import DataError
+
+BUNDLED = ["digits", "reviews"]
+LABELS = st.lists(st.integers(0, 4), min_size=1, max_size=60).map(np.array)
+IMAGES = Split(np.zeros((4, 8, 8), np.uint8), np.array([0, 1, 0, 1]))
+CLASSES = ["a", "b"]
+
+
+@pytest.fixture(scope="module", params=BUNDLED)
+def bundled(request):
+    entry = datasets.get(request.param)
+    return entry, checked(entry.load(), entry.name)
+
+
+def test_a_bundled_dataset_is_what_its_entry_says(bundled):
+    entry, dataset = bundled
+    assert dataset.kind == entry.reads
+    numbers = {int(number.replace(",", "")) for number in re.findall(r"[\d,]*\d", entry.summary)}
+    assert {len(dataset.train), len(dataset.test)} <= numbers
+
+
+def test_a_bundled_dataset_is_the_same_every_time(bundled):
+    entry, dataset = bundled
+    again = entry.load()
+    for first, second in ((dataset.train, again.train), (dataset.test, again.test)):
+        assert np.array_equal(first.inputs, second.inputs)
+        assert np.array_equal(first.labels, second.labels)
+
+
+def test_a_bundled_dataset_holds_every_class_in_both_splits(bundled):
+    _, dataset = bundled
+    for split in (dataset.train, dataset.test):
+        assert sorted(set(split.labels.tolist())) == list(range(len(dataset.classes)))
+
+
+@pytest.mark.parametrize("name", datasets.names())
+def test_every_dataset_finds_nothing_in_an_empty_folder_and_leaves_it_empty(name, tmp_path, no_network, monkeypatch):
+    monkeypatch.setattr("time.sleep", lambda seconds: None)  # retries of a download wait longer and longer
+    entry = datasets.get(name)
+    if name in BUNDLED:
+        assert list(entry.files(tmp_path)) == []
+        return
+    with pytest.raises(DataError, match=re.escape(str(tmp_path))):
+        entry.load(tmp_path)
+    assert list(tmp_path.rglob("*")) == []
+
+
+@given(LABELS, st.integers(1, 70))
+def test_a_subset_is_stratified_exact_and_always_the_same(labels, count):
+    chosen = stratified(labels, count)
+    assert len(chosen) == min(count, len(labels))
+    assert np.array_equal(chosen, np.unique(chosen))
+    assert np.array_equal(chosen, stratified(labels, count))
+    for kind in set(labels.tolist()):
+        share = min(1, count / len(labels)) * np.sum(labels == kind)
+        assert abs(np.sum(labels[chosen] == kind) - share) < 1
+
+
+def test_what_rounding_leaves_over_goes_to_the_largest_remainder():
+    labels = np.repeat([0, 1, 2], [70, 26, 14])
+    assert np.bincount(labels[stratified(labels, 11)]).tolist() == [7, 3, 1]
+
+
+@pytest.mark.parametrize("inputs", [np.arange(40).reshape(10, 2, 2), [f"sentence {i}" for i in range(10)]])
+def test_a_subset_keeps_inputs_and_labels_together(inputs):
+    labels = np.arange(10) % 2
+    part = subset(Split(inputs, labels), np.array([1, 4, 7]))
+    assert list(map(str, part.inputs)) == [str(inputs[i]) for i in (1, 4, 7)]
+    assert part.labels.tolist() == [1, 0, 1]
+
+
+@pytest.mark.parametrize("shape", [(4, 8, 8), (4, 1, 8, 8), (4, 3, 8, 8)])
+@pytest.mark.parametrize("kind", [np.zeros, torch.zeros])
+def test_images_in_memory_are_arrays_or_tensors_of_bytes(shape, kind):
+    split = Split(kind(shape, dtype=np.uint8 if kind is np.zeros else torch.uint8), [0, 1, 0, 1])
+    dataset = checked(Dataset(split, split, CLASSES), "mine")
+    assert dataset.kind == "images"
+    assert dataset.train.labels.dtype == np.int64
+
+
+def test_paths_are_files_and_strings_are_text():
+    assert Dataset(Split([Path("a.png")], [0]), Split([Path("b.png")], [0]), ["a"]).kind == "files"
+    assert Dataset(Split(["a film"], [0]), Split(["a play"], [0]), ["a"]).kind == "text"
+
+
+@pytest.mark.parametrize(
+    ("split", "message"),
+    [
+        (Split([], []), "the train split is empty"),
+        (Split(IMAGES.inputs, [0, 1, 0]), "train has 4 inputs but 3 labels"),
+        (Split(IMAGES.inputs, [0, 1, 0, 2]), "train labels run from 0 to 2, but 2 classes need 0 to 1"),
+        (Split(IMAGES.inputs, [0, 1, -1, 1]), "train labels run from -1 to 1"),
+        (Split(IMAGES.inputs, [0.0, 1.0, 0.0, 1.0]), "train labels must be whole numbers"),
+        (Split(IMAGES.inputs, ["a", "b", "a", "b"]), "train labels must be whole numbers"),
+        (Split(IMAGES.inputs, np.eye(4, 2, dtype=int)), "train labels must be whole numbers, one per sample"),
+        (Split(IMAGES.inputs, None), "train labels must be whole numbers, one per sample"),
+        (Split(IMAGES.inputs / 255, IMAGES.labels), "images must be uint8 of shape N×H×W or N×C×H×W"),
+        (Split(IMAGES.inputs.reshape(4, 64), IMAGES.labels), "images must be uint8 of shape N×H×W"),
+    ],
+)
+def test_data_that_does_not_fit_is_refused_with_the_name_of_its_loader(split, message):
+    with pytest.raises(DataError, match=f"^mine: {message}"):
+        checked(Dataset(split, IMAGES, CLASSES), "mine")
+
+
+def test_a_loader_that_returns_something_else_is_told_what_to_return():
+    with pytest.raises(DataError, match=r"mine returned tuple; a loader returns prunebench\.Dataset\."):
+        checked((IMAGES, IMAGES), "mine")
+
+
+def test_a_users_loader_or_the_data_itself_is_an_entry():
+    mine = Dataset(IMAGES, IMAGES, CLASSES)
+    assert datasets.get(mine).load() is mine
+    assert datasets.get(lambda: mine).load() is mine

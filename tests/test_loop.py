@@ -1,0 +1,207 @@
+"""The loop: a record per step, committed as it happens, the same whether it was stopped or not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from prunebench import RunConfig, dense_run, prune, pruning_run, reevaluate, train
+from prunebench.records import Seconds
+from prunebench.resolve import resolve
+from prunebench.store import Run
+
+METHODS = [("structured", "l2"), ("structured", "random"), ("unstructured", "l1"), ("unstructured", "random")]
+
+
+def timeless(record):
+    return msgspec.structs.replace(record, seconds=Seconds())
+
+
+def everything(folder):
+    return sorted(path for path in Path(folder).rglob("*"))
+
+
+def elsewhere(config, folder):
+    return resolve(msgspec.structs.replace(config, runs_dir=str(folder)))
+
+
+@pytest.mark.parametrize("method", ["structured", "unstructured"])
+def test_a_record_per_step_tells_what_was_asked_and_achieved(method, tiny_config):
+    config = tiny_config(method=method, fraction=0.5)
+    dense, *pruned = prune(config)
+    assert [record.step for record in (dense, *pruned)] == [0, 1, 2, 3]
+    assert (dense.nominal_left, dense.fraction, dense.test_before) == (1.0, 0.5, dense.test_after)
+    for before, record in zip((dense, *pruned), pruned, strict=False):
+        assert record.nominal_left == 0.5**record.step
+        assert [unit.before for unit in record.units] == [unit.left for unit in before.units]
+        assert [unit.achieved for unit in record.units] == [pytest.approx(0.5, abs=0.01)]
+        assert record.nonzero_params < before.nonzero_params
+        assert (record.params < before.params) == (record.macs < before.macs) == (method == "structured")
+        assert record.prunable_weights == dense.prunable_weights
+        assert record.prunable_weights_left < before.prunable_weights_left
+        assert [layer.shape_original for layer in record.layers] == [layer.shape for layer in dense.layers]
+        assert (record.test_after.total, record.train_after.total) == (25, 61)
+        assert record.loss is not None
+        assert record.seconds.finetune > 0
+
+
+def test_without_a_run_nothing_is_written(tiny_config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    train(tiny_config(epochs=1))
+    list(prune(tiny_config(epochs=1, iterations=1)))
+    assert everything(tmp_path) == []
+
+
+def test_each_step_is_committed_before_it_is_yielded(tiny_config):
+    config = tiny_config(epochs=1)
+    run = pruning_run(config)
+    assert not run.folder.exists()
+    for count, record in enumerate(prune(config, run), 1):
+        assert len(run.steps()) == count
+        assert run.record(record.step) == record
+        assert record.run == run.info.key
+        assert (run.step_folder(record.step) / "model.safetensors").is_file()
+
+
+@pytest.mark.parametrize(("method", "criterion"), METHODS)
+def test_a_stopped_and_continued_run_equals_one_that_never_stopped(method, criterion, tiny_config, tmp_path):
+    config = tiny_config(method=method, criterion=criterion, augment=True)
+    whole = pruning_run(elsewhere(config, tmp_path / "whole"))
+    expected = [timeless(record) for record in prune(elsewhere(config, tmp_path / "whole"), whole)]
+
+    def interrupt(tick):
+        if (tick.phase, tick.step) == ("finetune", 2):
+            raise KeyboardInterrupt
+
+    config = elsewhere(config, tmp_path / "stopped")
+    run = pruning_run(config)
+    with pytest.raises(KeyboardInterrupt):
+        list(prune(config, run, interrupt))
+    assert run.steps() == [0, 1]
+    assert [timeless(record) for record in prune(config, run)] == expected
+    for file in ("model.safetensors", "structure.json"):
+        assert (run.step_folder(3) / file).read_bytes() == (whole.step_folder(3) / file).read_bytes()
+    assert (run.step_folder(3) / "masks.safetensors").exists() == (method == "unstructured")
+    assert not [path for path in everything(run.folder) if path.name.startswith(".")]
+
+
+def test_a_run_that_is_kept_equals_one_that_is_not(tiny_config):
+    config = tiny_config()
+    kept = [timeless(record) for record in prune(config, pruning_run(config))]
+    assert [msgspec.structs.replace(record, run="") for record in kept] == [timeless(r) for r in prune(config)]
+
+
+def test_more_iterations_continue_the_same_run(tiny_config):
+    short, long = tiny_config(iterations=1), tiny_config(iterations=2)
+    run = pruning_run(short)
+    first = list(prune(short, run))
+    assert pruning_run(long).info.key == run.info.key
+    written = (run.step_folder(1) / "model.safetensors").stat().st_mtime_ns
+    assert list(prune(long, run))[:2] == first
+    assert (run.step_folder(1) / "model.safetensors").stat().st_mtime_ns == written
+    assert [record.step for record in prune(short, run)] == [0, 1]
+
+
+def test_a_finished_run_computes_nothing_again(tiny_config):
+    config = tiny_config(iterations=1)
+    run, ticks = pruning_run(config), []
+    first = list(prune(config, run))
+    assert list(prune(config, run, ticks.append)) == first
+    assert ticks == []
+
+
+def test_pruning_runs_of_the_same_training_share_the_dense_run(tiny_config):
+    ticks = []
+    for method in ("structured", "unstructured"):
+        config = tiny_config(method=method, iterations=1)
+        list(prune(config, pruning_run(config), ticks.append))
+    assert {tick.phase for tick in ticks} == {"train", "finetune"}
+    assert sum(tick.phase == "train" and tick.batch == tick.batches for tick in ticks) == config.epochs
+    assert dense_run(config).steps() == [0]
+
+
+def test_training_is_kept_and_not_repeated(tiny_config):
+    config, ticks = tiny_config(), []
+    run = dense_run(config)
+    record = train(config, run)
+    assert (record.method, record.step, record.units) == ("dense", 0, ())
+    assert train(config, run, ticks.append) == record
+    assert ticks == []
+
+
+def test_without_fine_tuning_accuracy_is_the_same_before_and_after(tiny_config):
+    _, record = prune(tiny_config(finetune_epochs=0, iterations=1))
+    assert (record.test_before, record.train_before) == (record.test_after, record.train_after)
+    assert record.loss is None
+
+
+@pytest.mark.parametrize("method", ["structured", "unstructured"])
+def test_a_step_computed_anew_from_its_files_scores_what_was_recorded(method, tiny_config):
+    config = resolve(tiny_config(method=method, iterations=2))
+    run = pruning_run(config)
+    for record in prune(config, run):
+        assert reevaluate(run, record.step, config) == (record.test_after, record.train_after)
+
+
+NET = """
+from torch import nn
+
+def build(classes):
+    return nn.Sequential(nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(),
+                         nn.Linear(24, classes))
+"""
+PARTS = """
+import numpy as np
+from prunebench import Dataset, Split
+
+def load(seed):
+    draw = np.random.default_rng(seed)
+    images = draw.integers(0, 256, (40, 10, 10)).astype(np.uint8)
+    labels = (images[:, :5].mean((1, 2)) > images[:, 5:].mean((1, 2))).astype(int)
+    return Dataset(Split(images[:30], labels[:30]), Split(images[30:], labels[30:]), ["below", "above"])
+"""
+MINE = """
+def score(weight, task):
+    return weight.abs() * len(task.labels("train"))
+"""
+
+
+@pytest.mark.parametrize("method", ["structured", "unstructured"])
+def test_a_users_model_dataset_and_criterion_from_files(method, tmp_path):
+    for name, text in (("net", NET), ("parts", PARTS), ("mine", MINE)):
+        (tmp_path / f"{name}.py").write_text(text)
+    config = RunConfig(
+        model=f"{tmp_path}/net.py:build",
+        dataset=f"{tmp_path}/parts.py:load",
+        criterion=f"{tmp_path}/mine.py:score",
+        method=method,
+        image_size=10,
+        epochs=1,
+        iterations=2,
+        fraction=0.5,
+        runs_dir=str(tmp_path / "runs"),
+    )
+    run = pruning_run(config)
+    records = list(prune(config, run))
+    assert records[-1].criterion == f"{tmp_path}/mine.py:score"
+    assert [unit.left for record in records for unit in record.units] == (
+        [6, 3, 2] if method == "structured" else [210, 105, 53]
+    )
+    (tmp_path / "mine.py").write_text(MINE.replace("abs()", "square()"))
+    assert pruning_run(config).info.key != run.info.key
+    assert dense_run(config).info.key == dense_run(config).info.key
+
+
+def test_a_users_model_dataset_and_criterion_as_objects(tiny_net, blobs, tiny_config):
+    def smallest_first(weight):
+        return weight.abs()
+
+    named = [timeless(record) for record in prune(tiny_config(method="unstructured", criterion="l1"))]
+    own = [timeless(record) for record in prune(tiny_config(method="unstructured", criterion=smallest_first))]
+    assert [msgspec.structs.replace(record, criterion="l1") for record in own] == named
+    config = tiny_config(model=tiny_net(3), dataset=blobs(), iterations=1)
+    run = pruning_run(config)
+    assert [record.step for record in prune(config, run)] == [0, 1]
+    assert isinstance(run, Run)

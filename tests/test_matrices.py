@@ -1,0 +1,134 @@
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prunebench import matrices
+from prunebench.config import RunConfig
+from prunebench.records import LatencyRecord
+from prunebench.resolve import resolve
+from prunebench.runs import pruning_run
+from prunebench.store import Run
+
+NUMBERS = st.floats(0, 1e9) | st.integers(0, 10**10).map(float)
+
+
+def run_of(tmp_path, **given):
+    return pruning_run(resolve(RunConfig(model="alexnet", runs_dir=str(tmp_path / "runs"), **given)))
+
+
+def latency(step, variant, size, samples):
+    return LatencyRecord(
+        run="alexnet-structured-0",
+        model="alexnet",
+        method="structured",
+        step=step,
+        nominal_left=0.9**step,
+        variant=variant,
+        batch_size=size,
+        device="cpu",
+        dtype="fp32",
+        threads=2,
+        samples_ms=tuple(samples),
+    )
+
+
+@given(st.integers(1, 4).flatmap(lambda n: st.lists(st.lists(NUMBERS, min_size=n, max_size=n), min_size=1, max_size=5)))
+def test_numpy_reads_what_is_written(rows):
+    names = [f"row # {i}" for i in range(len(rows))]
+    text = matrices.text(rows, names, {"settings": "a=1 b='# 2'"}, "steps")
+    np.testing.assert_allclose(np.loadtxt(io.StringIO(text), ndmin=2), rows, rtol=1e-9)
+
+
+def test_the_head_names_every_row():
+    head = matrices.text([[1], [2]], ["percent", "count"], {"run": "key"}, "steps 0 to 0").splitlines()[:4]
+    assert head == ["# run: key", "# columns: steps 0 to 0", "# row 1: percent", "# row 2: count"]
+
+
+def test_steps_become_a_performance_and_a_parameter_matrix(tmp_path, make_record):
+    run = run_of(tmp_path)
+    records = [make_record(step) for step in range(4)]
+    paths = matrices.write_steps(run, records, tmp_path / "performance")
+    assert [path.name for path in paths] == ["alexnet_structured_performance.txt", "alexnet_structured_num_params.txt"]
+    performance, counts = (np.loadtxt(path) for path in paths)
+    assert performance.shape == (5, 4)
+    np.testing.assert_allclose(performance[0], [100, 90, 81, 72.9])
+    np.testing.assert_allclose(performance[1:, 2], [198 / 360, 998 / 1437, 338 / 360, 1435 / 1437], rtol=1e-9)
+    np.testing.assert_allclose(
+        counts,
+        [[90, 81, 72.9], [10_000] * 3, [9_000, 8_100, 7_300], [8_100, 6_561, 5_329]],
+    )
+    for path in paths:
+        assert (run.folder / path.name).read_text() == path.read_text()
+        assert run.info.key in path.read_text().splitlines()[0]
+
+
+def test_an_unpruned_or_unstructured_run_has_no_parameter_matrix(tmp_path, make_record):
+    results = tmp_path / "performance"
+    assert len(matrices.write_steps(run_of(tmp_path), [make_record(0)], results)) == 1
+    unstructured = run_of(tmp_path, method="unstructured")
+    assert len(matrices.write_steps(unstructured, [make_record(0), make_record(1)], results)) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "stem"),
+    [
+        ({}, "alexnet_structured"),
+        ({"criterion": "l2"}, "alexnet_structured"),
+        ({"criterion": "l1"}, "alexnet_structured_l1"),
+        ({"method": "unstructured"}, "alexnet_unstructured"),
+        ({"method": "unstructured", "criterion": "random"}, "alexnet_unstructured_random"),
+    ],
+)
+def test_the_criterion_is_in_the_name_where_it_is_not_the_methods_own(tmp_path, given, stem):
+    assert matrices.stem(run_of(tmp_path, **given).info) == stem
+
+
+def test_a_matrix_of_another_run_is_replaced_with_a_word(tmp_path, make_record, caplog):
+    caplog.set_level("INFO", logger="prunebench")
+    results = tmp_path / "performance"
+    first, second = run_of(tmp_path), run_of(tmp_path, seed=1)
+    matrices.write_steps(first, [make_record(0)], results)
+    matrices.write_steps(first, [make_record(0), make_record(1)], results)
+    assert caplog.messages == []
+    (path, _) = matrices.write_steps(second, [make_record(0), make_record(1)], results)
+    assert f"{path} showed another run: {first.info.key} and is replaced" in caplog.messages
+    assert second.info.key in path.read_text()
+    assert first.info.key in (first.folder / path.name).read_text()
+
+
+def test_latencies_become_a_matrix_per_step_of_medians(tmp_path):
+    times = {"original": (3.0, 1.0, 2.0), "masked": (2.0, 2.5, 9.0), "pruned": (1.0, 1.0, 0.5)}
+    records = [
+        latency(step, variant, size, [size * sample for sample in samples])
+        for step in (0, 6)
+        for size in (16, 1)
+        for variant, samples in times.items()
+    ]
+    run = run_of(tmp_path)
+    paths = matrices.write_latencies(run.info, run.folder, records, tmp_path / "performance")
+    assert [path.name for path in paths] == [
+        "alexnet_structured_100.00_efficiency.txt",
+        "alexnet_structured_53.14_efficiency.txt",
+    ]
+    np.testing.assert_allclose(np.loadtxt(paths[1]), [[1, 16], [2, 32], [2.5, 40], [1, 16]])
+    assert "# rounds: 3 at batch 1, 3 at batch 16" in paths[1].read_text()
+    assert (run.folder / paths[1].name).exists()
+
+
+def test_latencies_of_untrained_weights_belong_to_no_run(tmp_path):
+    run: Run = run_of(tmp_path)
+    records = [latency(0, variant, 1, [1.0]) for variant in matrices.VARIANTS]
+    (path,) = matrices.write_latencies(run.info, None, records, tmp_path / "performance")
+    assert path.read_text().startswith("# run: none: untrained weights\n")
+    assert not run.folder.exists()
+
+
+def test_a_matrix_says_every_setting_that_decides_it(tmp_path):
+    about = matrices.describe("key", run_of(tmp_path, exclude=("classifier.*",)).info.config)
+    assert about["dataset"] == "digits"
+    for part in ("model=alexnet", "fraction=0.1", "seed=0", "criterion=l2", "exclude=['classifier.*']"):
+        assert part in about["settings"]
+    assert "runs_dir" not in about["settings"]

@@ -1,0 +1,70 @@
+import msgspec
+import pytest
+
+from prunebench.architecture import models
+from prunebench.config import RunConfig
+from prunebench.methods import methods
+from prunebench.plan import pruning_plan, schedule, training_plan
+from prunebench.records import Environment
+from prunebench.resolve import resolve
+from prunebench.runs import dense_run, pruning_run
+
+HERE = Environment(seed=0, device="cpu", hardware="", threads=1, platform="", python="", versions={})
+
+
+@pytest.fixture
+def plan_of(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def plan(**given):
+        config = resolve(RunConfig(**{"model": "resnet18", **given}))
+        return "\n".join(pruning_plan(config, pruning_run(config), dense_run(config)))
+
+    return plan
+
+
+def test_a_plan_says_data_dense_run_method_and_schedule(plan_of):
+    plan = plan_of()
+    dense = dense_run(RunConfig(model="resnet18")).info.key
+    assert "prune resnet18 on digits: 32 px, fp32, seed 0" in plan
+    assert f"{dense} (will be trained first)" in plan
+    assert "structured, criterion l2" in plan
+    assert "10 × 0.1 → 34.9 % of channels" in plan
+    assert plan.endswith("(new)")
+
+
+def test_a_plan_knows_what_is_there_already(plan_of, make_record):
+    config = RunConfig(model="resnet18")
+    dense_run(config).commit(make_record(), HERE, lambda folder: None)
+    for step in range(3):
+        pruning_run(config).commit(make_record(step), HERE, lambda folder: None)
+    assert "(trained)" in plan_of()
+    assert "(3 of 11 steps are there)" in plan_of()
+    assert "(2 of 2 steps are there)" in plan_of(iterations=1)
+    assert "\n".join(training_plan(resolve(config), dense_run(config))).endswith("(finished)")
+
+
+def test_a_plan_without_fine_tuning_says_so(plan_of):
+    assert "tuning   none" in plan_of(finetune_epochs=0)
+    assert "tuning   2 epoch(s) per step of adamw" in plan_of(finetune_epochs=2)
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_every_model_has_a_plan_in_units_of_its_own(name, plan_of):
+    first = plan_of(model=name).splitlines()[0]
+    assert ("tokens" in first) == (models.get(name).reads == "text")
+    assert ("px" in first) == (models.get(name).reads == "images")
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_the_schedule_counts_the_units_of_the_method(name):
+    config = resolve(RunConfig(model="resnet18", method=name, fraction=0.5, iterations=3))
+    assert schedule(config) == f"3 × 0.5 → 12.5 % of {methods.get(name).unit}"
+
+
+def test_a_training_plan_says_where_it_starts_and_what_is_trained():
+    config = resolve(RunConfig(model="vgg16", freeze=True, epochs=3))
+    run = dense_run(config)
+    assert "from     fresh weights, the classifier alone: 3 epochs of adamw" in "\n".join(training_plan(config, run))
+    published = msgspec.structs.replace(config, weights="imagenet")
+    assert "from     weights imagenet" in "\n".join(training_plan(published, run))

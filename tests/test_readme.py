@@ -1,0 +1,53 @@
+"""What the README shows works as it stands."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from prunebench.cli.main import cli
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = re.findall(r"^    prunebench (.+)$", README, re.MULTILINE)
+PLANNED = [line for line in COMMANDS if line.startswith(("train", "prune")) and "net.py" not in line]
+
+
+def files() -> dict[str, str]:
+    """The examples that begin with their file's name."""
+    blocks = re.findall(r"```python\n# (\w+\.py)\n(.*?)```", README, re.DOTALL)
+    return dict(blocks)
+
+
+@pytest.mark.parametrize("line", PLANNED)
+def test_commands_have_a_plan(line, tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    places = ["--runs-dir", str(tmp_path / "runs"), "--results-dir", str(tmp_path / "results")]
+    result = CliRunner().invoke(cli, [*shlex.split(line), "--dry-run", *places])
+    assert result.exit_code == 0, result.output
+    assert "disk" in result.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_own_model_dataset_and_criterion(tmp_path, monkeypatch):
+    assert set(files()) == {"net.py", "parts.py", "mine.py"}
+    for name, text in files().items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    line = next(line for line in COMMANDS if "net.py" in line)
+    result = CliRunner().invoke(cli, [*shlex.split(line), "--iterations", "2", "--epochs", "4"])
+    assert result.exit_code == 0, result.output
+    assert "channels" in result.output
+    assert (tmp_path / "performance" / "net_structured_mine_performance.txt").exists()
+
+
+def test_python_example_prints_a_line_per_step(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    code = next(block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "for record" in block)
+    small = code.replace("iterations=3", "iterations=1, epochs=1, limit_train=200, limit_test=100")
+    assert small != code
+    exec(compile(small, "README.md", "exec"), {})
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["0", "1"]
+    assert list(tmp_path.iterdir()) == []

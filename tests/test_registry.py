@@ -1,0 +1,169 @@
+import re
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prunebench.architecture import models
+from prunebench.data import Dataset, datasets
+from prunebench.errors import ConfigError, UnknownName
+from prunebench.methods import criteria, methods
+from prunebench.registry import Registry, call, content, load, reference
+
+REGISTRIES = [models, datasets, methods, criteria]
+NAMED = [(registry, name) for registry in REGISTRIES for name in registry.names()]
+IDS = [f"{registry.kind} {name}" for registry, name in NAMED]
+
+
+@pytest.fixture
+def user_file(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text("def score(weight):\n    return weight.abs()\n\n\nconstant = 3\n")
+    return file
+
+
+@pytest.mark.parametrize(("registry", "name"), NAMED, ids=IDS)
+def test_every_entry_knows_its_name_and_says_what_it_is_in_one_line(registry, name):
+    entry = registry.get(name)
+    assert entry.name == name
+    assert entry.summary
+    assert "\n" not in entry.summary
+
+
+@pytest.mark.parametrize(("registry", "name"), NAMED, ids=IDS)
+def test_a_mistyped_name_lists_what_exists_and_the_nearest_match(registry, name):
+    with pytest.raises(UnknownName) as caught:
+        registry.get(name + "x")
+    assert f"There is no {registry.kind} '{name}x'. Did you mean '{name}'?" in str(caught.value)
+    assert ", ".join(registry.names()) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["qqqqqqqq", "", 3, 0.5, ("zzz",)])
+@pytest.mark.parametrize("registry", REGISTRIES, ids=lambda registry: registry.kind)
+def test_what_resembles_nothing_lists_what_exists(registry, name):
+    with pytest.raises(UnknownName, match=f"^There is no {registry.kind} {re.escape(repr(name))}. There are: "):
+        registry.get(name)
+
+
+def test_a_name_is_taken_once():
+    registry = Registry("thing", "prunebench.strategies.criteria", lambda name, function: function)
+    registry.add("one", 1)
+    with pytest.raises(ValueError, match="thing 'one' is registered twice"):
+        registry.add("one", 2)
+
+
+def test_a_file_is_a_reference_wherever_a_name_stands(user_file):
+    entry = criteria.get(f"{user_file}:score")
+    assert entry.score.__name__ == "score"
+    assert criteria.get(entry.score).score is entry.score
+
+
+def test_a_method_is_chosen_by_name(user_file):
+    for own in (f"{user_file}:score", load(f"{user_file}:score")):
+        with pytest.raises(UnknownName, match=r"There are: structured, unstructured\.$"):
+            methods.get(own)
+
+
+def test_a_module_is_a_reference():
+    assert load("prunebench.registry:reference") is reference
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("none.py:score", "none.py: there is no such file."),
+        ("prunebench.nowhere:score", "importing it failed: ModuleNotFoundError"),
+        ("prunebench.registry:nothing", "has no function 'nothing'; it has: load, "),
+        (":score", "importing it failed: ValueError"),
+    ],
+)
+def test_a_reference_that_leads_nowhere_says_so(text, message):
+    with pytest.raises(ConfigError) as caught:
+        models.get(text)
+    assert message in str(caught.value)
+
+
+def test_a_file_that_fails_says_why_and_is_tried_anew(tmp_path):
+    file = tmp_path / "broken.py"
+    file.write_text("1 / 0\n")
+    for _ in range(2):
+        with pytest.raises(ConfigError, match=r"broken\.py:f: importing it failed: ZeroDivisionError"):
+            load(f"{file}:f")
+    file.write_text("def f():\n    return 1\n")
+    assert load(f"{file}:f")() == 1
+
+
+def test_a_value_that_is_no_function_is_refused(user_file):
+    with pytest.raises(ConfigError, match="no function 'constant'; it has: score"):
+        load(f"{user_file}:constant")
+
+
+def test_a_file_may_import_its_neighbours_and_leaves_the_path_as_it_was(tmp_path):
+    (tmp_path / "neighbour_of_mine.py").write_text("value = 7\n")
+    (tmp_path / "outer.py").write_text("import neighbour_of_mine\ndef f():\n    return neighbour_of_mine.value\n")
+    before = list(sys.path)
+    assert load(f"{tmp_path / 'outer.py'}:f")() == 7
+    assert sys.path == before
+
+
+def test_a_changed_file_is_read_again_and_has_another_digest(user_file):
+    text = f"{user_file}:score"
+    first, digest = load(text), content(text)
+    assert load(text) is first
+    assert content(first) == digest
+    user_file.write_text("def score(weight):\n    return weight\n")
+    assert load(text) is not first
+    assert content(text) != digest
+
+
+def test_a_registered_name_has_no_digest():
+    assert content("resnet18") is None
+
+
+def test_a_reference_leads_back_to_its_function(user_file, monkeypatch):
+    function = load(f"{user_file}:score")
+    assert reference(function) == f"{user_file.resolve()}:score"
+    assert load(reference(function)) is function
+    monkeypatch.chdir(user_file.parent)
+    assert reference("mine.py:score") == f"{user_file.resolve()}:score"
+    assert reference("resnet18") == "resnet18"
+
+
+def test_what_cannot_be_imported_again_is_written_in_angle_brackets():
+    def nested():
+        return None
+
+    assert re.fullmatch(r"<.*nested>", reference(nested))
+    assert re.fullmatch(r"<.*lambda.*>", reference(lambda: None))
+    assert content(nested) is not None
+
+
+@given(st.sets(st.sampled_from("abcdef")))
+def test_a_function_gets_those_arguments_that_it_names(extra):
+    offered = dict.fromkeys(extra | {"a", "b"}, 1) | {"a": 2}
+    assert call(lambda a, b=0: (a, b), offered) == (2, 1)
+    assert call(lambda *rest, a: (a, rest), offered) == (2, ())
+    assert call(lambda **all: all, offered) == offered
+    assert call(lambda z=5: z, offered) == 5
+
+
+def test_an_argument_that_is_not_offered_lists_those_that_are():
+    with pytest.raises(ConfigError, match=r"asks for an argument 'gradient'; it can have: weight, name\."):
+        call(lambda gradient: gradient, {"weight": 1, "name": 2})
+
+
+def test_a_users_function_that_fails_is_told_in_a_line(tmp_path):
+    (tmp_path / "mine.py").write_text("def score(weight):\n    return weight / 0\n")
+    with pytest.raises(ConfigError, match=r"mine\.py:score failed: ZeroDivisionError: division by zero\. --debug"):
+        call(load(f"{tmp_path / 'mine.py'}:score"), {"weight": 1})
+
+
+def test_a_function_of_the_package_that_fails_is_a_bug_and_stays_one():
+    with pytest.raises(ZeroDivisionError):
+        call(lambda a: a / 0, {"a": 1})
+
+
+def test_an_object_is_known_by_its_content():
+    assert content(Dataset([1], [2], ["a"])) == content(Dataset([1], [2], ["a"]))
+    assert content(Dataset([1], [2], ["a"])) != content(Dataset([1], [3], ["a"]))

@@ -1,0 +1,140 @@
+import itertools
+
+import pytest
+
+from prunebench.architecture import models
+from prunebench.config import RunConfig, field_types
+from prunebench.data import datasets
+from prunebench.errors import AmbiguousRun, ConfigError, UnknownName
+from prunebench.methods import methods
+from prunebench.records import Environment
+from prunebench.resolve import resolve
+from prunebench.runs import dense_run
+
+UNSET = {"limit_train", "limit_test", "threads"}
+HERE = Environment(seed=0, device="cpu", hardware="", threads=1, platform="", python="", versions={})
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def fits(model, dataset):
+    return (models.get(model).reads == "text") == (datasets.get(dataset).reads == "text")
+
+
+PAIRS = [*itertools.product(models.names(), datasets.names())]
+
+
+@pytest.mark.parametrize(("model", "method"), [*itertools.product(models.names(), methods.names())])
+def test_every_model_and_method_resolves_without_another_setting(model, method):
+    config = resolve(RunConfig(model=model, method=method))
+    assert {name for name in field_types() if getattr(config, name) is None} == UNSET
+    assert config.criterion == methods.get(method).criterion
+    assert fits(model, config.dataset)
+    assert resolve(config) == config
+
+
+@pytest.mark.parametrize(("model", "dataset"), PAIRS)
+def test_a_model_takes_the_data_that_it_can_read_and_no_other(model, dataset):
+    config = RunConfig(model=model, dataset=dataset)
+    if fits(model, dataset):
+        assert resolve(config).dataset == dataset
+    else:
+        with pytest.raises(ConfigError, match=f"{model} reads .*, but {dataset} holds .*Choose a dataset such as"):
+            resolve(config)
+
+
+def test_an_option_goes_over_the_models_entry_and_that_over_the_default():
+    assert resolve(RunConfig(model="alexnet")).image_size == 64
+    assert resolve(RunConfig(model="alexnet", image_size=96)).image_size == 96
+    assert resolve(RunConfig(model="alexnet")).momentum == 0.9
+
+
+def test_the_datasets_entry_goes_over_the_models():
+    assert resolve(RunConfig(model="resnet18", dataset="image-folder")).image_size == 224
+    assert resolve(RunConfig(model="resnet18", dataset="cifar10")).augment
+    assert not resolve(RunConfig(model="resnet18")).augment
+
+
+def test_published_weights_bring_their_own_recipe_and_no_augmentation():
+    config = resolve(RunConfig(model="resnet18", weights="imagenet", dataset="cifar10"))
+    assert (config.image_size, config.optimizer, config.augment) == (224, "sgd", False)
+
+
+def test_no_setting_is_changed_that_was_given():
+    given = {
+        "model": "vgg16",
+        "criterion": "random",
+        "lr": 0.5,
+        "seed": 3,
+        "exclude": ("classifier.*",),
+        "augment": True,
+    }
+    config = resolve(RunConfig(**given))
+    assert {name: getattr(config, name) for name in given} == given
+
+
+def test_a_users_functions_resolve_with_the_defaults_for_images():
+    def build(classes):
+        raise AssertionError("nothing is built")
+
+    config = resolve(RunConfig(model=build, criterion=abs))
+    assert (config.model, config.criterion, config.dataset) == (build, abs, "digits")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, r"--model is missing\. There are: alexnet, bert, .*; or path\.py:function\."),
+        ({"model": "resnet81"}, "no model 'resnet81'. Did you mean 'resnet18'"),
+        ({"model": "bert", "dataset": "revews"}, "no dataset 'revews'. Did you mean 'reviews'"),
+        ({"model": "bert", "method": "structred"}, "no method 'structred'. Did you mean 'structured'"),
+        ({"model": "bert", "criterion": "l3"}, "no criterion 'l3'. Did you mean 'l"),
+        ({"model": 18}, "no model 18"),
+    ],
+)
+def test_an_unknown_name_is_told_before_anything_happens(given, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        resolve(RunConfig(**given))
+    assert not given or isinstance(caught.value, UnknownName)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"model": "bert", "weights": "imagenet"}, "--weights imagenet: there are none for bert"),
+        ({"model": "vgg16", "weights": "none.pth"}, r"--weights none\.pth: there is no such file"),
+        ({"model": "vgg16", "weights": "yesterday"}, "is neither none, imagenet, a file .* nor a run"),
+        ({"model": "vgg16", "stem": "small"}, "--stem small is for the ResNets; vgg16 has one stem only"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(given, message):
+    with pytest.raises(ConfigError, match=message):
+        resolve(RunConfig(**given))
+
+
+def test_a_name_that_is_no_run_is_left_to_hugging_face_for_bert():
+    config = resolve(RunConfig(model="bert", weights="google-bert/bert-base-uncased"))
+    assert (config.lr, config.schedule, config.finetune_optimizer) == (1e-5, "constant", "sgd")
+
+
+def test_a_second_training_phase_takes_over_the_settings_of_the_first_but_freezing(make_record):
+    given = RunConfig(model="resnet18", dataset="fashion-mnist", stem="small", image_size=28, lr=0.1, freeze=True)
+    first = dense_run(given)
+    first.commit(make_record(), HERE, lambda folder: None)
+    config = resolve(RunConfig(model="resnet18", weights=first.info.key[:-3]))
+    assert (config.dataset, config.stem, config.image_size, config.lr) == ("fashion-mnist", "small", 28, 0.1)
+    assert config.weights == first.info.key
+    assert not config.freeze
+    assert resolve(config) == config
+    assert resolve(RunConfig(model="resnet18", weights=first.info.key, image_size=32)).image_size == 32
+
+
+@pytest.mark.parametrize("model", ["resnet18", "bert"])
+def test_an_ambiguous_run_is_no_name_at_hugging_face(model, make_record):
+    for seed in (0, 1):
+        dense_run(RunConfig(model=model, seed=seed)).commit(make_record(), HERE, lambda folder: None)
+    with pytest.raises(AmbiguousRun, match="names several runs"):
+        resolve(RunConfig(model=model, weights=f"{model}-dense"))

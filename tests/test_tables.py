@@ -1,0 +1,91 @@
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prunebench import tables
+from prunebench.records import Accuracy, LatencyRecord, LayerRecord
+
+CELLS = st.text("abc 1.%", max_size=8)
+
+
+def test_a_row_per_step_shows_what_is_left_and_how_sure_the_accuracy_is(make_record):
+    lines = tables.steps([make_record(step) for step in range(3)]).splitlines()
+    assert lines[0].split() == ["step", "channels", "params", "MACs", "before", "after", "95", "%", "interval"]
+    assert lines[1].split() == ["0", "100.0", "%", "10.1", "k", "640", "k", "0.944", "0.916–0.964"]
+    assert lines[3].split() == ["2", "81.0", "%", "6.66", "k", "420", "k", "0.550", "0.939", "0.909–0.959"]
+    assert "over 360 samples; channels in % of the original" in lines[4]
+
+
+def test_remarks_follow_the_table(make_record):
+    text = tables.steps([make_record(0), make_record(1, notes=("conv1 keeps its last channel",))])
+    assert text.endswith("Step 1: conv1 keeps its last channel.")
+
+
+def test_a_row_per_layer_shows_its_weights():
+    layers = (
+        LayerRecord("conv1", "Conv2d", (64, 3, 3, 3), (32, 3, 3, 3), 864),
+        LayerRecord("fc", "Linear", (10, 64), (10, 32), 0),
+    )
+    record = type("Record", (), {"layers": layers})
+    lines = tables.layers(record).splitlines()
+    assert lines[1].split() == ["conv1", "Conv2d", "1,728", "864", "50.0", "%"]
+    assert lines[2].split() == ["fc", "Linear", "640", "0", "0", "%"]
+
+
+def test_the_speed_up_is_the_median_of_paired_ratios():
+    samples = {"original": (10.0, 20.0, 30.0), "masked": (11.0, 21.0, 31.0), "pruned": (5.0, 20.0, 10.0)}
+    records = [
+        LatencyRecord(
+            run=None,
+            model="tiny",
+            method="structured",
+            step=6,
+            nominal_left=0.531441,
+            variant=variant,
+            batch_size=4,
+            device="cpu",
+            dtype="fp32",
+            threads=2,
+            samples_ms=times,
+        )
+        for variant, times in samples.items()
+    ]
+    row = tables.latencies(records).splitlines()[1].split()
+    assert row == ["6", "53.1", "%", "4", "20.00", "21.00", "10.00", "2.00", "×", "3"]
+
+
+@given(st.integers(1, 3).flatmap(lambda n: st.lists(st.lists(CELLS, min_size=n, max_size=n), min_size=1, max_size=5)))
+def test_columns_end_at_the_same_place(rows):
+    lines = tables.align(rows).split("\n")
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    ends = [sum(widths[: i + 1]) + 2 * i for i in range(len(widths))]
+    for line, row in zip(lines, rows, strict=True):
+        padded = line.ljust(ends[-1])
+        assert [padded[end - width : end].strip() for end, width in zip(ends, widths, strict=True)] == [
+            cell.strip() for cell in row
+        ]
+
+
+@given(st.integers(1, 10**6), st.data())
+def test_a_share_keeps_two_significant_digits(whole, data):
+    part = data.draw(st.integers(0, whole))
+    shown = float(re.fullmatch(r"([\d.e+-]+) %", tables.share(part, whole)).group(1))
+    assert shown == pytest.approx(100 * part / whole, rel=0.051)
+
+
+def test_a_share_of_nothing_is_nothing():
+    assert tables.share(0, 0) == "0 %"
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(0, "0"), (999, "999"), (1_000, "1 k"), (11_181_642, "11.2 M"), (999_999, "1 M"), (4_100_000_000, "4.1 G")],
+)
+def test_large_numbers_are_short(number, text):
+    assert tables.short(number) == text
+
+
+def test_the_interval_is_that_of_wilson():
+    assert tables.interval(Accuracy(0, 20)) == "0.000–0.161"
