@@ -118,7 +118,9 @@ def test_a_missing_or_damaged_file_is_told(file, damage, tiny_state, tiny_net, t
 def test_weights_that_do_not_fit_the_structure_are_told(tiny_state, tiny_net, tmp_path):
     checkpoint.save(tiny_state(), tmp_path)
     state = load_file(tmp_path / "model.safetensors")
-    save_file({key: tensor for key, tensor in state.items() if key != "features.4.bias"}, tmp_path / "model.safetensors")
+    save_file(
+        {key: tensor for key, tensor in state.items() if key != "features.4.bias"}, tmp_path / "model.safetensors"
+    )
     with pytest.raises(RunError, match=r"features\.4\.bias"):
         checkpoint.load(tmp_path, tiny_net)
 

@@ -146,7 +146,10 @@ def content(thing: Any) -> str | None:
         return None
     function = load(thing) if isinstance(thing, str) else thing
     if not (inspect.isroutine(function) or inspect.isclass(function)):
-        return hashlib.sha256(pickle.dumps(function)).hexdigest()
+        try:
+            return hashlib.sha256(pickle.dumps(function)).hexdigest()
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise ConfigError(f"{reference(thing)} cannot be told from others: {error}. Give a function.") from None
     source = inspect.getsourcefile(function)
     return hashlib.sha256(Path(source).read_bytes()).hexdigest() if source else None
 

@@ -97,7 +97,9 @@ def test_every_criterion_removes_the_same_number(criterion, tiny_state, request_
 @given(widths=st.lists(st.integers(1, 9), min_size=1, max_size=4), fraction=st.floats(0.05, 0.99))
 def test_each_group_loses_its_rounded_share_and_keeps_a_unit(widths, fraction):
     sizes = [3, *widths]
-    model = nn.Sequential(*(nn.Conv2d(a, b, 1) for a, b in zip(sizes, widths, strict=False)), nn.Conv2d(sizes[-1], 2, 1))
+    model = nn.Sequential(
+        *(nn.Conv2d(a, b, 1) for a, b in zip(sizes, widths, strict=False)), nn.Conv2d(sizes[-1], 2, 1)
+    )
     request = Request(fraction, criteria.get("l2").score, Inputs(kind="images", size=4))
     model = nn.Sequential(model, nn.AdaptiveAvgPool2d(1), nn.Flatten())
     expected = widths

@@ -29,6 +29,7 @@ class Console:
         self.as_json = as_json
         self.quiet = quiet
         self._bar: Any = None
+        self._what = ""
         self._said = 0.0
         logger = logging.getLogger("prunebench")
         logger.setLevel(logging.ERROR if quiet else logging.INFO)
@@ -75,14 +76,15 @@ class Console:
     def _draw(self, what: str, done: int, total: int, state: str) -> None:
         from tqdm import tqdm
 
-        if self._bar is None or self._bar.desc != f"{what}: ":
+        if self._bar is None or self._what != what:
             self.clear()
+            self._what = what
             self._bar = tqdm(
                 total=total,
                 desc=what,
                 leave=False,
                 dynamic_ncols=True,
-                bar_format="{desc}{percentage:3.0f}% |{bar}| {remaining} left  {postfix}",
+                bar_format="{desc} {percentage:3.0f}% |{bar:10}| {remaining} left{postfix}",
             )
         self._bar.set_postfix_str(state, refresh=False)
         self._bar.update(done - self._bar.n)

@@ -1,0 +1,27 @@
+"""`demo` runs the main job, in whatever folder it is called."""
+
+from __future__ import annotations
+
+from prunebench.cli import demo_command
+
+
+def test_the_demo_is_the_main_job():
+    assert demo_command.STEPS == (
+        "prune --model resnet18 --method structured --fraction 0.1 --iterations 10",
+        "efficiency --model resnet18",
+    )
+
+
+def test_the_demo_prints_results_and_where_they_are(prunebench, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    smaller = " --limit-train 60 --limit-test 20 --epochs 1"
+    prune, efficiency = demo_command.STEPS
+    steps = (prune.replace("10", "2") + smaller, efficiency + " --time-budget 0.1 --batch-sizes 1,2")
+    monkeypatch.setattr(demo_command, "STEPS", steps)
+    finished = prunebench("demo")
+    assert finished.status == 0
+    assert "95 % interval" in finished.out
+    assert "speed-up" in finished.out
+    assert "performance/" in finished.out.splitlines()[-1]
+    assert len(list((tmp_path / "performance").glob("resnet18_structured_*.txt"))) == 4
+    assert len(list((tmp_path / "runs").iterdir())) == 2

@@ -1,0 +1,67 @@
+"""`efficiency` times the newest run that fits, or the untrained architecture, and writes a matrix per step."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import pytest
+
+from prunebench.records import LatencyRecord
+
+SHORT = ("--batch-sizes", "1,3", "--time-budget", "0.2")
+
+
+@pytest.fixture
+def results(tmp_path):
+    """A folder of its own for the matrices."""
+    return ("--results-dir", str(tmp_path / "results"))
+
+
+def test_a_run_is_timed_and_a_matrix_per_step_is_written(digits_run, prunebench, results, tmp_path):
+    finished = prunebench("efficiency", "--model", "resnet18", *SHORT, *digits_run.places[:2], *results)
+    assert finished.status == 0, finished.err
+    assert "timing run resnet18-structured-" in finished.err
+    rows = [line.split() for line in finished.out.strip().splitlines()[1:-1]]
+    assert [row[0] for row in rows] == ["1", "1", "2", "2"]
+    assert sorted(path.name for path in (tmp_path / "results").iterdir()) == [
+        "resnet18_structured_81.00_efficiency.txt",
+        "resnet18_structured_90.00_efficiency.txt",
+    ]
+    for path in (tmp_path / "results").iterdir():
+        matrix = np.loadtxt(path)
+        assert matrix.shape == (4, 2)
+        assert matrix[0].tolist() == [1, 3]
+        assert (matrix[1:] > 0).all()
+        (kept,) = (digits_run.folder / "runs").glob(f"resnet18-structured-*/{path.name}")
+        assert kept.read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("method", ["structured", "unstructured"])
+def test_without_a_run_the_untrained_architecture_is_timed(method, prunebench, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    options = ("--model", "resnet18", "--method", method, "--iterations", "2", "--fraction", "0.5", "--json")
+    finished = prunebench("efficiency", *options, *SHORT)
+    assert finished.status == 0, finished.err
+    assert "timing the untrained resnet18" in finished.err
+    records = [msgspec.json.decode(line, type=LatencyRecord) for line in finished.out.splitlines()]
+    assert {(r.step, r.batch_size, r.variant) for r in records} == {
+        (step, size, variant) for step in (1, 2) for size in (1, 3) for variant in ("original", "masked", "pruned")
+    }
+    assert {r.run for r in records} == {None}
+    assert [path.name for path in tmp_path.iterdir()] == ["performance"]
+    (path,) = (tmp_path / "performance").glob(f"resnet18_{method}_25.00_efficiency.txt")
+    assert "untrained weights" in path.read_text()
+
+
+def test_a_run_is_named(digits_run, prunebench, results):
+    (run,) = (path.name for path in (digits_run.folder / "runs").glob("resnet18-structured-*"))
+    finished = prunebench("efficiency", "--run", run, *SHORT, "--quiet", *digits_run.places[:2], *results)
+    assert (finished.status, finished.out, finished.err) == (0, "", "")
+
+
+def test_a_dense_run_cannot_be_timed(digits_run, prunebench, results, tmp_path):
+    (run,) = (path.name for path in (digits_run.folder / "runs").glob("resnet18-dense-*"))
+    finished = prunebench("efficiency", "--run", run, *digits_run.places[:2], *results)
+    assert finished.status == 2
+    assert "name a prune run" in finished.err
+    assert not (tmp_path / "results").exists()

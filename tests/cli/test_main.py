@@ -1,0 +1,154 @@
+"""The command line as a whole: bad input exits with 2, a line or two, and nothing written."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import click
+import pytest
+import torch
+
+from prunebench.cli import list_command, main
+
+
+@pytest.fixture(autouse=True)
+def _empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def refused(finished, tmp_path, *words):
+    """Assert status 2 with one or two lines that hold the words, no traceback, and nothing written."""
+    assert finished.status == 2, finished
+    assert "Traceback" not in finished.err
+    told = [line for line in finished.err.splitlines() if line and not line.startswith(("Usage:", "Try "))]
+    errors = [index for index, line in enumerate(told) if line.startswith("Error")]
+    assert errors
+    assert len(told) - errors[0] <= 2
+    assert finished.out == ""
+    for word in words:
+        assert word in finished.err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("prune", "--model", "resnet19"), ["'resnet19'", "Did you mean 'resnet18'", "vgg16"]),
+        (("prune", "--model", "resnet18", "--dataset", "digit"), ["Did you mean 'digits'", "cifar10"]),
+        (("prune", "--model", "resnet18", "--method", "struct"), ["structured", "unstructured"]),
+        (("prune", "--model", "resnet18", "--criterion", "l3"), ["l1", "l2", "random"]),
+        (("prune",), ["--model", "resnet18"]),
+        (("prune", "--model", "resnet18", "--fraction", "0"), ["--fraction"]),
+        (("prune", "--model", "resnet18", "--fraction", "1"), ["--fraction"]),
+        (("prune", "--model", "resnet18", "--fraction", "1.5"), ["--fraction"]),
+        (("prune", "--model", "resnet18", "--fraction", "nan"), ["--fraction"]),
+        (("prune", "--model", "resnet18", "--fraction", "half"), ["--fraction"]),
+        (("prune", "--model", "resnet18", "--iterations", "0"), ["--iterations"]),
+        (("prune", "--model", "resnet18", "--schedule", "linear"), ["--schedule", "one-cycle"]),
+        (("prune", "--model", "resnet18", "--dataset", "image-folder", "--data-dir", "no/such"), ["no/such"]),
+        (("prune", "--model", "bert", "--dataset", "text-file", "--data-dir", "no/such"), ["no/such"]),
+        (("prune", "--model", "bert", "--dataset", "digits"), ["bert reads text", "reviews"]),
+        (("train", "--model", "vgg16", "--dataset", "reviews"), ["vgg16 reads images", "digits"]),
+        (("train", "--model", "alexnet", "--image-size", "16", "--limit-train", "40"), ["alexnet", "16×16"]),
+        (("train", "--model", "vgg16", "--stem", "small"), ["--stem small", "ResNets"]),
+        (("prune", "--model", "bert", "--weights", "imagenet"), ["--weights imagenet"]),
+        (("prune", "--model", "resnet18", "--weights", "gone.pth"), ["gone.pth"]),
+        (("prune", "--model", "resnet18", "--weights", "gone"), ["gone", "neither"]),
+        (("prune", "--model", "gone.py:build"), ["gone.py"]),
+        (("prune", "--config", "gone.toml"), ["gone.toml"]),
+        (("efficiency", "--model", "resnet18", "--batch-sizes", "1,x"), ["1,x"]),
+        (("efficiency", "--model", "resnet18", "--batch-sizes", "0"), ["--batch-sizes"]),
+        (("efficiency", "--model", "resnet18", "--time-budget", "-1"), ["--time-budget"]),
+        (("efficiency", "--run", "gone"), ["gone"]),
+        (("evaluate", "--run", "gone"), ["gone"]),
+        (("prun",), ["prun"]),
+        (("prune", "--modle", "resnet18"), ["--modle"]),
+    ],
+)
+def test_bad_input_is_refused(arguments, words, prunebench, tmp_path):
+    refused(prunebench(*arguments), tmp_path, *words)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+@pytest.mark.parametrize("command", ["train", "prune", "efficiency"])
+def test_a_device_that_is_not_there_is_refused(command, prunebench, tmp_path):
+    refused(prunebench(command, "--model", "resnet18", "--device", "cuda"), tmp_path, "--device cuda", "cpu")
+
+
+@pytest.mark.parametrize("dataset", ["cifar10", "fashion-mnist"])
+def test_a_download_without_network_is_refused(dataset, prunebench, tmp_path, no_network):
+    finished = prunebench("prune", "--model", "resnet18", "--dataset", dataset)
+    refused(finished, tmp_path, "could not be downloaded", "--data-dir")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("modle = 'resnet18'", ["'modle'", "Did you mean 'model'"]),
+        ("model = 'resnet18'\nfraction = '0.1'", ["--fraction"]),
+        ("model = 'resnet18'\niterations = 2.5", ["--iterations"]),
+        ("model = [", ["TOML"]),
+    ],
+)
+def test_a_bad_file_is_refused_by_its_name(text, words, prunebench, tmp_path_factory, tmp_path):
+    file = tmp_path_factory.mktemp("configs") / "mine.toml"
+    file.write_text(text)
+    refused(prunebench("prune", "--config", str(file)), tmp_path, "mine.toml", *words)
+
+
+def test_an_images_file_that_is_broken_is_refused(prunebench, tmp_path_factory, tmp_path):
+    folder = tmp_path_factory.mktemp("images")
+    for split in ("train", "test"):
+        (folder / split / "cat").mkdir(parents=True)
+        (folder / split / "cat" / "1.png").write_bytes(b"no image")
+    arguments = ("--dataset", "image-folder", "--data-dir", str(folder), "--image-size", "32", "--workers", "0")
+    refused(prunebench("train", "--model", "resnet18", *arguments), tmp_path, "1.png")
+
+
+def test_debug_shows_where_an_error_comes_from(prunebench):
+    finished = prunebench("prune", "--model", "resnet19", "--debug")
+    assert finished.status == 2
+    assert "Traceback" in finished.err
+    assert "UnknownName" in finished.err
+
+
+def test_a_bug_shows_its_traceback_and_exits_with_1(prunebench, monkeypatch):
+    @click.command()
+    def broken():
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(list_command, "command", broken)
+    finished = prunebench("list")
+    assert finished.status == 1
+    assert "ZeroDivisionError: a bug" in finished.err
+
+
+def test_an_interruption_says_how_to_go_on(prunebench, monkeypatch):
+    @click.command()
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(list_command, "command", interrupted)
+    finished = prunebench("list")
+    assert finished.status == 130
+    assert "the same command goes on" in finished.err
+
+
+def test_help_names_every_command_and_needs_no_torch():
+    code = "import sys; from prunebench.cli.main import main\ntry: main()\nfinally: print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True, check=True)
+    assert all(re.search(rf"^  {name} ", done.stdout, re.MULTILINE) for name in main.COMMANDS)
+    assert done.stdout.splitlines()[-1] == "False"
+
+
+@pytest.mark.parametrize("command", main.COMMANDS)
+def test_every_command_has_help(command, prunebench):
+    finished = prunebench(command, "--help")
+    assert (finished.status, finished.err) == (0, "")
+    assert f"prunebench {command}" in finished.out.splitlines()[0]
+
+
+def test_the_version_is_told(prunebench):
+    assert re.search(r"\d+\.\d+\.\d+", prunebench("--version").out)

@@ -1,0 +1,123 @@
+"""`prune` end to end on a few digits: what it prints, what it writes, and how it goes on."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import pytest
+
+from prunebench.records import StepRecord
+
+TINY = ("--limit-train", "60", "--limit-test", "20", "--epochs", "1")
+
+
+@pytest.fixture(autouse=True)
+def _empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_a_run_ends_with_a_table_of_all_steps_and_says_where_its_files_are(digits_run):
+    finished = digits_run.finished
+    assert finished.status == 0, finished.err
+    table = finished.out.strip().splitlines()
+    assert table[0].split() == ["step", "channels", "params", "MACs", "before", "after", "95", "%", "interval"]
+    assert [line.split()[0] for line in table[1:4]] == ["0", "1", "2"]
+    assert "there is no trained model of these settings yet" in finished.err
+    assert "2 × 0.1 → 81 % of channels" in finished.err
+    assert "criterion l2" in finished.err
+    for line in finished.err.splitlines():
+        assert not line.startswith("written ") or (digits_run.folder / line.removeprefix("written ")).is_file()
+
+
+@pytest.mark.parametrize(("name", "shape"), [("performance", (5, 3)), ("num_params", (4, 2))])
+def test_matrices_are_read_by_numpy(name, shape, digits_run):
+    path = digits_run.folder / "performance" / f"resnet18_structured_{name}.txt"
+    matrix = np.loadtxt(path)
+    assert matrix.shape == shape
+    assert matrix[0, -2:].tolist() == pytest.approx([90, 81])
+    if name == "performance":
+        assert ((matrix[1:] >= 0) & (matrix[1:] <= 1)).all()
+        assert matrix[0, 0] == 100
+    else:
+        assert (matrix[1] > matrix[2]).all()
+        assert (matrix[2] > matrix[3]).all()
+    (run,) = (digits_run.folder / "runs").glob("resnet18-structured-*")
+    head = [line for line in path.read_text().splitlines() if line.startswith("#")]
+    assert any(run.name in line for line in head)
+    assert any("digits" in line for line in head)
+    assert sum(line.startswith("# row") for line in head) == shape[0]
+    assert (run / path.name).read_bytes() == path.read_bytes()
+
+
+def test_the_same_command_again_computes_nothing_and_prints_the_same_table(digits_run, prunebench):
+    again = prunebench("prune", *digits_run.options, "--iterations", "2", *digits_run.places)
+    assert again.status == 0
+    assert again.out == digits_run.finished.out
+    assert "finetune" not in again.err
+    assert "3 of 3 steps are there" in again.err
+
+
+def test_json_prints_a_record_per_line_and_nothing_else(digits_run, prunebench):
+    finished = prunebench("prune", *digits_run.options, "--iterations", "2", "--json", *digits_run.places)
+    records = [msgspec.json.decode(line, type=StepRecord) for line in finished.out.splitlines()]
+    assert [record.step for record in records] == [0, 1, 2]
+    assert records[2].units[0].left < records[1].units[0].left
+
+
+def test_quiet_prints_nothing(digits_run, prunebench):
+    finished = prunebench("prune", *digits_run.options, "--iterations", "2", "--quiet", *digits_run.places)
+    assert (finished.status, finished.out, finished.err) == (0, "", "")
+
+
+@pytest.mark.parametrize("method", ["structured", "unstructured"])
+def test_a_dry_run_prints_the_plan_with_an_estimate_of_disk_and_writes_nothing(method, prunebench, tmp_path):
+    finished = prunebench("prune", "--model", "resnet18", "--method", method, "--iterations", "2", *TINY, "--dry-run")
+    assert finished.status == 0
+    assert "2 × 0.1 → 81 %" in finished.out
+    assert "disk     about" in finished.out
+    assert "3 step(s)" in finished.out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_options_override_the_file(prunebench, tmp_path_factory):
+    file = tmp_path_factory.mktemp("configs") / "mine.toml"
+    file.write_text("model = 'resnet18'\nfraction = 0.4\niterations = 3\nexclude = ['layer4']\n")
+    finished = prunebench("prune", "--config", str(file), "--fraction", "0.2", "--dry-run", *TINY)
+    assert "3 × 0.2 → 51.2 % of channels" in finished.out
+
+
+def test_unstructured_pruning_writes_to_files_named_by_method_and_criterion(prunebench, tmp_path):
+    options = ("--model", "resnet18", "--method", "unstructured", "--criterion", "random", "--iterations", "1")
+    finished = prunebench("prune", *options, *TINY, "--results-dir", "results")
+    assert finished.status == 0, finished.err
+    assert [path.name for path in (tmp_path / "results").iterdir()] == ["resnet18_unstructured_random_performance.txt"]
+    assert finished.out.split()[1] == "weights"
+
+
+def test_a_users_own_model_and_criterion_by_the_command_line(prunebench, tmp_path):
+    (tmp_path / "net.py").write_text(
+        "from torch import nn\n"
+        "def build(classes):\n"
+        "    pool = nn.AdaptiveAvgPool2d(1)\n"
+        "    return nn.Sequential(nn.Conv2d(3, 10, 3), nn.ReLU(), pool, nn.Flatten(), nn.Linear(10, classes))\n"
+    )
+    (tmp_path / "mine.py").write_text("def score(weight):\n    return -weight.abs()\n")
+    options = ("--model", "net.py:build", "--criterion", "mine.py:score", "--iterations", "2", "--fraction", "0.5")
+    finished = prunebench("prune", *options, *TINY, "--image-size", "8")
+    assert finished.status == 0, finished.err
+    assert "50.0 %" in finished.out
+    assert (tmp_path / "performance" / "net_structured_mine_performance.txt").is_file()
+
+
+def test_a_weight_file_that_would_run_code_is_refused_and_not_run(prunebench, tmp_path):
+    (tmp_path / "evil.pth").write_bytes(b"cposix\nmkdir\n(S'stolen'\ntR.")
+    finished = prunebench("prune", "--model", "resnet18", "--weights", "evil.pth", *TINY)
+    assert finished.status == 2
+    assert "evil.pth" in finished.err
+    assert [path.name for path in tmp_path.iterdir()] == ["evil.pth"]
+
+
+def test_patterns_that_fit_nothing_are_told(digits_run, prunebench):
+    finished = prunebench("prune", *digits_run.options, "--include", "nothing.*", *digits_run.places)
+    assert finished.status == 2
+    assert "--include" in finished.err.splitlines()[-1]

@@ -1,0 +1,65 @@
+"""`train` makes the model that pruning starts from, once."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from safetensors.torch import load_file
+
+from prunebench.records import StepRecord
+
+TINY = ("--model", "resnet18", "--limit-train", "60", "--limit-test", "20", "--epochs", "1")
+
+
+@pytest.fixture(autouse=True)
+def _empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def runs(tmp_path):
+    return sorted(path.name for path in (tmp_path / "runs").iterdir())
+
+
+def test_a_model_is_trained_once_and_found_by_prune(prunebench, tmp_path):
+    first = prunebench("train", *TINY)
+    assert first.status == 0, first.err
+    assert "95 % interval" in first.out
+    assert "train  epoch 1/1" in first.err
+    (run,) = runs(tmp_path)
+    assert run in first.out
+    again = prunebench("train", *TINY)
+    assert again.out == first.out
+    assert "epoch 1/1" not in again.err
+    pruned = prunebench("prune", *TINY, "--iterations", "1")
+    assert f"dense    {run} (trained)" in pruned.err
+    assert "train  epoch" not in pruned.err
+    assert len(runs(tmp_path)) == 2
+
+
+def test_json_is_the_record(prunebench):
+    finished = prunebench("train", *TINY, "--json")
+    record = msgspec.json.decode(finished.out, type=StepRecord)
+    assert (record.method, record.step, record.test_after.total) == ("dense", 0, 20)
+
+
+def test_a_dry_run_writes_nothing(prunebench, tmp_path):
+    finished = prunebench("train", *TINY, "--dry-run")
+    assert (finished.status, list(tmp_path.iterdir())) == (0, [])
+    assert "1 epochs of adamw" in finished.out
+    assert "disk     about 44.8 MB for 1 step(s)" in finished.out
+
+
+def test_a_second_phase_trains_the_classifier_of_a_run_alone(prunebench, tmp_path):
+    prunebench("train", *TINY)
+    (first,) = runs(tmp_path)
+    finished = prunebench("train", "--model", "resnet18", "--weights", first.rpartition("-")[2][:6], "--freeze")
+    assert finished.status == 0, finished.err
+    (second,) = set(runs(tmp_path)) - {first}
+    one, other = (load_file(tmp_path / "runs" / run / "steps/000/model.safetensors") for run in (first, second))
+    assert {name for name in one if not one[name].equal(other[name])} == {"fc.weight", "fc.bias"}
+
+
+def test_pruning_options_are_not_for_training(prunebench, tmp_path):
+    finished = prunebench("train", *TINY, "--fraction", "0.5")
+    assert (finished.status, list(tmp_path.iterdir())) == (2, [])
+    assert "--fraction" in finished.err

@@ -1,0 +1,28 @@
+"""EfficiencyConfig is validated when it is made."""
+
+from __future__ import annotations
+
+import pytest
+
+from prunebench import EfficiencyConfig
+from prunebench.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("values", "option"),
+    [
+        ({"batch_sizes": ()}, "--batch-sizes"),
+        ({"batch_sizes": (4, 0)}, "--batch-sizes"),
+        ({"batch_sizes": (4, "8")}, "--batch-sizes"),
+        ({"time_budget": 0}, "--time-budget"),
+        ({"time_budget": "long"}, "--time-budget"),
+    ],
+)
+def test_what_is_out_of_bounds_is_refused_with_the_name_of_its_option(values, option):
+    with pytest.raises(ConfigError, match=option):
+        EfficiencyConfig(**values)
+
+
+def test_defaults_are_those_of_the_original_study():
+    assert EfficiencyConfig().batch_sizes == (1, 4, 16, 64, 256)
+    assert EfficiencyConfig().time_budget == 60
