@@ -94,7 +94,7 @@ def test_a_matrix_of_another_run_is_replaced_with_a_word(tmp_path, make_record, 
     matrices.write_steps(first, [make_record(0), make_record(1)], results)
     assert caplog.messages == []
     (path, _) = matrices.write_steps(second, [make_record(0), make_record(1)], results)
-    assert f"{path} showed another run: {first.info.key} and is replaced" in caplog.messages
+    assert f"replacing {path}, which showed {first.info.key}" in caplog.messages
     assert second.info.key in path.read_text()
     assert first.info.key in (first.folder / path.name).read_text()
 

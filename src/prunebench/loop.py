@@ -59,6 +59,7 @@ def prune(config: RunConfig, run: Run | None = None, progress: Progress | None =
         if run is not None and step in run.steps():
             record, current = run.record(step), None
         elif first is None:
+            _rehearse(bench)
             current, record = _unpruned(bench, run)
         else:
             if run is not None and current is None:
@@ -82,6 +83,12 @@ def reevaluate(run: Run, step: int, config: RunConfig) -> tuple[Accuracy, Accura
     state = checkpoint.load(run.step_folder(step), bench.builder)
     bench.start = start_of(state)
     return bench.accuracy(state)
+
+
+def _rehearse(bench: Bench) -> None:
+    """Prune fresh weights once, so that what cannot work is told before the training and not after it."""
+    state = bench.fresh()
+    bench.method.prune(state.model, state.masks, bench.request(1))
 
 
 def _unpruned(bench: Bench, run: Run | None) -> tuple[Checkpoint, StepRecord]:

@@ -227,7 +227,7 @@ def set_mode(model: nn.Module, frozen: list[nn.Parameter]) -> None:
     still = {id(parameter) for parameter in frozen}
     for part in model.children():
         parameters = list(part.parameters())
-        if still and all(id(parameter) in still for parameter in parameters):
+        if parameters and all(id(parameter) in still for parameter in parameters):
             part.eval()
 
 

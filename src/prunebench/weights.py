@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -191,7 +192,7 @@ def start_of(found: Checkpoint, config: RunConfig | None = None) -> Start:
             raise ModelError(f"--weights {config.weights} is a {found.architecture.model}, not a {config.model}.")
         if task.classes != arguments["classes"]:
             raise ModelError(f"The weights know {arguments['classes']} classes, but the data has {task.classes}.")
-        return found
+        return replace(found, model=copy.deepcopy(found.model))
 
     tokenizer = Tokenizer.from_str(found.tokenizer) if found.tokenizer is not None else None
     return Start(tokenizer, (inputs.mean, inputs.std) if inputs.kind == "images" else None, make)

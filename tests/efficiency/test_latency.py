@@ -39,14 +39,14 @@ def test_a_round_holds_every_variant_in_an_order_that_changes():
 
 def test_samples_are_milliseconds_of_one_call():
     samples = alternate({"slow": lambda: time.sleep(0.02), "fast": lambda: None}, seconds=0, seed=0)
-    assert 20 <= samples["slow"][0] < 2000
-    assert samples["fast"][0] < 15
+    assert 20 <= samples["slow"][0] < 20_000  # in microseconds it would be more
+    assert samples["fast"][0] < samples["slow"][0]
 
 
 def test_time_is_up_soon_after_the_seconds():
     started = time.perf_counter()
     alternate({"a": lambda: time.sleep(0.01)}, seconds=0.2, seed=0)
-    assert 0.2 <= time.perf_counter() - started < 1
+    assert 0.2 <= time.perf_counter() - started < 0.8  # 100 rounds take a second at least
 
 
 @pytest.mark.parametrize("name", ["resnet18", "bert"])

@@ -29,7 +29,9 @@ def find_run(given: RunConfig, name: str | None, kinds: Sequence[str]) -> Run | 
     chosen = {key: wanted[key] for key in deciding("training", "pruning") if getattr(given, key) is not None}
     for kind in kinds:
         fields = deciding("training") if kind == "train" else list(chosen)
-        if set(chosen) <= set(fields) and (runs := fitting(root, kind, chosen)):
+        runs = fitting(root, kind, chosen) if set(chosen) <= set(fields) else []
+        runs = [run for run in runs if run.steps()[-1] >= (kind == "prune")]  # step 0 of a pruning run is unpruned
+        if runs:
             return runs[0]
     return None
 
@@ -46,6 +48,5 @@ def config_of(run: Run, given: RunConfig) -> RunConfig:
         for name in deciding("nothing")
         if name != "iterations" and getattr(given, name) is not None
     }
-    elsewhere = {name: None for name in ("device", "threads") if name not in over}
     named = {name: getattr(given, name) for name in ("model", "dataset", "criterion") if callable(getattr(given, name))}
-    return msgspec.structs.replace(RunConfig(**stored), **elsewhere, **over, **named)
+    return msgspec.structs.replace(RunConfig(**stored), **over, **named)
