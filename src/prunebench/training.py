@@ -120,6 +120,7 @@ def fit(
                 f"The loss became {mean_loss} in epoch {epoch + 1} of {position.phase}, step {position.step}. "
                 f"Try a lower learning rate, --clip-norm 1, or --dtype fp32."
             )
+    optimizer.zero_grad(set_to_none=True)  # gradients as large as the model are not needed for pruning it
     for parameter in frozen:
         parameter.requires_grad_(True)
     return mean_loss
