@@ -1,18 +1,13 @@
-"""What tests share: tiny models and data, the command line in this process, and runs that are made once."""
+"""What tests share: tiny models and data, and registered models in small."""
 
 from __future__ import annotations
 
-import contextlib
-import io
 import logging
 import os
 import socket
-import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import hypothesis
 import msgspec
@@ -24,10 +19,10 @@ from torch import nn
 from prunebench import Dataset, RunConfig, Split
 from prunebench.architecture import Architecture, models
 from prunebench.checkpoint import Checkpoint
-from prunebench.cli.main import main
 from prunebench.inputs import Inputs
 from prunebench.methods import Request, criteria
-from prunebench.records import Accuracy, LayerRecord, Seconds, StepRecord, UnitCount
+from prunebench.records import Accuracy, LayerRecord, Seconds, StepRecord
+from prunebench.sizes import unit_count
 from prunebench.tasks.images import ImageTask
 
 hypothesis.settings.register_profile("prunebench", deadline=None, derandomize=True, database=None, max_examples=60)
@@ -42,29 +37,6 @@ TINY_BERT = {
     "intermediate_size": 48,
     "max_position_embeddings": 32,
 }
-
-
-@dataclass(frozen=True)
-class Finished:
-    """What a call of the command line came to."""
-
-    status: int
-    out: str
-    err: str
-
-
-@dataclass(frozen=True)
-class Made:
-    """A pruning run made by the command line: its folder, the options that made it, and what it printed."""
-
-    folder: Path
-    options: tuple[str, ...]
-    finished: Finished
-
-    @property
-    def places(self) -> tuple[str, ...]:
-        """The options that say where runs and results are."""
-        return ("--runs-dir", str(self.folder / "runs"), "--results-dir", str(self.folder / "performance"))
 
 
 def build_tiny_net(classes: int) -> nn.Module:
@@ -98,15 +70,6 @@ def load_blobs() -> Dataset:
             image[:, 4 * label : 4 * label + 4] += 100
         splits.append(Split(images.astype(np.uint8), labels))
     return Dataset(splits[0], splits[1], ["left", "middle", "right"])
-
-
-def call_main(*arguments: str) -> Finished:
-    """Run the command line in this process, as the console script does."""
-    out, err = io.StringIO(), io.StringIO()
-    argv = patch.object(sys, "argv", ["prunebench", *arguments])
-    with argv, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as stop:
-        main()
-    return Finished(int(stop.value.code or 0), out.getvalue(), err.getvalue())
 
 
 @pytest.fixture(autouse=True)
@@ -233,20 +196,6 @@ def request_for() -> Callable[..., Request]:
 
 
 @pytest.fixture(scope="session")
-def prunebench() -> Callable[..., Finished]:
-    """The command line."""
-    return call_main
-
-
-@pytest.fixture(scope="session")
-def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    """ResNet18, trained on a few digits and structurally pruned in two steps by the command line."""
-    options = ("--model", "resnet18", "--limit-train", "200", "--limit-test", "100", "--epochs", "1")
-    made = Made(tmp_path_factory.mktemp("digits"), options, Finished(0, "", ""))
-    return Made(made.folder, options, call_main("prune", *options, "--iterations", "2", *made.places))
-
-
-@pytest.fixture(scope="session")
 def make_record() -> Callable[..., StepRecord]:
     """Makes the record of a step of a structured run without running it; keywords replace fields."""
 
@@ -262,7 +211,7 @@ def make_record() -> Callable[..., StepRecord]:
             step=step,
             fraction=0.1,
             nominal_left=0.9**step,
-            units=(UnitCount("channels", 100, round(100 * 0.9 ** max(step - 1, 0)), left),),
+            units=(unit_count("channels", 100, round(100 * 0.9 ** max(step - 1, 0)), left),),
             prunable_weights=10_000,
             prunable_weights_masked=100 * left,
             prunable_weights_left=left**2,
@@ -275,7 +224,7 @@ def make_record() -> Callable[..., StepRecord]:
             train_after=Accuracy(1437 - step, 1437),
             loss=0.25,
             seconds=Seconds(1.0, 2.0, 3.0, 4.0),
-            layers=(LayerRecord("conv1", "Conv2d", (100, 100, 1, 1), (left, left, 1, 1), left**2),),
+            layers=(LayerRecord("conv1", "Conv2d", (100, 100, 1, 1), (left, left, 1, 1), 10_000, left**2),),
         )
         return msgspec.structs.replace(record, **changes)
 

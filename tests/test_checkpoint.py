@@ -12,10 +12,13 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from prunebench import checkpoint
+from prunebench.architecture import Architecture
+from prunebench.checkpoint import Checkpoint
 from prunebench.errors import ModelError, RunError
-from prunebench.inputs import logits_of
+from prunebench.inputs import Inputs, logits_of
 from prunebench.strategies import structured, unstructured
 
 ELSEWHERE = """
@@ -93,6 +96,39 @@ def test_masks_and_tokenizer_come_back(tiny_state, tiny_net, request_for, tmp_pa
     assert found.tokenizer == '{"ä": 1}'
     assert found.masks.keys() == masks.keys()
     assert all(torch.equal(found.masks[name], masks[name]) for name in masks)
+
+
+class ChannelNorm(nn.LayerNorm):
+    """Layer norm over the channels of images."""
+
+    def forward(self, images):
+        return super().forward(images.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+@pytest.mark.parametrize("norm", [lambda: nn.GroupNorm(1, 10), lambda: ChannelNorm(10), lambda: nn.InstanceNorm2d(10)])
+def test_a_users_net_with_another_norm_comes_back(norm, request_for, tmp_path):
+    def build(classes):
+        head = (nn.Conv2d(10, 6, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, classes))
+        return nn.Sequential(nn.Conv2d(3, 10, 3), norm(), nn.ReLU(), *head)
+
+    torch.manual_seed(0)
+    architecture = Architecture("mine", {"classes": 3}, Inputs(kind="images", size=8))
+    model = build(3).eval()
+    structured.prune(model, {}, request_for(architecture.inputs, 0.3))
+    assert model[0].out_channels == 7
+    checkpoint.save(Checkpoint(architecture, model, {}), tmp_path)
+    found = checkpoint.load(tmp_path, build).model
+    assert str(found) == str(model)
+    example = architecture.inputs.example(3)
+    assert torch.equal(logits_of(found, example), logits_of(model, example))
+
+
+def test_a_structure_of_another_format_is_refused_as_such(tiny_state, tiny_net, tmp_path):
+    checkpoint.save(tiny_state(), tmp_path)
+    path = tmp_path / "structure.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 2}))
+    with pytest.raises(RunError, match=r"has format 2; this version of prunebench reads format 1\."):
+        checkpoint.load(tmp_path, tiny_net)
 
 
 def test_sizes_outside_the_fixed_list_are_not_set(tiny_state, tiny_net, tmp_path):

@@ -40,6 +40,10 @@ def test_every_default_is_a_valid_value_of_its_field(name):
         ("fraction", 1.0),
         ("fraction", -0.1),
         ("fraction", math.nan),
+        ("lr", math.inf),
+        ("lr", math.nan),
+        ("weight_decay", math.inf),
+        ("clip_norm", math.inf),
         ("iterations", 0),
         ("epochs", 0),
         ("epochs", 1.5),
@@ -66,6 +70,26 @@ def test_a_value_out_of_bounds_or_of_another_type_is_refused_with_the_name_of_it
 def test_bounds_are_told_in_words():
     with pytest.raises(ConfigError, match=r"^--fraction 1\.5: expected float < 1\.0\.$"):
         RunConfig(fraction=1.5)
+
+
+@pytest.mark.parametrize("name", ["lr", "weight_decay", "clip_norm", "finetune_lr"])
+def test_a_number_is_finite(name):
+    with pytest.raises(ConfigError, match=r"inf: expected a finite number\.$"):
+        RunConfig(**{name: math.inf})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("optimizer", "sdg", "Did you mean 'sgd'? There are: sgd, adam, adamw."),
+        ("device", "gpu", "There are: auto, cpu, cuda, mps."),
+        ("finetune_schedule", "zzz", "zzz'. There are: constant, cosine, exponential, one-cycle."),
+        ("stem", 3, "There are: standard, small."),
+    ],
+)
+def test_a_choice_that_does_not_exist_lists_those_that_do_and_the_nearest(name, value, words):
+    with pytest.raises(ConfigError, match=re.escape(words) + "$"):
+        RunConfig(**{name: value})
 
 
 def test_a_config_is_frozen():

@@ -7,8 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prunebench.data import Dataset, Split, checked, datasets, stratified, subset
-from prunebench.errors import DataError
+from prunebench.data import Dataset, Split, about_to_download, checked, datasets, no_downloads, stratified, subset
+from prunebench.errors import DataError, DownloadNeeded
 
 BUNDLED = ["digits", "reviews"]
 LABELS = st.lists(st.integers(0, 4), min_size=1, max_size=60).map(np.array)
@@ -122,3 +122,41 @@ def test_a_users_loader_or_the_data_itself_is_an_entry():
     mine = Dataset(IMAGES, IMAGES, CLASSES)
     assert datasets.get(mine).load() is mine
     assert datasets.get(lambda: mine).load() is mine
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: Dataset(Split(data.train.inputs + 1, data.train.labels), data.test, data.classes),
+        lambda data: Dataset(Split(data.train.inputs, 1 - data.train.labels), data.test, data.classes),
+        lambda data: Dataset(data.train, subset(data.test, np.array([0, 1, 2])), data.classes),
+        lambda data: Dataset(data.train, data.test, ["a", "c"]),
+    ],
+)
+def test_a_digest_tells_inputs_labels_and_classes_apart(change):
+    mine = Dataset(IMAGES, IMAGES, CLASSES)
+    assert mine.digest() == Dataset(IMAGES, subset(IMAGES, np.arange(4)), list(CLASSES)).digest()
+    assert change(mine).digest() != mine.digest()
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_text_and_files_have_a_digest_too(kind):
+    one, other = (Split([kind("a"), kind(name)], [0, 1]) for name in "bc")
+    assert Dataset(one, one, CLASSES).digest() == Dataset(one, one, CLASSES).digest()
+    assert Dataset(one, one, CLASSES).digest() != Dataset(one, other, CLASSES).digest()
+
+
+def test_a_download_is_told_or_refused(caplog):
+    caplog.set_level("INFO", logger="prunebench")
+    with no_downloads(), pytest.raises(DownloadNeeded, match=r"^Not on this machine yet: everything\.$"):
+        about_to_download("everything")
+    assert caplog.messages == []
+    about_to_download("everything")
+    assert caplog.messages == ["downloading everything, which is not on this machine yet"]
+
+
+@pytest.mark.parametrize("name", ["sst2", "mnist", "fashion-mnist", "cifar10", "cifar100"])
+def test_no_dataset_is_downloaded_where_that_is_refused(name, tmp_path, no_network):
+    with no_downloads(), pytest.raises(DownloadNeeded, match=r"^Not on this machine yet: "):
+        datasets.get(name).load(tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from prunebench import RunConfig, dense_run, prune, pruning_run, reevaluate, train
+from prunebench.errors import ConfigError
 from prunebench.records import Seconds
 from prunebench.resolve import resolve
 from prunebench.store import Run
@@ -205,3 +206,45 @@ def test_a_users_model_dataset_and_criterion_as_objects(tiny_net, blobs, tiny_co
     run = pruning_run(config)
     assert [record.step for record in prune(config, run)] == [0, 1]
     assert isinstance(run, Run)
+
+
+def test_a_project_of_a_user_goes_on_where_it_was_moved_to(tmp_path, monkeypatch):
+    config = RunConfig(model="net.py:build", dataset="parts.py:load", criterion="mine.py:score", image_size=10)
+    config = msgspec.structs.replace(config, epochs=1, iterations=1, device="cpu")
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.mkdir()
+    for name, text in (("net", NET), ("parts", PARTS), ("mine", MINE)):
+        (old / f"{name}.py").write_text(text)
+    monkeypatch.chdir(old)
+    first = pruning_run(config)
+    expected = list(prune(config, first))
+    old.rename(new)
+    monkeypatch.chdir(new)
+    longer = msgspec.structs.replace(config, iterations=2)
+    run, ticks = pruning_run(longer), []
+    assert run.info == msgspec.structs.replace(first.info, config=run.info.config)
+    assert list(prune(longer, run, ticks.append))[:2] == expected
+    assert {(tick.phase, tick.step) for tick in ticks} == {("finetune", 2)}
+    again = msgspec.structs.replace(config, weights=run.info.key)
+    assert train(again, dense_run(again)).step == 0
+
+
+def test_a_step_is_computed_anew_by_a_config_that_is_not_resolved(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = RunConfig(model="resnet18", limit_train=40, limit_test=20, epochs=1)
+    run = dense_run(config)
+    record = train(config, run)
+    assert reevaluate(run, 0, config) == (record.test_after, record.train_after)
+
+
+def test_what_a_step_could_not_prune_is_in_its_notes(tiny_config):
+    _, record = prune(tiny_config(fraction=0.05, iterations=1, epochs=1))
+    (note,) = record.notes
+    assert note.startswith("nothing was removed from 1 of 2 groups (features.0)")
+
+
+def test_patterns_that_match_nothing_are_told_before_the_training(tiny_config):
+    ticks = []
+    with pytest.raises(ConfigError, match="'feature'; the model consists of: features, classifier"):
+        next(prune(tiny_config(exclude=("feature",)), progress=ticks.append))
+    assert ticks == []

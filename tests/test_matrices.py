@@ -132,3 +132,15 @@ def test_a_matrix_says_every_setting_that_decides_it(tmp_path):
     for part in ("model=alexnet", "fraction=0.1", "seed=0", "criterion=l2", "exclude=['classifier.*']"):
         assert part in about["settings"]
     assert "runs_dir" not in about["settings"]
+
+
+@pytest.mark.parametrize(
+    ("share", "text"), [(1.0, "100.00"), (0.9**6, "53.14"), (0.001, "0.10"), (0.000123, "0.0123"), (1e-8, "1e-06")]
+)
+def test_a_share_in_a_file_name_has_two_decimals_or_three_digits(share, text):
+    assert matrices.percent(share) == text
+
+
+@given(st.floats(0.05, 0.9), st.integers(1, 30))
+def test_steps_never_share_a_file(fraction, step):
+    assert matrices.percent((1 - fraction) ** step) != matrices.percent((1 - fraction) ** (step + 1))

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from prunebench.architecture import models
 from prunebench.errors import ConfigError
 from prunebench.inputs import Inputs
 from prunebench.methods import Request, criteria, methods
@@ -68,8 +69,20 @@ def test_every_method_has_a_criterion_and_counts_what_it_says(name):
     method = methods.get(name)
     assert method.criterion in criteria.names()
     counted = method.count(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(144, 2)), {}, request())
-    assert method.unit in counted
+    assert method.units["images"] in counted
     assert all(count > 0 for count in counted.values())
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_every_method_names_its_units_for_whatever_a_model_reads(name):
+    assert set(methods.get(name).units) == {entry.reads for entry in map(models.get, models.names())} | {None}
+
+
+@pytest.mark.parametrize("about", [{"include": ("features", "clasifier.*")}, {"exclude": ("clasifier.*",)}])
+def test_a_pattern_that_matches_no_module_is_named_with_the_parts_of_the_model(about, tiny_net):
+    with pytest.raises(ConfigError, match=r"'clasifier\.\*'; the model consists of: features, classifier\.$"):
+        request(**about).check_patterns(tiny_net(3))
+    request(include=("features", "*.1"), exclude=("classifier.?",)).check_patterns(tiny_net(3))
 
 
 def test_a_criterion_may_ask_for_all_there_is():

@@ -56,10 +56,17 @@ def test_every_model_has_a_plan_in_units_of_its_own(name, plan_of):
     assert ("px" in first) == (models.get(name).reads == "images")
 
 
+@pytest.mark.parametrize("model", ["resnet18", "bert", "own"])
 @pytest.mark.parametrize("name", methods.names())
-def test_the_schedule_counts_the_units_of_the_method(name):
-    config = resolve(RunConfig(model="resnet18", method=name, fraction=0.5, iterations=3))
-    assert schedule(config) == f"3 × 0.5 → 12.5 % of {methods.get(name).unit}"
+def test_the_schedule_counts_the_units_of_the_method_and_the_model(name, model, tiny_net):
+    config = resolve(RunConfig(model=tiny_net if model == "own" else model, method=name, fraction=0.5, iterations=3))
+    unit = {"resnet18": "channels", "bert": "heads and neurons", "own": "units"}[model]
+    assert schedule(config) == f"3 × 0.5 → 12.5 % of {'weights' if name == 'unstructured' else unit}"
+
+
+def test_nobody_knows_the_size_of_a_users_own_data_before_it_is_read(plan_of, blobs):
+    first = plan_of(dataset=blobs).splitlines()[0]
+    assert first.endswith("load_blobs: fp32, seed 0")
 
 
 def test_a_training_plan_says_where_it_starts_and_what_is_trained():

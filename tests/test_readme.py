@@ -51,3 +51,7 @@ def test_python_example_prints_a_line_per_step(tmp_path, monkeypatch, capsys):
     exec(compile(small, "README.md", "exec"), {})
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["0", "1"]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_no_place_holder_is_left():
+    assert "@@" not in README

@@ -2,14 +2,15 @@ import re
 import sys
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from prunebench.architecture import models
-from prunebench.data import Dataset, datasets
+from prunebench.data import datasets
 from prunebench.errors import ConfigError, UnknownName
 from prunebench.methods import criteria, methods
-from prunebench.registry import Registry, call, content, load, reference
+from prunebench.registry import Registry, call, content, load, reference, without_folder
 
 REGISTRIES = [models, datasets, methods, criteria]
 NAMED = [(registry, name) for registry in REGISTRIES for name in registry.names()]
@@ -99,12 +100,16 @@ def test_a_value_that_is_no_function_is_refused(user_file):
         load(f"{user_file}:constant")
 
 
-def test_a_file_may_import_its_neighbours_and_leaves_the_path_as_it_was(tmp_path):
-    (tmp_path / "neighbour_of_mine.py").write_text("value = 7\n")
-    (tmp_path / "outer.py").write_text("import neighbour_of_mine\ndef f():\n    return neighbour_of_mine.value\n")
+@pytest.mark.parametrize("place", ["above", "inside"])
+def test_a_file_may_import_its_neighbours_at_once_or_in_its_functions(place, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
     before = list(sys.path)
-    assert load(f"{tmp_path / 'outer.py'}:f")() == 7
-    assert sys.path == before
+    (tmp_path / f"neighbour_{place}.py").write_text("value = 7\n")
+    text = "IMPORT\ndef f():\n    return value\n" if place == "above" else "def f():\n    IMPORT\n    return value\n"
+    (tmp_path / "outer.py").write_text(text.replace("IMPORT", f"from neighbour_{place} import value"))
+    for _ in range(2):
+        assert load(f"{tmp_path / 'outer.py'}:f")() == 7
+    assert sys.path == [*before, str(tmp_path.resolve())]  # last: a neighbour hides no installed package
 
 
 def test_a_changed_file_is_read_again_and_has_another_digest(user_file):
@@ -164,6 +169,50 @@ def test_a_function_of_the_package_that_fails_is_a_bug_and_stays_one():
         call(lambda a: a / 0, {"a": 1})
 
 
-def test_an_object_is_known_by_its_content():
-    assert content(Dataset([1], [2], ["a"])) == content(Dataset([1], [2], ["a"]))
-    assert content(Dataset([1], [2], ["a"])) != content(Dataset([1], [3], ["a"]))
+def test_a_dataset_is_known_by_its_digest(blobs):
+    assert content(blobs()) == content(blobs()) == blobs().digest()
+    one = blobs()
+    one.test.inputs[3, 5, 5] += 1
+    assert content(one) != content(blobs())
+
+
+def test_a_model_is_known_by_its_weights_and_its_text(tiny_state, tiny_net):
+    def changed(change):
+        model = tiny_state().model
+        with torch.no_grad():
+            change(model)
+        return content(model)
+
+    digest = content(tiny_state().model)
+    assert changed(lambda model: None) == digest
+    assert changed(lambda model: model.features[0].weight[0, 0, 0, 0].add_(1)) != digest
+    assert changed(lambda model: model.features[1].running_mean.add_(1)) != digest
+    assert changed(lambda model: setattr(model.classifier[0], "p", 0.3)) != digest
+    assert changed(lambda model: model.bfloat16()) != digest
+
+
+@pytest.mark.parametrize("thing", [object(), 3.5, range(3)])
+def test_another_object_is_refused_since_it_cannot_be_told_from_others(thing):
+    with pytest.raises(ConfigError, match="is neither a function nor a model nor a Dataset; give a function"):
+        content(thing)
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        ("/some/where/net.py:build", "net.py:build"),
+        ("net.py:build", "net.py:build"),
+        ("resnet18", "resnet18"),
+        ("package.module:make", "package.module:make"),
+        ("google-bert/bert-base-uncased", "google-bert/bert-base-uncased"),
+        (0.1, 0.1),
+        (None, None),
+        (["a.*"], ["a.*"]),
+    ],
+)
+def test_of_a_path_only_its_name_decides(value, name):
+    assert without_folder(value) == name
+
+
+def test_of_a_file_that_is_there_only_its_name_decides(user_file):
+    assert without_folder(str(user_file)) == "mine.py"

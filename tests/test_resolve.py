@@ -132,6 +132,14 @@ def test_a_second_training_phase_takes_over_the_settings_of_the_first_but_freezi
     assert resolve(RunConfig(model="resnet18", weights=first.info.key, image_size=32)).image_size == 32
 
 
+def test_a_second_training_phase_of_a_run_elsewhere_names_its_folder(make_record, tmp_path):
+    first = dense_run(RunConfig(model="resnet18", lr=0.1, runs_dir="elsewhere"))
+    first.commit(make_record(), HERE, lambda folder: None)
+    config = resolve(RunConfig(model="resnet18", weights=f"elsewhere/{first.info.key}"))
+    assert (config.weights, config.lr) == (str(tmp_path / "elsewhere" / first.info.key), 0.1)
+    assert resolve(config) == config
+
+
 @pytest.mark.parametrize("model", ["resnet18", "bert"])
 def test_an_ambiguous_run_is_no_name_at_hugging_face(model, make_record):
     for seed in (0, 1):

@@ -2,6 +2,7 @@ import msgspec
 import pytest
 
 from prunebench.config import RunConfig, deciding, field_types
+from prunebench.errors import ConfigError
 from prunebench.records import Environment
 from prunebench.resolve import resolve
 from prunebench.runs import dense_run, pruning_run, settings, why_new
@@ -89,6 +90,12 @@ def test_a_users_file_is_known_by_name_and_content_wherever_it_lies(tmp_path):
     assert dense_run(RunConfig(model=copy)).info.key == key
     write_net(tmp_path / "b", "nn.Identity()")
     assert dense_run(RunConfig(model=copy)).info.key != key
+
+
+def test_objects_of_another_kind_cannot_be_told_from_others(blobs):
+    assert dense_run(RunConfig(model="resnet18", dataset=blobs())).info.contents["dataset"] == blobs().digest()
+    with pytest.raises(ConfigError, match="neither a function nor a model nor a Dataset"):
+        dense_run(RunConfig(model="resnet18", dataset=object()))
 
 
 def test_a_new_run_says_which_file_changed(tmp_path, make_record):

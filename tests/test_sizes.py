@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from prunebench.sizes import layer_records, prunable_weights
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from prunebench.sizes import layer_records, prunable_weights, unit_count
 from prunebench.strategies import structured, unstructured
 
 
@@ -35,3 +40,20 @@ def test_masked_weights_are_not_left(tiny_state, request_for):
     records = layer_records(state.model, masks, ())
     assert all(layer.weights_left * 2 == layer.weights for layer in records)
     assert prunable_weights(["features.0.weight"], records) == (216, 216, 108)
+
+
+def test_a_model_that_is_one_layer_is_recorded_with_its_mask(request_for, tiny_state):
+    model = nn.Linear(10, 10)
+    masks = unstructured.prune(model, {}, request_for(tiny_state().architecture.inputs, 0.3)).masks
+    records = layer_records(model, masks, ())
+    assert [(layer.name, layer.weights, layer.weights_left) for layer in records] == [("", 100, 70)]
+    assert prunable_weights(unstructured.prunable(model), records) == (100, 100, 70)
+
+
+@given(st.integers(0, 10**9), st.data())
+def test_what_was_achieved_is_a_share_of_what_was_there_before(before, data):
+    left = data.draw(st.integers(0, before))
+    unit = unit_count("channels", 2 * before, before, left)
+    assert (unit.kind, unit.original, unit.before, unit.left) == ("channels", 2 * before, before, left)
+    assert 0 <= unit.achieved <= 1
+    assert before * (1 - unit.achieved) == pytest.approx(left)

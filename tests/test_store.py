@@ -3,9 +3,9 @@ import os
 import msgspec
 import pytest
 
-from prunebench.errors import AmbiguousRun, RunError
+from prunebench.errors import AmbiguousRun, ConfigError, RunError
 from prunebench.records import Environment, RunInfo
-from prunebench.store import Run, all_runs, find, fitting, identify, title, write_atomically
+from prunebench.store import Run, all_runs, check_writable, find, identify, title, write_atomically
 
 HERE = Environment(
     seed=0, device="cpu", hardware="a CPU", threads=2, platform="", python="3.12", versions={"torch": "2"}
@@ -145,11 +145,12 @@ def test_a_name_of_no_run_or_of_several_is_refused_with_those_that_there_are(run
         find(run.root / "nowhere", "zzz")
 
 
-def test_runs_fit_the_settings_that_are_given(run):
-    assert fitting(run.root, "prune", {})[0].info == run.info
-    assert fitting(run.root, "prune", {"model": "tiny", "exclude": ("head",)})
-    assert not fitting(run.root, "prune", {"model": "other"})
-    assert not fitting(run.root, "train", {"model": "tiny"})
+def test_a_folder_that_cannot_be_written_to_is_told_before_work_begins(tmp_path):
+    check_writable(tmp_path / "not" / "there" / "yet")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="cannot be written to"):
+        check_writable(tmp_path / "file" / "runs")
 
 
 def test_a_file_is_replaced_as_a_whole_or_not_at_all(tmp_path):
@@ -160,3 +161,41 @@ def test_a_file_is_replaced_as_a_whole_or_not_at_all(tmp_path):
         write_atomically(path, "text")
     assert path.read_bytes() == b"two"
     assert [found.name for found in path.parent.iterdir()] == ["file.txt"]
+
+
+def test_a_run_whose_folder_was_renamed_is_found_read_and_continued(run, make_record):
+    run.folder.rename(run.root / "my favourite")
+    for found in (find(run.root, run.info.key), find(run.root, str(run.root / "my favourite")), *all_runs(run.root)):
+        assert found.folder.resolve() == (run.root / "my favourite").resolve()
+        assert found.steps() == [0, 1]
+        assert found.record(1) == make_record(1)
+    find(run.root, run.info.key).commit(make_record(2), HERE, lambda folder: None)
+    assert [path.name for path in run.root.iterdir()] == ["my favourite"]
+    assert find(run.root, run.info.key).steps() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"format": 1}', b'{"format": 2}'])
+def test_a_run_that_cannot_be_read_is_passed_over_with_a_warning(content, run, caplog):
+    bad = run.root / "bad" / "run.json"
+    write_atomically(bad, content)
+    assert [found.info for found in all_runs(run.root)] == [run.info]
+    (told,) = caplog.records
+    assert told.levelname == "WARNING"
+    assert str(bad) in told.getMessage()
+    assert told.getMessage().endswith("It is passed over.")
+    with pytest.raises(RunError, match="bad"):
+        find(run.root, str(bad.parent))
+
+
+def test_a_folder_without_a_finished_step_is_no_run(tmp_path):
+    empty = Run(tmp_path, identity())
+    write_atomically(empty.folder / "run.json", msgspec.json.encode(empty.info))
+    with pytest.raises(RunError, match=f"{empty.info.key} has no finished step"):
+        find(tmp_path, str(empty.folder))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
+def test_a_folder_without_permission_cannot_be_written_to(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(ConfigError, match="choose another folder"):
+        check_writable(tmp_path / "runs")

@@ -25,8 +25,8 @@ def test_remarks_follow_the_table(make_record):
 
 def test_a_row_per_layer_shows_its_weights():
     layers = (
-        LayerRecord("conv1", "Conv2d", (64, 3, 3, 3), (32, 3, 3, 3), 864),
-        LayerRecord("fc", "Linear", (10, 64), (10, 32), 0),
+        LayerRecord("conv1", "Conv2d", (64, 3, 3, 3), (32, 3, 3, 3), 1728, 864),
+        LayerRecord("fc", "Linear", (10, 64), (10, 32), 640, 0),
     )
     record = type("Record", (), {"layers": layers})
     lines = tables.layers(record).splitlines()

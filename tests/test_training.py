@@ -151,6 +151,38 @@ def test_a_loss_that_is_no_number_is_told_with_what_to_do(tiny_state, tiny_task)
         fit(tiny_state().model, tiny_task, recipe(lr=1e30), HERE, masks={}, device=CPU)
 
 
+@pytest.mark.parametrize(("samples", "batch_size"), [(1, 8), (3, 1)])
+def test_batch_norm_on_one_sample_is_told_with_what_to_do(samples, batch_size):
+    split = Split(np.zeros((samples, 4, 4), np.uint8), np.zeros(samples, int))
+    task = ImageTask(Dataset(split, split, ["a", "b"]), 4)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(48, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+    with pytest.raises(ModelError, match=r"cannot train on one sample: use a larger --batch-size or more data\."):
+        fit(model, task, recipe(batch_size=batch_size), HERE, masks={}, device=CPU)
+
+
+def test_another_error_of_a_model_stays_what_it_is(tiny_task):
+    class Fails(nn.Linear):
+        def forward(self, images):
+            raise ValueError("more than I can bear")
+
+    with pytest.raises(ValueError, match="more than I can bear"):
+        fit(Fails(1, 1), tiny_task, RECIPE, HERE, masks={}, device=CPU)
+
+
+@pytest.mark.parametrize(("seconds", "count"), [(0.0, 3), (60.0, 0)])
+def test_an_evaluation_tells_its_progress_only_where_it_is_slow(seconds, count, tiny_state, tiny_task, monkeypatch):
+    monkeypatch.setattr(training, "SECONDS_BETWEEN_TICKS", seconds)
+    ticks, about = [], {"batch_size": 10, "device": CPU, "dtype": "fp32"}
+    found = evaluate(tiny_state().model, tiny_task, "test", torch.arange(25), progress=ticks.append, **about)
+    assert [(tick.phase, tick.batch, tick.batches, tick.epochs) for tick in ticks] == [
+        ("evaluate test", batch, 3, 1) for batch in range(1, count + 1)
+    ]
+    assert [tick.loss for tick in ticks] == [None] * count
+    assert found == evaluate(tiny_state().model, tiny_task, "test", torch.arange(25), **about)
+    if ticks:
+        assert ticks[-1].top1 == pytest.approx(found.top1)
+
+
 @pytest.mark.parametrize(("count", "sizes"), [(8, [4, 4]), (9, [4, 5]), (10, [4, 4, 2]), (1, [1]), (3, [3])])
 def test_batches_cover_every_sample_and_none_but_an_only_one_has_a_single_sample(count, sizes):
     parts = chunks(torch.arange(count), 4)

@@ -9,8 +9,9 @@ import torchvision
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedTokenizerFast
 
-from prunebench import RunConfig, prune, train
-from prunebench.errors import DataError, ModelError
+from prunebench import RunConfig, checkpoint, prune, pruning_run, train
+from prunebench.data import no_downloads
+from prunebench.errors import DataError, DownloadNeeded, ModelError
 from prunebench.resolve import resolve
 from prunebench.runs import dense_run
 from prunebench.tasks.images import IMAGENET
@@ -116,6 +117,46 @@ def test_a_run_is_started_from_with_its_weights_and_statistics(tiny_config):
     assert dense_run(again).info.key != dense_run(resolve(config)).info.key
 
 
+def test_a_run_that_starts_from_another_describes_its_own_inputs(tiny_config, tiny_net):
+    config = tiny_config(epochs=1)
+    train(config, first := dense_run(config))
+    again = tiny_config(epochs=1, weights=first.info.key, image_size=20)
+    train(again, second := dense_run(again))
+    sizes = [checkpoint.load(run.step_folder(0), tiny_net).architecture.inputs.size for run in (first, second)]
+    assert sizes == [12, 20]
+
+
+def test_a_run_that_starts_from_another_knows_how_far_that_one_was(tiny_config):
+    config = tiny_config(epochs=1, iterations=1)
+    list(prune(config, first := pruning_run(config)))
+    again = tiny_config(weights=first.info.key)
+    before = dense_run(again).info
+    assert before.contents["weights"] == "step 1"
+    longer = tiny_config(epochs=1, iterations=2)
+    list(prune(longer, first))
+    after = dense_run(again).info
+    assert (after.contents["weights"], after.config) == ("step 2", before.config)
+    assert after.key != before.key
+
+
+def test_a_run_in_another_folder_is_started_from_as_well(tiny_config, tmp_path):
+    config = tiny_config(epochs=1)
+    train(config, first := dense_run(config))
+    inside = dense_run(tiny_config(epochs=1, weights=first.info.key))
+    away = tiny_config(epochs=1, weights=str(first.folder), runs_dir=str(tmp_path / "elsewhere"))
+    run = dense_run(away)
+    assert run.info.key == dense_run(resolve(away)).info.key == inside.info.key
+    assert train(away, run).step == 0
+
+
+def test_nothing_is_downloaded_where_that_is_refused(no_network, monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    for given in ({"model": "resnet18", "weights": "imagenet"}, {"model": "bert", "weights": "no-one/no-such-model"}):
+        with no_downloads(), pytest.raises(DownloadNeeded, match="Not on this machine yet"):
+            started(RunConfig(**given, limit_train=20, limit_test=10, runs_dir=str(tmp_path)))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_run_of_another_model_or_of_other_classes_is_refused(tiny_config, tiny_net, blobs):
     config = tiny_config(epochs=1)
     train(config, run := dense_run(resolve(config)))
@@ -123,8 +164,9 @@ def test_a_run_of_another_model_or_of_other_classes_is_refused(tiny_config, tiny
     def other_net(classes):
         return tiny_net(classes)
 
-    with pytest.raises(ModelError, match="not a"):
-        train(tiny_config(weights=run.info.key, model=other_net))
+    for other in (other_net, "alexnet"):
+        with pytest.raises(ModelError, match=r"is a .*build_tiny_net, not a .*(other_net>|alexnet)\.$"):
+            train(tiny_config(weights=run.info.key, model=other, image_size=64))
     with pytest.raises(ModelError, match="3 classes, but the data has 10"):
         next(prune(tiny_config(weights=run.info.key, dataset="digits")))
 

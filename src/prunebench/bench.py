@@ -31,7 +31,6 @@ class Bench:
         self.config: Any = config  # resolved: no field that is used is None
         self.progress = progress
         self.device = machine.use(config)
-        self.builder = None if isinstance(config.model, str) else config.model
 
     @cached_property
     def start(self) -> Start:
@@ -96,6 +95,7 @@ class Bench:
                 batch_size=self.config.batch_size,
                 device=self.device,
                 dtype=self.config.dtype,
+                progress=self.progress,
             )
             for part in ("test", "train")
         )

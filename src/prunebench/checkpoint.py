@@ -33,6 +33,7 @@ SIZES = (
     "in_features",
     "out_features",
     "num_features",
+    "num_channels",
     "num_attention_heads",
     "all_head_size",
 )
@@ -82,6 +83,8 @@ def load(folder: Path, builder: Any = None) -> Checkpoint:
     """
     try:
         structure = msgspec.json.decode((folder / "structure.json").read_bytes(), type=Structure)
+        if structure.format != FORMAT:
+            raise RunError(f"{folder} has format {structure.format}; this version of prunebench reads format {FORMAT}.")
         state = load_file(folder / "model.safetensors")
         masks = load_file(folder / "masks.safetensors") if (folder / "masks.safetensors").exists() else {}
         text = folder / "tokenizer.json"
@@ -103,6 +106,9 @@ def resize(model: nn.Module, sizes: dict[str, dict[str, int]], state: dict[str, 
         for size in SIZES:
             if size in sizes.get(path, {}) and hasattr(module, size):
                 setattr(module, size, sizes[path][size])
+        weight = state.get(f"{path}.weight")
+        if isinstance(module, nn.LayerNorm) and weight is not None:
+            module.normalized_shape = tuple(weight.shape)
         for tensors in (module._parameters, module._buffers):
             for name, tensor in tensors.items():
                 stored = state.get(f"{path}.{name}" if path else name)

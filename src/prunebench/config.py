@@ -8,10 +8,11 @@ default where no model, dataset or method has a better one. `None` means "not gi
 from __future__ import annotations
 
 import difflib
+import math
 import tomllib
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -20,8 +21,23 @@ from prunebench.errors import ConfigError
 Decides = Literal["training", "pruning", "nothing"]
 
 
-def _field(help: str, decides: Decides, default: Any = None, **bounds: Any) -> msgspec.Meta:
-    return msgspec.Meta(description=help, extra={"decides": decides, "default": default}, **bounds)
+def _training(help: str, default: Any = None, *, fitted: bool = False, **bounds: Any) -> msgspec.Meta:
+    """A field that decides training. `fitted`: models or datasets have a value of their own, before the default."""
+    return _field("training", help, default, fitted, bounds)
+
+
+def _pruning(help: str, default: Any = None, *, fitted: bool = False, **bounds: Any) -> msgspec.Meta:
+    """A field that decides pruning and fine-tuning."""
+    return _field("pruning", help, default, fitted, bounds)
+
+
+def _neutral(help: str, default: Any = None, **bounds: Any) -> msgspec.Meta:
+    """A field that decides no result."""
+    return _field("nothing", help, default, False, bounds)
+
+
+def _field(decides: Decides, help: str, default: Any, fitted: bool, bounds: dict[str, Any]) -> msgspec.Meta:
+    return msgspec.Meta(description=help, extra={"decides": decides, "default": default, "fitted": fitted}, **bounds)
 
 
 class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -33,147 +49,77 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         ConfigError: a value has the wrong type or is out of bounds; the message names the field.
     """
 
+    # fmt: off
     # What
-    model: Annotated[Any, _field("Model: a name, or path.py:function.", "training")] = None
-    dataset: Annotated[Any, _field("Dataset: a name, or path.py:function.", "training")] | None = None
-    data_dir: Annotated[str, _field("Where datasets are, or are downloaded to.", "nothing", "data")] | None = None
-    weights: (
-        Annotated[
-            str,
-            _field(
-                "Start from: none, imagenet, a Hugging Face name or folder, a .pth or .safetensors file, or a run.",
-                "training",
-                "none",
-            ),
-        ]
-        | None
-    ) = None
-    stem: (
-        Annotated[
-            Literal["standard", "small"],
-            _field("First layers of the ResNets; small is 3×3, stride 1, no pooling.", "training", "standard"),
-        ]
-        | None
-    ) = None
+    model: Annotated[Any, _training("Model: a name, or path.py:function.")] = None
+    dataset: Annotated[Any, _training("Dataset: a name, or path.py:function.")] = None
+    data_dir: Annotated[str, _neutral("Where datasets are, or are downloaded to.", "data")] | None = None
+    weights: Annotated[str,
+        _training("Start from: none, imagenet, a Hugging Face name or folder, a .pth or .safetensors file, or a run.", "none")] | None = None
+    stem: Annotated[Literal["standard", "small"],
+        _training("First layers of the ResNets; small is 3×3, stride 1, no pooling.", "standard")] | None = None
 
     # Data
-    image_size: Annotated[int, _field("Height and width of an image, pixels.", "training", 32, ge=1)] | None = None
-    sequence_length: (
-        Annotated[int, _field("Longest sentence, tokens; the rest is cut.", "training", 128, ge=4)] | None
-    ) = None
-    augment: Annotated[bool, _field("Random crop and flip of training images.", "training", False)] | None = None
-    limit_train: (
-        Annotated[int, _field("Take a fixed stratified subset of the training data.", "training", ge=1)] | None
-    ) = None
-    limit_test: Annotated[int, _field("Take a fixed stratified subset of the test data.", "training", ge=1)] | None = (
-        None
-    )
-    train_eval: (
-        Annotated[
-            int,
-            _field("Training samples that training accuracy is measured on, at most.", "training", 10_000, ge=1),
-        ]
-        | None
-    ) = None
-    workers: Annotated[int, _field("Processes that read folders of images.", "nothing", 2, ge=0)] | None = None
+    image_size: Annotated[int,
+        _training("Height and width of an image, pixels.", 32, fitted=True, ge=1)] | None = None
+    sequence_length: Annotated[int,
+        _training("Longest sentence, tokens; the rest is cut.", 128, fitted=True, ge=4)] | None = None
+    augment: Annotated[bool, _training("Random crop and flip of training images.", False, fitted=True)] | None = None
+    limit_train: Annotated[int, _training("Take a fixed stratified subset of the training data.", ge=1)] | None = None
+    limit_test: Annotated[int, _training("Take a fixed stratified subset of the test data.", ge=1)] | None = None
+    train_eval: Annotated[int,
+        _training("Training samples that training accuracy is measured on, at most.", 10_000, ge=1)] | None = None
+    workers: Annotated[int, _neutral("Processes that read folders of images.", 2, ge=0)] | None = None
 
     # Training
-    seed: Annotated[int, _field("Seed of everything random.", "training", 0, ge=0, le=2**63 - 1)] | None = None
-    epochs: Annotated[int, _field("Epochs of training.", "training", 10, ge=1)] | None = None
-    batch_size: Annotated[int, _field("Samples per training step.", "training", 64, ge=1)] | None = None
-    optimizer: Annotated[Literal["sgd", "adam", "adamw"], _field("Optimizer.", "training", "adamw")] | None = None
-    lr: Annotated[float, _field("Learning rate, its peak.", "training", 1e-3, gt=0)] | None = None
-    schedule: (
-        Annotated[
-            Literal["constant", "cosine", "exponential", "one-cycle"],
-            _field("Learning-rate schedule of training.", "training", "one-cycle"),
-        ]
-        | None
-    ) = None
-    gamma: (
-        Annotated[float, _field("Decay per epoch of the exponential schedule.", "training", 0.9, gt=0, le=1)] | None
-    ) = None
-    momentum: Annotated[float, _field("Momentum of SGD.", "training", 0.9, ge=0, lt=1)] | None = None
-    weight_decay: Annotated[float, _field("Weight decay.", "training", 0.0, ge=0)] | None = None
-    clip_norm: Annotated[float, _field("Clip the gradient to this norm; 0 is off.", "training", 0.0, ge=0)] | None = (
-        None
-    )
-    freeze: Annotated[bool, _field("Train the classifier alone.", "training", False)] | None = None
-    memory_format: (
-        Annotated[
-            Literal["contiguous", "channels_last"],
-            _field("Memory layout of images and weights.", "training", "contiguous"),
-        ]
-        | None
-    ) = None
-    dtype: (
-        Annotated[
-            Literal["fp32", "bf16"],
-            _field("Arithmetic; bf16 is autocast over fp32 weights.", "training", "fp32"),
-        ]
-        | None
-    ) = None
+    seed: Annotated[int, _training("Seed of everything random.", 0, ge=0, le=2**63 - 1)] | None = None
+    epochs: Annotated[int, _training("Epochs of training.", 10, fitted=True, ge=1)] | None = None
+    batch_size: Annotated[int, _training("Samples per training step.", 64, fitted=True, ge=1)] | None = None
+    optimizer: Annotated[Literal["sgd", "adam", "adamw"], _training("Optimizer.", "adamw", fitted=True)] | None = None
+    lr: Annotated[float, _training("Learning rate, its peak.", 1e-3, fitted=True, gt=0)] | None = None
+    schedule: Annotated[Literal["constant", "cosine", "exponential", "one-cycle"],
+        _training("Learning-rate schedule of training.", "one-cycle", fitted=True)] | None = None
+    gamma: Annotated[float, _training("Decay per epoch of the exponential schedule.", 0.9, gt=0, le=1)] | None = None
+    momentum: Annotated[float, _training("Momentum of SGD.", 0.9, ge=0, lt=1)] | None = None
+    weight_decay: Annotated[float, _training("Weight decay.", 0.0, fitted=True, ge=0)] | None = None
+    clip_norm: Annotated[float,
+        _training("Clip the gradient to this norm; 0 is off.", 0.0, fitted=True, ge=0)] | None = None
+    freeze: Annotated[bool, _training("Train the classifier alone.", False)] | None = None
+    memory_format: Annotated[Literal["contiguous", "channels_last"],
+        _training("Memory layout of images and weights.", "contiguous", fitted=True)] | None = None
+    dtype: Annotated[Literal["fp32", "bf16"],
+        _training("Arithmetic; bf16 is autocast over fp32 weights.", "fp32")] | None = None
 
     # Pruning
-    method: Annotated[str, _field("How: unstructured or structured.", "pruning", "structured")] | None = None
-    criterion: (
-        Annotated[
-            Any,
-            _field("What goes first: l1, l2, random, or path.py:function.  [default: the method's]", "pruning"),
-        ]
-        | None
-    ) = None
-    fraction: Annotated[float, _field("Removed per iteration, of what is left.", "pruning", 0.1, gt=0, lt=1)] | None = (
-        None
-    )
-    iterations: Annotated[int, _field("Times to prune and fine-tune.", "nothing", 10, ge=1)] | None = None
-    scope: (
-        Annotated[
-            Literal["global", "layerwise"],
-            _field("Rank single weights over the whole model, or in each layer.", "pruning", "global"),
-        ]
-        | None
-    ) = None
-    targets: (
-        Annotated[
-            Literal["weights", "all"],
-            _field("Conv and linear weights, or all weights and biases of every layer.", "pruning", "weights"),
-        ]
-        | None
-    ) = None
-    include: (
-        Annotated[tuple[str, ...], _field("Prune only modules that match this glob; repeatable.", "pruning", ())] | None
-    ) = None
-    exclude: (
-        Annotated[tuple[str, ...], _field("Spare modules that match this glob; repeatable.", "pruning", ())] | None
-    ) = None
-    finetune_epochs: (
-        Annotated[int, _field("Epochs of fine-tuning per iteration; 0 is none.", "pruning", 1, ge=0)] | None
-    ) = None
-    finetune_lr: Annotated[float, _field("Learning rate of fine-tuning.", "pruning", 3e-4, gt=0)] | None = None
-    finetune_optimizer: (
-        Annotated[Literal["sgd", "adam", "adamw"], _field("Optimizer of fine-tuning.", "pruning", "adamw")] | None
-    ) = None
-    finetune_schedule: (
-        Annotated[
-            Literal["constant", "cosine", "exponential", "one-cycle"],
-            _field("Learning-rate schedule of fine-tuning.", "pruning", "cosine"),
-        ]
-        | None
-    ) = None
-    finetune_batch_size: Annotated[int, _field("Samples per fine-tuning step.", "pruning", 64, ge=1)] | None = None
+    method: Annotated[str, _pruning("How: unstructured or structured.", "structured")] | None = None
+    criterion: Annotated[Any,
+        _pruning("What goes first: l1, l2, random, or path.py:function.  [default: the method's]")] = None
+    fraction: Annotated[float, _pruning("Removed per iteration, of what is left.", 0.1, gt=0, lt=1)] | None = None
+    iterations: Annotated[int, _neutral("Times to prune and fine-tune.", 10, ge=1)] | None = None
+    scope: Annotated[Literal["global", "layerwise"],
+        _pruning("Rank single weights over the whole model, or in each layer.", "global")] | None = None
+    targets: Annotated[Literal["weights", "all"],
+        _pruning("Conv and linear weights, or all weights and biases of every layer.", "weights")] | None = None
+    include: Annotated[tuple[str, ...],
+        _pruning("Prune only modules that match this glob; repeatable.", ())] | None = None
+    exclude: Annotated[tuple[str, ...], _pruning("Spare modules that match this glob; repeatable.", ())] | None = None
+    finetune_epochs: Annotated[int,
+        _pruning("Epochs of fine-tuning per iteration; 0 is none.", 1, ge=0)] | None = None
+    finetune_lr: Annotated[float, _pruning("Learning rate of fine-tuning.", 3e-4, fitted=True, gt=0)] | None = None
+    finetune_optimizer: Annotated[Literal["sgd", "adam", "adamw"],
+        _pruning("Optimizer of fine-tuning.", "adamw", fitted=True)] | None = None
+    finetune_schedule: Annotated[Literal["constant", "cosine", "exponential", "one-cycle"],
+        _pruning("Learning-rate schedule of fine-tuning.", "cosine")] | None = None
+    finetune_batch_size: Annotated[int,
+        _pruning("Samples per fine-tuning step.", 64, fitted=True, ge=1)] | None = None
 
     # Machine and files
-    device: (
-        Annotated[
-            Literal["auto", "cpu", "cuda", "mps"],
-            _field("Where to compute; auto is CUDA if there, else CPU.", "nothing", "auto"),
-        ]
-        | None
-    ) = None
-    threads: Annotated[int, _field("CPU threads.  [default: all cores]", "nothing", ge=1)] | None = None
-    runs_dir: Annotated[str, _field("Where runs are kept.", "nothing", "runs")] | None = None
-    results_dir: Annotated[str, _field("Where the text matrices are written.", "nothing", "performance")] | None = None
+    device: Annotated[Literal["auto", "cpu", "cuda", "mps"],
+        _neutral("Where to compute; auto is CUDA if there, else CPU.", "auto")] | None = None
+    threads: Annotated[int, _neutral("CPU threads.  [default: all cores]", ge=1)] | None = None
+    runs_dir: Annotated[str, _neutral("Where runs are kept.", "runs")] | None = None
+    results_dir: Annotated[str, _neutral("Where the text matrices are written.", "performance")] | None = None
+    # fmt: on
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -195,7 +141,17 @@ def check_fields(config: msgspec.Struct) -> None:
         try:
             msgspec.structs.force_setattr(config, name, msgspec.convert(value, hint))
         except msgspec.ValidationError as error:
-            raise ConfigError(f"{option_name(name)} {value}: {_plain(str(error))}.") from None
+            raise ConfigError(f"{option_name(name)} {value}: {_plain(str(error))}.{_choices(hint, value)}") from None
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"{option_name(name)} {value}: expected a finite number.")
+
+
+def _choices(hint: Any, value: object) -> str:
+    """What a field of fixed choices can be, and the nearest to what was given."""
+    bare = [getattr(part, "__origin__", part) for part in (hint, *get_args(hint))]
+    names = next((get_args(part) for part in bare if get_origin(part) is Literal), ())
+    near = difflib.get_close_matches(str(value), names, n=1)
+    return (f" Did you mean {near[0]!r}?" if near else "") + (f" There are: {', '.join(names)}." if names else "")
 
 
 def meta(name: str, kind: type[msgspec.Struct] = RunConfig) -> msgspec.Meta:
@@ -208,7 +164,6 @@ def meta(name: str, kind: type[msgspec.Struct] = RunConfig) -> msgspec.Meta:
 
 def default(name: str) -> Any:
     """The value of a field where no model, dataset or method has a better one."""
-    assert meta(name).extra is not None
     return (meta(name).extra or {})["default"]
 
 

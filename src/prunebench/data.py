@@ -9,17 +9,24 @@ A user's loader returns a Dataset as well; what its inputs are decides how they 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import hashlib
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from prunebench.errors import DataError
+from prunebench.errors import DataError, DownloadNeeded
 from prunebench.registry import Registry
 
 Kind = Literal["images", "files", "text"]
+
+log = logging.getLogger(__name__)
+_offline: ContextVar[bool] = ContextVar("_offline", default=False)
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,15 @@ class Dataset:
             return "images"
         return "files" if isinstance(self.train.inputs[0], Path) else "text"
 
+    def digest(self) -> str:
+        """SHA-256 of all inputs, labels and names of classes."""
+        total = hashlib.sha256(repr(list(self.classes)).encode())
+        for split in (self.train, self.test):
+            inputs = split.inputs
+            total.update(np.asarray(inputs).tobytes() if hasattr(inputs, "shape") else repr(list(inputs)).encode())
+            total.update(np.asarray(split.labels).tobytes())
+        return total.hexdigest()
+
 
 @dataclass(frozen=True)
 class DatasetEntry:
@@ -71,6 +87,27 @@ def _users_own(name: str, thing: Any) -> DatasetEntry:
 
 
 datasets: Registry[DatasetEntry] = Registry("dataset", "prunebench.datasets", _users_own)
+
+
+@contextmanager
+def no_downloads() -> Iterator[None]:
+    """Within it, data or weights that are not on this machine raise DownloadNeeded instead of being fetched."""
+    token = _offline.set(True)
+    try:
+        yield
+    finally:
+        _offline.reset(token)
+
+
+def about_to_download(what: str) -> None:
+    """Whoever downloads says so first.
+
+    Raises:
+        DownloadNeeded: within `no_downloads`.
+    """
+    if _offline.get():
+        raise DownloadNeeded(f"Not on this machine yet: {what}.")
+    log.info("downloading %s, which is not on this machine yet", what)
 
 
 def register(

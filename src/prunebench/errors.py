@@ -4,6 +4,7 @@ PrunebenchError
 ├── ConfigError         a setting that is unknown, missing, mistyped or out of bounds
 │   └── UnknownName     a name that no registry holds
 ├── DataError           data that is missing, malformed or cannot be downloaded
+│   └── DownloadNeeded  data or weights are not here, and nothing may be downloaded
 ├── ModelError          weights or inputs that do not fit the architecture
 ├── DeviceError         a device that this machine does not have
 └── RunError            a run that is missing, or does not fit what is asked of it
@@ -27,6 +28,10 @@ class UnknownName(ConfigError):
 
 class DataError(PrunebenchError):
     """Data is missing, malformed or cannot be downloaded."""
+
+
+class DownloadNeeded(DataError):
+    """Data or weights are not on this machine, and downloading is not allowed now."""
 
 
 class ModelError(PrunebenchError):

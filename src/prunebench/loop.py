@@ -19,11 +19,11 @@ from prunebench.bench import Bench
 from prunebench.checkpoint import Checkpoint
 from prunebench.config import RunConfig
 from prunebench.costs import macs, masked, params
-from prunebench.records import Accuracy, Seconds, StepRecord, UnitCount
+from prunebench.records import Accuracy, Seconds, StepRecord
 from prunebench.registry import reference
 from prunebench.resolve import resolve
 from prunebench.runs import dense_run
-from prunebench.sizes import layer_records, prunable_weights
+from prunebench.sizes import layer_records, prunable_weights, unit_count
 from prunebench.store import Run
 from prunebench.training import Progress
 from prunebench.weights import start_of
@@ -63,7 +63,7 @@ def prune(config: RunConfig, run: Run | None = None, progress: Progress | None =
             current, record = _unpruned(bench, run)
         else:
             if run is not None and current is None:
-                current = checkpoint.load(run.step_folder(step - 1), bench.builder)
+                current = checkpoint.load(run.step_folder(step - 1), bench.config.model)
             assert current is not None
             current, record = _iteration(bench, run, current, first, step)
         first = first or record
@@ -79,8 +79,8 @@ def reevaluate(run: Run, step: int, config: RunConfig) -> tuple[Accuracy, Accura
         config: the run's config; where the data is, device and threads may differ.
     """
     run.record(step)
-    bench = Bench(config, None)
-    state = checkpoint.load(run.step_folder(step), bench.builder)
+    bench = Bench(resolve(config), None)
+    state = checkpoint.load(run.step_folder(step), bench.config.model)
     bench.start = start_of(state)
     return bench.accuracy(state)
 
@@ -96,7 +96,7 @@ def _unpruned(bench: Bench, run: Run | None) -> tuple[Checkpoint, StepRecord]:
     dense = run.sibling(dense_run(bench.config).info) if run is not None else None
     if dense is not None and dense.steps():
         log.info("starting from the trained model of run %s", dense.info.key)
-        state, trained = checkpoint.load(dense.step_folder(0), bench.builder), dense.record(0)
+        state, trained = checkpoint.load(dense.step_folder(0), bench.config.model), dense.record(0)
     else:
         if dense is not None:
             log.info(
@@ -172,7 +172,7 @@ def _record(
     left = {} if dense else method.count(state.model, state.masks, bench.request(step or 0))
     originals = {unit.kind: unit.original for unit in first.units} if first else left
     layers = layer_records(state.model, state.masks, first.layers if first else ())
-    names = [layer.name for layer in layers] if dense else method.prunable(state.model)
+    names = [f"{layer.name}.weight" for layer in layers] if dense else method.prunable(state.model)
     original, filters, kept = prunable_weights(names, layers)
     test_before, train_before, test_after, train_after = result.accuracies
     return StepRecord(
@@ -185,7 +185,7 @@ def _record(
         step=step or 0,
         fraction=0.0 if dense else config.fraction,
         nominal_left=1.0 if dense else (1 - config.fraction) ** (step or 0),
-        units=tuple(UnitCount(kind, originals[kind], (before or left)[kind], left[kind]) for kind in left),
+        units=tuple(unit_count(kind, originals[kind], (before or left)[kind], left[kind]) for kind in left),
         prunable_weights=original,
         prunable_weights_masked=filters,
         prunable_weights_left=kept,

@@ -1,7 +1,7 @@
 """The text matrices: records as numbers that `numpy.loadtxt` reads, headed by `#` lines that name them.
 
 `*_performance.txt`  5 rows × (iterations + 1), `*_num_params.txt`  4 rows × iterations,
-`*_efficiency.txt`   4 rows × batch sizes. Percent in row 1; accuracies are fractions of 1.
+`*_efficiency.txt`   4 rows × batch sizes. What is left is in percent; accuracies are fractions of 1.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def write_latencies(
             "rounds": ", ".join(f"{count} at batch {size}" for size, count in sorted(rounds.items())),
             "step": step,
         }
-        name = f"{stem(info)}_{100 * first.nominal_left:.2f}_efficiency.txt"
+        name = f"{stem(info)}_{percent(first.nominal_left)}_efficiency.txt"
         paths.append(_write(folder, results_dir, name, text(efficiency(of_step), EFFICIENCY, about, "batch sizes")))
     return paths
 
@@ -129,6 +129,11 @@ def stem(info: RunInfo) -> str:
     if criterion != methods.get(method).criterion:
         parts.append(title(criterion))
     return "_".join(parts)
+
+
+def percent(share: float) -> str:
+    """`53.14`; below a tenth of a percent, where two decimals would not tell steps apart, `0.0123`."""
+    return f"{100 * share:.2f}" if share >= 1e-3 else f"{100 * share:.3g}"
 
 
 def describe(key: str, config: Mapping[str, object]) -> dict[str, object]:

@@ -65,6 +65,14 @@ class Request:
 
         return (not self.include or matches(self.include)) and not matches(self.exclude)
 
+    def check_patterns(self, model: nn.Module) -> None:
+        """Raise ConfigError where a pattern matches no module of the model."""
+        names = [name for name, _ in model.named_modules()]
+        for pattern in (*self.include, *self.exclude):
+            if not any(fnmatch.fnmatchcase(name, pattern) for name in names):
+                parts = ", ".join(name for name, _ in model.named_children())
+                raise ConfigError(f"No module matches {pattern!r}; the model consists of: {parts}.")
+
     def score(self, model: nn.Module, name: str, generator: torch.Generator) -> torch.Tensor:
         """The criterion's scores of one parameter, in the parameter's shape.
 
@@ -100,13 +108,13 @@ class Method:
         prune: (model, masks, request) → Pruned. May change the model in place.
         count: (model, masks, request) → units left of each kind, among those that the request selects.
         prunable: model → names of the weights that the parameter count is told about.
-        unit: what is removed, for sentences: "channels".
+        units: what is removed, for sentences, by what the model reads (None: a user's own model).
     """
 
     name: str
     summary: str
     criterion: str
-    unit: str
+    units: Mapping[str | None, str]
     prune: Callable[[nn.Module, Masks, Request], Pruned]
     count: Callable[[nn.Module, Masks, Request], dict[str, int]]
     prunable: Callable[[nn.Module], list[str]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from prunebench.architecture import models
 from prunebench.config import RunConfig
 from prunebench.data import datasets
 from prunebench.methods import methods
@@ -43,11 +44,13 @@ def schedule(config: RunConfig) -> str:
     """`10 × 0.1 → 34.9 % of channels`."""
     assert config.iterations is not None
     assert config.fraction is not None
+    unit = methods.get(config.method).units[models.get(config.model).reads]
     left = 100 * (1 - config.fraction) ** config.iterations
-    return f"{config.iterations} × {config.fraction:g} → {left:.3g} % of {methods.get(config.method).unit}"
+    return f"{config.iterations} × {config.fraction:g} → {left:.3g} % of {unit}"
 
 
 def _what(config: RunConfig) -> str:
-    is_text = datasets.get(config.dataset).reads == "text"
-    size = f"up to {config.sequence_length} tokens" if is_text else f"{config.image_size} px"
-    return f"{reference(config.model)} on {reference(config.dataset)}: {size}, {config.dtype}, seed {config.seed}"
+    reads = datasets.get(config.dataset).reads
+    sizes = {"text": f"up to {config.sequence_length} tokens, ", None: ""}
+    size = sizes.get(reads, f"{config.image_size} px, ")
+    return f"{reference(config.model)} on {reference(config.dataset)}: {size}{config.dtype}, seed {config.seed}"

@@ -5,8 +5,6 @@ Raw counts and samples are kept; whoever shows a statistic computes it.
 
 from __future__ import annotations
 
-from math import prod
-
 import msgspec
 
 FORMAT = 1
@@ -26,32 +24,27 @@ class Accuracy(msgspec.Struct, frozen=True):
 
 
 class UnitCount(msgspec.Struct, frozen=True):
-    """How many units of one kind (weights, channels, heads, neurons) there were, were left, and are left."""
+    """How many units of one kind (weights, channels, heads, neurons) there were, were left, and are left.
+
+    `achieved` is the fraction that the step removed of what was left; the record's `fraction` is what was asked.
+    """
 
     kind: str
     original: int
     before: int
     left: int
-
-    @property
-    def achieved(self) -> float:
-        """Fraction that this step removed of what was left."""
-        return 1 - self.left / self.before if self.before else 0.0
+    achieved: float
 
 
 class LayerRecord(msgspec.Struct, frozen=True):
-    """The weight of one conv or linear layer: its shape in the unpruned model and now, and unmasked weights."""
+    """The weight of one conv or linear layer in the unpruned model, and what is left of it (masked does not count)."""
 
     name: str
     kind: str
     shape_original: tuple[int, ...]
     shape: tuple[int, ...]
+    weights: int
     weights_left: int
-
-    @property
-    def weights(self) -> int:
-        """Weights in the unpruned model."""
-        return prod(self.shape_original)
 
 
 class Seconds(msgspec.Struct, frozen=True):
@@ -66,10 +59,11 @@ class Seconds(msgspec.Struct, frozen=True):
 class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One iteration of pruning and fine-tuning; step 0 is the trained, unpruned model.
 
-    `nominal_left` is (1 − fraction)^step. `prunable_weights` counts conv weights (for BERT the encoder's linear
-    weights): in the original, as masking filters would leave them (kept filters × original inputs), and in the
-    model as it is. `nonzero_params` are the parameters that no mask has removed. `macs` are multiply-accumulates
-    of one sample. `loss` is the mean training loss of the last fine-tuning epoch (for step 0, of training).
+    `nominal_left` is (1 − fraction)^step. `prunable_weights` counts, for structured pruning, conv weights (for BERT
+    the encoder's linear weights), else all conv and linear weights: in the original, as masking filters would leave
+    them (kept filters × original inputs), and in the model as it is. `nonzero_params` are the parameters that no mask
+    has removed. `macs` are multiply-accumulates of one sample. `loss` is the mean training loss of the last
+    fine-tuning epoch (for step 0, of training).
     """
 
     format: int = FORMAT

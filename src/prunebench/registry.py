@@ -12,7 +12,6 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
-import pickle
 import pkgutil
 import sys
 from collections.abc import Callable, Mapping
@@ -112,14 +111,13 @@ def _import_file(path: Path) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    sys.path.insert(0, str(path.parent))  # a user's file may import its neighbours
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))  # a user's file may import its neighbours, now or inside its functions
     try:
         spec.loader.exec_module(module)
     except BaseException:
         del sys.modules[name]
         raise
-    finally:
-        sys.path.remove(str(path.parent))
     return module
 
 
@@ -140,18 +138,35 @@ def reference(thing: Any) -> str:
     return f"{Path(source).resolve()}:{name}" if source else f"{thing.__module__}:{name}"
 
 
+def without_folder(value: Any) -> Any:
+    """Of a path only its name decides a result: `/some/where/net.py:build` → `net.py:build`."""
+    return Path(value).name if isinstance(value, str) and (".py:" in value or Path(value).exists()) else value
+
+
 def content(thing: Any) -> str | None:
-    """SHA-256 of the source of a referenced function, or of an object's pickle; None for a registered name."""
+    """SHA-256 of what a reference or object stands for; None for a registered name.
+
+    Of a function that is the file that it is written in; of a model its weights and its text; of anything else
+    (a Dataset) what its method `digest` says.
+
+    Raises:
+        ConfigError: the object is neither.
+    """
     if isinstance(thing, str) and ":" not in thing:
         return None
     function = load(thing) if isinstance(thing, str) else thing
-    if not (inspect.isroutine(function) or inspect.isclass(function)):
-        try:
-            return hashlib.sha256(pickle.dumps(function)).hexdigest()
-        except (pickle.PicklingError, AttributeError, TypeError) as error:
-            raise ConfigError(f"{reference(thing)} cannot be told from others: {error}. Give a function.") from None
-    source = inspect.getsourcefile(function)
-    return hashlib.sha256(Path(source).read_bytes()).hexdigest() if source else None
+    if inspect.isroutine(function) or inspect.isclass(function):
+        source = inspect.getsourcefile(function)
+        return hashlib.sha256(Path(source).read_bytes()).hexdigest() if source else None
+    if hasattr(function, "state_dict"):
+        total = hashlib.sha256(repr(function).encode())
+        for name, tensor in function.state_dict().items():
+            total.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+            total.update(tensor.detach().cpu().float().numpy().tobytes())
+        return total.hexdigest()
+    if hasattr(function, "digest"):
+        return str(function.digest())
+    raise ConfigError(f"{reference(thing)} is neither a function nor a model nor a Dataset; give a function.")
 
 
 def call(function: Callable[..., Any], offered: Mapping[str, Any]) -> Any:

@@ -43,7 +43,8 @@ def resolve(config: RunConfig) -> RunConfig:
     values.update(inherited)
     given = {name: getattr(config, name) for name in field_types() if getattr(config, name) is not None}
     if run is not None:
-        given["weights"] = run.info.key
+        at_home = run.root.resolve() == Path(config.runs_dir or default("runs_dir")).resolve()
+        given["weights"] = run.info.key if at_home else str(run.folder)
     filled = msgspec.structs.replace(config, **{**values, **given})
     criteria.get(filled.criterion)
     check_fit(filled, data.reads)

@@ -6,11 +6,12 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+from prunebench.architecture import models
 from prunebench.config import RunConfig, deciding, field_types
 from prunebench.data import datasets
 from prunebench.records import RunInfo
-from prunebench.registry import content, reference
-from prunebench.resolve import resolve
+from prunebench.registry import content, reference, without_folder
+from prunebench.resolve import resolve, weights_source
 from prunebench.store import Run, all_runs, identify
 
 NAMES = ("model", "dataset", "criterion")
@@ -54,28 +55,26 @@ def settings(config: RunConfig) -> dict[str, Any]:
 
 def _comparable(info: RunInfo) -> dict[str, Any]:
     fields = deciding("training") if info.kind == "train" else deciding("training", "pruning")
-    return {name: _without_folder(info.config.get(name)) for name in fields}
+    return {name: without_folder(info.config.get(name)) for name in fields}
 
 
 def _identity(kind: str, config: RunConfig, fields: list[str], names: tuple[str, ...], dense: str | None) -> RunInfo:
     values = settings(config)
-    chosen = {name: _without_folder(values[name]) for name in fields}
+    chosen = {name: without_folder(values[name]) for name in fields}
     digests = {name: content(getattr(config, name)) for name in names}
-    digests["weights"] = _weights_digest(str(config.weights))
+    source, start = weights_source(config, models.get(config.model))
+    if start is not None:
+        digests["weights"] = f"step {start.steps()[-1]}"
+    elif source in ("file", "hub"):
+        digests["weights"] = _weights_digest(Path(str(config.weights)))
     digests["data"] = _listing(config)
     contents = {name: digest for name, digest in digests.items() if digest is not None}
     return identify(kind, values, chosen, contents, dense)
 
 
-def _without_folder(value: Any) -> Any:
-    """Of a path only its name decides: `/some/where/net.py:build` → `net.py:build`."""
-    return Path(value).name if isinstance(value, str) and (".py:" in value or Path(value).exists()) else value
-
-
-def _weights_digest(weights: str) -> str | None:
-    """SHA-256 of a weight file, or of all files of a folder with their names."""
-    path = Path(weights)
-    if weights in ("none", "imagenet") or not path.exists():
+def _weights_digest(path: Path) -> str | None:
+    """SHA-256 of a weight file, or of all files of a folder with their names; None for a name of Hugging Face."""
+    if not path.exists():
         return None
     total = hashlib.sha256()
     for file in [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file()):

@@ -8,7 +8,7 @@ from math import prod
 from torch import nn
 
 from prunebench.methods import Masks
-from prunebench.records import LayerRecord
+from prunebench.records import LayerRecord, UnitCount
 
 
 def layer_records(model: nn.Module, masks: Masks, first: Iterable[LayerRecord]) -> tuple[LayerRecord, ...]:
@@ -17,19 +17,25 @@ def layer_records(model: nn.Module, masks: Masks, first: Iterable[LayerRecord]) 
     found = []
     for name, module in model.named_modules():
         if isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)):
-            mask = masks.get(f"{name}.weight")
+            mask = masks.get(f"{name}.weight" if name else "weight")
             shape = tuple(module.weight.shape)
+            original = originals.get(name, shape)
             left = int(mask.sum()) if mask is not None else prod(shape)
-            found.append(LayerRecord(name, type(module).__name__, originals.get(name, shape), shape, left))
+            found.append(LayerRecord(name, type(module).__name__, original, shape, prod(original), left))
     return tuple(found)
 
 
 def prunable_weights(parameters: Iterable[str], layers: Iterable[LayerRecord]) -> tuple[int, int, int]:
     """Weights of the named parameters: in the original, with kept filters × original inputs, and as they are."""
-    wanted = {name.removesuffix(".weight") for name in parameters}
+    wanted = {name.rpartition(".")[0] for name in parameters}
     chosen = [layer for layer in layers if layer.name in wanted]
     return (
         sum(layer.weights for layer in chosen),
         sum(layer.shape[0] * prod(layer.shape_original[1:]) for layer in chosen),
         sum(layer.weights_left for layer in chosen),
     )
+
+
+def unit_count(kind: str, original: int, before: int, left: int) -> UnitCount:
+    """The count of one kind of unit, with the fraction that this step achieved."""
+    return UnitCount(kind, original, before, left, 1 - left / before if before else 0.0)

@@ -10,6 +10,7 @@ Bytes and paths only: no torch. A step exists or it does not: it is written besi
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import shutil
 import tempfile
@@ -20,8 +21,10 @@ from typing import Any
 
 import msgspec
 
-from prunebench.errors import AmbiguousRun, RunError
+from prunebench.errors import AmbiguousRun, ConfigError, RunError
 from prunebench.records import FORMAT, Environment, RunInfo, StepRecord
+
+log = logging.getLogger(__name__)
 
 RECIPE = 1
 """Raised when a change of prunebench changes the result of a run."""
@@ -30,10 +33,10 @@ RECIPE = 1
 class Run:
     """One run's directory. Making the object touches no disk; the first `commit` creates the directory."""
 
-    def __init__(self, root: str | Path, info: RunInfo) -> None:
+    def __init__(self, root: str | Path, info: RunInfo, folder: Path | None = None) -> None:
         self.root = Path(root)
         self.info = info
-        self.folder = self.root / info.key
+        self.folder = folder or self.root / info.key
 
     def steps(self) -> list[int]:
         """Steps that are finished, in order."""
@@ -118,10 +121,14 @@ def title(name: object) -> str:
 
 
 def all_runs(root: str | Path) -> list[Run]:
-    """Every run below a folder that has a finished step, newest first."""
+    """Every run in a folder that has a finished step, newest first; what cannot be read is warned of."""
     found = []
     for path in Path(root).glob("*/run.json"):
-        run = Run(root, _decode(path, RunInfo))
+        try:
+            run = Run(root, _decode(path, RunInfo), path.parent)
+        except RunError as error:
+            log.warning("%s It is passed over.", error)
+            continue
         if run.steps():
             found.append(run)
     return sorted(found, key=lambda run: (run.changed, run.info.key), reverse=True)
@@ -135,7 +142,10 @@ def find(root: str | Path, name: str) -> Run:
     """
     if (Path(name) / "run.json").is_file():
         folder = Path(name).resolve()
-        return Run(folder.parent, _decode(folder / "run.json", RunInfo))
+        run = Run(folder.parent, _decode(folder / "run.json", RunInfo), folder)
+        if not run.steps():
+            raise RunError(f"{folder} has no finished step.")
+        return run
     runs = all_runs(root)
     found = [run for run in runs if run.info.key == name] or [
         run for run in runs if run.info.key.startswith(name) or run.info.key.rpartition("-")[2].startswith(name)
@@ -148,17 +158,16 @@ def find(root: str | Path, name: str) -> Run:
     raise RunError(f"There is no run {name!r} in {root}; the newest are: {have}.")
 
 
-def fitting(root: str | Path, kind: str, given: Mapping[str, object]) -> list[Run]:
-    """Runs of a kind whose config has the `given` values, newest first."""
-    return [
-        run
-        for run in all_runs(root)
-        if run.info.kind == kind and all(_same(run.info.config.get(name), value) for name, value in given.items())
-    ]
-
-
-def _same(stored: object, given: object) -> bool:
-    return stored == (list(given) if isinstance(given, tuple) else given)
+def check_writable(folder: str | Path) -> None:
+    """Raise ConfigError unless files can be written into a folder, or into the nearest one above that exists."""
+    place = Path(folder).absolute()
+    while not place.exists():
+        place = place.parent
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be written to ({error.strerror}); choose another folder.") from None
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -187,4 +196,4 @@ def _decode(path: Path, kind: Any) -> Any:
             raise RunError(f"{path} has format {version}; this version of prunebench reads format {FORMAT}.")
         return msgspec.json.decode(data, type=kind)
     except (OSError, msgspec.MsgspecError, AttributeError) as error:
-        raise RunError(f"{path} cannot be read: {error}") from error
+        raise RunError(f"{path} cannot be read: {error}.") from error

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -48,7 +49,8 @@ class Position:
 
 @dataclass(frozen=True)
 class Tick:
-    """Progress of a fit: zero-based epoch and finished batches of it; loss and accuracy of the epoch so far."""
+    """Progress of a fit or an evaluation: zero-based epoch and finished batches of it; loss (of a fit) and accuracy
+    of the epoch so far."""
 
     phase: str
     step: int
@@ -56,7 +58,7 @@ class Tick:
     epochs: int
     batch: int
     batches: int
-    loss: float
+    loss: float | None
     top1: float
 
 
@@ -82,7 +84,7 @@ def fit(
     weights are zero, the optimizer's step then leaves them at zero. The result is that of the last epoch.
 
     Raises:
-        ModelError: the loss is not a number, or infinite.
+        ModelError: the loss is not a number, or infinite; or a batch is too small for batch norm.
     """
     frozen = freeze_all_but_classifier(model) if recipe.freeze else []
     model.to(device)
@@ -101,7 +103,7 @@ def fit(
             inputs, labels = next(stream)
             set_lr(optimizer, recipe, epoch, (epoch * batches + batch) / (recipe.epochs * batches))
             with autocast(device, recipe.dtype):
-                logits = logits_of(model, inputs)
+                logits = _forward(model, inputs)
                 loss = F.cross_entropy(logits, labels)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -124,6 +126,15 @@ def fit(
     for parameter in frozen:
         parameter.requires_grad_(True)
     return mean_loss
+
+
+def _forward(model: nn.Module, inputs: Any) -> torch.Tensor:
+    try:
+        return logits_of(model, inputs)
+    except ValueError as error:
+        if "more than 1 value per channel" in str(error):
+            raise ModelError("Batch norm cannot train on one sample: use a larger --batch-size or more data.") from None
+        raise
 
 
 class Tally:
@@ -160,13 +171,19 @@ def evaluate(
     batch_size: int,
     device: torch.device,
     dtype: str,
+    progress: Progress | None = None,
 ) -> Accuracy:
     """Correct samples out of the given ones, int64 indices of shape (samples,)."""
     model.to(device).eval()
     correct = torch.zeros((), device=device, dtype=torch.int64)
+    batches, told = samples.split(batch_size), time.monotonic()
     with torch.inference_mode(), autocast(device, dtype):
-        for inputs, labels in task.batches(part, samples.split(batch_size), device):
+        for batch, (inputs, labels) in enumerate(task.batches(part, batches, device), 1):
             correct += (logits_of(model, inputs).argmax(1) == labels).sum()
+            if progress is not None and time.monotonic() - told > SECONDS_BETWEEN_TICKS:
+                told = time.monotonic()
+                top1 = int(correct) / min(batch * batch_size, len(samples))
+                progress(Tick(f"evaluate {part}", 0, 0, 1, batch, len(batches), None, top1))
     return Accuracy(int(correct), len(samples))
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import torch
 from torch import nn
 
@@ -16,8 +17,9 @@ from prunebench import checkpoint
 from prunebench.architecture import Architecture, ModelEntry, models
 from prunebench.checkpoint import Checkpoint
 from prunebench.config import RunConfig
+from prunebench.data import about_to_download
 from prunebench.errors import DataError, ModelError
-from prunebench.registry import reference
+from prunebench.registry import reference, without_folder
 from prunebench.resolve import weights_source
 from prunebench.store import Run
 from prunebench.task import Task
@@ -87,8 +89,11 @@ def _published(config: RunConfig, entry: ModelEntry, task: Task) -> Checkpoint:
     """torchvision's ImageNet weights, version 1 (those of the papers)."""
     from torchvision.models import get_model_weights
 
+    weights = get_model_weights(entry.name).IMAGENET1K_V1
+    if not (Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name).exists():
+        about_to_download(f"ImageNet's weights of {entry.name}")
     try:
-        state = get_model_weights(entry.name).IMAGENET1K_V1.get_state_dict(weights_only=True, progress=False)
+        state = weights.get_state_dict(weights_only=True, progress=False)
     except (OSError, RuntimeError) as error:
         raise DataError(
             f"torchvision's weights of {entry.name} could not be downloaded ({error}). Connect to the network, "
@@ -143,6 +148,8 @@ def _from_hub(config: RunConfig) -> Start:
     from transformers.utils import logging as transformers_logging
 
     name = str(config.weights)
+    if not Path(name).is_dir():
+        about_to_download(f"{name} of Hugging Face (unless it is in the cache)")
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries are no news
@@ -177,26 +184,24 @@ def _from_hub(config: RunConfig) -> Start:
 
 
 def _from_run(config: RunConfig, run: Run) -> Start:
-    """The last step of another run, its masks included."""
-    return start_of(checkpoint.load(run.step_folder(run.steps()[-1]), _builder(config)), config)
+    """The last step of another run of the same model, its masks included."""
+    mine, other = reference(config.model), str(run.info.config["model"])
+    if without_folder(mine) != without_folder(other):
+        raise ModelError(f"--weights {config.weights} is a {other}, not a {mine}.")
+    return start_of(checkpoint.load(run.step_folder(run.steps()[-1]), config.model))
 
 
-def start_of(found: Checkpoint, config: RunConfig | None = None) -> Start:
-    """A start from a checkpoint, with its own tokenizer and normalisation; for the model of `config`, if given."""
+def start_of(found: Checkpoint) -> Start:
+    """A start from a checkpoint, with its own tokenizer and normalisation."""
     from tokenizers import Tokenizer
 
     inputs, arguments = found.architecture.inputs, found.architecture.arguments
 
     def make(task: Task) -> Checkpoint:
-        if config is not None and found.architecture.model != reference(config.model):
-            raise ModelError(f"--weights {config.weights} is a {found.architecture.model}, not a {config.model}.")
         if task.classes != arguments["classes"]:
             raise ModelError(f"The weights know {arguments['classes']} classes, but the data has {task.classes}.")
-        return replace(found, model=copy.deepcopy(found.model))
+        architecture = msgspec.structs.replace(found.architecture, inputs=task.inputs)
+        return replace(found, architecture=architecture, model=copy.deepcopy(found.model))
 
     tokenizer = Tokenizer.from_str(found.tokenizer) if found.tokenizer is not None else None
     return Start(tokenizer, (inputs.mean, inputs.std) if inputs.kind == "images" else None, make)
-
-
-def _builder(config: RunConfig) -> object:
-    return None if isinstance(config.model, str) else config.model

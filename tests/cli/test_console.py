@@ -7,14 +7,15 @@ import json
 import logging
 import sys
 
+import click
 import pytest
 
 from prunebench.cli.console import Console
 from prunebench.training import Tick
 
 
-def tick(batch=1, epoch=0, phase="finetune"):
-    return Tick(phase=phase, step=2, epoch=epoch, epochs=2, batch=batch, batches=4, loss=0.5, top1=0.75)
+def tick(batch=1, epoch=0, phase="finetune", step=2):
+    return Tick(phase=phase, step=step, epoch=epoch, epochs=2, batch=batch, batches=4, loss=0.5, top1=0.75)
 
 
 def say_everything(console, record):
@@ -52,10 +53,16 @@ def test_elsewhere_progress_is_a_line_at_the_end_and_now_and_then(capsys, monkey
     for epoch in (0, 1):
         for batch in (1, 2, 3, 4):
             console.tick(tick(batch, epoch))
-    assert capsys.readouterr().err.splitlines() == ["step 2 finetune  epoch 2/2  loss 0.500  accuracy 0.750"]
+    assert capsys.readouterr().err.splitlines() == ["step 2 finetune  100%  epoch 2/2  loss 0.500  accuracy 0.750"]
     console._said = 0.0
-    console.tick(tick(1, phase="train"))
-    assert capsys.readouterr().err.startswith("train  epoch 1/2")
+    console.tick(tick(1, phase="train", step=0))
+    assert capsys.readouterr().err == "train   12%  epoch 1/2  loss 0.500  accuracy 0.750\n"
+
+
+def test_progress_of_an_evaluation_has_no_epoch_and_no_loss(capsys):
+    console = Console()
+    console.tick(Tick("evaluate test", 0, 0, 1, batch=3, batches=4, loss=None, top1=0.75))
+    assert capsys.readouterr().err == "evaluate test   75%  accuracy 0.750\n"
 
 
 def test_on_a_terminal_progress_is_a_bar_that_goes_away(monkeypatch):
@@ -77,3 +84,9 @@ def test_on_a_terminal_progress_is_a_bar_that_goes_away(monkeypatch):
     console.tick(tick(4, 1))
     assert terminal.getvalue().endswith("\r")
     assert console._bar is None
+    with click.Context(click.Command("prune")):
+        console = Console()
+        console.tick(tick(2))
+        assert console._bar is not None
+    assert console._bar is None  # an error that ends the command is not printed onto the bar
+    assert terminal.getvalue().endswith("\r")

@@ -6,8 +6,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from prunebench.records import LatencyRecord
+from prunebench import RunConfig, pruning_run
+from prunebench.records import Environment, LatencyRecord
 
+HERE = Environment(seed=0, device="cpu", hardware="", threads=1, platform="", python="", versions={})
 SHORT = ("--batch-sizes", "1,3", "--time-budget", "0.2")
 
 
@@ -64,4 +66,26 @@ def test_a_dense_run_cannot_be_timed(digits_run, prunebench, results, tmp_path):
     finished = prunebench("efficiency", "--run", run, *digits_run.places[:2], *results)
     assert finished.status == 2
     assert "name a prune run" in finished.err
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_run_without_a_pruned_step_is_passed_over(prunebench, tmp_path, monkeypatch, make_record):
+    monkeypatch.chdir(tmp_path)
+    run = pruning_run(RunConfig(model="resnet18", limit_train=60))
+    run.commit(make_record(), HERE, lambda folder: None)
+    options = ("--limit-train", "60", "--iterations", "1", *SHORT)
+    finished = prunebench("efficiency", "--model", "resnet18", *options)
+    assert finished.status == 0, finished.err
+    assert "timing the untrained resnet18" in finished.err
+    finished = prunebench("efficiency", "--run", run.info.key, *SHORT)
+    assert finished.status == 2
+    assert f"Run {run.info.key} has no pruned step yet" in finished.err.splitlines()[-1]
+
+
+def test_options_that_contradict_a_named_run_are_refused(digits_run, prunebench, results, tmp_path):
+    (run,) = (path.name for path in (digits_run.folder / "runs").glob("resnet18-structured-*"))
+    options = ("--run", run, *SHORT, *digits_run.places[:2], *results)
+    finished = prunebench("efficiency", "--fraction", "0.2", *options)
+    assert finished.status == 2
+    assert finished.err == f"Error: Run {run} was made with --fraction 0.1; leave the option out.\n"
     assert not (tmp_path / "results").exists()

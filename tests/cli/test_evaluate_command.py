@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import msgspec
 import pytest
 
@@ -53,8 +55,13 @@ def test_json_prints_the_record_with_what_was_found(digits_run, prunebench):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--model", "vgg16"), "prunebench prune --model vgg16"),
-        (("--model", "resnet18", "--method", "unstructured"), "prune --model resnet18 --method unstructured"),
+        (("--model", "vgg16"), "prunebench prune --model vgg16\n"),
+        (("--method", "unstructured"), "prunebench prune --model MODEL --method unstructured\n"),
+        (("--model", "resnet18", "--method", "unstructured"), "prune --model resnet18 --method unstructured\n"),
+        (
+            ("--exclude", "fc", "--no-augment", "--exclude", "layer1.*", "--lr", "0.1", "--freeze", "--threads", "1"),
+            "prunebench prune --model MODEL --no-augment --lr 0.1 --freeze --exclude fc --exclude 'layer1.*'\n",
+        ),
         (("--model", "resnet18", "--steps", "9"), "it has: 0, 1, 2"),
         (("--model", "resnet18", "--steps", "one"), "'one'"),
     ],
@@ -64,3 +71,61 @@ def test_what_is_not_there_is_told_with_what_to_do(arguments, words, digits_run,
     assert (finished.status, finished.out) == (2, "")
     assert words in finished.err
     assert "Traceback" not in finished.err
+
+
+@pytest.mark.parametrize(
+    ("kind", "option", "made_with"),
+    [
+        ("structured", ("--model", "vgg16"), "--model resnet18"),
+        ("structured", ("--seed", "1"), "--seed 0"),
+        ("dense", ("--epochs", "7"), "--epochs 1"),
+    ],
+)
+def test_options_that_contradict_a_named_run_are_refused(kind, option, made_with, digits_run, prunebench):
+    key = runs_of(digits_run)[kind]
+    finished = prunebench("evaluate", "--run", key, *option, *digits_run.places[:2])
+    assert (finished.status, finished.out) == (2, "")
+    assert finished.err == f"Error: Run {key} was made with {made_with}; leave the option out.\n"
+
+
+def test_options_that_a_named_run_was_made_with_are_welcome(digits_run, prunebench):
+    key = runs_of(digits_run)["structured"]
+    finished = prunebench("evaluate", "--run", key, *digits_run.options, "--threads", "1", *digits_run.places[:2])
+    assert finished.status == 0, finished.err
+    assert "1 threads" in finished.err
+
+
+def test_a_run_in_a_renamed_folder_is_found_and_an_unreadable_one_passed_over(digits_run, prunebench, tmp_path):
+    shutil.copytree(digits_run.folder / "runs", tmp_path / "runs")
+    key = runs_of(digits_run)["structured"]
+    (tmp_path / "runs" / key).rename(tmp_path / "runs" / "mine")
+    (tmp_path / "runs" / "damaged").mkdir()
+    (tmp_path / "runs" / "damaged" / "run.json").write_text("{")
+    for name in (key, str(tmp_path / "runs" / "mine")):
+        finished = prunebench("evaluate", "--run", name, "--runs-dir", str(tmp_path / "runs"))
+        assert finished.status == 0, finished.err
+        assert f"run {key}" in finished.err
+    finished = prunebench("evaluate", "--model", "resnet18", "--runs-dir", str(tmp_path / "runs"))
+    assert finished.status == 0, finished.err
+    warnings = [line for line in finished.err.splitlines() if line.startswith("Warning: ")]
+    assert all("damaged" in line and line.endswith("It is passed over.") for line in warnings)
+    assert len(warnings) == 1
+
+
+def test_a_users_own_files_are_given_anew_where_they_were_moved(prunebench, tmp_path, monkeypatch):
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.mkdir()
+    monkeypatch.chdir(old)
+    (old / "net.py").write_text(
+        "from torch import nn\n"
+        "def build(classes):\n"
+        "    return nn.Sequential(nn.Conv2d(3, 5, 8), nn.Flatten(), nn.Linear(5, classes))\n"
+    )
+    tiny = ("--limit-train", "60", "--limit-test", "20", "--epochs", "1", "--image-size", "8")
+    assert prunebench("train", "--model", "net.py:build", *tiny).status == 0
+    old.rename(new)
+    monkeypatch.chdir(new)
+    finished = prunebench("evaluate", "--model", "net.py:build")
+    assert finished.status == 0, finished.err
+    (key,) = (path.name for path in (new / "runs").iterdir())
+    assert prunebench("evaluate", "--run", key, "--model", "net.py:build").out == finished.out

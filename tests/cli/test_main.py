@@ -19,13 +19,12 @@ def _empty_folder(tmp_path, monkeypatch):
 
 
 def refused(finished, tmp_path, *words):
-    """Assert status 2 with one or two lines that hold the words, no traceback, and nothing written."""
+    """Assert status 2 with an error of one line, the last; the words in it or above; and nothing else written."""
     assert finished.status == 2, finished
     assert "Traceback" not in finished.err
-    told = [line for line in finished.err.splitlines() if line and not line.startswith(("Usage:", "Try "))]
-    errors = [index for index, line in enumerate(told) if line.startswith("Error")]
-    assert errors
-    assert len(told) - errors[0] <= 2
+    told = finished.err.splitlines()
+    assert [index for index, line in enumerate(told) if line.startswith("Error: ")] == [len(told) - 1]
+    assert not any(line.startswith(("Usage:", "Try ")) for line in told)
     assert finished.out == ""
     for word in words:
         assert word in finished.err
@@ -63,8 +62,13 @@ def refused(finished, tmp_path, *words):
         (("efficiency", "--model", "resnet18", "--time-budget", "-1"), ["--time-budget"]),
         (("efficiency", "--run", "gone"), ["gone"]),
         (("evaluate", "--run", "gone"), ["gone"]),
-        (("prun",), ["prun"]),
-        (("prune", "--modle", "resnet18"), ["--modle"]),
+        (("efficiency", "--model", "resnet18", "--time-budget", "inf"), ["--time-budget", "finite"]),
+        (("train", "--model", "resnet18", "--lr", "inf"), ["--lr inf: expected a finite number"]),
+        (("train", "--model", "resnet18", "--optimizer", "sdg"), ["'sdg'", "'sgd'", "'adam'", "'adamw'"]),
+        (("prun",), ["'prun'. Did you mean 'prune'? There are: train, prune, evaluate, efficiency, list, demo."]),
+        (("zzz",), ["There is no command 'zzz'. There are: train, prune,"]),
+        (("prune", "--modle", "resnet18"), ["'--modle'", "'--model'"]),
+        (("prune", "more"), ["more"]),
     ],
 )
 def test_bad_input_is_refused(arguments, words, prunebench, tmp_path):
@@ -98,13 +102,20 @@ def test_a_bad_file_is_refused_by_its_name(text, words, prunebench, tmp_path_fac
     refused(prunebench("prune", "--config", str(file)), tmp_path, "mine.toml", *words)
 
 
-def test_an_images_file_that_is_broken_is_refused(prunebench, tmp_path_factory, tmp_path):
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_an_images_file_that_is_broken_is_refused(workers, prunebench, tmp_path_factory, tmp_path):
     folder = tmp_path_factory.mktemp("images")
     for split in ("train", "test"):
         (folder / split / "cat").mkdir(parents=True)
         (folder / split / "cat" / "1.png").write_bytes(b"no image")
-    arguments = ("--dataset", "image-folder", "--data-dir", str(folder), "--image-size", "32", "--workers", "0")
+    arguments = ("--dataset", "image-folder", "--data-dir", str(folder), "--image-size", "32", "--workers", workers)
     refused(prunebench("train", "--model", "resnet18", *arguments), tmp_path, "1.png")
+
+
+def test_without_a_command_there_is_help(prunebench):
+    finished = prunebench()
+    assert finished.status == 2
+    assert all(f"  {name} " in finished.err for name in main.COMMANDS)
 
 
 def test_debug_shows_where_an_error_comes_from(prunebench):

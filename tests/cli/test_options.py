@@ -7,9 +7,11 @@ import pytest
 from click.testing import CliRunner
 
 from prunebench import RunConfig
+from prunebench.architecture import models
 from prunebench.cli import efficiency_command, evaluate_command, prune_command, train_command
 from prunebench.cli.options import config_options, gather, numbers
 from prunebench.config import deciding, default, field_types, meta, option_name
+from prunebench.data import datasets
 from prunebench.errors import ConfigError
 
 COMMANDS = [train_command.command, prune_command.command, evaluate_command.command, efficiency_command.command]
@@ -45,7 +47,8 @@ def test_help_shows_every_option_once_with_its_default(command):
         flags = [line for line in text.splitlines() if line.startswith(f"  {parameter.opts[0]}")]
         exact = [line for line in flags if line.strip().split()[0].rstrip(",").split("/")[0] == parameter.opts[0]]
         assert len(exact) == 1, parameter.name
-    assert "[default: one-cycle]" in text
+    assert "[default: the model's, else one-cycle]" in text
+    assert "[default: performance]" in text
 
 
 @pytest.mark.parametrize("name", field_types())
@@ -54,8 +57,15 @@ def test_an_option_says_what_its_field_says(name):
     assert option.opts[0] == option_name(name)
     assert (meta(name).description or "") in (option.help or "")
     value = default(name)
+    fitting = {field for registry in (models, datasets) for key in registry.names() for field in of(registry.get(key))}
     if value not in (None, (), False):
-        assert f"[default: {value}]" in option.help
+        shown = f"the model's, else {value}" if name in fitting else value
+        assert f"[default: {shown}]" in option.help
+
+
+def of(entry):
+    """The fields that a model or dataset has values for."""
+    return {*(entry.defaults or {}), *(getattr(entry, "pretrained", None) or {})}
 
 
 def test_no_option_is_an_empty_config():

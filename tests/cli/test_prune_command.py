@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 import numpy as np
 import pytest
@@ -70,13 +72,57 @@ def test_quiet_prints_nothing(digits_run, prunebench):
 
 
 @pytest.mark.parametrize("method", ["structured", "unstructured"])
-def test_a_dry_run_prints_the_plan_with_an_estimate_of_disk_and_writes_nothing(method, prunebench, tmp_path):
+def test_a_dry_run_prints_the_plan_with_an_estimate_of_disk_and_writes_nothing(
+    method, digits_run, prunebench, tmp_path
+):
     finished = prunebench("prune", "--model", "resnet18", "--method", method, "--iterations", "2", *TINY, "--dry-run")
     assert finished.status == 0
     assert "2 × 0.1 → 81 %" in finished.out
-    assert "disk     about" in finished.out
-    assert "3 step(s)" in finished.out
+    made = sum(file.stat().st_size for file in digits_run.folder.glob("runs/*/steps/*/model.safetensors")) / 1e6
+    amount = made if method == "structured" else 4 * 44.79 + 2 * 11.17  # bytes of weights, and of masks
+    told = re.search(r"disk     about ([\d.]+) MB: 3 step\(s\) and the dense run$", finished.out, re.MULTILINE)
+    assert float(told.group(1)) == pytest.approx(amount, rel=0.01)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_counts_the_disk_of_what_is_missing(digits_run, prunebench):
+    def disk(*options):
+        out = prunebench("prune", *digits_run.options, *options, *digits_run.places, "--dry-run").out
+        return next(line.split(maxsplit=2)[2] for line in out.splitlines() if line.startswith("  disk"))
+
+    assert disk("--iterations", "2") == "0.0 MB: nothing is missing"
+    assert re.fullmatch(r"[\d.]+ MB: 1 step\(s\)", disk("--iterations", "3"))
+    assert re.fullmatch(r"[\d.]+ MB: 3 step\(s\)", disk("--iterations", "2", "--fraction", "0.2"))
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        (("--model", "resnet18", "--dataset", "cifar10"), "CIFAR10"),
+        (("--model", "resnet18", "--weights", "imagenet"), "resnet18"),
+        (("--model", "bert", "--dataset", "sst2"), "SST-2"),
+        (("--model", "bert", "--weights", "no-one/no-such-model"), "no-one/no-such-model"),
+    ],
+)
+@pytest.mark.usefixtures("no_network")
+def test_a_dry_run_downloads_nothing(options, what, prunebench, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    finished = prunebench("prune", *options, "--dry-run")
+    assert finished.status == 0, finished.err
+    last = finished.out.splitlines()[-1]
+    assert last.startswith("  disk     can be told once the data is there. Not on this machine yet: ")
+    assert what in last
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("option", ["--runs-dir", "--results-dir"])
+def test_a_folder_that_cannot_be_written_to_is_told_before_the_training(option, prunebench, tmp_path):
+    (tmp_path / "file").write_text("")
+    finished = prunebench("prune", "--model", "resnet18", *TINY, option, "file/inside")
+    assert finished.status == 2
+    assert "file/inside cannot be written to" in finished.err.splitlines()[-1]
+    assert "training" not in finished.err
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_options_override_the_file(prunebench, tmp_path_factory):
@@ -120,4 +166,6 @@ def test_a_weight_file_that_would_run_code_is_refused_and_not_run(prunebench, tm
 def test_patterns_that_fit_nothing_are_told(digits_run, prunebench):
     finished = prunebench("prune", *digits_run.options, "--include", "nothing.*", *digits_run.places)
     assert finished.status == 2
-    assert "--include" in finished.err.splitlines()[-1]
+    last = finished.err.splitlines()[-1]
+    assert last.startswith("Error: No module matches 'nothing.*'; the model consists of: conv1, bn1, ")
+    assert last.endswith(", fc.")

@@ -24,7 +24,7 @@ def test_a_model_is_trained_once_and_found_by_prune(prunebench, tmp_path):
     first = prunebench("train", *TINY)
     assert first.status == 0, first.err
     assert "95 % interval" in first.out
-    assert "train  epoch 1/1" in first.err
+    assert "train  100%  epoch 1/1" in first.err
     (run,) = runs(tmp_path)
     assert run in first.out
     again = prunebench("train", *TINY)
@@ -32,7 +32,7 @@ def test_a_model_is_trained_once_and_found_by_prune(prunebench, tmp_path):
     assert "epoch 1/1" not in again.err
     pruned = prunebench("prune", *TINY, "--iterations", "1")
     assert f"dense    {run} (trained)" in pruned.err
-    assert "train  epoch" not in pruned.err
+    assert "train  100%" not in pruned.err
     assert len(runs(tmp_path)) == 2
 
 
@@ -46,7 +46,7 @@ def test_a_dry_run_writes_nothing(prunebench, tmp_path):
     finished = prunebench("train", *TINY, "--dry-run")
     assert (finished.status, list(tmp_path.iterdir())) == (0, [])
     assert "1 epochs of adamw" in finished.out
-    assert "disk     about 44.8 MB for 1 step(s)" in finished.out
+    assert "disk     about 44.8 MB: the dense run" in finished.out
 
 
 def test_a_second_phase_trains_the_classifier_of_a_run_alone(prunebench, tmp_path):

@@ -44,6 +44,16 @@ def test_the_listing_is_every_image_that_is_read(pets):
     assert list(images(pets)) == [*dataset.train.inputs, *dataset.test.inputs]
 
 
+def test_hidden_folders_hold_nothing(pets):
+    before = names(load(pets).train)
+    for split in ("train", "test"):
+        put(pets / split / ".thumbnails", "1.png")
+    dataset = load(pets)
+    assert dataset.classes == ["cat", "dog"]
+    assert names(dataset.train) == before
+    assert list(images(pets)) == [*dataset.train.inputs, *dataset.test.inputs]
+
+
 def test_val_is_the_test_set_where_there_is_no_test(pets):
     put(pets / "val" / "cat", "5.png")
     assert names(load(pets).test) == ["cat/9.png", "dog/8.bmp"]

@@ -46,6 +46,14 @@ def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path, suffix):
     assert load(tmp_path).train.inputs[0] == "a warm film"
 
 
+@pytest.mark.parametrize("blank", ["", "  ", "\t"])
+def test_blank_lines_hold_nothing(tmp_path, blank):
+    lines = as_jsonl(ROWS).split("\n")
+    for name in ("train", "test"):
+        (tmp_path / f"{name}.jsonl").write_text(f"\n{blank}\n".join([blank, *lines, ""]))
+    assert load(tmp_path).train.inputs == [text for text, _ in ROWS]
+
+
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=20))
 def test_numbers_keep_their_order_as_classes(tmp_path_factory, labels):
     folder = tmp_path_factory.mktemp("numbers")
@@ -68,6 +76,7 @@ def test_numbers_keep_their_order_as_classes(tmp_path_factory, labels):
         ("train.tsv", "sentence\tlabel\nfine\t1\n\ndull", "train.tsv:4: needs a column"),
         ("train.jsonl", '{"text": "fine", "label": 1}\n["dull", 0]', "train.jsonl:2: each line must be a JSON object"),
         ("train.jsonl", '{"text": "fine"', "train.jsonl:1: cannot be read"),
+        ("train.jsonl", '\n\n{"text": "fine"', "train.jsonl:3: cannot be read"),
         ("train.csv", b"text,label\n\xff\xfe,1", "train.csv cannot be read"),
     ],
 )

@@ -6,7 +6,8 @@ import itertools
 
 import pytest
 
-from prunebench import EfficiencyConfig, prune, pruning_run, time_run, time_untrained
+from prunebench import EfficiencyConfig, RunConfig, prune, pruning_run, time_run, time_untrained
+from prunebench.errors import RunError
 from prunebench.resolve import resolve
 
 SHORT = EfficiencyConfig(batch_sizes=(1, 3), time_budget=0.2)
@@ -34,3 +35,19 @@ def test_an_architecture_is_timed_without_training_or_writing(tiny_config, tmp_p
     assert cells(timed) == sorted(itertools.product((1, 2), (1, 3), VARIANTS))
     assert {r.run for records in timed for r in records} == {None}
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_is_timed_by_a_config_that_is_not_resolved(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = RunConfig(model="resnet18", limit_train=40, limit_test=20, epochs=1, iterations=1)
+    run = pruning_run(config)
+    list(prune(config, run))
+    assert cells(time_run(run, config, SHORT)) == sorted(itertools.product((1,), (1, 3), VARIANTS))
+
+
+def test_a_run_without_a_pruned_step_is_refused(tiny_config):
+    config = tiny_config(epochs=1)
+    run = pruning_run(config)
+    next(prune(config, run))
+    with pytest.raises(RunError, match="has no pruned step yet; give its `prune` command again"):
+        list(time_run(run, config, SHORT))

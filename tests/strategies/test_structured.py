@@ -109,11 +109,39 @@ def test_each_group_loses_its_rounded_share_and_keeps_a_unit(widths, fraction):
         assert [conv.out_channels for conv in model[0]] == [*expected, 2]
 
 
-def test_a_step_in_which_nothing_goes_says_so(request_for):
-    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+@pytest.mark.parametrize(
+    ("widths", "left", "note"),
+    [
+        ((4, 4), (4, 4), "nothing was removed from 2 of 2 groups (1, 0)"),
+        ((4, 20), (4, 18), "nothing was removed from 1 of 2 groups (0)"),
+        ((20, 20), (18, 18), None),
+    ],
+)
+def test_groups_from_which_nothing_goes_are_noted(widths, left, note, request_for):
+    first, second = widths
+    head = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(second, 2))
+    model = nn.Sequential(nn.Conv2d(3, first, 1), nn.Conv2d(first, second, 1), *head)
     pruned = structured.prune(model, {}, request_for(Inputs(kind="images", size=4), 0.1))
-    assert model[0].out_channels == 4
-    assert any("nothing was removed" in note for note in pruned.notes)
+    assert (model[0].out_channels, model[1].out_channels) == left
+    assert pruned.notes == ((note,) if note else ())
+
+
+@pytest.mark.parametrize("layers", [[], [nn.BatchNorm2d(3)]])
+def test_a_model_without_a_conv_or_linear_layer_is_refused(layers, request_for):
+    model = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    with pytest.raises(ConfigError, match="no conv or linear layer"):
+        structured.prune(model, {}, request_for(Inputs(kind="images", size=4)))
+
+
+@pytest.mark.parametrize(("groups", "left"), [(1, 6), (4, 8), (8, 8)])
+def test_channels_of_a_group_norm_go_unless_they_are_in_groups(groups, left, request_for):
+    inputs = Inputs(kind="images", size=4)
+    parts = (nn.Conv2d(8, 8, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2))
+    model = nn.Sequential(nn.Conv2d(3, 8, 1), nn.GroupNorm(groups, 8), *parts)
+    pruned = structured.prune(model, {}, request_for(inputs, 0.3))
+    assert (model[0].out_channels, model[1].num_channels, model[2].out_channels) == (left, left, 6)
+    assert pruned.notes == (() if groups == 1 else ("spared 1: its channels are in groups",))
+    assert logits_of(model, inputs.example(2)).shape == (2, 2)
 
 
 def test_what_is_removed_are_the_units_of_smallest_norm_with_all_weights_that_go_with_them(tiny_state, request_for):
@@ -156,7 +184,13 @@ def test_globs_select_layers(about, widths, tiny_state, request_for):
     assert structured.count(state.model, {}, request)["channels"] * 2 == before
 
 
-@pytest.mark.parametrize("about", [{"include": ("nothing.*",)}, {"exclude": ("*",)}])
+def test_a_glob_that_matches_no_module_is_refused(tiny_state, request_for):
+    state = tiny_state()
+    with pytest.raises(ConfigError, match=r"'nothing\.\*'; the model consists of: features, classifier"):
+        structured.prune(state.model, {}, request_for(state.architecture.inputs, include=("nothing.*",)))
+
+
+@pytest.mark.parametrize("about", [{"include": ("classifier.0",)}, {"exclude": ("*",)}])
 def test_globs_that_leave_nothing_are_refused(about, tiny_state, request_for):
     state = tiny_state()
     with pytest.raises(ConfigError, match="--include and --exclude"):

@@ -120,7 +120,27 @@ def test_globs_select_layers_and_leave_the_masks_of_others(tiny_state, request_f
     assert set(second) == set(unstructured.prunable(model))
     assert all(torch.equal(second[name], first[name]) for name in first)
     with pytest.raises(ConfigError, match="--include and --exclude"):
+        unstructured.targets(model, request_for(ANY, include=("features.2",)))
+    with pytest.raises(ConfigError, match="'nothing'; the model consists of: features, classifier"):
         unstructured.targets(model, request_for(ANY, include=("nothing",)))
+
+
+@pytest.mark.parametrize("scope", ["global", "layerwise"])
+def test_tensors_from_which_nothing_goes_are_noted(scope, request_for):
+    model = nn.Sequential(nn.Linear(20, 2), nn.Linear(2, 1))
+    pruned = unstructured.prune(model, {}, request_for(ANY, 0.1, "l1", scope=scope))
+    left = [int(pruned.masks[name].sum()) for name in ("0.weight", "1.weight")]
+    assert sum(left) == (38 if scope == "global" else 36 + 2)
+    note = "nothing was removed from 1.weight: too few weights for this fraction"
+    assert pruned.notes == (() if scope == "global" else (note,))
+    tiny = unstructured.prune(nn.Linear(2, 1), {}, request_for(ANY, 0.1, "l1", scope=scope))
+    assert tiny.notes == ("nothing was removed from weight: too few weights for this fraction",)
+    assert tiny.masks["weight"].all()
+
+
+def test_a_model_without_a_conv_or_linear_layer_is_refused(request_for):
+    with pytest.raises(ConfigError, match="nothing to prune"):
+        unstructured.prune(nn.Sequential(nn.BatchNorm2d(3), nn.Flatten()), {}, request_for(ANY))
 
 
 @pytest.mark.parametrize(

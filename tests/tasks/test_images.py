@@ -127,7 +127,11 @@ def test_reading_files_leaves_the_global_generator_alone(folder_dataset):
     assert torch.equal(drawn, torch.rand(1))
 
 
-def test_a_file_that_is_no_image_is_named(folder_dataset):
-    folder_dataset.train.inputs[0].write_bytes(b"no image")
-    with pytest.raises(DataError, match=r"0\.png"):
-        first(ImageTask(folder_dataset, 24, workers=0))
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_file_that_is_no_image_is_named_in_one_line(folder_dataset, workers):
+    path = folder_dataset.train.inputs[0]
+    path.write_bytes(b"no image")
+    with pytest.raises(DataError) as caught:
+        first(ImageTask(folder_dataset, 24, workers=workers))
+    assert str(caught.value).startswith(f"{path} cannot be read as an image: ")
+    assert len(str(caught.value).splitlines()) == 1

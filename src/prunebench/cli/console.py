@@ -31,6 +31,8 @@ class Console:
         self._bar: Any = None
         self._what = ""
         self._said = 0.0
+        if context := click.get_current_context(silent=True):
+            context.call_on_close(self.clear)  # an error is not printed onto the bar
         logger = logging.getLogger("prunebench")
         logger.setLevel(logging.ERROR if quiet else logging.INFO)
         logger.handlers = [_Notes(self)]
@@ -58,14 +60,15 @@ class Console:
         """Progress of training."""
         if self.quiet:
             return
-        what = tick.phase if tick.phase == "train" else f"step {tick.step} {tick.phase}"
+        what = f"step {tick.step} {tick.phase}" if tick.step else tick.phase
         total, done = tick.epochs * tick.batches, tick.epoch * tick.batches + tick.batch
-        state = f"epoch {tick.epoch + 1}/{tick.epochs}  loss {tick.loss:.3f}  accuracy {tick.top1:.3f}"
+        of_fit = "" if tick.loss is None else f"epoch {tick.epoch + 1}/{tick.epochs}  loss {tick.loss:.3f}  "
+        state = f"{of_fit}accuracy {tick.top1:.3f}"
         if sys.stderr.isatty():
             self._draw(what, done, total, state)
         elif done == total or time.monotonic() - self._said > SECONDS_BETWEEN_LINES:
             self._said = time.monotonic()
-            click.echo(f"{what}  {state}", err=True)
+            click.echo(f"{what}  {done / total:4.0%}  {state}", err=True)
 
     def clear(self) -> None:
         """Take the progress bar away."""

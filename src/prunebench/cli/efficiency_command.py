@@ -40,12 +40,14 @@ def command(
     chosen: dict[str, Any] = {"batch_sizes": batch_sizes, "time_budget": time_budget}
     efficiency = EfficiencyConfig(**{name: value for name, value in chosen.items() if value is not None})
     from prunebench.cli.finding import config_of, find_run
+    from prunebench.cli.planning import machine_line
     from prunebench.config import default
     from prunebench.efficiency.timing import time_run, time_untrained
     from prunebench.matrices import write_latencies
     from prunebench.plan import schedule
     from prunebench.resolve import resolve
     from prunebench.runs import pruning_run
+    from prunebench.store import check_writable
     from prunebench.tables import latencies
 
     given = gather(values, config_file)
@@ -61,7 +63,9 @@ def command(
         console.note(f"no pruned run fits: timing the untrained {config.model}, {config.method}, {schedule(config)}")
         info, folder = pruning_run(config).info, None
         timed = time_untrained(config, efficiency, deadline=deadline)
+    console.note(f"on {machine_line(config)}, {efficiency.time_budget:g} s")
     results_dir = given.results_dir or default("results_dir")
+    check_writable(results_dir)
     records, paths = [], []
     for of_step in timed:
         records += of_step

@@ -31,17 +31,18 @@ def command(
     """Compute anew, from its files, what a step of a run scores, and set it beside what was recorded."""
     console = Console(as_json, quiet)
     from prunebench import tables
-    from prunebench.cli.finding import config_of, find_run
+    from prunebench.cli.finding import as_options, chosen_settings, config_of, find_run
+    from prunebench.cli.planning import machine_line
     from prunebench.errors import RunError
     from prunebench.loop import reevaluate
 
     given = gather(values, config_file)
     run = find_run(given, run_name, ("prune", "train"))
     if run is None:
-        model, method = given.model or "MODEL", f" --method {given.method}" if given.method else ""
-        raise RunError(f"No run fits these options. Make one:  prunebench prune --model {model}{method}")
+        options = as_options({"model": "MODEL", **chosen_settings(given)})
+        raise RunError(f"No run fits these options. Make one:  prunebench prune {options}")
     config = config_of(run, given)
-    console.note(f"run {run.info.key}")
+    console.note(f"run {run.info.key} on {machine_line(config)}")
     rows = [["step", "test", "95 % interval", "recorded", "train", "recorded"]]
     for step in steps or run.steps()[-1:]:
         record = run.record(step)

@@ -2,51 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgspec
-
-from prunebench.config import RunConfig, deciding, default, field_types
+from prunebench.config import RunConfig, deciding, default, field_types, option_name
 from prunebench.errors import RunError
+from prunebench.registry import without_folder
 from prunebench.runs import settings
-from prunebench.store import Run, find, fitting
+from prunebench.store import Run, all_runs, find
 
 
 def find_run(given: RunConfig, name: str | None, kinds: Sequence[str]) -> Run | None:
     """The run of that name, or the newest of the first kind that has one fitting; None where there is none.
 
     Raises:
-        RunError: the named run is missing or ambiguous, or is of another kind.
+        RunError: the named run is missing or ambiguous, is of another kind, or was made with other options.
     """
     root = given.runs_dir or default("runs_dir")
+    chosen = chosen_settings(given)
     if name is not None:
         run = find(root, name)
         if run.info.kind not in kinds:
             raise RunError(f"Run {run.info.key} is a {run.info.kind} run; name a {' or '.join(kinds)} run.")
+        for field in chosen:
+            if not _fits(run, {field: chosen[field]}):
+                stored = run.info.config.get(field)
+                raise RunError(f"Run {run.info.key} was made with {option_name(field)} {stored}; leave the option out.")
         return run
-    wanted = settings(given)
-    chosen = {key: wanted[key] for key in deciding("training", "pruning") if getattr(given, key) is not None}
+    runs = all_runs(root)
     for kind in kinds:
-        fields = deciding("training") if kind == "train" else list(chosen)
-        runs = fitting(root, kind, chosen) if set(chosen) <= set(fields) else []
-        runs = [run for run in runs if run.steps()[-1] >= (kind == "prune")]  # step 0 of a pruning run is unpruned
-        if runs:
-            return runs[0]
+        for run in runs:
+            pruned = run.info.kind == "train" or run.steps()[-1] > 0
+            if run.info.kind == kind and pruned and _fits(run, chosen):
+                return run
     return None
 
 
+def chosen_settings(given: RunConfig) -> dict[str, Any]:
+    """Those of the given options that decide a result, as they are written into a run."""
+    wanted = settings(given)
+    return {name: wanted[name] for name in deciding("training", "pruning") if getattr(given, name) is not None}
+
+
+def as_options(chosen: Mapping[str, Any]) -> str:
+    """Settings as they are given on the command line."""
+    words = []
+    for name, value in chosen.items():
+        if isinstance(value, bool):
+            words.append(option_name(name) if value else option_name(f"no_{name}"))
+        else:
+            for part in value if isinstance(value, list) else [value]:
+                words += [option_name(name), str(part)]
+    return shlex.join(words)
+
+
+def _fits(run: Run, chosen: Mapping[str, Any]) -> bool:
+    fields = deciding("training") if run.info.kind == "train" else deciding("training", "pruning")
+    return all(
+        name in fields and without_folder(run.info.config.get(name)) == without_folder(value)
+        for name, value in chosen.items()
+    )
+
+
 def config_of(run: Run, given: RunConfig) -> RunConfig:
-    """The config of a run; where data and results are, device and threads come from the options if given."""
-    stored: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in run.info.config.items()
-        if name in field_types()
-    }
-    over: dict[str, Any] = {
-        name: getattr(given, name)
-        for name in deciding("nothing")
-        if name != "iterations" and getattr(given, name) is not None
-    }
-    named = {name: getattr(given, name) for name in ("model", "dataset", "criterion") if callable(getattr(given, name))}
-    return msgspec.structs.replace(RunConfig(**stored), **over, **named)
+    """The config of a run; where data and results are, device and threads, and the user's files, as given."""
+    stored: dict[str, Any] = {name: value for name, value in run.info.config.items() if name in field_types()}
+    named = ("model", "dataset", "criterion")
+    over = {name: getattr(given, name) for name in (*deciding("nothing"), *named) if name != "iterations"}
+    return RunConfig(**{**stored, **{name: value for name, value in over.items() if value is not None}})

@@ -1,4 +1,4 @@
-"""Command-line options derived from the fields of RunConfig and EfficiencyConfig, and those all commands share."""
+"""Command-line options derived from the fields of RunConfig, and those that commands share."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args, get_origin
 import click
 import msgspec
 
-from prunebench.config import Decides, RunConfig, default, field_types, merge, meta, option_name, read_toml
+from prunebench.config import Decides, RunConfig, deciding, default, field_types, merge, meta, option_name, read_toml
 
 SECTIONS: Sequence[tuple[str, str]] = (  # the first field of each section of --help
     ("What", "model"),
@@ -44,7 +44,7 @@ def config_options(*parts: Decides) -> Callable[[Callable[..., Any]], Callable[.
 
     def add(function: Callable[..., Any]) -> Callable[..., Any]:
         for name in reversed(field_types()):
-            if (meta(name).extra or {})["decides"] in parts:
+            if name in deciding(*parts):
                 function = _option(name, field_types()[name], meta(name), default(name))(function)
         return click.option(
             "--config",
@@ -93,7 +93,8 @@ def numbers(context: click.Context, parameter: click.Parameter, value: str | Non
 
 def _option(name: str, hint: Any, about: msgspec.Meta, value: Any) -> Callable[..., Any]:
     kind, help = _click_type(hint), about.description or ""
-    shown = f"{help}  [default: {value}]" if value not in (None, (), False) else help
+    own = "the model's, else " if (about.extra or {}).get("fitted") else ""
+    shown = f"{help}  [default: {own}{value}]" if value not in (None, (), False) else help
     if kind is bool:
         return click.option(f"{option_name(name)}/--no-{name.replace('_', '-')}", default=None, help=shown)
     if kind is tuple:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from prunebench.cli.console import Console
 from prunebench.config import RunConfig
+from prunebench.data import no_downloads
+from prunebench.errors import DownloadNeeded
 from prunebench.plan import pruning_plan, training_plan
 from prunebench.resolve import resolve
 from prunebench.runs import dense_run, pruning_run, why_new
-from prunebench.store import Run
+from prunebench.store import Run, check_writable
 
 
 def announce_training(console: Console, given: RunConfig, dry_run: bool) -> tuple[RunConfig, Run]:
     """Resolve a config, print the plan of its training run, and return both."""
     config = resolve(given)
     run = dense_run(config)
-    _announce(console, config, run, training_plan(config, run), dry_run=dry_run, steps=1)
+    _announce(console, config, run, training_plan(config, run), dry_run)
+    if dry_run:
+        console.result(_disk(config, [], train=not run.steps()))
     return config, run
 
 
@@ -24,29 +28,42 @@ def announce_pruning(console: Console, given: RunConfig, dry_run: bool) -> tuple
     """Resolve a config, print the plan of its pruning run, and return both."""
     config = resolve(given)
     run, dense = pruning_run(config), dense_run(config)
-    _announce(
-        console, config, run, pruning_plan(config, run, dense), dry_run=dry_run, steps=(config.iterations or 0) + 1
-    )
+    _announce(console, config, run, pruning_plan(config, run, dense), dry_run)
+    if dry_run:
+        steps = [step for step in range((config.iterations or 0) + 1) if step not in run.steps()]
+        console.result(_disk(config, steps, train=not dense.steps()))
     return config, run
 
 
-def _announce(console: Console, config: RunConfig, run: Run, plan: Iterable[str], *, dry_run: bool, steps: int) -> None:
+def machine_line(config: RunConfig) -> str:
+    """`cpu (AMD EPYC), 2 threads`: where the config computes; sets the number of threads."""
     from prunebench import machine
 
-    say = console.result if dry_run else console.note
     device = machine.use(config)
     where = machine.environment(device, config.seed or 0)
-    say("\n".join([*plan, f"  machine  {device.type} ({where.hardware}), {where.threads} threads"]))
+    return f"{device.type} ({where.hardware}), {where.threads} threads"
+
+
+def _announce(console: Console, config: RunConfig, run: Run, plan: Iterable[str], dry_run: bool) -> None:
+    say = console.result if dry_run else console.note
+    say("\n".join([*plan, f"  machine  {machine_line(config)}"]))
     if not run.steps() and (reason := why_new(run)):
-        console.note(f"  new      {reason}")
-    if dry_run:
-        from prunebench.untrained import stored_bytes
-
-        sizes = stored_bytes(config, steps)
-        console.result(
-            f"  disk     about {_megabytes(sum(sizes))} for {steps} step(s), the first {_megabytes(sizes[0])}"
-        )
+        say(f"  new      {reason}")
+    if not dry_run:
+        check_writable(str(config.runs_dir))
+        check_writable(str(config.results_dir))
 
 
-def _megabytes(count: int) -> str:
-    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
+def _disk(config: RunConfig, steps: Sequence[int], *, train: bool) -> str:
+    """What the checkpoints of the steps, and of the dense run if it is to be trained, will take of disk."""
+    from prunebench.untrained import stored_bytes
+
+    try:
+        with no_downloads():
+            sizes = stored_bytes(config, max(steps, default=0) + 1)
+    except DownloadNeeded as reason:
+        return f"  disk     can be told once the data is there. {reason}"
+    total = sum(sizes[step] for step in steps) + (sizes[0] if train else 0)
+    amount = f"{total / 1e9:.2f} GB" if total >= 1e9 else f"{total / 1e6:.1f} MB"
+    missing = [f"{len(steps)} step(s)"] * bool(steps) + ["the dense run"] * train
+    return f"  disk     about {amount}: {' and '.join(missing) or 'nothing is missing'}"

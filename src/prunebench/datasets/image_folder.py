@@ -14,7 +14,7 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".
 def images(data_dir: Path) -> Iterable[Path]:
     """Every image of the splits that are used, in order."""
     for split in ("train", _test_folder(data_dir)):
-        yield from (path for path in sorted((data_dir / split).glob("*/*")) if path.suffix.lower() in SUFFIXES)
+        yield from _images(data_dir / split)
 
 
 @register(
@@ -41,14 +41,19 @@ def load(data_dir: Path) -> Dataset:
     splits = []
     for split in ("train", test):
         paths, labels = [], []
-        for path in sorted((data_dir / split).glob("*/*")):
-            if path.suffix.lower() in SUFFIXES:
-                paths.append(path)
-                labels.append(names.index(path.parent.name))
+        for path in _images(data_dir / split):
+            paths.append(path)
+            labels.append(names.index(path.parent.name))
         if not paths:
             raise DataError(f"{data_dir / split} holds no images; a layout such as {split}/cat/1.jpg is expected.")
         splits.append(Split(paths, labels))
     return Dataset(splits[0], splits[1], names)
+
+
+def _images(folder: Path) -> list[Path]:
+    """The images of a split, sorted; hidden folders hold none."""
+    found = (path for path in folder.glob("*/*") if path.suffix.lower() in SUFFIXES)
+    return sorted(path for path in found if not path.parent.name.startswith("."))
 
 
 def _test_folder(data_dir: Path) -> str:
@@ -61,4 +66,4 @@ def _test_folder(data_dir: Path) -> str:
 def _classes(folder: Path) -> list[str]:
     if not folder.is_dir():
         raise DataError(f"{folder} is not there; expected {folder}/<class>/*.")
-    return sorted(path.name for path in folder.iterdir() if path.is_dir())
+    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))

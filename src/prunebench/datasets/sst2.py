@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable
 from pathlib import Path
 
-from prunebench.data import Dataset, Split, register
+from prunebench.data import Dataset, Split, about_to_download, register
 from prunebench.datasets.text_file import read_pair
 from prunebench.errors import DataError
 
@@ -32,6 +32,7 @@ def load(data_dir: Path) -> Dataset:
     """
     if local := list(files(data_dir)):
         return read_pair(*local)
+    about_to_download("SST-2")
     from datasets import load_dataset
 
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries are no news

@@ -77,6 +77,8 @@ def _rows(path: Path) -> Iterator[tuple[str, str]]:
 def _parse(path: Path, file: Iterable[str]) -> Iterator[tuple[int, dict[str, object]]]:
     if path.suffix == ".jsonl":
         for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
             try:
                 row = json.loads(line)
             except json.JSONDecodeError as error:

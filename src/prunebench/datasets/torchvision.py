@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from prunebench.data import Dataset, Split, register
+from prunebench.data import Dataset, Split, about_to_download, register
 from prunebench.errors import DataError
 
 
@@ -27,6 +27,7 @@ def _part(kind: Any, data_dir: Path, train: bool) -> Any:
             raise DataError(
                 f"{data_dir}: {kind.__name__} there is damaged ({error}). Delete it, and it is downloaded anew."
             ) from error
+    about_to_download(kind.__name__)
     raw = data_dir / kind.__name__ / "raw"
     missing = [path for path in (raw, *raw.parents) if not path.exists()]
     try:

@@ -8,6 +8,7 @@ from prunebench import checkpoint, machine
 from prunebench.config import RunConfig
 from prunebench.efficiency.config import EfficiencyConfig
 from prunebench.efficiency.latency import measure
+from prunebench.errors import RunError
 from prunebench.records import LatencyRecord
 from prunebench.registry import reference
 from prunebench.resolve import resolve
@@ -25,13 +26,18 @@ def time_run(
         config: its config; device and threads may differ from those it was computed with.
         efficiency: batch sizes and time budget.
         deadline: `time.perf_counter()` at which the budget ends.
+
+    Raises:
+        RunError: the run has no pruned step, or one cannot be read.
     """
+    config = resolve(config)
     device = machine.use(config)
-    builder = None if isinstance(config.model, str) else config.model
     steps = [step for step in run.steps() if step > 0]
+    if not steps:
+        raise RunError(f"Run {run.info.key} has no pruned step yet; give its `prune` command again.")
     yield from measure(
-        checkpoint.load(run.step_folder(0), builder),
-        ((step, run.record(step).nominal_left, checkpoint.load(run.step_folder(step), builder)) for step in steps),
+        checkpoint.load(run.step_folder(0), config.model),
+        ((step, run.record(step).nominal_left, checkpoint.load(run.step_folder(step), config.model)) for step in steps),
         efficiency,
         about=_about(config, run.info.key),
         steps=len(steps),

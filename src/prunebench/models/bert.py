@@ -25,6 +25,7 @@ MINI = {
     reads="text",
     published="huggingface",
     defaults={
+        "sequence_length": 128,
         "optimizer": "adamw",
         "lr": 5e-4,
         "schedule": "one-cycle",

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from prunebench.strategies.groups import Group
 
 
+UNITS = {"images": "channels", "text": "heads and neurons", None: "units"}
+
+
 def prune(model: nn.Module, masks: Masks, request: Request) -> Pruned:
     """Remove `round(fraction × units left)` units of every group, never the last one; parameters are replaced.
 
@@ -33,8 +36,8 @@ def prune(model: nn.Module, masks: Masks, request: Request) -> Pruned:
     for group, doomed in zip(groups, chosen, strict=True):
         if doomed:
             group.remove(doomed)
-    if not any(chosen):
-        notes += ("nothing was removed: every group is too small for this fraction",)
+    if spared := [group.modules[0] for group, doomed in zip(groups, chosen, strict=True) if not doomed]:
+        notes += (f"nothing was removed from {len(spared)} of {len(groups)} groups ({', '.join(spared)})",)
     return Pruned({}, notes)
 
 
@@ -49,6 +52,7 @@ def find(model: nn.Module, request: Request) -> tuple[list[Group], tuple[str, ..
     groups, notes = attention.find(model), tuple[str, ...]()
     if not groups:
         groups, notes = channels.find(model, request.inputs)
+    request.check_patterns(model)
     groups = [group for group in groups if all(request.selects(module) for module in group.modules)]
     if not groups:
         raise ConfigError("There is nothing to prune: no group of layers fits --include and --exclude.")
@@ -134,7 +138,7 @@ methods.add(
         "structured",
         "remove whole channels, neurons and attention heads",
         "l2",
-        "channels",
+        UNITS,
         prune,
         count,
         prunable,

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+UNITS = dict.fromkeys(("images", "text", None), "weights")
+
+
 def prune(model: nn.Module, masks: Masks, request: Request) -> Pruned:
     """Mask `request.fraction` of the weights that are left, and set them to zero in the model.
 
@@ -30,12 +33,16 @@ def prune(model: nn.Module, masks: Masks, request: Request) -> Pruned:
     new = {name: masks[name] if name in masks else _ones(model.get_parameter(name)) for name in names}
     draw = generator(request.seed, "prune")
     ranked = [names] if request.scope == "global" else [[name] for name in names]
+    notes = []
     for together in ranked:
-        new.update(_smallest_removed(model, together, new, request, draw))
+        smaller = _smallest_removed(model, together, new, request, draw)
+        new.update(smaller)
+        if not smaller:
+            notes.append(f"nothing was removed from {', '.join(together)}: too few weights for this fraction")
     with torch.no_grad():
         for name in names:
             model.get_parameter(name).mul_(new[name])
-    return Pruned({**masks, **new})
+    return Pruned({**masks, **new}, tuple(notes))
 
 
 def _smallest_removed(
@@ -53,7 +60,7 @@ def _smallest_removed(
         part.masked_fill_(~masks[name].flatten(), -torch.inf)  # pruned weights rank below all others, and stay so
         left += int(masks[name].sum())
     remove = len(scores) - left + round(request.fraction * left)
-    if remove == 0:
+    if remove == len(scores) - left:
         return {}
     # NumPy's selection needs one copy of the scores; torch.kthvalue one of their indices too, and ten times as long.
     threshold = float(np.partition(scores.cpu().numpy(), remove - 1)[remove - 1])
@@ -69,6 +76,7 @@ def targets(model: nn.Module, request: Request) -> list[str]:
     Raises:
         ConfigError: the patterns leave nothing to prune.
     """
+    request.check_patterns(model)
     names = []
     for path, module in model.named_modules():
         if request.selects(path):
@@ -112,5 +120,13 @@ def _ones(parameter: torch.Tensor) -> torch.Tensor:
 
 methods.add(
     "unstructured",
-    Method("unstructured", "mask single weights to zero", "l1", "weights", prune, count, prunable),
+    Method(
+        "unstructured",
+        "mask single weights to zero",
+        "l1",
+        UNITS,
+        prune,
+        count,
+        prunable,
+    ),
 )

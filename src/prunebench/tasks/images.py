@@ -144,4 +144,8 @@ class _Files(torch.utils.data.Dataset[torch.Tensor]):
             num_workers=self._workers,
             generator=torch.Generator().manual_seed(0),  # without it the loader draws from the global generator
         )
-        yield from loader
+        try:
+            yield from loader
+        except DataError as error:  # from another process it comes with that process's traceback
+            last = str(error).rstrip().splitlines()[-1]
+            raise DataError(last.removeprefix(f"{DataError.__module__}.DataError: ")) from None

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from prunebench.errors import ConfigError
 from prunebench.inputs import Inputs, logits_of, to
 from prunebench.strategies.groups import Group, Slice
 
@@ -15,7 +16,7 @@ def find(model: nn.Module, inputs: Inputs) -> tuple[list[Group], tuple[str, ...]
     """One group per set of conv layers whose channels go together; in a model without conv layers, linear ones.
 
     The output layer is spared, since its units are the classes. Convolutions with several groups that are not
-    depthwise are spared as well; the second value says so.
+    depthwise, and group norms with several, are spared as well; the second value says so.
     """
     import torch_pruning
 
@@ -65,6 +66,8 @@ def _group(graph: Any, found: Any, names: dict[nn.Module, str]) -> Group:
 
 
 def _is_grouped(layer: Any) -> bool:
+    if isinstance(layer, nn.GroupNorm):
+        return layer.num_groups > 1  # what is left of its channels would be grouped otherwise, or not at all
     return isinstance(layer, nn.Conv2d) and 1 < layer.groups < layer.out_channels
 
 
@@ -84,6 +87,8 @@ def output_layer(model: nn.Module, inputs: Inputs) -> nn.Module:
     finally:
         for hook in hooks:
             hook.remove()
+    if not last:
+        raise ConfigError("There is nothing to prune: the model has no conv or linear layer.")
     return last[-1]
 
 
@@ -97,4 +102,4 @@ def prunable(model: nn.Module) -> list[str]:
 
 
 def _on_device(inputs: Inputs, model: nn.Module) -> Any:
-    return to(inputs.example(), device=next(model.parameters()).device)
+    return to(inputs.example(), device=next((parameter.device for parameter in model.parameters()), None))
