@@ -14,7 +14,7 @@ ORDER = [
     *("errors", "config", "registry", "records", "seeding", "store", "statistics"),
     *("data", "datasets", "inputs", "task", "architecture", "models", "methods", "strategies"),
     *("resolve", "runs", "plan", "matrices", "tables"),
-    *("tasks", "checkpoint", "weights", "costs", "sizes", "training", "machine"),
+    *("tasks", "checkpoint", "weights", "costs", "sizes", "masking", "training", "machine"),
     *("bench", "loop", "untrained", "efficiency", "cli"),
 ]
 WITHOUT_TORCH = [

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from prunebench.errors import ModelError
 from prunebench.inputs import logits_of
+from prunebench.masking import Masking
 from prunebench.methods import Masks
 from prunebench.records import Accuracy
 from prunebench.seeding import order, seed_all
@@ -80,8 +81,8 @@ def fit(
 ) -> float:
     """Train in place and return the mean training loss of the last epoch.
 
-    Gradients of masked weights are zeroed before clipping; since the optimizers' state starts at zero and masked
-    weights are zero, the optimizer's step then leaves them at zero. The result is that of the last epoch.
+    Masked weights stay at zero, and their gradients do not count where gradients are clipped. The result is that of
+    the last epoch.
 
     Raises:
         ModelError: the loss is not a number, or infinite; or a batch is too small for batch norm.
@@ -89,7 +90,7 @@ def fit(
     frozen = freeze_all_but_classifier(model) if recipe.freeze else []
     model.to(device)
     optimizer = make_optimizer(model, recipe)
-    masked = [(model.get_parameter(name), mask.to(device).float()) for name, mask in masks.items()]
+    masking = Masking(model, masks, optimizer, always=recipe.clip_norm > 0)
     count = len(task.labels("train"))
     batches = len(chunks(torch.arange(count), recipe.batch_size))
     mean_loss, told = math.nan, 0.0
@@ -107,10 +108,11 @@ def fit(
                 loss = F.cross_entropy(logits, labels)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            mask_gradients(masked)
+            masking.before_step()
             if recipe.clip_norm:
                 nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
             optimizer.step()
+            masking.after_step()
             tally.add(loss, logits, labels)
             if progress is not None and (batch + 1 == batches or time.monotonic() - told > SECONDS_BETWEEN_TICKS):
                 told = time.monotonic()
@@ -211,13 +213,6 @@ def set_lr(optimizer: torch.optim.Optimizer, recipe: Recipe, epoch: int, done: f
     }[recipe.schedule]
     for group in optimizer.param_groups:
         group["lr"] = recipe.lr * factor
-
-
-def mask_gradients(masked: list[tuple[nn.Parameter, torch.Tensor]]) -> None:
-    """Zero the gradients of masked weights, in place."""
-    pairs = [(parameter.grad, mask) for parameter, mask in masked if parameter.grad is not None]
-    if pairs:
-        torch._foreach_mul_([gradient for gradient, _ in pairs], [mask for _, mask in pairs])
 
 
 def chunks(samples: torch.Tensor, size: int) -> list[torch.Tensor]:
