@@ -66,7 +66,7 @@ def peak_mib(side: str, threads: int) -> float:
 
 def main() -> int:
     """Run it."""
-    parser = options(__doc__ or "", rounds=5)
+    parser = options(__doc__ or "", rounds=15)
     parser.add_argument("--side", choices=SIDES, help="run this side alone and print its peak")
     given = parser.parse_args()
     if given.side:

@@ -66,7 +66,7 @@ class Console:
         state = f"{of_fit}accuracy {tick.top1:.3f}"
         if sys.stderr.isatty():
             self._draw(what, done, total, state)
-        elif done == total or time.monotonic() - self._said > SECONDS_BETWEEN_LINES:
+        elif (done == total and tick.loss is not None) or time.monotonic() - self._said > SECONDS_BETWEEN_LINES:
             self._said = time.monotonic()
             click.echo(f"{what}  {done / total:4.0%}  {state}", err=True)
 
