@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -117,21 +117,7 @@ class Bench:
 
     def recipe(self) -> Recipe:
         """How the dense model is trained."""
-        c = self.config
-        return Recipe(
-            epochs=c.epochs,
-            batch_size=c.batch_size,
-            optimizer=c.optimizer,
-            lr=c.lr,
-            schedule=c.schedule,
-            gamma=c.gamma,
-            momentum=c.momentum,
-            weight_decay=c.weight_decay,
-            clip_norm=c.clip_norm,
-            augment=c.augment,
-            freeze=c.freeze,
-            dtype=c.dtype,
-        )
+        return Recipe(**{field.name: getattr(self.config, field.name) for field in fields(Recipe)})
 
     def finetuning(self) -> Recipe:
         """How a pruned model is fine-tuned: all layers, by the fields that begin with `finetune_`."""

@@ -18,7 +18,7 @@ def _empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def refused(finished, tmp_path, *words):
+def check_refused(finished, tmp_path, *words):
     """Assert status 2 with an error of one line, the last; the words in it or above; and nothing else written."""
     assert finished.status == 2, finished
     assert "Traceback" not in finished.err
@@ -72,19 +72,19 @@ def refused(finished, tmp_path, *words):
     ],
 )
 def test_bad_input_is_refused(arguments, words, prunebench, tmp_path):
-    refused(prunebench(*arguments), tmp_path, *words)
+    check_refused(prunebench(*arguments), tmp_path, *words)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 @pytest.mark.parametrize("command", ["train", "prune", "efficiency"])
 def test_a_device_that_is_not_there_is_refused(command, prunebench, tmp_path):
-    refused(prunebench(command, "--model", "resnet18", "--device", "cuda"), tmp_path, "--device cuda", "cpu")
+    check_refused(prunebench(command, "--model", "resnet18", "--device", "cuda"), tmp_path, "--device cuda", "cpu")
 
 
 @pytest.mark.parametrize("dataset", ["cifar10", "fashion-mnist"])
 def test_a_download_without_network_is_refused(dataset, prunebench, tmp_path, no_network):
     finished = prunebench("prune", "--model", "resnet18", "--dataset", dataset)
-    refused(finished, tmp_path, "could not be downloaded", "--data-dir")
+    check_refused(finished, tmp_path, "could not be downloaded", "--data-dir")
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_a_download_without_network_is_refused(dataset, prunebench, tmp_path, no
 def test_a_bad_file_is_refused_by_its_name(text, words, prunebench, tmp_path_factory, tmp_path):
     file = tmp_path_factory.mktemp("configs") / "mine.toml"
     file.write_text(text)
-    refused(prunebench("prune", "--config", str(file)), tmp_path, "mine.toml", *words)
+    check_refused(prunebench("prune", "--config", str(file)), tmp_path, "mine.toml", *words)
 
 
 @pytest.mark.parametrize("workers", ["0", "1"])
@@ -109,7 +109,7 @@ def test_an_images_file_that_is_broken_is_refused(workers, prunebench, tmp_path_
         (folder / split / "cat").mkdir(parents=True)
         (folder / split / "cat" / "1.png").write_bytes(b"no image")
     arguments = ("--dataset", "image-folder", "--data-dir", str(folder), "--image-size", "32", "--workers", workers)
-    refused(prunebench("train", "--model", "resnet18", *arguments), tmp_path, "1.png")
+    check_refused(prunebench("train", "--model", "resnet18", *arguments), tmp_path, "1.png")
 
 
 def test_without_a_command_there_is_help(prunebench):
