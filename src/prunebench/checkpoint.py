@@ -11,6 +11,9 @@ in the weights. Sizes are those of a fixed list; no text from a file reaches `se
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +27,7 @@ from torch import nn
 from prunebench.architecture import Architecture
 from prunebench.errors import ModelError, RunError
 from prunebench.methods import Masks
-from prunebench.records import FORMAT
+from prunebench.records import FORMAT, other_format
 
 SIZES = (
     "in_channels",
@@ -59,18 +62,12 @@ class Structure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def save(checkpoint: Checkpoint, folder: Path) -> None:
     """Write a checkpoint into an existing folder."""
-    model = checkpoint.model
-    save_file(_storable(model.state_dict()), folder / "model.safetensors")
+    write_tensors(checkpoint.model.state_dict(), folder / "model.safetensors")
     if checkpoint.masks:
-        save_file(_storable(checkpoint.masks), folder / "masks.safetensors")
+        write_tensors(checkpoint.masks, folder / "masks.safetensors")
     if checkpoint.tokenizer is not None:
         (folder / "tokenizer.json").write_text(checkpoint.tokenizer, encoding="utf-8")
-    sizes = {
-        name: {size: getattr(module, size) for size in SIZES if isinstance(getattr(module, size, None), int)}
-        for name, module in model.named_modules()
-    }
-    structure = Structure(FORMAT, checkpoint.architecture, {name: found for name, found in sizes.items() if found})
-    (folder / "structure.json").write_bytes(msgspec.json.format(msgspec.json.encode(structure), indent=1))
+    (folder / "structure.json").write_bytes(msgspec.json.format(structure_of(checkpoint), indent=1))
 
 
 def load(folder: Path, builder: Any = None) -> Checkpoint:
@@ -82,22 +79,54 @@ def load(folder: Path, builder: Any = None) -> Checkpoint:
         RunError: a file is missing or damaged, or does not fit the architecture.
     """
     try:
-        structure = msgspec.json.decode((folder / "structure.json").read_bytes(), type=Structure)
-        if structure.format != FORMAT:
-            raise RunError(f"{folder} has format {structure.format}; this version of prunebench reads format {FORMAT}.")
+        structure = (folder / "structure.json").read_bytes()
         state = load_file(folder / "model.safetensors")
         masks = load_file(folder / "masks.safetensors") if (folder / "masks.safetensors").exists() else {}
         text = folder / "tokenizer.json"
         tokenizer = text.read_text(encoding="utf-8") if text.exists() else None
-    except (OSError, msgspec.MsgspecError, SafetensorError) as error:
+    except (OSError, SafetensorError, UnicodeDecodeError) as error:
         raise RunError(f"{folder} cannot be read as a checkpoint: {error}") from error
-    model = structure.architecture.build(builder)
-    resize(model, structure.sizes, state)
+    return assemble(structure, state, masks, tokenizer, builder=builder, name=str(folder))
+
+
+def structure_of(checkpoint: Checkpoint) -> bytes:
+    """The JSON of a checkpoint's Structure."""
+    sizes = {
+        name: {size: getattr(module, size) for size in SIZES if isinstance(getattr(module, size, None), int)}
+        for name, module in checkpoint.model.named_modules()
+    }
+    found = {name: size for name, size in sizes.items() if size}
+    return msgspec.json.encode(Structure(FORMAT, checkpoint.architecture, found))
+
+
+def assemble(
+    structure: bytes,
+    state: dict[str, torch.Tensor],
+    masks: Masks,
+    tokenizer: str | None,
+    *,
+    builder: Any = None,
+    name: str,
+) -> Checkpoint:
+    """The checkpoint of a Structure's JSON and its tensors; `name` is where they come from, for messages.
+
+    Raises:
+        RunError: the JSON is damaged or of another format, or the tensors do not fit it.
+    """
+    try:
+        version = msgspec.json.decode(structure).get("format")
+        if version != FORMAT:
+            raise RunError(other_format(name, version))
+        found = msgspec.json.decode(structure, type=Structure)
+    except (msgspec.MsgspecError, AttributeError) as error:
+        raise RunError(f"{name} cannot be read as a checkpoint: {error}") from error
+    model = found.architecture.build(builder)
+    resize(model, found.sizes, state)
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
-        raise RunError(f"{folder}: its weights do not fit {structure.architecture.model}: {error}") from error
-    return Checkpoint(structure.architecture, model.eval(), masks, tokenizer)
+        raise RunError(f"{name}: its weights do not fit {found.architecture.model}: {error}") from error
+    return Checkpoint(found.architecture, model.eval(), masks, tokenizer)
 
 
 def resize(model: nn.Module, sizes: dict[str, dict[str, int]], state: dict[str, torch.Tensor]) -> None:
@@ -139,12 +168,21 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     return state
 
 
-def _storable(tensors: Any) -> dict[str, torch.Tensor]:
-    """Contiguous tensors on the CPU, none of which shares its memory with another."""
+def write_tensors(tensors: Masks, path: Path, metadata: dict[str, str] | None = None) -> None:
+    """Write tensors from any device as a safetensors file, contiguous, none sharing its memory with another.
+
+    Raises:
+        OSError: they cannot be written, for example because the disk is full.
+    """
     seen: set[int] = set()
     storable = {}
     for name, tensor in tensors.items():
         flat = tensor.detach().cpu().contiguous()
         storable[name] = flat.clone() if flat.data_ptr() in seen else flat
         seen.add(flat.data_ptr())
-    return storable
+    try:
+        save_file(storable, path, metadata)
+    except SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        code = int(number.group(1)) if number else errno.EIO
+        raise OSError(code, os.strerror(code), str(path)) from error

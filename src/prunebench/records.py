@@ -7,8 +7,16 @@ from __future__ import annotations
 
 import msgspec
 
-FORMAT = 1
+FORMAT = 2
 """Version of the files below; raised when a field changes its meaning."""
+
+
+def other_format(name: object, version: object) -> str:
+    """What to say of a file whose format is not FORMAT."""
+    newer = isinstance(version, int) and version > FORMAT
+    which = "a newer" if newer else "another"
+    hint = "update prunebench" if newer else "start over with --fresh, which keeps the old run aside"
+    return f"{name} has format {version}, of {which} version of prunebench; this one reads format {FORMAT}: {hint}."
 
 
 class Accuracy(msgspec.Struct, frozen=True):
