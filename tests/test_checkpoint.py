@@ -127,7 +127,9 @@ def test_a_structure_of_another_format_is_refused_as_such(tiny_state, tiny_net, 
     checkpoint.save(tiny_state(), tmp_path)
     path = tmp_path / "structure.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 3}))
-    with pytest.raises(RunError, match=r"has format 3, of a newer version of prunebench; this one reads format 2: update prunebench\."):
+    with pytest.raises(
+        RunError, match=r"has format 3, of a newer version of prunebench; this one reads format 2: update prunebench\."
+    ):
         checkpoint.load(tmp_path, tiny_net)
 
 

@@ -11,11 +11,11 @@ import prunebench
 
 ROOT = Path(prunebench.__file__).parent
 ORDER = [
-    *("errors", "config", "registry", "records", "seeding", "store", "statistics"),
-    *("data", "datasets", "inputs", "task", "architecture", "models", "methods", "strategies"),
+    *("errors", "config", "registry", "records", "seeding", "files", "lock", "manifest", "store", "catalogue"),
+    *("statistics", "data", "datasets", "inputs", "task", "architecture", "models", "methods", "strategies"),
     *("resolve", "runs", "plan", "matrices", "tables"),
-    *("tasks", "checkpoint", "weights", "costs", "sizes", "masking", "training", "machine"),
-    *("bench", "loop", "untrained", "efficiency", "cli"),
+    *("tasks", "checkpoint", "weights", "costs", "sizes", "collapse", "masking", "training", "machine"),
+    *("halfway", "bench", "loop", "untrained", "efficiency", "cli"),
 ]
 WITHOUT_TORCH = [
     *("errors", "config", "registry", "records", "seeding", "store", "statistics", "data", "inputs", "task"),

@@ -222,7 +222,7 @@ def test_a_project_of_a_user_goes_on_where_it_was_moved_to(tmp_path, monkeypatch
     monkeypatch.chdir(new)
     longer = msgspec.structs.replace(config, iterations=2)
     run, ticks = pruning_run(longer), []
-    assert run.info == msgspec.structs.replace(first.info, config=run.info.config)
+    assert run.info == msgspec.structs.replace(first.info, config=run.info.config, created=run.info.created)
     assert list(prune(longer, run, ticks.append))[:2] == expected
     assert {(tick.phase, tick.step) for tick in ticks} == {("finetune", 2)}
     again = msgspec.structs.replace(config, weights=run.info.key)

@@ -3,12 +3,21 @@ import os
 import msgspec
 import pytest
 
+from prunebench.catalogue import all_runs, find, identify, title
 from prunebench.errors import AmbiguousRun, ConfigError, RunError
+from prunebench.files import check_writable, write_atomically
 from prunebench.records import Environment, RunInfo
-from prunebench.store import Run, all_runs, check_writable, find, identify, title, write_atomically
+from prunebench.store import Run
 
 HERE = Environment(
-    seed=0, device="cpu", hardware="a CPU", threads=2, platform="", python="3.12", versions={"torch": "2"}
+    seed=0,
+    device="cpu",
+    hardware="a CPU",
+    threads=2,
+    deterministic=False,
+    platform="",
+    python="3.12",
+    versions={"torch": "2"},
 )
 CONFIG = {"model": "tiny", "method": "structured", "seed": 0, "exclude": ["head"]}
 

@@ -11,26 +11,33 @@ from torch import nn
 
 from prunebench import machine
 from prunebench.checkpoint import Checkpoint
+from prunebench.collapse import collapsed
 from prunebench.config import RunConfig
 from prunebench.data import stratified
 from prunebench.inputs import check_forward
 from prunebench.methods import Method, Request, criteria, methods
-from prunebench.records import Accuracy
+from prunebench.records import Accuracy, Environment
 from prunebench.registry import reference
 from prunebench.seeding import seed_all, seed_of
 from prunebench.task import Task
 from prunebench.tasks.make import make_task
-from prunebench.training import Position, Progress, Recipe, evaluate, fit
+from prunebench.training import Journal, Position, Progress, Recipe, Stop, evaluate, fit
 from prunebench.weights import Start, open_start
 
 
 class Bench:
     """What every step of one run needs: the resolved config, the device, and lazily the data."""
 
-    def __init__(self, config: RunConfig, progress: Progress | None) -> None:
+    def __init__(self, config: RunConfig, progress: Progress | None, stop: Stop | None = None) -> None:
         self.config: Any = config  # resolved: no field that is used is None
         self.progress = progress
+        self.stop = stop
         self.device = machine.use(config)
+
+    @property
+    def environment(self) -> Environment:
+        """The machine, the versions and the seed that the run is computed with."""
+        return machine.environment(self.device, self.config.seed)
 
     @cached_property
     def start(self) -> Start:
@@ -86,34 +93,49 @@ class Bench:
             "test": torch.arange(len(self.task.labels("test"))),
             "train": torch.from_numpy(stratified(labels, self.config.train_eval)),
         }
-        test, training = (
-            evaluate(
-                state.model,
-                self.task,
-                part,
-                samples[part],
-                batch_size=self.config.batch_size,
-                device=self.device,
-                dtype=self.config.dtype,
-                progress=self.progress,
+        with machine.memory_for(self.config.batch_size, "--batch-size"):
+            test, training = (
+                evaluate(
+                    state.model,
+                    self.task,
+                    part,
+                    samples[part],
+                    batch_size=self.config.batch_size,
+                    device=self.device,
+                    dtype=self.config.dtype,
+                    progress=self.progress,
+                    stop=self.stop,
+                )
+                for part in ("test", "train")
             )
-            for part in ("test", "train")
-        )
         return test, training
 
-    def fit(self, state: Checkpoint, recipe: Recipe, phase: str, step: int) -> float:
-        """Train the model of `state` in place; returns the loss of the last epoch."""
+    def fit(
+        self, state: Checkpoint, recipe: Recipe, phase: str, step: int, journal: Journal | None = None
+    ) -> float | None:
+        """Train the model of `state` in place; returns the loss of the last epoch, None where there was none."""
         self.place(state.model)
-        position = Position(self.config.seed, phase, step)
-        return fit(
-            state.model,
-            self.task,
-            recipe,
-            position,
-            masks=state.masks,
-            device=self.device,
-            progress=self.progress,
-        )
+        option = "--batch-size" if phase == "train" else "--finetune-batch-size"
+        with machine.memory_for(recipe.batch_size, option):
+            return fit(
+                state.model,
+                self.task,
+                recipe,
+                Position(self.config.seed, phase, step),
+                masks=state.masks,
+                device=self.device,
+                progress=self.progress,
+                journal=journal,
+                stop=self.stop,
+            )
+
+    def collapsed(self, state: Checkpoint) -> dict[str, str]:
+        """Layers that no longer tell samples of the test data apart, and how."""
+        self.place(state.model)
+        count = len(self.task.labels("test"))
+        some = torch.linspace(0, count - 1, min(count, 32)).long()
+        inputs, _ = next(self.task.batches("test", [some], self.device))
+        return collapsed(state.model, inputs)
 
     def recipe(self) -> Recipe:
         """How the dense model is trained."""

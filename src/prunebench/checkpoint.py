@@ -144,7 +144,8 @@ def resize(model: nn.Module, sizes: dict[str, dict[str, int]], state: dict[str, 
                 if tensor is None or stored is None or stored.shape == tensor.shape:
                     continue
                 empty = torch.empty(stored.shape, dtype=tensor.dtype)
-                tensors[name] = nn.Parameter(empty) if isinstance(tensor, nn.Parameter) else empty
+                is_parameter = isinstance(tensor, nn.Parameter)
+                tensors[name] = nn.Parameter(empty, tensor.requires_grad) if is_parameter else empty
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:

@@ -117,6 +117,12 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"],
         _neutral("Where to compute; auto is CUDA if there, else CPU.", "auto")] | None = None
     threads: Annotated[int, _neutral("CPU threads.  [default: all cores]", ge=1)] | None = None
+    deterministic: Annotated[bool,
+        _neutral("PyTorch's deterministic algorithms, so that a run on CUDA can be repeated to the bit.", False)] | None = None
+    checkpoint_every: Annotated[float,
+        _neutral("Keep the progress inside long epochs every so many minutes; at the end of an epoch always.", 10.0, gt=0)] | None = None
+    keep: Annotated[Literal["all", "last", "records"],
+        _neutral("Checkpoints that a pruning run keeps: of all steps, of the last, or none once it is finished.", "all")] | None = None
     runs_dir: Annotated[str, _neutral("Where runs are kept.", "runs")] | None = None
     results_dir: Annotated[str, _neutral("Where the text matrices are written.", "performance")] | None = None
     # fmt: on

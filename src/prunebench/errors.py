@@ -6,9 +6,12 @@ PrunebenchError
 ├── DataError           data that is missing, malformed or cannot be downloaded
 │   └── DownloadNeeded  data or weights are not here, and nothing may be downloaded
 ├── ModelError          weights or inputs that do not fit the architecture
-├── DeviceError         a device that this machine does not have
-└── RunError            a run that is missing, or does not fit what is asked of it
-    └── AmbiguousRun    several runs have the name that was given
+├── DeviceError         a device that this machine does not have, or that has not enough memory
+├── DiskError           files that cannot be written: no space, no permission
+├── RunError            a run that is missing or damaged, or does not fit what is asked of it
+│   ├── AmbiguousRun    several runs have the name that was given
+│   └── RunLocked       another process computes the run
+└── Stopped             no error: the work was asked to stop, and has kept what it had
 
 Each message says what is wrong and what to do. The library raises; only the command line prints and exits.
 """
@@ -39,12 +42,24 @@ class ModelError(PrunebenchError):
 
 
 class DeviceError(PrunebenchError):
-    """This machine does not have the device that was asked for."""
+    """This machine does not have the device that was asked for, or the device has not enough memory."""
+
+
+class DiskError(PrunebenchError):
+    """Files cannot be written: no space, a quota, no permission."""
 
 
 class RunError(PrunebenchError):
-    """A run is missing, or does not fit what is asked of it."""
+    """A run is missing or damaged, or does not fit what is asked of it."""
 
 
 class AmbiguousRun(RunError):
     """Several runs have the name that was given; the message lists them."""
+
+
+class RunLocked(RunError):
+    """Another process computes the run; the message says which."""
+
+
+class Stopped(PrunebenchError):
+    """The work was asked to stop, and has kept what it had."""

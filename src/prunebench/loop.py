@@ -14,45 +14,64 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from prunebench import checkpoint, machine
+from prunebench import checkpoint, halfway
 from prunebench.bench import Bench
 from prunebench.checkpoint import Checkpoint
 from prunebench.config import RunConfig
 from prunebench.costs import macs, masked, params
+from prunebench.halfway import Halfway, Keeper, SoFar
 from prunebench.records import Accuracy, Seconds, StepRecord
 from prunebench.registry import reference
 from prunebench.resolve import resolve
-from prunebench.runs import dense_run
+from prunebench.runs import dense_run, finished, trim
 from prunebench.sizes import layer_records, prunable_weights, unit_count
 from prunebench.store import Run
-from prunebench.training import Progress
+from prunebench.training import Progress, Recipe, Stop
 from prunebench.weights import start_of
 
 log = logging.getLogger(__name__)
 
 
-def train(config: RunConfig, run: Run | None = None, progress: Progress | None = None) -> StepRecord:
+def train(
+    config: RunConfig, run: Run | None = None, progress: Progress | None = None, stop: Stop | None = None
+) -> StepRecord:
     """Train the dense model and return its record, step 0.
+
+    Args:
+        config: what to do; it need not be resolved.
+        run: where to keep what is computed, and to find what was.
+        progress: told how far the work is, a few times a second.
+        stop: asked after every batch whether to stop.
 
     Raises:
         PrunebenchError: settings, data, weights or device do not work; the message says what to do.
+        Stopped: `stop` asked for it; with a run, the same call goes on from there.
     """
-    bench = Bench(resolve(config), progress)
+    bench = Bench(resolve(config), progress, stop)
     if run is not None and run.steps():
         return run.record(0)
     return _train(bench, run)[1]
 
 
-def prune(config: RunConfig, run: Run | None = None, progress: Progress | None = None) -> Iterator[StepRecord]:
+def prune(
+    config: RunConfig, run: Run | None = None, progress: Progress | None = None, stop: Stop | None = None
+) -> Iterator[StepRecord]:
     """Prune and fine-tune, `iterations` times, starting from the trained model; yield the record of every step.
 
     Step 0 is the dense model, trained first if it is not there. With a run, the dense model is looked for, and
-    kept, in its own run in the same folder.
-
-    Raises:
-        PrunebenchError: settings, data, weights or device do not work; the message says what to do.
+    kept, in its own run in the same folder. Arguments and errors are those of `train`.
     """
-    bench = Bench(resolve(config), progress)
+    bench = Bench(resolve(config), progress, stop)
+    if run is None:
+        yield from _steps(bench, None)
+    elif finished(run, bench.config):
+        yield from run.records()[: bench.config.iterations + 1]
+    else:
+        with run.working(bench.environment):
+            yield from _steps(bench, run)
+
+
+def _steps(bench: Bench, run: Run | None) -> Iterator[StepRecord]:
     current: Checkpoint | None = None
     first: StepRecord | None = None
     for step in range(bench.config.iterations + 1):
@@ -62,11 +81,10 @@ def prune(config: RunConfig, run: Run | None = None, progress: Progress | None =
             _rehearse(bench)
             current, record = _unpruned(bench, run)
         else:
-            if run is not None and current is None:
-                current = checkpoint.load(run.step_folder(step - 1), bench.config.model)
-            assert current is not None
             current, record = _iteration(bench, run, current, first, step)
         first = first or record
+        if run is not None:
+            trim(run, bench.config)
         yield record
 
 
@@ -80,7 +98,7 @@ def reevaluate(run: Run, step: int, config: RunConfig) -> tuple[Accuracy, Accura
     """
     run.record(step)
     bench = Bench(resolve(config), None)
-    state = checkpoint.load(run.step_folder(step), bench.config.model)
+    state = checkpoint.load(run.checkpoint(step), bench.config.model)
     bench.start = start_of(state)
     return bench.accuracy(state)
 
@@ -96,52 +114,91 @@ def _unpruned(bench: Bench, run: Run | None) -> tuple[Checkpoint, StepRecord]:
     dense = run.sibling(dense_run(bench.config).info) if run is not None else None
     if dense is not None and dense.steps():
         log.info("starting from the trained model of run %s", dense.info.key)
-        state, trained = checkpoint.load(dense.step_folder(0), bench.config.model), dense.record(0)
-    else:
-        if dense is not None:
-            log.info(
-                "there is no trained model of these settings yet: training it first, as run %s",
-                dense.info.key,
-            )
-        state, trained = _train(bench, dense)
+    elif dense is not None:
+        log.info("there is no trained model of these settings yet: training it first, as run %s", dense.info.key)
+    state, trained = _train(bench, dense)
     accuracies = (trained.test_before, trained.train_before, trained.test_after, trained.train_after)
     result = Result(accuracies, trained.loss, trained.seconds)
     return state, _commit(bench, run, state, _record(bench, state, result, step=0))
 
 
 def _train(bench: Bench, run: Run | None) -> tuple[Checkpoint, StepRecord]:
-    state = bench.fresh()
+    """The trained model and its record, from the run if they are there."""
+    if run is None:
+        return _trained(bench, None)
+    if not run.steps():
+        with run.working(bench.environment):
+            if not run.steps():  # else another process has just finished it
+                return _trained(bench, run)
+    return checkpoint.load(run.checkpoint(0), bench.config.model), run.record(0)
+
+
+def _trained(bench: Bench, run: Run | None) -> tuple[Checkpoint, StepRecord]:
+    half = _kept(bench, run, 0) or Halfway(bench.fresh(), SoFar(step=0))
+    state = half.state
+    loss, seconds = _fit(bench, run, half, bench.recipe())
     started = time.perf_counter()
-    loss = bench.fit(state, bench.recipe(), "train", 0)
-    trained = time.perf_counter()
     test, training = bench.accuracy(state)
-    seconds = Seconds(finetune=trained - started, evaluate_after=time.perf_counter() - trained)
+    seconds = msgspec.structs.replace(seconds, evaluate_after=time.perf_counter() - started)
     record = _record(bench, state, Result((test, training, test, training), loss, seconds), step=None)
     return state, _commit(bench, run, state, record)
 
 
 def _iteration(
-    bench: Bench, run: Run | None, state: Checkpoint, first: StepRecord, step: int
+    bench: Bench, run: Run | None, previous: Checkpoint | None, first: StepRecord, step: int
 ) -> tuple[Checkpoint, StepRecord]:
-    """Prune, evaluate, fine-tune, evaluate."""
-    bench.place(state.model)
-    masks = {name: mask.to(bench.device) for name, mask in state.masks.items()}
-    request, recipe = bench.request(step), bench.finetuning()
+    """Prune, evaluate, fine-tune, evaluate. `previous` is None where it is to be read from the run."""
+    half = _kept(bench, run, step)
+    if half is None:
+        if previous is None:
+            assert run is not None
+            previous = checkpoint.load(run.checkpoint(step - 1), bench.config.model)
+        half = _pruned(bench, previous, step)
+    state, so_far = half.state, half.so_far
+    loss, seconds = _fit(bench, run, half, bench.finetuning())
+    started = time.perf_counter()
+    assert so_far.evaluated is not None
+    accuracies = so_far.evaluated + bench.accuracy(state)
+    seconds = msgspec.structs.replace(seconds, evaluate_after=time.perf_counter() - started)
+    result = Result(accuracies, loss, seconds, so_far.notes)
+    record = _record(bench, state, result, step=step, first=first, before=so_far.before)
+    return state, _commit(bench, run, state, record)
+
+
+def _pruned(bench: Bench, previous: Checkpoint, step: int) -> Halfway:
+    """The model of the step before, pruned, and how it scores before fine-tuning."""
+    bench.place(previous.model)
+    masks = {name: mask.to(bench.device) for name, mask in previous.masks.items()}
+    request = bench.request(step)
     clock = [time.perf_counter()]
-    before = bench.method.count(state.model, masks, request)
-    pruned = bench.method.prune(state.model, masks, request)
-    state = replace(state, masks=pruned.masks)
+    before = bench.method.count(previous.model, masks, request)
+    pruned = bench.method.prune(previous.model, masks, request)
+    state = replace(previous, masks=pruned.masks)
     clock.append(time.perf_counter())
     evaluated = bench.accuracy(state)
     clock.append(time.perf_counter())
-    loss = bench.fit(state, recipe, "finetune", step) if recipe.epochs else None
-    clock.append(time.perf_counter())
-    accuracies = evaluated + bench.accuracy(state)
-    clock.append(time.perf_counter())
     seconds = Seconds(*(end - start for start, end in itertools.pairwise(clock)))
-    result = Result(accuracies, loss, seconds, pruned.notes)
-    record = _record(bench, state, result, step=step, first=first, before=before)
-    return state, _commit(bench, run, state, record)
+    so_far = SoFar(step=step, before=before, evaluated=evaluated, notes=pruned.notes, seconds=seconds)
+    return Halfway(state, so_far)
+
+
+def _kept(bench: Bench, run: Run | None, step: int) -> Halfway | None:
+    """What an earlier process kept of a step, if it began it."""
+    half = halfway.read(run, step, bench.config.model) if run is not None else None
+    if half is not None:
+        epochs = bench.config.finetune_epochs if step else bench.config.epochs
+        log.info("%s goes on %s", f"step {step}" if step else "training", half.so_far.mark.place(epochs))
+    return half
+
+
+def _fit(bench: Bench, run: Run | None, half: Halfway, recipe: Recipe) -> tuple[float | None, Seconds]:
+    """Train, keeping the progress in the run if there is one; the loss, and the seconds of the step until now."""
+    step, seconds = half.so_far.step, half.so_far.seconds
+    started = time.perf_counter()
+    keeper = Keeper(run, half, bench.config.checkpoint_every) if run is not None else None
+    loss = bench.fit(half.state, recipe, "finetune" if step else "train", step, keeper)
+    took = seconds.finetune + time.perf_counter() - started
+    return loss, msgspec.structs.replace(seconds, finetune=took)
 
 
 @dataclass(frozen=True)
@@ -171,7 +228,7 @@ def _record(
     dense = step is None
     left = {} if dense else method.count(state.model, state.masks, bench.request(step or 0))
     originals = {unit.kind: unit.original for unit in first.units} if first else left
-    layers = layer_records(state.model, state.masks, first.layers if first else ())
+    layers = layer_records(state.model, state.masks, first.layers if first else (), bench.collapsed(state))
     names = [f"{layer.name}.weight" for layer in layers] if dense else method.prunable(state.model)
     original, filters, kept = prunable_weights(names, layers)
     test_before, train_before, test_after, train_after = result.accuracies
@@ -208,7 +265,5 @@ def _commit(bench: Bench, run: Run | None, state: Checkpoint, record: StepRecord
     if run is None:
         return record
     record = msgspec.structs.replace(record, run=run.info.key)
-    run.commit(
-        record, machine.environment(bench.device, bench.config.seed), lambda folder: checkpoint.save(state, folder)
-    )
+    run.commit(record, lambda folder: checkpoint.save(state, folder))
     return record

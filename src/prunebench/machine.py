@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -16,13 +19,16 @@ RECORDED = ("prunebench", "torch", "torchvision", "transformers", "torch-pruning
 
 
 def use(config: RunConfig) -> torch.device:
-    """The device of a config; sets the number of CPU threads.
+    """The device of a config; sets the number of CPU threads, and whether PyTorch's algorithms are deterministic.
 
     Raises:
         DeviceError: this machine has no such device.
     """
     if config.threads is not None:
         torch.set_num_threads(config.threads)
+    if config.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it
+    torch.use_deterministic_algorithms(bool(config.deterministic))
     have = ["cpu"]
     have += ["cuda"] if torch.cuda.is_available() else []
     have += ["mps"] if torch.backends.mps.is_available() else []
@@ -41,10 +47,29 @@ def environment(device: torch.device, seed: int) -> Environment:
         device=device.type,
         hardware=hardware,
         threads=torch.get_num_threads(),
+        deterministic=torch.are_deterministic_algorithms_enabled(),
         platform=platform.platform(),
         python=platform.python_version(),
         versions={name: importlib.metadata.version(name) for name in RECORDED},
     )
+
+
+@contextmanager
+def memory_for(batch_size: int, option: str) -> Iterator[None]:
+    """Within it, running out of memory becomes a DeviceError that says which batch size was tried."""
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            who = "The GPU"
+        elif "can't allocate memory" in str(error):
+            who = "This machine"
+        else:
+            raise
+        raise DeviceError(
+            f"{who} ran out of memory with batches of {batch_size} samples; finished steps are kept. Try {option} "
+            f"{max(1, batch_size // 2)}, smaller inputs, or --dtype bf16."
+        ) from error
 
 
 def _cpu() -> str:

@@ -21,7 +21,7 @@ class Masking:
     Args:
         model: on its device.
         masks: parameter name → bool tensor, True where the weight is left.
-        optimizer: new, that is without state.
+        optimizer: new, that is without state, or continued from where it was stopped.
         always: mask the gradients in every step, as clipping them by their norm requires.
     """
 
@@ -35,6 +35,7 @@ class Masking:
             if parameter.requires_grad:
                 placed = mask.to(parameter.device)
                 self._pairs.append((parameter, placed.to(parameter.dtype) if self._always else placed))
+        self.after_step()  # a continued optimizer holds them already
 
     def before_step(self) -> None:
         """Zero the gradients of masked weights, unless the optimizer's state makes up for it."""

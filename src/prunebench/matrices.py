@@ -11,10 +11,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
+from prunebench.catalogue import title
 from prunebench.config import deciding
+from prunebench.files import write_atomically
 from prunebench.methods import methods
 from prunebench.records import LatencyRecord, RunInfo, StepRecord
-from prunebench.store import Run, title, write_atomically
+from prunebench.store import Run
 
 log = logging.getLogger(__name__)
 

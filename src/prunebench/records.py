@@ -45,7 +45,10 @@ class UnitCount(msgspec.Struct, frozen=True):
 
 
 class LayerRecord(msgspec.Struct, frozen=True):
-    """The weight of one conv or linear layer in the unpruned model, and what is left of it (masked does not count)."""
+    """The weight of one conv or linear layer in the unpruned model, and what is left of it (masked does not count).
+
+    `collapsed` says in which way the layer no longer tells samples apart; empty where it does.
+    """
 
     name: str
     kind: str
@@ -53,6 +56,7 @@ class LayerRecord(msgspec.Struct, frozen=True):
     shape: tuple[int, ...]
     weights: int
     weights_left: int
+    collapsed: str = ""
 
 
 class Seconds(msgspec.Struct, frozen=True):
@@ -118,9 +122,18 @@ class LatencyRecord(msgspec.Struct, frozen=True, kw_only=True):
     samples_ms: tuple[float, ...]
 
 
+class TimingRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """The latencies of one pruned step: a record per variant and batch size."""
+
+    format: int = FORMAT
+    step: int
+    latencies: tuple[LatencyRecord, ...]
+
+
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
     """The machine, the versions and the seed that a run was computed with."""
 
+    format: int = FORMAT
     seed: int
     device: str
     hardware: str
@@ -128,20 +141,21 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     platform: str
     python: str
     versions: dict[str, str]
+    deterministic: bool = False
 
 
 class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run is: `run.json`.
+    """What a run is.
 
     `config` is the resolved configuration; `contents` holds digests of user files, local weights and local data;
     `recipe` is raised when a change of prunebench changes results. The key is a hash of what decides the result.
+    `source` is the run that this one starts from: of a pruning run its dense run, of timings what was timed.
     """
 
-    format: int = FORMAT
     key: str
     kind: str
     config: dict[str, object]
     contents: dict[str, str]
     recipe: int
-    dense: str | None
+    source: str | None
     created: str

@@ -8,11 +8,12 @@ from typing import Any, Literal
 import msgspec
 
 from prunebench.architecture import ModelEntry, models, takes
+from prunebench.catalogue import find
 from prunebench.config import RunConfig, deciding, default, field_types
 from prunebench.data import datasets
 from prunebench.errors import AmbiguousRun, ConfigError, RunError
 from prunebench.methods import criteria, methods
-from prunebench.store import Run, find
+from prunebench.store import Run
 
 Source = Literal["none", "imagenet", "file", "run", "hub"]
 FILES = (".pth", ".pt", ".safetensors")

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from prunebench.architecture import models
+from prunebench.catalogue import all_runs, identify
 from prunebench.config import RunConfig, deciding, field_types
 from prunebench.data import datasets
 from prunebench.records import RunInfo
 from prunebench.registry import content, reference, without_folder
 from prunebench.resolve import resolve, weights_source
-from prunebench.store import Run, all_runs, identify
+from prunebench.store import Run
 
 NAMES = ("model", "dataset", "criterion")
 
@@ -44,6 +45,20 @@ def why_new(run: Run) -> str | None:
             what = f"{' and '.join(changed)} changed" if changed else "prunebench computes it differently now"
             return f"{what} since run {other.info.key}, so this is a new run"
     return None
+
+
+def finished(run: Run, config: RunConfig) -> bool:
+    """Whether a run has every step that a resolved config asks for."""
+    return set(range((config.iterations or 0) + 1)) <= set(run.steps())
+
+
+def trim(run: Run, config: RunConfig) -> None:
+    """Remove the checkpoints that `keep` does not ask for."""
+    kept = run.checkpoints()
+    if config.keep == "records" and finished(run, config):
+        run.drop_checkpoints(kept)
+    elif config.keep != "all":
+        run.drop_checkpoints(kept[:-1])
 
 
 def settings(config: RunConfig) -> dict[str, Any]:

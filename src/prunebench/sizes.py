@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from math import prod
 
 from torch import nn
@@ -11,8 +11,13 @@ from prunebench.methods import Masks
 from prunebench.records import LayerRecord, UnitCount
 
 
-def layer_records(model: nn.Module, masks: Masks, first: Iterable[LayerRecord]) -> tuple[LayerRecord, ...]:
-    """A record per conv and linear layer; `first` are those of the unpruned model, or none if this is it."""
+def layer_records(
+    model: nn.Module, masks: Masks, first: Iterable[LayerRecord], collapsed: Mapping[str, str]
+) -> tuple[LayerRecord, ...]:
+    """A record per conv and linear layer.
+
+    `first` are those of the unpruned model, or none if this is it; `collapsed` is what `collapse.collapsed` found.
+    """
     originals = {layer.name: layer.shape_original for layer in first}
     found = []
     for name, module in model.named_modules():
@@ -21,7 +26,8 @@ def layer_records(model: nn.Module, masks: Masks, first: Iterable[LayerRecord]) 
             shape = tuple(module.weight.shape)
             original = originals.get(name, shape)
             left = int(mask.sum()) if mask is not None else prod(shape)
-            found.append(LayerRecord(name, type(module).__name__, original, shape, prod(original), left))
+            kind, how = type(module).__name__, collapsed.get(name, "")
+            found.append(LayerRecord(name, kind, original, shape, prod(original), left, how))
     return tuple(found)
 
 

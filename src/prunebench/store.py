@@ -3,197 +3,333 @@
     runs/resnet18-structured-1f0c…/
       run.json  environment.json  *.txt
       steps/003/record.json  steps/003/model.safetensors …
+      progress-9ab3….safetensors        the step that is being computed
 
-Bytes and paths only: no torch. A step exists or it does not: it is written beside its place and renamed.
+Bytes and paths only: no torch. `run.json` lists every file of a finished step with its SHA-256, and carries its own;
+a step exists if it is listed there. Whatever is written is written beside its place and renamed.
 """
 
 from __future__ import annotations
 
-import hashlib
-import logging
-import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from prunebench.errors import AmbiguousRun, ConfigError, RunError
-from prunebench.records import FORMAT, Environment, RunInfo, StepRecord
+from prunebench.errors import RunError
+from prunebench.files import digest, sync, write_atomically, writing
+from prunebench.lock import held
+from prunebench.manifest import Manifest, decode, encode, read_manifest
+from prunebench.records import Environment, RunInfo, StepRecord, TimingRecord
 
-log = logging.getLogger(__name__)
-
-RECIPE = 1
-"""Raised when a change of prunebench changes the result of a run."""
+ASIDE = "aside"
+"""Folder of what was set aside: of runs beside them, of steps inside their run."""
 
 
 class Run:
-    """One run's directory. Making the object touches no disk; the first `commit` creates the directory."""
+    """One run's directory. Making the object touches no disk; `begin` creates the directory."""
 
     def __init__(self, root: str | Path, info: RunInfo, folder: Path | None = None) -> None:
         self.root = Path(root)
         self.info = info
         self.folder = folder or self.root / info.key
 
+    # What is there
+
+    def files(self) -> dict[str, str]:
+        """Paths in the run's folder of the files of its finished steps → SHA-256.
+
+        Raises:
+            RunError: `run.json` is damaged.
+        """
+        path = self.folder / "run.json"
+        if path.exists():
+            return read_manifest(path).files
+        if self.folder.is_dir() and any(not found.name.startswith(".") for found in self.folder.iterdir()):
+            raise RunError(f"{path} is missing. Start over with --fresh, which keeps what is there aside.")
+        return {}
+
     def steps(self) -> list[int]:
         """Steps that are finished, in order."""
-        return sorted(int(path.parent.name) for path in self.folder.glob("steps/[0-9]*/record.json"))
+        return sorted(int(name.split("/")[1]) for name in self.files() if name.endswith("/record.json"))
+
+    def checkpoints(self) -> list[int]:
+        """Finished steps whose checkpoint is kept, in order."""
+        return sorted(int(name.split("/")[1]) for name in self.files() if name.endswith("/structure.json"))
 
     def step_folder(self, step: int) -> Path:
         """Where the files of a finished step are."""
         return self.folder / "steps" / f"{step:03d}"
 
     def record(self, step: int) -> StepRecord:
-        """The record of a finished step.
+        """The record of a finished step of training or pruning.
 
         Raises:
-            RunError: the step is not there, or its record cannot be read.
+            RunError: the step is not there, or its record is damaged.
         """
-        path = self.step_folder(step) / "record.json"
-        if not path.is_file():
-            have = ", ".join(map(str, self.steps())) or "none"
-            raise RunError(f"Run {self.info.key} has no step {step}; it has: {have}.")
-        record: StepRecord = _decode(path, StepRecord)
+        record: StepRecord = self._record(step, StepRecord)
         return record
 
     def records(self) -> list[StepRecord]:
         """The records of the finished steps, in order."""
         return [self.record(step) for step in self.steps()]
 
-    def commit(self, record: StepRecord, environment: Environment, write: Callable[[Path], None]) -> None:
-        """Make a step exist: `write` puts its checkpoint into a folder, which is then renamed into place."""
-        place = self.step_folder(record.step)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        if not (self.folder / "run.json").exists():
-            write_atomically(self.folder / "environment.json", _encode(environment))
-            write_atomically(self.folder / "run.json", _encode(self.info))
-        beside = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
-        try:
-            write(beside)
-            (beside / "record.json").write_bytes(_encode(record))
-            beside.chmod(0o755)
-            beside.rename(place)
-        except BaseException:
-            shutil.rmtree(beside, ignore_errors=True)
-            raise
+    def timing(self, step: int) -> TimingRecord:
+        """The timings of a finished step of an efficiency run; raises as `record` does."""
+        record: TimingRecord = self._record(step, TimingRecord)
+        return record
+
+    def environment(self) -> Environment:
+        """What the run is computed with."""
+        self._check("environment.json", self.files()["environment.json"])
+        environment: Environment = decode(self.folder / "environment.json", Environment)
+        return environment
+
+    def checkpoint(self, step: int) -> Path:
+        """The folder of a finished step, all of whose files are intact.
+
+        Raises:
+            RunError: the step is not there, its checkpoint was not kept, or a file of it is damaged.
+        """
+        if step not in self.checkpoints():
+            self.record(step)
+            have = ", ".join(map(str, self.checkpoints())) or "none"
+            raise RunError(
+                f"Run {self.info.key} has not kept the checkpoint of step {step} (--keep); it has those of: {have}. "
+                f"--fresh starts over."
+            )
+        self.check(step)
+        return self.step_folder(step)
+
+    def check(self, step: int) -> None:
+        """Raise RunError where a file of a finished step is missing or has another SHA-256 than it had."""
+        for name, checksum in self.files().items():
+            if name.startswith(f"steps/{step:03d}/"):
+                self._check(name, checksum)
+
+    def progress(self) -> Path | None:
+        """The file of the step that is half done, if there is one.
+
+        Raises:
+            RunError: it is damaged.
+        """
+        found = sorted(self.folder.glob("progress-*.safetensors"), key=lambda path: path.stat().st_mtime_ns)
+        if not found:
+            return None
+        if found[-1].stem.removeprefix("progress-") != digest(found[-1]):
+            raise RunError(
+                f"{found[-1]} is damaged: its SHA-256 is not the one in its name. Delete it; the command then begins "
+                f"the step anew."
+            )
+        return found[-1]
+
+    @property
+    def changed(self) -> float:
+        """When the run last gained anything, seconds since the epoch."""
+        paths = [self.folder / "run.json", *self.folder.glob("progress-*.safetensors")]
+        return max((path.stat().st_mtime for path in paths if path.exists()), default=0.0)
 
     def sibling(self, info: RunInfo) -> Run:
         """Another run in the same folder of runs."""
         return Run(self.root, info)
 
-    @property
-    def changed(self) -> float:
-        """When the run last gained a step, seconds since the epoch."""
-        return max((path.stat().st_mtime for path in self.folder.glob("steps/*/record.json")), default=0.0)
+    # What changes it
 
+    @contextmanager
+    def working(self, environment: Environment) -> Iterator[None]:
+        """Hold the run for this process, make its folder, and clear away what a killed process left half-written.
 
-def identify(
-    kind: str,
-    config: Mapping[str, object],
-    deciding: Mapping[str, object],
-    contents: Mapping[str, str],
-    dense: str | None = None,
-) -> RunInfo:
-    """The identity of a run: its key is a hash of the `deciding` settings, the digests in `contents` and the recipe."""
-    text = msgspec.json.encode([kind, deciding, contents, RECIPE], order="deterministic")
-    method = config["method"] if kind == "prune" else "dense"
-    label = "".join(c if c.isalnum() or c in "-_" else "-" for c in title(config["model"]))
-    return RunInfo(
-        key=f"{label}-{method}-{hashlib.sha256(text).hexdigest()[:10]}",
-        kind=kind,
-        config=dict(config),
-        contents=dict(contents),
-        recipe=RECIPE,
-        dense=dense,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
+        Raises:
+            RunLocked: another process computes it.
+            RunError: what is there was computed with another device, number of threads, or version.
+            DiskError: its folder cannot be made.
+        """
+        with ExitStack() as stack:
+            with writing(f"Run {self.info.key}", self.root):
+                stack.enter_context(held(self.folder))
+                self._begin(environment)
+            yield
 
+    def commit(self, record: StepRecord | TimingRecord, write: Callable[[Path], None]) -> None:
+        """Make a step exist: `write` puts its checkpoint into a folder, which is renamed into place and listed.
 
-def title(name: object) -> str:
-    """What files of a run are called by: `resnet18`, and `net` for `/some/where/net.py:build`."""
-    place, colon, function = str(name).rpartition(":")
-    if not colon:
-        return str(name).strip("<>")
-    return Path(place).stem if place.endswith(".py") else function
+        Raises:
+            DiskError: it cannot be written.
+        """
+        place = self.step_folder(record.step)
+        with writing(f"Step {record.step} of run {self.info.key}", self.folder):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            beside = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
+            try:
+                write(beside)
+                (beside / "record.json").write_bytes(encode(record))
+                files = {f"steps/{place.name}/{path.name}": digest(path) for path in beside.iterdir()}
+                for path in (*beside.iterdir(), beside):
+                    sync(path)
+                beside.chmod(0o755)
+                shutil.rmtree(place, ignore_errors=True)  # of a process that was killed before it listed the step
+                beside.rename(place)
+            except BaseException:
+                shutil.rmtree(beside, ignore_errors=True)
+                raise
+            sync(place.parent)
+            self._list({**self.files(), **files})
+        self.forget_progress()
 
+    def write_progress(self, write: Callable[[Path], None]) -> None:
+        """Replace the file of the step that is half done by the one that `write` writes; its SHA-256 is its name.
 
-def all_runs(root: str | Path) -> list[Run]:
-    """Every run in a folder that has a finished step, newest first; what cannot be read is warned of."""
-    found = []
-    for path in Path(root).glob("*/run.json"):
+        Raises:
+            DiskError: it cannot be written.
+        """
+        beside = self.folder / ".progress"
+        with writing(f"The progress of run {self.info.key}", self.folder):
+            try:
+                write(beside)
+                sync(beside)
+                place = self.folder / f"progress-{digest(beside)}.safetensors"
+                beside.replace(place)
+            except BaseException:
+                beside.unlink(missing_ok=True)
+                raise
+            sync(self.folder)
+        self.forget_progress(but=place)
+
+    def forget_progress(self, but: Path | None = None) -> None:
+        """Remove the files of half-done steps, but for one."""
+        for path in self.folder.glob("progress-*.safetensors"):
+            if path != but:
+                path.unlink()
+
+    def drop_checkpoints(self, steps: list[int]) -> None:
+        """Remove the checkpoints of some steps; their records stay."""
+        doomed = [
+            name
+            for name in self.files()
+            if any(name.startswith(f"steps/{step:03d}/") for step in steps) and not name.endswith("/record.json")
+        ]
+        if doomed:
+            self._list({name: checksum for name, checksum in self.files().items() if name not in doomed})
+            for name in doomed:
+                (self.folder / name).unlink(missing_ok=True)
+
+    def redo(self, step: int) -> None:
+        """Set the files of a step aside, so that it is computed anew.
+
+        Raises:
+            RunError: the step is not there, or what it is computed from was not kept.
+        """
+        if step not in self.steps():
+            have = ", ".join(map(str, self.steps())) or "none"
+            raise RunError(f"--redo {step}: run {self.info.key} has no step {step}; it has: {have}.")
+        if step > 0:
+            self.checkpoint(step - 1)
+        place = self.step_folder(step)
+        with writing(f"Run {self.info.key}", self.folder):
+            self._list({n: c for n, c in self.files().items() if not n.startswith(f"steps/{place.name}/")})
+            if place.exists():
+                aside = self.folder / ASIDE / f"{place.name}-{_now()}"
+                aside.parent.mkdir(exist_ok=True)
+                place.rename(aside)
+
+    def set_aside(self) -> Path | None:
+        """Keep the run's folder, if there is one, where it is not continued; returns the new place.
+
+        Raises:
+            RunLocked: another process computes it.
+        """
+        if not self.folder.exists():
+            return None
+        with writing(f"Run {self.info.key}", self.root), held(self.folder):
+            place = self.root / ASIDE / f"{self.folder.name}-{_now()}"
+            place.parent.mkdir(exist_ok=True)
+            self.folder.rename(place)
+        return place
+
+    def delete(self) -> None:
+        """Remove the run's folder with all that is in it.
+
+        Raises:
+            RunLocked: another process computes it.
+        """
+        with held(self.folder):
+            shutil.rmtree(self.folder)
+
+    # How
+
+    def _record(self, step: int, kind: Any) -> Any:
+        name = f"steps/{step:03d}/record.json"
+        files = self.files()
+        if name not in files:
+            have = ", ".join(map(str, self.steps())) or "none"
+            raise RunError(f"Run {self.info.key} has no step {step}; it has: {have}.")
+        self._check(name, files[name])
+        return decode(self.folder / name, kind)
+
+    def _check(self, name: str, checksum: str) -> None:
+        path = self.folder / name
         try:
-            run = Run(root, _decode(path, RunInfo), path.parent)
-        except RunError as error:
-            log.warning("%s It is passed over.", error)
-            continue
-        if run.steps():
-            found.append(run)
-    return sorted(found, key=lambda run: (run.changed, run.info.key), reverse=True)
+            problem = "" if digest(path) == checksum else "is damaged: its SHA-256 is not the one in run.json"
+        except FileNotFoundError:
+            problem = "is missing"
+        except OSError as error:
+            problem = f"cannot be read: {error.strerror}"
+        if not problem:
+            return
+        if self.info.kind == "prune" and name.startswith("steps/"):
+            step = int(name.split("/")[1])
+            raise RunError(
+                f"{path} {problem}. Give the command of this run again with --redo {step}: step {step} is then "
+                f"computed anew, and what is there kept aside."
+            )
+        command = {"train": "train", "prune": "prune"}.get(self.info.kind, "efficiency")
+        raise RunError(
+            f"{path} {problem}. Give the `{command}` command of this run again with --fresh: it starts over, and "
+            f"keeps what is there aside."
+        )
+
+    def _check_environment(self, now: Environment) -> None:
+        was = self.environment()
+        mine, other = _computing(now), _computing(was)
+        changed = [name for name in mine if mine[name] != other.get(name)]
+        if changed:
+            before = ", ".join(f"{name} {other.get(name)}" for name in changed)
+            after = ", ".join(f"{name} {mine[name]}" for name in changed)
+            hint = f"--threads {was.threads}" if changed == ["threads"] else "the former"
+            raise RunError(
+                f"Run {self.info.key} was begun with {before}; here it would go on with {after}, and could not be "
+                f"repeated to the bit. Give {hint}, or start over with --fresh, which keeps the old run aside."
+            )
+
+    def _begin(self, environment: Environment) -> None:
+        name = "environment.json"
+        if name in self.files():
+            self._check_environment(environment)
+        else:
+            self._list({})
+            write_atomically(self.folder / name, encode(environment))
+            self._list({name: digest(self.folder / name)})
+        for path in (*self.folder.glob(".*"), *self.folder.glob("steps/.*")):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def _list(self, files: Mapping[str, str]) -> None:
+        path, info = self.folder / "run.json", self.info
+        if path.exists():
+            info = msgspec.structs.replace(info, created=read_manifest(path).run.created)
+        write_atomically(path, encode(Manifest(run=info, files=dict(files)).sealed()))
 
 
-def find(root: str | Path, name: str) -> Run:
-    """The run that a path, a key, or a unique beginning of a key or of its hash names.
-
-    Raises:
-        RunError: no run has that name; AmbiguousRun: several have.
-    """
-    if (Path(name) / "run.json").is_file():
-        folder = Path(name).resolve()
-        run = Run(folder.parent, _decode(folder / "run.json", RunInfo), folder)
-        if not run.steps():
-            raise RunError(f"{folder} has no finished step.")
-        return run
-    runs = all_runs(root)
-    found = [run for run in runs if run.info.key == name] or [
-        run for run in runs if run.info.key.startswith(name) or run.info.key.rpartition("-")[2].startswith(name)
-    ]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise AmbiguousRun(f"{name!r} names several runs: {', '.join(run.info.key for run in found)}.")
-    have = ", ".join(run.info.key for run in runs[:8]) or "none"
-    raise RunError(f"There is no run {name!r} in {root}; the newest are: {have}.")
+def _computing(environment: Environment) -> dict[str, object]:
+    """What of an environment decides results to the bit."""
+    versions = {name: version for name, version in environment.versions.items() if name != "prunebench"}
+    settings = {"device": environment.device, "threads": environment.threads}
+    return settings | {"deterministic": environment.deterministic} | versions
 
 
-def check_writable(folder: str | Path) -> None:
-    """Raise ConfigError unless files can be written into a folder, or into the nearest one above that exists."""
-    place = Path(folder).absolute()
-    while not place.exists():
-        place = place.parent
-    try:
-        with tempfile.TemporaryFile(dir=place):
-            pass
-    except OSError as error:
-        raise ConfigError(f"{folder} cannot be written to ({error.strerror}); choose another folder.") from None
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a file as a whole: readers see the old content or the new, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, beside = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        Path(beside).chmod(0o644)
-        Path(beside).replace(path)
-    except BaseException:
-        Path(beside).unlink(missing_ok=True)
-        raise
-
-
-def _encode(thing: Any) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(thing), indent=1) + b"\n"
-
-
-def _decode(path: Path, kind: Any) -> Any:
-    try:
-        data = path.read_bytes()
-        version = msgspec.json.decode(data).get("format")
-        if version != FORMAT:
-            raise RunError(f"{path} has format {version}; this version of prunebench reads format {FORMAT}.")
-        return msgspec.json.decode(data, type=kind)
-    except (OSError, msgspec.MsgspecError, AttributeError) as error:
-        raise RunError(f"{path} cannot be read: {error}.") from error
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
+import msgspec
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from prunebench.errors import ModelError
+from prunebench.errors import ModelError, Stopped
 from prunebench.inputs import logits_of
 from prunebench.masking import Masking
 from prunebench.methods import Masks
@@ -65,6 +67,46 @@ class Tick:
 
 Progress = Callable[[Tick], None]
 
+Stop = Callable[[], bool]
+"""Asked after every batch: whether to stop."""
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """Where a fit stands: finished epochs, the finished batches of the next one and the sums over them.
+
+    `mean_loss` is that of the last finished epoch.
+    """
+
+    epoch: int = 0
+    batch: int = 0
+    loss: float = 0.0
+    correct: int = 0
+    samples: int = 0
+    mean_loss: float | None = None
+
+    def place(self, epochs: int) -> str:
+        """`after epoch 2 of 5`, with the batch inside an epoch."""
+        inside = f", batch {self.batch} of the next" if self.batch else ""
+        return f"after epoch {self.epoch} of {epochs}{inside}"
+
+
+class Journal(Protocol):
+    """What keeps a fit's progress, so that it can go on to the bit where it was stopped."""
+
+    @property
+    def mark(self) -> Mark:
+        """Where to begin; the model is already what it was then."""
+
+    def restore(self, optimizer: torch.optim.Optimizer) -> None:
+        """Give a new optimizer the state that it had at the mark."""
+
+    def due(self) -> bool:
+        """Whether to keep the progress inside an epoch, since the last time is long ago."""
+
+    def write(self, mark: Mark, optimizer: torch.optim.Optimizer | None) -> None:
+        """Keep the progress; no optimizer after the last epoch."""
+
+
 SECONDS_BETWEEN_TICKS = 0.2
 """Reading the loss waits for the device, so it is not read after every batch."""
 
@@ -78,56 +120,79 @@ def fit(
     masks: Masks,
     device: torch.device,
     progress: Progress | None = None,
-) -> float:
-    """Train in place and return the mean training loss of the last epoch.
+    journal: Journal | None = None,
+    stop: Stop | None = None,
+) -> float | None:
+    """Train in place and return the mean training loss of the last epoch; None where there was no epoch.
 
     Masked weights stay at zero, and their gradients do not count where gradients are clipped. The result is that of
-    the last epoch.
+    the last epoch. With a journal, progress is kept after every epoch, inside long ones, and when `stop` asks to stop.
 
     Raises:
         ModelError: the loss is not a number, or infinite; or a batch is too small for batch norm.
+        Stopped: `stop` asked for it.
     """
-    frozen = freeze_all_but_classifier(model) if recipe.freeze else []
+    mark = journal.mark if journal is not None else Mark()
+    if mark.epoch == recipe.epochs:
+        return mark.mean_loss
     model.to(device)
-    optimizer = make_optimizer(model, recipe)
-    masking = Masking(model, masks, optimizer, always=recipe.clip_norm > 0)
-    count = len(task.labels("train"))
-    batches = len(chunks(torch.arange(count), recipe.batch_size))
-    mean_loss, told = math.nan, 0.0
-    for epoch in range(recipe.epochs):
-        set_mode(model, frozen)
-        samples = chunks(order(count, position.seed, position.phase, position.step, epoch), recipe.batch_size)
-        stream = task.batches("train", samples, device, augment=recipe.augment)
-        tally = Tally(device)
-        for batch in range(batches):
-            seed_all(position.seed, position.phase, position.step, epoch, batch)
-            inputs, labels = next(stream)
-            set_lr(optimizer, recipe, epoch, (epoch * batches + batch) / (recipe.epochs * batches))
-            with autocast(device, recipe.dtype):
-                logits = _forward(model, inputs)
-                loss = F.cross_entropy(logits, labels)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            masking.before_step()
-            if recipe.clip_norm:
-                nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
-            optimizer.step()
-            masking.after_step()
-            tally.add(loss, logits, labels)
-            if progress is not None and (batch + 1 == batches or time.monotonic() - told > SECONDS_BETWEEN_TICKS):
-                told = time.monotonic()
-                place = (position.phase, position.step, epoch, recipe.epochs, batch + 1, batches)
-                progress(Tick(*place, tally.loss, tally.top1))
-        mean_loss = tally.loss
-        if not math.isfinite(mean_loss):
-            raise ModelError(
-                f"The loss became {mean_loss} in epoch {epoch + 1} of {position.phase}, step {position.step}. "
-                f"Try a lower learning rate, --clip-norm 1, or --dtype fp32."
-            )
-    optimizer.zero_grad(set_to_none=True)  # gradients as large as the model are not needed for pruning it
-    for parameter in frozen:
-        parameter.requires_grad_(True)
-    return mean_loss
+    with only_classifier(model, recipe.freeze) as frozen:
+        optimizer = make_optimizer(model, recipe)
+        if journal is not None and mark != Mark():
+            journal.restore(optimizer)
+        masking = Masking(model, masks, optimizer, always=recipe.clip_norm > 0)
+        count = len(task.labels("train"))
+        for epoch in range(mark.epoch, recipe.epochs):
+            set_mode(model, frozen)
+            samples = chunks(order(count, position.seed, position.phase, position.step, epoch), recipe.batch_size)
+            batches = len(samples)
+            stream = task.batches("train", samples[mark.batch :], device, augment=recipe.augment)
+            tally = Tally(device, mark)
+            told = 0.0
+            for batch in range(mark.batch, batches):
+                seed_all(position.seed, position.phase, position.step, epoch, batch)
+                inputs, labels = next(stream)
+                set_lr(optimizer, recipe, epoch, (epoch * batches + batch) / (recipe.epochs * batches))
+                with autocast(device, recipe.dtype):
+                    logits = _forward(model, inputs)
+                    loss = F.cross_entropy(logits, labels)
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                masking.before_step()
+                if recipe.clip_norm:
+                    nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
+                optimizer.step()
+                masking.after_step()
+                tally.add(loss, logits, labels)
+                last = batch + 1 == batches
+                if last or time.monotonic() - told > SECONDS_BETWEEN_TICKS:
+                    told = time.monotonic()
+                    check_loss(tally.loss, position, epoch)
+                    if progress is not None:
+                        place = (position.phase, position.step, epoch, recipe.epochs, batch + 1, batches)
+                        progress(Tick(*place, tally.loss, tally.top1))
+                stopping = stop is not None and stop()
+                if journal is not None and not last and (stopping or journal.due()):
+                    check_loss(tally.loss, position, epoch)
+                    journal.write(tally.mark(epoch, batch + 1, mark.mean_loss), optimizer)
+                if stopping and not last:
+                    raise Stopped(f"Stopped in epoch {epoch + 1} of {recipe.epochs}, after batch {batch + 1}.")
+            mark = Mark(epoch + 1, mean_loss=tally.loss)
+            if journal is not None:
+                journal.write(mark, optimizer if mark.epoch < recipe.epochs else None)
+            if stop is not None and stop():
+                raise Stopped(f"Stopped after epoch {epoch + 1} of {recipe.epochs}.")
+        optimizer.zero_grad(set_to_none=True)  # gradients as large as the model are not needed for pruning it
+    return mark.mean_loss
+
+
+def check_loss(loss: float, position: Position, epoch: int) -> None:
+    """Raise ModelError where the loss is not a number or infinite, with what to try."""
+    if not math.isfinite(loss):
+        raise ModelError(
+            f"The loss became {loss} in epoch {epoch + 1} of {position.phase}, step {position.step}. Finished steps "
+            f"are kept. Try a lower learning rate, --clip-norm 1, or --dtype fp32."
+        )
 
 
 def _forward(model: nn.Module, inputs: Any) -> torch.Tensor:
@@ -140,18 +205,22 @@ def _forward(model: nn.Module, inputs: Any) -> torch.Tensor:
 
 
 class Tally:
-    """Sums of loss and correct samples over an epoch, kept on the device; reading one waits for it."""
+    """Sums of loss and correct samples over an epoch, from a mark on, kept on the device; reading one waits for it."""
 
-    def __init__(self, device: torch.device) -> None:
-        self._loss = torch.zeros((), device=device)
-        self._correct = torch.zeros((), device=device, dtype=torch.int64)
-        self._samples = 0
+    def __init__(self, device: torch.device, begun: Mark) -> None:
+        self._loss = torch.tensor(begun.loss, device=device)
+        self._correct = torch.tensor(begun.correct, device=device)
+        self._samples = begun.samples
 
     def add(self, loss: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor) -> None:
         """Count a batch, given its mean loss."""
         self._loss += loss.detach() * len(labels)
         self._correct += (logits.detach().argmax(1) == labels).sum()
         self._samples += len(labels)
+
+    def mark(self, epoch: int, batch: int, mean_loss: float | None) -> Mark:
+        """The sums as a mark."""
+        return Mark(epoch, batch, float(self._loss), int(self._correct), self._samples, mean_loss)
 
     @property
     def loss(self) -> float:
@@ -174,8 +243,13 @@ def evaluate(
     device: torch.device,
     dtype: str,
     progress: Progress | None = None,
+    stop: Stop | None = None,
 ) -> Accuracy:
-    """Correct samples out of the given ones, int64 indices of shape (samples,)."""
+    """Correct samples out of the given ones, int64 indices of shape (samples,).
+
+    Raises:
+        Stopped: `stop` asked for it.
+    """
     model.to(device).eval()
     correct = torch.zeros((), device=device, dtype=torch.int64)
     batches, told = samples.split(batch_size), time.monotonic()
@@ -186,6 +260,8 @@ def evaluate(
                 told = time.monotonic()
                 top1 = int(correct) / min(batch * batch_size, len(samples))
                 progress(Tick(f"evaluate {part}", 0, 0, 1, batch, len(batches), None, top1))
+            if stop is not None and stop():
+                raise Stopped("Stopped while accuracy was measured.")
     return Accuracy(int(correct), len(samples))
 
 
@@ -223,15 +299,24 @@ def chunks(samples: torch.Tensor, size: int) -> list[torch.Tensor]:
     return parts
 
 
-def freeze_all_but_classifier(model: nn.Module) -> list[nn.Parameter]:
-    """Freeze every top-level part but the last that has parameters; returns what was frozen."""
-    parts = [part for part in model.children() if any(True for _ in part.parameters())]
-    if len(parts) < 2:
+@contextmanager
+def only_classifier(model: nn.Module, freeze: bool) -> Iterator[list[nn.Parameter]]:
+    """Within it, if asked to, every top-level part but the last that has parameters is frozen; yields what is.
+
+    Raises:
+        ModelError: the model has a single part.
+    """
+    parts = [part for part in model.children() if any(True for _ in part.parameters())] if freeze else []
+    if freeze and len(parts) < 2:
         raise ModelError("--freeze needs a model of several parts, the last of which is the classifier.")
-    frozen = [parameter for part in parts[:-1] for parameter in part.parameters()]
+    frozen = [parameter for part in parts[:-1] for parameter in part.parameters() if parameter.requires_grad]
     for parameter in frozen:
         parameter.requires_grad_(False)
-    return frozen
+    try:
+        yield frozen
+    finally:
+        for parameter in frozen:
+            parameter.requires_grad_(True)
 
 
 def set_mode(model: nn.Module, frozen: list[nn.Parameter]) -> None:

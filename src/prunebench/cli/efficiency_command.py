@@ -43,11 +43,11 @@ def command(
     from prunebench.cli.planning import machine_line
     from prunebench.config import default
     from prunebench.efficiency.timing import time_run, time_untrained
+    from prunebench.files import check_writable
     from prunebench.matrices import write_latencies
     from prunebench.plan import schedule
     from prunebench.resolve import resolve
     from prunebench.runs import pruning_run
-    from prunebench.store import check_writable
     from prunebench.tables import latencies
 
     given = gather(values, config_file)

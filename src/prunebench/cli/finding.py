@@ -6,11 +6,12 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from prunebench.catalogue import all_runs, find
 from prunebench.config import RunConfig, deciding, default, field_types, option_name
 from prunebench.errors import RunError
 from prunebench.registry import without_folder
 from prunebench.runs import settings
-from prunebench.store import Run, all_runs, find
+from prunebench.store import Run
 
 
 def find_run(given: RunConfig, name: str | None, kinds: Sequence[str]) -> Run | None:

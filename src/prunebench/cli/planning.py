@@ -8,10 +8,11 @@ from prunebench.cli.console import Console
 from prunebench.config import RunConfig
 from prunebench.data import no_downloads
 from prunebench.errors import DownloadNeeded
+from prunebench.files import check_writable
 from prunebench.plan import pruning_plan, training_plan
 from prunebench.resolve import resolve
 from prunebench.runs import dense_run, pruning_run, why_new
-from prunebench.store import Run, check_writable
+from prunebench.store import Run
 
 
 def announce_training(console: Console, given: RunConfig, dry_run: bool) -> tuple[RunConfig, Run]:
