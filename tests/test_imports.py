@@ -13,13 +13,13 @@ ROOT = Path(prunebench.__file__).parent
 ORDER = [
     *("errors", "config", "registry", "records", "seeding", "files", "lock", "manifest", "store", "catalogue"),
     *("statistics", "data", "datasets", "inputs", "task", "architecture", "models", "methods", "strategies"),
-    *("resolve", "runs", "plan", "matrices", "tables"),
+    *("resolve", "runs", "overview", "plan", "matrices", "tables"),
     *("tasks", "checkpoint", "weights", "costs", "sizes", "collapse", "masking", "training", "machine"),
-    *("halfway", "bench", "loop", "untrained", "efficiency", "cli"),
+    *("halfway", "bench", "loop", "verification", "untrained", "efficiency", "cli"),
 ]
 WITHOUT_TORCH = [
     *("errors", "config", "registry", "records", "seeding", "store", "statistics", "data", "inputs", "task"),
-    *("architecture", "methods", "resolve", "runs", "plan", "matrices", "tables", "efficiency.config", "cli.main"),
+    *("architecture", "methods", "resolve", "runs", "overview", "plan", "matrices", "tables", "efficiency.config", "cli.main"),
 ]
 FILES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts): ast.parse(path.read_text(encoding="utf-8"))

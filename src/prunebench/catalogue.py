@@ -30,7 +30,7 @@ def identify(
 ) -> RunInfo:
     """The identity of a run: its key is a hash of the `deciding` settings, the digests in `contents` and the recipe."""
     text = msgspec.json.encode([kind, deciding, contents, RECIPE], order="deterministic")
-    label = {"train": "dense", "prune": config["method"], "efficiency": f"{config['method']}-efficiency"}[kind]
+    label = {"train": "dense", "prune": config["method"], "efficiency": f"efficiency-{config['method']}"}[kind]
     return RunInfo(
         key=f"{title(config['model'])}-{label}-{hashlib.sha256(text).hexdigest()[:10]}",
         kind=kind,

@@ -23,7 +23,7 @@ from prunebench.halfway import Halfway, Keeper, SoFar
 from prunebench.records import Accuracy, Seconds, StepRecord
 from prunebench.registry import reference
 from prunebench.resolve import resolve
-from prunebench.runs import dense_run, finished, trim
+from prunebench.runs import answer, dense_run, trim
 from prunebench.sizes import layer_records, prunable_weights, unit_count
 from prunebench.store import Run
 from prunebench.training import Progress, Recipe, Stop
@@ -64,8 +64,8 @@ def prune(
     bench = Bench(resolve(config), progress, stop)
     if run is None:
         yield from _steps(bench, None)
-    elif finished(run, bench.config):
-        yield from run.records()[: bench.config.iterations + 1]
+    elif (records := answer(run, bench.config)) is not None:
+        yield from records
     else:
         with run.working(bench.environment):
             yield from _steps(bench, run)

@@ -20,7 +20,7 @@ def training_plan(config: RunConfig, run: Run) -> Iterator[str]:
         start += ", the classifier alone"
     epochs = f"{config.epochs} epochs of {config.optimizer}, lr {config.lr:g}, {config.schedule}"
     yield f"  from     {start}: {epochs}, batch {config.batch_size}"
-    yield f"  run      {run.info.key} in {run.root} ({'finished' if run.steps() else 'new'})"
+    yield f"  run      {run.info.key} in {run.root} ({'finished' if run.steps() else _begun(run) or 'new'})"
 
 
 def pruning_plan(config: RunConfig, run: Run, dense: Run) -> Iterator[str]:
@@ -36,7 +36,7 @@ def pruning_plan(config: RunConfig, run: Run, dense: Run) -> Iterator[str]:
     else:
         yield "  tuning   none"
     done = len([step for step in run.steps() if step <= iterations])
-    state = "new" if not done else f"{done} of {iterations + 1} steps are there"
+    state = f"{done} of {iterations + 1} steps are there" if done else _begun(run) or "new"
     yield f"  run      {run.info.key} in {run.root} ({state})"
 
 
@@ -47,6 +47,10 @@ def schedule(config: RunConfig) -> str:
     unit = methods.get(config.method).units[models.get(config.model).reads]
     left = 100 * (1 - config.fraction) ** config.iterations
     return f"{config.iterations} × {config.fraction:g} → {left:.3g} % of {unit}"
+
+
+def _begun(run: Run) -> str:
+    return "begun, and goes on" if run.progress() else ""
 
 
 def _what(config: RunConfig) -> str:

@@ -89,7 +89,10 @@ def weights_source(config: RunConfig, entry: ModelEntry) -> tuple[Source, Run | 
             raise ConfigError(f"--weights {weights}: there is no such file.")
         return "file", None
     try:
-        return "run", find(config.runs_dir or default("runs_dir"), weights)
+        run = find(config.runs_dir or default("runs_dir"), weights)
+        if run.info.kind == "efficiency":
+            raise ConfigError(f"--weights {weights} is a run of timings, which holds no weights.")
+        return "run", run
     except AmbiguousRun:
         raise
     except RunError as error:

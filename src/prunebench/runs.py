@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import platform
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,8 @@ from prunebench.architecture import models
 from prunebench.catalogue import all_runs, identify
 from prunebench.config import RunConfig, deciding, field_types
 from prunebench.data import datasets
-from prunebench.records import RunInfo
+from prunebench.lock import held
+from prunebench.records import RunInfo, StepRecord
 from prunebench.registry import content, reference, without_folder
 from prunebench.resolve import resolve, weights_source
 from prunebench.store import Run
@@ -47,9 +51,34 @@ def why_new(run: Run) -> str | None:
     return None
 
 
+def efficiency_run(config: RunConfig, settings_of_timing: Mapping[str, Any], timed: Run | None) -> Run:
+    """The run that times a pruning run, or untrained weights; every machine has its own."""
+    config = resolve(config)
+    pruning = timed or pruning_run(config)
+    machine = {"host": platform.node(), "cores": os.cpu_count(), "device": config.device, "threads": config.threads}
+    chosen = {**settings_of_timing, **machine, "of": pruning.info.key, "trained": timed is not None}
+    values = {**settings(config), **settings_of_timing}
+    info = identify("efficiency", values, chosen, {}, pruning.info.key if timed else None)
+    return Run(str(config.runs_dir), info)
+
+
+def answer(run: Run, config: RunConfig) -> list[StepRecord] | None:
+    """The records of the steps that a resolved config asks for, if the run has them all; else None.
+
+    Checkpoints that `keep` does not ask for are removed.
+    """
+    if not finished(run, config):
+        return None
+    if config.keep != "all":
+        with held(run.folder):
+            trim(run, config)
+    return [run.record(step) for step in range((config.iterations or 0) + 1)]
+
+
 def finished(run: Run, config: RunConfig) -> bool:
     """Whether a run has every step that a resolved config asks for."""
-    return set(range((config.iterations or 0) + 1)) <= set(run.steps())
+    last = 0 if run.info.kind == "train" else config.iterations or 0
+    return set(range(last + 1)) <= set(run.steps())
 
 
 def trim(run: Run, config: RunConfig) -> None:
@@ -59,6 +88,12 @@ def trim(run: Run, config: RunConfig) -> None:
         run.drop_checkpoints(kept)
     elif config.keep != "all":
         run.drop_checkpoints(kept[:-1])
+
+
+def changed_contents(run: Run, config: RunConfig) -> list[str]:
+    """Which of the files that decide a run's result (model, data, criterion …) are no longer what they were."""
+    now = (pruning_run(config) if run.info.kind == "prune" else dense_run(config)).info.contents
+    return [name for name in sorted({*now, *run.info.contents}) if now.get(name) != run.info.contents.get(name)]
 
 
 def settings(config: RunConfig) -> dict[str, Any]:

@@ -230,7 +230,7 @@ class Run:
         if step > 0:
             self.checkpoint(step - 1)
         place = self.step_folder(step)
-        with writing(f"Run {self.info.key}", self.folder):
+        with writing(f"Run {self.info.key}", self.folder), held(self.folder):
             self._list({n: c for n, c in self.files().items() if not n.startswith(f"steps/{place.name}/")})
             if place.exists():
                 aside = self.folder / ASIDE / f"{place.name}-{_now()}"
@@ -295,12 +295,10 @@ class Run:
 
     def _check_environment(self, now: Environment) -> None:
         was = self.environment()
-        mine, other = _computing(now), _computing(was)
-        changed = [name for name in mine if mine[name] != other.get(name)]
-        if changed:
-            before = ", ".join(f"{name} {other.get(name)}" for name in changed)
-            after = ", ".join(f"{name} {mine[name]}" for name in changed)
-            hint = f"--threads {was.threads}" if changed == ["threads"] else "the former"
+        if changed := differing(was, now):
+            before = ", ".join(f"{name} {old}" for name, (old, _) in changed.items())
+            after = ", ".join(f"{name} {new}" for name, (_, new) in changed.items())
+            hint = f"--threads {was.threads}" if list(changed) == ["threads"] else "the former"
             raise RunError(
                 f"Run {self.info.key} was begun with {before}; here it would go on with {after}, and could not be "
                 f"repeated to the bit. Give {hint}, or start over with --fresh, which keeps the old run aside."
@@ -324,11 +322,13 @@ class Run:
         write_atomically(path, encode(Manifest(run=info, files=dict(files)).sealed()))
 
 
-def _computing(environment: Environment) -> dict[str, object]:
-    """What of an environment decides results to the bit."""
-    versions = {name: version for name, version in environment.versions.items() if name != "prunebench"}
-    settings = {"device": environment.device, "threads": environment.threads}
-    return settings | {"deterministic": environment.deterministic} | versions
+def differing(was: Environment, now: Environment) -> dict[str, tuple[object, object]]:
+    """What decides results to the bit and differs between two environments → its values there and here."""
+    mine, other = (
+        {"device": e.device, "threads": e.threads, "deterministic": e.deterministic, **e.versions} for e in (was, now)
+    )
+    names = [name for name in other if name != "prunebench"]  # its changes are counted by the recipe
+    return {name: (mine.get(name), other[name]) for name in names if mine.get(name) != other[name]}
 
 
 def _now() -> str:

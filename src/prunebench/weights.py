@@ -188,7 +188,7 @@ def _from_run(config: RunConfig, run: Run) -> Start:
     mine, other = reference(config.model), str(run.info.config["model"])
     if without_folder(mine) != without_folder(other):
         raise ModelError(f"--weights {config.weights} is a {other}, not a {mine}.")
-    return start_of(checkpoint.load(run.step_folder(run.steps()[-1]), config.model))
+    return start_of(checkpoint.load(run.checkpoint(run.steps()[-1]), config.model))
 
 
 def start_of(found: Checkpoint) -> Start:

@@ -31,7 +31,7 @@ def command(
     """Compute anew, from its files, what a step of a run scores, and set it beside what was recorded."""
     console = Console(as_json, quiet)
     from prunebench import tables
-    from prunebench.cli.finding import as_options, chosen_settings, config_of, find_run
+    from prunebench.cli.finding import as_options, chosen_settings, config_as_computed, find_run
     from prunebench.cli.planning import machine_line
     from prunebench.errors import RunError
     from prunebench.loop import reevaluate
@@ -41,7 +41,7 @@ def command(
     if run is None:
         options = as_options({"model": "MODEL", **chosen_settings(given)})
         raise RunError(f"No run fits these options. Make one:  prunebench prune {options}")
-    config = config_of(run, given)
+    config = config_as_computed(run, given)
     console.note(f"run {run.info.key} on {machine_line(config)}")
     rows = [["step", "test", "95 % interval", "recorded", "train", "recorded"]]
     for step in steps or run.steps()[-1:]:

@@ -6,6 +6,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from prunebench.catalogue import all_runs, find
 from prunebench.config import RunConfig, deciding, default, field_types, option_name
 from prunebench.errors import RunError
@@ -64,6 +66,14 @@ def _fits(run: Run, chosen: Mapping[str, Any]) -> bool:
         name in fields and without_folder(run.info.config.get(name)) == without_folder(value)
         for name, value in chosen.items()
     )
+
+
+def config_as_computed(run: Run, given: RunConfig) -> RunConfig:
+    """As `config_of`, but on the device and with the threads that the run was computed with, unless given."""
+    was = run.environment()
+    here = {"device": was.device, "threads": was.threads, "deterministic": was.deterministic}
+    missing = {name: value for name, value in here.items() if getattr(given, name) is None}
+    return config_of(run, msgspec.structs.replace(given, **missing))
 
 
 def config_of(run: Run, given: RunConfig) -> RunConfig:

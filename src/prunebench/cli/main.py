@@ -5,15 +5,21 @@ from __future__ import annotations
 import difflib
 import importlib
 import os
+import signal
 import sys
 
 import click
+
+from prunebench.cli.stopping import Terminated, resuming, terminate
 
 COMMANDS = {
     "train": "Train a model that pruning starts from.",
     "prune": "Prune a model and fine-tune it, again and again.",
     "evaluate": "Compute anew what a step of a run scores.",
+    "verify": "Compute a whole run anew from its files and compare.",
     "efficiency": "Time a pruned model against the original.",
+    "export": "Write a pruned model for use elsewhere.",
+    "runs": "List runs, or delete one.",
     "list": "Models, datasets, methods and criteria.",
     "demo": "Prune ResNet18 on digits and time it: five minutes.",
 }
@@ -50,13 +56,14 @@ def cli() -> None:
 def main() -> None:
     """Run the command line; the console script."""
     debug = "--debug" in sys.argv
+    before = signal.signal(signal.SIGTERM, terminate)
     try:
         status = cli.main(standalone_mode=False)
         sys.stdout.flush()
     except click.exceptions.Exit as stop:
         status = stop.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        status = interrupted()
+    except (click.Abort, KeyboardInterrupt) as stop:
+        status = interrupted(isinstance(stop, Terminated) or isinstance(stop.__cause__, Terminated))
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         status = error.exit_code
@@ -68,13 +75,15 @@ def main() -> None:
         status = 141
     except Exception as error:
         status = failed(error, debug)
+    finally:
+        signal.signal(signal.SIGTERM, before)
     sys.exit(status if isinstance(status, int) else 0)
 
 
-def interrupted() -> int:
-    """Say that finished steps are kept; the status is that of SIGINT."""
-    click.echo("\nInterrupted. Finished steps are kept: the same command goes on from there.", err=True)
-    return 130
+def interrupted(terminated: bool) -> int:
+    """Say that nothing is lost; the status is that of SIGTERM or SIGINT."""
+    click.echo(f"\nInterrupted. What is finished is kept: {resuming()} goes on from there.", err=True)
+    return 143 if terminated else 130
 
 
 def failed(error: Exception, debug: bool) -> int:

@@ -64,6 +64,13 @@ def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--json", "as_json", is_flag=True, help="Print records, one JSON object per line.")(function)
 
 
+def fresh_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorator: --fresh."""
+    return click.option("--fresh", is_flag=True, help="Start over; what there is of the run is kept in RUNS/aside.")(
+        function
+    )
+
+
 def run_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """Decorator: --run."""
     return click.option(

@@ -11,29 +11,45 @@ from prunebench.errors import DownloadNeeded
 from prunebench.files import check_writable
 from prunebench.plan import pruning_plan, training_plan
 from prunebench.resolve import resolve
-from prunebench.runs import dense_run, pruning_run, why_new
+from prunebench.runs import dense_run, finished, pruning_run, why_new
 from prunebench.store import Run
 
 
-def announce_training(console: Console, given: RunConfig, dry_run: bool) -> tuple[RunConfig, Run]:
+def announce_training(
+    console: Console, given: RunConfig, *, dry_run: bool = False, fresh: bool = False
+) -> tuple[RunConfig, Run]:
     """Resolve a config, print the plan of its training run, and return both."""
     config = resolve(given)
     run = dense_run(config)
+    if fresh and not dry_run:
+        start_over(console, run)
     _announce(console, config, run, training_plan(config, run), dry_run)
     if dry_run:
         console.result(_disk(config, [], train=not run.steps()))
     return config, run
 
 
-def announce_pruning(console: Console, given: RunConfig, dry_run: bool) -> tuple[RunConfig, Run]:
+def announce_pruning(
+    console: Console, given: RunConfig, *, dry_run: bool = False, fresh: bool = False, redo: int | None = None
+) -> tuple[RunConfig, Run]:
     """Resolve a config, print the plan of its pruning run, and return both."""
     config = resolve(given)
     run, dense = pruning_run(config), dense_run(config)
+    if fresh and not dry_run:
+        start_over(console, run)
+    if redo is not None and not dry_run:
+        run.redo(redo)
     _announce(console, config, run, pruning_plan(config, run, dense), dry_run)
     if dry_run:
         steps = [step for step in range((config.iterations or 0) + 1) if step not in run.steps()]
         console.result(_disk(config, steps, train=not dense.steps()))
     return config, run
+
+
+def start_over(console: Console, run: Run) -> None:
+    """Set a run aside, so that it begins anew."""
+    if place := run.set_aside():
+        console.note(f"starting over; what there was is kept in {place}")
 
 
 def machine_line(config: RunConfig) -> str:
@@ -47,7 +63,9 @@ def machine_line(config: RunConfig) -> str:
 
 def _announce(console: Console, config: RunConfig, run: Run, plan: Iterable[str], dry_run: bool) -> None:
     say = console.result if dry_run else console.note
-    say("\n".join([*plan, f"  machine  {machine_line(config)}"]))
+    say("\n".join(plan))
+    if dry_run or not finished(run, config):
+        say(f"  machine  {machine_line(config)}")
     if not run.steps() and (reason := why_new(run)):
         say(f"  new      {reason}")
     if not dry_run:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from prunebench.cli.console import Console
-from prunebench.cli.options import Command, common_options, config_options, gather
+from prunebench.cli.options import Command, common_options, config_options, fresh_option, gather
+from prunebench.cli.stopping import Stopping
 
 if TYPE_CHECKING:
     from prunebench.records import StepRecord
@@ -16,34 +17,57 @@ if TYPE_CHECKING:
 @click.command("prune", cls=Command)
 @config_options("training", "pruning", "nothing")
 @click.option("--dry-run", is_flag=True, help="Print the plan with an estimate of disk, and write nothing.")
+@fresh_option
+@click.option("--redo", type=int, metavar="N", help="Compute step N anew; its files are kept in the run's aside.")
 @common_options
-def command(*, config_file: str | None, dry_run: bool, as_json: bool, quiet: bool, debug: bool, **values: Any) -> None:
+def command(
+    *,
+    config_file: str | None,
+    dry_run: bool,
+    fresh: bool,
+    redo: int | None,
+    as_json: bool,
+    quiet: bool,
+    debug: bool,
+    **values: Any,
+) -> None:
     """Prune a model and fine-tune it, again and again, and record what is lost.
 
     Starts from the trained model of the same settings, training it first if need be. Defaults are those of the
-    model, dataset and method, where they have one. The same command goes on where it stopped.
+    model, dataset and method, where they have one. The same command goes on where it was stopped.
     """
     console = Console(as_json, quiet)
     from prunebench.cli.planning import announce_pruning
-    from prunebench.loop import prune
     from prunebench.matrices import write_steps
+    from prunebench.runs import answer
     from prunebench.tables import steps
 
-    config, run = announce_pruning(console, gather(values, config_file), dry_run)
+    given = gather(values, config_file)
+    config, run = announce_pruning(console, given, dry_run=dry_run, fresh=fresh, redo=redo)
     if dry_run:
         return
-    records, paths = [], []
-    for record in prune(config, run, console.tick):
-        records.append(record)
-        console.records([record])
-        paths = write_steps(run, records, str(config.results_dir))
-        before = f"{record.test_before.top1:.3f} → " if record.step else ""
-        left = remaining(record, config.iterations or 0)
-        console.note(
-            f"step {record.step}/{config.iterations}  test accuracy {before}{record.test_after.top1:.3f}{left}"
-        )
+    results_dir = str(config.results_dir)
+    records = answer(run, config) or []
+    console.records(records)
+    if not records:
+        from prunebench.loop import prune
+
+        with Stopping() as stopping:
+            for record in prune(config, run, console.tick, stopping.asked):
+                records.append(record)
+                console.records([record])
+                write_steps(run, records, results_dir)
+                console.note(step_line(record, config.iterations or 0))
+    paths = write_steps(run, records, results_dir)
     console.result("\n" + steps(records))
     console.note("\n" + "\n".join(f"written {path}" for path in paths) + f"\nrun {run.info.key} in {run.folder}")
+
+
+def step_line(record: StepRecord, iterations: int) -> str:
+    """`step 3/10  test accuracy 0.712 → 0.964  (about 40 s left)`."""
+    before = f"{record.test_before.top1:.3f} → " if record.step else ""
+    left = remaining(record, iterations)
+    return f"step {record.step}/{iterations}  test accuracy {before}{record.test_after.top1:.3f}{left}"
 
 
 def remaining(record: StepRecord, iterations: int) -> str:

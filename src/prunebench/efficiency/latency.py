@@ -12,13 +12,19 @@ import torch
 from torch import nn
 from torch.nn.utils import prune as torch_prune
 
+from prunebench import machine
 from prunebench.checkpoint import Checkpoint
 from prunebench.efficiency.config import EfficiencyConfig
+from prunebench.errors import Stopped
 from prunebench.inputs import logits_of, to
 from prunebench.matrices import VARIANTS
 from prunebench.records import LatencyRecord
+from prunebench.training import Stop
 
 MAX_ROUNDS = 100
+
+Pruned = tuple[int, float, Checkpoint]
+"""A step, its nominal share left, and its checkpoint."""
 
 
 def alternate(
@@ -47,7 +53,7 @@ def alternate(
 
 def measure(
     original: Checkpoint,
-    pruned: Iterable[tuple[int, float, Checkpoint]],
+    pruned: Iterable[Pruned],
     config: EfficiencyConfig,
     *,
     about: Mapping[str, Any],
@@ -56,6 +62,7 @@ def measure(
     dtype: str = "fp32",
     channels_last: bool = False,
     deadline: float | None = None,
+    stop: Stop | None = None,
 ) -> Iterator[list[LatencyRecord]]:
     """Time the original, the masked and the physically pruned model; yields the records of one step at a time.
 
@@ -69,6 +76,11 @@ def measure(
         dtype: fp32, or bf16: weights and images are converted.
         channels_last: memory layout of weights and images.
         deadline: `time.perf_counter()` at which the budget ends; None: `time_budget` seconds from now.
+        stop: asked after every batch size whether to stop.
+
+    Raises:
+        DeviceError: there is not enough memory for a batch size.
+        Stopped: `stop` asked for it.
     """
     deadline = time.perf_counter() + config.time_budget if deadline is None else deadline
     place = _placing(device, dtype, channels_last)
@@ -83,7 +95,9 @@ def measure(
             inputs = _inputs(original.architecture.inputs.example(size), device, dtype, channels_last)
             share = (deadline - time.perf_counter()) * _weight(size) / sum(map(_weight, cells))
             cells.remove(size)
-            with torch.inference_mode():
+            if stop is not None and stop():
+                raise Stopped(f"Stopped while step {step} was timed.")
+            with torch.inference_mode(), machine.memory_for(size, "--batch-sizes"):
                 calls = {name: _call(model, inputs, device) for name, model in models.items()}
                 samples = alternate(calls, seconds=share, seed=step * 1_000_003 + size)
             records += [

@@ -1,0 +1,65 @@
+"""`prunebench export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from prunebench.cli.console import Console
+from prunebench.cli.options import Command, common_options, config_options, gather
+
+
+@click.command("export", cls=Command)
+@click.argument("run_name", metavar="RUN")
+@click.option("--step", type=int, metavar="N", help="Step to write.  [default: the last]")
+@click.option(
+    "--to", type=click.Choice(["safetensors", "pt2", "onnx"]), default="safetensors", show_default=True, help="Format."
+)
+@click.option("--output", type=click.Path(dir_okay=False), metavar="FILE", help="File.  [default: RUN-stepN.FORMAT]")
+@config_options("nothing")
+@common_options
+def command(
+    *,
+    run_name: str,
+    step: int | None,
+    to: str,
+    output: str | None,
+    config_file: str | None,
+    as_json: bool,
+    quiet: bool,
+    debug: bool,
+    **values: Any,
+) -> None:
+    """Write a step of a run as one file for use elsewhere, and compare its outputs with the model's.
+
+    RUN is a key, the beginning of one, or a folder. safetensors is read by prunebench.load, pt2 by torch.export.load,
+    onnx by ONNX runtimes; the batch size of the latter two is free.
+    """
+    console = Console(as_json, quiet)
+    from prunebench import checkpoint
+    from prunebench.cli.finding import config_of, find_run
+    from prunebench.errors import RunError
+    from prunebench.exporting import export
+
+    given = gather(values, config_file)
+    run = find_run(given, run_name, ("prune", "train"))
+    assert run is not None
+    steps = run.checkpoints()
+    if not steps:
+        raise RunError(f"Run {run.info.key} has kept no checkpoint (--keep).")
+    number = steps[-1] if step is None else step
+    state = checkpoint.load(run.checkpoint(number), config_of(run, given).model)
+    path = Path(output or f"{run.info.key}-step{number}.{to}")
+    difference = export(state, to, path)
+    inputs = state.architecture.inputs
+    reads = f"{inputs.text()}, batch size free"
+    if inputs.kind == "images":
+        mean, std = (", ".join(f"{value:.4f}" for value in values) for values in (inputs.mean, inputs.std))
+        reads += f"; pixels scaled to 0 to 1, then normalised with mean ({mean}) and standard deviation ({std})"
+    console.result(
+        f"written {path} ({path.stat().st_size / 1e6:.1f} MB): step {number} of run {run.info.key}\n"
+        f"reads {reads}\n"
+        f"largest difference to the model's outputs, over batches of 1, 2 and 5: {difference:.2g}"
+    )
