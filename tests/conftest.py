@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -238,3 +241,53 @@ def real_data() -> Path:
     if not folder:
         pytest.skip("PRUNEBENCH_TEST_DATA is unset: it names a folder with FashionMNIST/raw and sst2/*.tsv")
     return Path(folder)
+
+
+class Nursery:
+    """A process that forks children which compute runs, and kills them: see tests/survival/nursery.py.
+
+    Its children see a small disk of their own (a tmpfs of 16 MiB) at `disk`, where the machine lets one be mounted;
+    this process sees the same disk at `seen`, or None where there is no such disk.
+    """
+
+    def __init__(self, disk: Path) -> None:
+        self.disk = disk
+        mount = ["unshare", "-rm", "sh", "-c", 'mount -t tmpfs -o size=16m none "$0" && exec "$@"', str(disk)]
+        try:
+            permitted = subprocess.run([*mount, "true"], capture_output=True, check=False).returncode == 0
+        except FileNotFoundError:
+            permitted = False
+        command = [sys.executable, str(Path(__file__).parent / "survival" / "nursery.py"), str(disk)]
+        self._process = subprocess.Popen(
+            [*mount, *command] if permitted else command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.seen = Path(f"/proc/{self._process.pid}/root{disk}") if permitted else None
+        assert self._answer() == "ready\n"
+
+    def compute(self, config: RunConfig, **job: Any) -> dict[str, Any]:
+        """Have a child compute a run, and tell what became of the child."""
+        fields = {name: getattr(config, name) for name in config.__struct_fields__}
+        job["config"] = {name: value for name, value in fields.items() if value is not None}
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(job) + "\n")
+        self._process.stdin.flush()
+        found: dict[str, Any] = json.loads(self._answer())
+        return found
+
+    def close(self) -> None:
+        """End it."""
+        self._process.communicate()
+
+    def _answer(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline()
+
+
+@pytest.fixture(scope="session")
+def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    """Computes runs in children that can be killed, and whose disk can be filled up."""
+    if not hasattr(os, "fork"):
+        pytest.skip("this system has no fork")
+    found = Nursery(tmp_path_factory.mktemp("disk"))
+    yield found
+    found.close()

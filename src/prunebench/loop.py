@@ -63,10 +63,13 @@ def prune(
     """
     bench = Bench(resolve(config), progress, stop)
     if run is None:
+        _rehearse(bench)
         yield from _steps(bench, None)
     elif (records := answer(run, bench.config)) is not None:
         yield from records
     else:
+        if not run.folder.exists():  # what cannot work is told before anything is written
+            _rehearse(bench)
         with run.working(bench.environment):
             yield from _steps(bench, run)
 
@@ -78,7 +81,6 @@ def _steps(bench: Bench, run: Run | None) -> Iterator[StepRecord]:
         if run is not None and step in run.steps():
             record, current = run.record(step), None
         elif first is None:
-            _rehearse(bench)
             current, record = _unpruned(bench, run)
         else:
             current, record = _iteration(bench, run, current, first, step)
@@ -127,6 +129,8 @@ def _train(bench: Bench, run: Run | None) -> tuple[Checkpoint, StepRecord]:
     if run is None:
         return _trained(bench, None)
     if not run.steps():
+        if not run.folder.exists():
+            bench.fresh()  # what cannot work is told before anything is written
         with run.working(bench.environment):
             if not run.steps():  # else another process has just finished it
                 return _trained(bench, run)

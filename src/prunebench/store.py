@@ -153,7 +153,11 @@ class Run:
             with writing(f"Run {self.info.key}", self.root):
                 stack.enter_context(held(self.folder))
                 self._begin(environment)
-            yield
+            try:
+                yield
+            finally:
+                if not self.steps() and self.progress() is None:  # nothing was computed
+                    shutil.rmtree(self.folder)
 
     def commit(self, record: StepRecord | TimingRecord, write: Callable[[Path], None]) -> None:
         """Make a step exist: `write` puts its checkpoint into a folder, which is renamed into place and listed.

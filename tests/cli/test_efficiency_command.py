@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import msgspec
 import numpy as np
 import pytest
@@ -50,7 +52,7 @@ def test_without_a_run_the_untrained_architecture_is_timed(method, prunebench, t
         (step, size, variant) for step in (1, 2) for size in (1, 3) for variant in ("original", "masked", "pruned")
     }
     assert {r.run for r in records} == {None}
-    assert [path.name for path in tmp_path.iterdir()] == ["performance"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["performance", "runs"]
     (path,) = (tmp_path / "performance").glob(f"resnet18_{method}_25.00_efficiency.txt")
     assert "untrained weights" in path.read_text()
 
@@ -72,7 +74,8 @@ def test_a_dense_run_cannot_be_timed(digits_run, prunebench, results, tmp_path):
 def test_a_run_without_a_pruned_step_is_passed_over(prunebench, tmp_path, monkeypatch, make_record):
     monkeypatch.chdir(tmp_path)
     run = pruning_run(RunConfig(model="resnet18", limit_train=60))
-    run.commit(make_record(), HERE, lambda folder: None)
+    with run.working(HERE):
+        run.commit(make_record(), lambda folder: None)
     options = ("--limit-train", "60", "--iterations", "1", *SHORT)
     finished = prunebench("efficiency", "--model", "resnet18", *options)
     assert finished.status == 0, finished.err
@@ -89,3 +92,26 @@ def test_options_that_contradict_a_named_run_are_refused(digits_run, prunebench,
     assert finished.status == 2
     assert finished.err == f"Error: Run {run} was made with --fraction 0.1; leave the option out.\n"
     assert not (tmp_path / "results").exists()
+
+
+def test_what_is_timed_already_is_answered_from_its_records(digits_run, prunebench, results):
+    options = ("--model", "resnet18", "--batch-sizes", "1,2", "--time-budget", "0.3", *digits_run.places[:2], *results)
+    first = prunebench("efficiency", *options)
+    again = prunebench("efficiency", *options)
+    assert (again.status, again.out) == (0, first.out)
+    assert "2 step(s) were timed before" in again.err
+    assert "threads" not in again.err
+    anew = prunebench("efficiency", *options, "--fresh")
+    assert anew.out != first.out
+    assert "starting over; what there was is kept in" in anew.err
+
+
+def test_timing_goes_on_with_the_steps_that_are_missing(digits_run, prunebench, results, tmp_path):
+    options = ("--batch-sizes", "2", "--time-budget", "0.3", "--runs-dir", str(tmp_path / "runs"), *results)
+    shutil.copytree(digits_run.folder / "runs", tmp_path / "runs")
+    first = prunebench("efficiency", "--model", "resnet18", *options)
+    assert prunebench("prune", *digits_run.options, "--iterations", "3", *options[4:]).status == 0
+    longer = prunebench("efficiency", "--model", "resnet18", *options)
+    rows = [[line.split() for line in finished.out.splitlines() if line.strip()][1:-1] for finished in (first, longer)]
+    assert rows[1][:2] == rows[0][:2]
+    assert [row[0] for row in rows[1]] == ["1", "2", "3"]

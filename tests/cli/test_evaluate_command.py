@@ -11,7 +11,7 @@ from prunebench.records import StepRecord
 
 
 def runs_of(made):
-    return {path.name.split("-")[1]: path.name for path in (made.folder / "runs").iterdir()}
+    return {path.name.split("-")[1]: path.name for path in (made.folder / "runs").glob("resnet18-*")}
 
 
 def test_every_step_scores_what_was_recorded(digits_run, prunebench):
@@ -127,5 +127,5 @@ def test_a_users_own_files_are_given_anew_where_they_were_moved(prunebench, tmp_
     monkeypatch.chdir(new)
     finished = prunebench("evaluate", "--model", "net.py:build")
     assert finished.status == 0, finished.err
-    (key,) = (path.name for path in (new / "runs").iterdir())
+    (key,) = (path.name for path in (new / "runs").glob("net-*"))
     assert prunebench("evaluate", "--run", key, "--model", "net.py:build").out == finished.out

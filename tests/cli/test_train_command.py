@@ -17,7 +17,7 @@ def _empty_folder(tmp_path, monkeypatch):
 
 
 def runs(tmp_path):
-    return sorted(path.name for path in (tmp_path / "runs").iterdir())
+    return sorted(path.name for path in (tmp_path / "runs").glob("resnet18-*"))
 
 
 def test_a_model_is_trained_once_and_found_by_prune(prunebench, tmp_path):

@@ -82,7 +82,9 @@ def main() -> None:
 
 def interrupted(terminated: bool) -> int:
     """Say that nothing is lost; the status is that of SIGTERM or SIGINT."""
-    click.echo(f"\nInterrupted. What is finished is kept: {resuming()} goes on from there.", err=True)
+    click.echo(
+        f"\nInterrupted. What is finished is kept: the same command goes on from there.\n    {resuming()}", err=True
+    )
     return 143 if terminated else 130
 
 

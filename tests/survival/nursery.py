@@ -1,0 +1,179 @@
+"""A process that has imported everything and forks children that compute runs, and kills them.
+
+It reads jobs from its standard input, one JSON object per line, and answers each with one when the child has ended.
+
+    config     fields of a RunConfig
+    after      seconds after which the child is killed with SIGKILL
+    at         [file of prunebench, text of a line of it, count]: what is to happen happens when the child is about to
+               execute that line for that time …
+    do         … "kill": SIGKILL; "tear": the safetensors file that is written next is cut in half, then SIGKILL;
+               "limit": no file may be longer than 0 bytes (RLIMIT_FSIZE); "fill": the disk is filled up;
+               "readonly": the disk is mounted read-only
+    line       kill the child when it is about to execute so many lines of store.py and files.py
+
+The answer: `killed` by SIGKILL, `happened` what `at` asked for, `error` and `text` of an exception, `seconds`, and
+`lines` executed in store.py and files.py where `line` was given.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from pathlib import Path
+
+os.environ |= {"TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+
+import datasets  # noqa: F401
+import sklearn.datasets  # noqa: F401
+import torch
+import torch_pruning  # noqa: F401
+import torchvision  # noqa: F401
+import transformers.models.bert.modeling_bert  # noqa: F401
+
+import prunebench.tasks.images
+import prunebench.tasks.text  # noqa: F401
+from prunebench import RunConfig, architecture, checkpoint, files, matrices, methods, store
+from prunebench.data import datasets as loaders
+from prunebench.loop import prune
+from prunebench.runs import pruning_run
+
+BALLAST = "ballast"
+HOME = Path(store.__file__).parent
+
+
+def compute(config):
+    """What `prunebench prune` does, without its words."""
+    run, records = pruning_run(config), []
+    for record in prune(config, run):
+        records.append(record)
+        matrices.write_steps(run, records, config.results_dir)
+
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def tear():
+    whole = checkpoint.save_file
+
+    def half(tensors, path, metadata):
+        whole(tensors, path, metadata)
+        os.truncate(path, Path(path).stat().st_size // 2)
+        die()
+
+    checkpoint.save_file = half
+
+
+def limit():
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+
+
+def fill(folder):
+    handle = os.open(folder / BALLAST, os.O_WRONLY | os.O_CREAT)
+    for size in (2**20, 2**12, 1):
+        try:
+            while True:
+                os.write(handle, bytes(size))
+        except OSError:
+            continue
+
+
+def line_number(file, text):
+    (number,) = [n for n, line in enumerate((HOME / file).read_text().splitlines(), 1) if text in line]
+    return number
+
+
+def trace(wanted, happen):
+    """Have `happen` called before every line of prunebench's files for which `wanted` answers True."""
+    files = {str(HOME / name): name for name in wanted}
+
+    def local(frame, event, arg):
+        if event == "line" and wanted[files[frame.f_code.co_filename]](frame.f_lineno):
+            happen()
+        return local
+
+    sys.settrace(lambda frame, event, arg: local if frame.f_code.co_filename in files else None)
+
+
+def lurk(job, folder, happened):
+    """Arrange for what a job wants to happen."""
+    if job.get("at"):
+        file, text, count = job["at"]
+        number, left = line_number(file, text), [count]
+        deeds = {"kill": die, "tear": tear, "limit": limit, "fill": lambda: fill(folder)}
+        deeds["readonly"] = lambda: subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
+
+        def happen():
+            left[0] -= 1
+            if left[0] == 0:
+                os.write(happened, b"x")
+                deeds[job["do"]]()
+
+        trace({file: lambda line: line == number}, happen)
+    if job.get("line"):
+        left = [job["line"]]
+
+        def count_down():
+            left[0] -= 1
+            os.write(happened, b"x")
+            if left[0] == 0:
+                die()
+
+        trace({"store.py": lambda line: True, "files.py": lambda line: True}, count_down)
+
+
+def child(job, folder, happened, told):
+    """Compute a job's run; what went wrong is written to `told`."""
+    torch.set_num_threads(1)
+    config = RunConfig(**job["config"])
+    try:
+        lurk(job, folder, happened)
+        compute(config)
+    except BaseException as error:
+        sys.settrace(None)
+        details = {"error": type(error).__name__, "text": str(error), "trace": traceback.format_exc()}
+        os.write(told, json.dumps(details).encode())
+
+
+def serve(job, folder):
+    started = time.monotonic()
+    happened, told = os.pipe(), os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            child(job, folder, happened[1], told[1])
+        finally:
+            os._exit(0)
+    os.close(happened[1])
+    os.close(told[1])
+    if job.get("after") is not None:
+        time.sleep(job["after"])
+        os.kill(pid, signal.SIGKILL)
+    with os.fdopen(happened[0], "rb") as file:  # before waiting: a full pipe would hold the child up
+        count = len(file.read())
+    _, status = os.waitpid(pid, 0)
+    with os.fdopen(told[0], "rb") as file:
+        error = json.loads(file.read() or b"{}")
+    killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+    died = -os.waitstatus_to_exitcode(status) if os.WIFSIGNALED(status) else 0
+    seconds = time.monotonic() - started
+    return {"killed": killed, "died": died, "happened": count > 0, "lines": count, "seconds": seconds, **error}
+
+
+def main():
+    folder = Path(sys.argv[1])
+    for registry in (architecture.models, loaders, methods.methods, methods.criteria):
+        registry.names()
+    print("ready", flush=True)
+    for line in sys.stdin:
+        print(json.dumps(serve(json.loads(line), folder)), flush=True)
+
+
+if __name__ == "__main__":
+    main()

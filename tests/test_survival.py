@@ -1,0 +1,171 @@
+"""A run survives SIGKILL at any moment: what is computed in the end equals, byte by byte, a run that never stopped.
+
+The children that compute and die are forked by tests/survival/nursery.py. Run with -m slow for four times the kills.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from prunebench import RunConfig, dense_run, pruning_run
+from prunebench.records import Seconds
+
+MODELS = Path(__file__).parent / "survival" / "models.py"
+SMALL = RunConfig(
+    model=f"{MODELS}:cnn",
+    dataset="digits",
+    image_size=12,
+    limit_train=61,
+    limit_test=25,
+    method="unstructured",
+    epochs=2,
+    batch_size=16,
+    optimizer="adamw",
+    weight_decay=0.01,
+    fraction=0.4,
+    iterations=2,
+    finetune_epochs=2,
+    finetune_batch_size=16,
+    checkpoint_every=1e-9,
+    device="cpu",
+    threads=1,
+)
+
+
+def change(config, **changes):
+    return msgspec.structs.replace(config, **changes)
+
+
+RUNS = {
+    "cnn-unstructured": change(SMALL, limit_train=400, limit_test=100, iterations=3, augment=True, clip_norm=1.0),
+    "resnet18-structured": change(
+        SMALL,
+        model="resnet18",
+        image_size=32,
+        limit_train=200,
+        limit_test=60,
+        method="structured",
+        memory_format="channels_last",
+        augment=True,
+        batch_size=32,
+        finetune_batch_size=32,
+        fraction=0.3,
+        checkpoint_every=10.0,
+    ),
+    "bert-structured": change(
+        SMALL,
+        model=f"{MODELS}:bert",
+        dataset="reviews",
+        image_size=None,
+        sequence_length=24,
+        limit_train=300,
+        limit_test=100,
+        method="structured",
+        optimizer="adam",
+        fraction=0.25,
+        checkpoint_every=1e-3,
+    ),
+}
+
+
+def within(config, folder):
+    return change(config, runs_dir=str(folder / "runs"), results_dir=str(folder / "performance"))
+
+
+def outcome(config):
+    """Everything that a run has come to, but for seconds and times: files of steps, text matrices, records."""
+    found = {}
+    for run in (dense_run(config), pruning_run(config)):
+        for step in run.steps():
+            run.check(step)
+            found[run.info.kind, step] = msgspec.structs.replace(run.record(step), seconds=Seconds())
+        for path in [*run.folder.glob("steps/*/*"), *run.folder.glob("*.txt")]:
+            if path.name != "record.json":
+                found[run.info.kind, str(path.relative_to(run.folder))] = path.read_bytes()
+    return found | {path.name: path.read_bytes() for path in Path(config.results_dir).iterdir()}
+
+
+def finished(config):
+    """Identity of every file of every finished step: a step that is computed anew has other files."""
+    return {
+        path: (path.stat().st_ino, path.stat().st_mtime_ns)
+        for run in (dense_run(config), pruning_run(config))
+        for path in (run.folder / name for name in run.files())
+        if path.parent.parent.name == "steps"
+    }
+
+
+def leftovers(config):
+    """Files that a finished run has no use for."""
+    paths = [path for folder in (config.runs_dir, config.results_dir) for path in Path(folder).rglob("*")]
+    listed = {path for path in finished(config)}
+    return [
+        path
+        for path in paths
+        if path.is_file()
+        and not (path.parent.name == ".locks" and path.suffix == ".lock")
+        and (path.name.startswith((".", "progress-")) or (path.parent.parent.name == "steps" and path not in listed))
+    ] + [path for path in paths if path.is_dir() and path.name.startswith(".") and path.name != ".locks"]
+
+
+@pytest.fixture(scope="session")
+def reference(nursery, tmp_path_factory):
+    """Computes a config without interruption, once: its outcome and the seconds that it took."""
+    known = {}
+
+    def compute(config):
+        if config not in known:
+            whole = within(config, tmp_path_factory.mktemp("reference"))
+            answer = nursery.compute(whole)
+            assert answer["died"] == 0
+            assert "error" not in answer, answer
+            known[config] = outcome(whole), answer["seconds"]
+        return known[config]
+
+    return compute
+
+
+def survive(nursery, reference, config, folder, kills, seed):
+    """Kill children at random moments until `kills` of them were hit alive, and compare what they come to."""
+    expected, seconds = reference(config)
+    draw = random.Random(seed)
+    tried = hits = done = 0
+    for attempt in itertools.count():
+        mine = within(config, folder / str(attempt))
+        moments = sorted(draw.uniform(0, seconds) for _ in range(kills - hits))
+        answer = {"killed": True}
+        for before, moment in itertools.pairwise([0.0, *moments]):
+            kept = finished(mine)
+            answer = nursery.compute(mine, after=moment - before)
+            assert "error" not in answer, answer
+            assert finished(mine).items() >= kept.items()
+            tried, hits = tried + 1, hits + answer["killed"]
+            done += len(kept)
+            if not answer["killed"]:
+                break
+        if answer["killed"]:
+            kept = finished(mine)
+            answer = nursery.compute(mine)
+            assert (answer["died"], answer.get("error")) == (0, None), answer
+            assert finished(mine).items() >= kept.items()
+        assert outcome(mine) == expected
+        assert leftovers(mine) == []
+        if hits == kills:
+            print(f"{config.model}: {tried} kills tried, {hits} hit, {attempt + 1} runs, alone {seconds:.1f} s")
+            return
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_run_killed_at_random_moments_equals_one_that_never_stopped(name, nursery, reference, tmp_path):
+    survive(nursery, reference, RUNS[name], tmp_path, kills=5, seed=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RUNS)
+def test_a_run_killed_at_many_random_moments_equals_one_that_never_stopped(name, nursery, reference, tmp_path):
+    survive(nursery, reference, RUNS[name], tmp_path, kills=20, seed=2)
