@@ -24,8 +24,9 @@ from prunebench.architecture import Architecture, models
 from prunebench.checkpoint import Checkpoint
 from prunebench.inputs import Inputs
 from prunebench.methods import Request, criteria
-from prunebench.records import Accuracy, LayerRecord, Seconds, StepRecord
+from prunebench.records import Accuracy, Environment, LayerRecord, Seconds, StepRecord
 from prunebench.sizes import unit_count
+from prunebench.store import Run
 from prunebench.tasks.images import ImageTask
 
 hypothesis.settings.register_profile("prunebench", deadline=None, derandomize=True, database=None, max_examples=60)
@@ -232,6 +233,26 @@ def make_record() -> Callable[..., StepRecord]:
         return msgspec.structs.replace(record, **changes)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def here() -> Environment:
+    """An environment that runs are computed with."""
+    return Environment(
+        seed=0, device="cpu", hardware="a CPU", threads=2, platform="", python="3.12", versions={"torch": "2"}
+    )
+
+
+@pytest.fixture(scope="session")
+def commit(here: Environment) -> Callable[..., None]:
+    """Commits records to a run without computing anything; `write` puts a checkpoint into a folder."""
+
+    def to(run: Run, *records: StepRecord, write: Callable[[Path], None] = lambda folder: None) -> None:
+        with run.working(here):
+            for record in records:
+                run.commit(record, write)
+
+    return to
 
 
 @pytest.fixture(scope="session")

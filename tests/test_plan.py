@@ -5,11 +5,8 @@ from prunebench.architecture import models
 from prunebench.config import RunConfig
 from prunebench.methods import methods
 from prunebench.plan import pruning_plan, schedule, training_plan
-from prunebench.records import Environment
 from prunebench.resolve import resolve
 from prunebench.runs import dense_run, pruning_run
-
-HERE = Environment(seed=0, device="cpu", hardware="", threads=1, platform="", python="", versions={})
 
 
 @pytest.fixture
@@ -33,11 +30,10 @@ def test_a_plan_says_data_dense_run_method_and_schedule(plan_of):
     assert plan.endswith("(new)")
 
 
-def test_a_plan_knows_what_is_there_already(plan_of, make_record):
+def test_a_plan_knows_what_is_there_already(plan_of, make_record, commit):
     config = RunConfig(model="resnet18")
-    dense_run(config).commit(make_record(), HERE, lambda folder: None)
-    for step in range(3):
-        pruning_run(config).commit(make_record(step), HERE, lambda folder: None)
+    commit(dense_run(config), make_record())
+    commit(pruning_run(config), *map(make_record, range(3)))
     assert "(trained)" in plan_of()
     assert "(3 of 11 steps are there)" in plan_of()
     assert "(2 of 2 steps are there)" in plan_of(iterations=1)

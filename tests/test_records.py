@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prunebench.records import Accuracy, StepRecord
+from prunebench.records import FORMAT, Accuracy, StepRecord
 
 
 def test_a_record_survives_json(make_record):
@@ -15,7 +15,7 @@ def test_a_record_is_immutable_and_versioned(make_record):
     record = make_record()
     with pytest.raises(AttributeError):
         record.step = 1
-    assert msgspec.json.decode(msgspec.json.encode(record))["format"] == 1
+    assert msgspec.json.decode(msgspec.json.encode(record))["format"] == FORMAT == 2
 
 
 @given(st.integers(1, 10**6).flatmap(lambda total: st.tuples(st.integers(0, total), st.just(total))))

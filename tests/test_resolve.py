@@ -7,12 +7,10 @@ from prunebench.config import RunConfig, field_types
 from prunebench.data import datasets
 from prunebench.errors import AmbiguousRun, ConfigError, UnknownName
 from prunebench.methods import methods
-from prunebench.records import Environment
 from prunebench.resolve import resolve
 from prunebench.runs import dense_run
 
 UNSET = {"limit_train", "limit_test", "threads"}
-HERE = Environment(seed=0, device="cpu", hardware="", threads=1, platform="", python="", versions={})
 
 
 @pytest.fixture(autouse=True)
@@ -120,10 +118,10 @@ def test_a_name_that_is_no_run_is_left_to_hugging_face_for_bert():
     assert (config.lr, config.schedule, config.finetune_optimizer) == (1e-5, "constant", "sgd")
 
 
-def test_a_second_training_phase_takes_over_the_settings_of_the_first_but_freezing(make_record):
+def test_a_second_training_phase_takes_over_the_settings_of_the_first_but_freezing(make_record, commit):
     given = RunConfig(model="resnet18", dataset="fashion-mnist", stem="small", image_size=28, lr=0.1, freeze=True)
     first = dense_run(given)
-    first.commit(make_record(), HERE, lambda folder: None)
+    commit(first, make_record())
     config = resolve(RunConfig(model="resnet18", weights=first.info.key[:-3]))
     assert (config.dataset, config.stem, config.image_size, config.lr) == ("fashion-mnist", "small", 28, 0.1)
     assert config.weights == first.info.key
@@ -132,17 +130,17 @@ def test_a_second_training_phase_takes_over_the_settings_of_the_first_but_freezi
     assert resolve(RunConfig(model="resnet18", weights=first.info.key, image_size=32)).image_size == 32
 
 
-def test_a_second_training_phase_of_a_run_elsewhere_names_its_folder(make_record, tmp_path):
+def test_a_second_training_phase_of_a_run_elsewhere_names_its_folder(make_record, commit, tmp_path):
     first = dense_run(RunConfig(model="resnet18", lr=0.1, runs_dir="elsewhere"))
-    first.commit(make_record(), HERE, lambda folder: None)
+    commit(first, make_record())
     config = resolve(RunConfig(model="resnet18", weights=f"elsewhere/{first.info.key}"))
     assert (config.weights, config.lr) == (str(tmp_path / "elsewhere" / first.info.key), 0.1)
     assert resolve(config) == config
 
 
 @pytest.mark.parametrize("model", ["resnet18", "bert"])
-def test_an_ambiguous_run_is_no_name_at_hugging_face(model, make_record):
+def test_an_ambiguous_run_is_no_name_at_hugging_face(model, make_record, commit):
     for seed in (0, 1):
-        dense_run(RunConfig(model=model, seed=seed)).commit(make_record(), HERE, lambda folder: None)
+        commit(dense_run(RunConfig(model=model, seed=seed)), make_record())
     with pytest.raises(AmbiguousRun, match="names several runs"):
         resolve(RunConfig(model=model, weights=f"{model}-dense"))

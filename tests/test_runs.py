@@ -3,7 +3,6 @@ import pytest
 
 from prunebench.config import RunConfig, deciding, field_types
 from prunebench.errors import ConfigError
-from prunebench.records import Environment
 from prunebench.resolve import resolve
 from prunebench.runs import dense_run, pruning_run, settings, why_new
 
@@ -33,8 +32,9 @@ OTHER = {
     "fraction": 0.25,
     "momentum": 0.5,
     "gamma": 0.5,
+    "deterministic": True,
+    "keep": "last",
 }
-HERE = Environment(seed=0, device="cpu", hardware="", threads=1, platform="", python="", versions={})
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +65,7 @@ def test_a_default_that_is_given_is_the_same_run():
 def test_a_pruning_run_names_its_dense_run_beside_it():
     config = RunConfig(model="alexnet", runs_dir="here")
     run, dense = pruning_run(config), dense_run(config)
-    assert run.info.dense == dense.info.key
+    assert run.info.source == dense.info.key
     assert run.folder.parent == dense.folder.parent
     assert dense.info.key.startswith("alexnet-dense-")
     assert run.info.key.startswith("alexnet-structured-")
@@ -98,11 +98,11 @@ def test_objects_of_another_kind_cannot_be_told_from_others(blobs):
         dense_run(RunConfig(model="resnet18", dataset=object()))
 
 
-def test_a_new_run_says_which_file_changed(tmp_path, make_record):
+def test_a_new_run_says_which_file_changed(tmp_path, make_record, commit):
     config = RunConfig(model=write_net(tmp_path))
     first = dense_run(config)
     assert why_new(first) is None
-    first.commit(make_record(), HERE, lambda folder: None)
+    commit(first, make_record())
     assert why_new(first) is None
     write_net(tmp_path, "nn.Identity()")
     assert why_new(dense_run(config)) == f"model changed since run {first.info.key}, so this is a new run"

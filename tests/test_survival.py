@@ -169,3 +169,71 @@ def test_a_run_killed_at_random_moments_equals_one_that_never_stopped(name, nurs
 @pytest.mark.parametrize("name", RUNS)
 def test_a_run_killed_at_many_random_moments_equals_one_that_never_stopped(name, nursery, reference, tmp_path):
     survive(nursery, reference, RUNS[name], tmp_path, kills=20, seed=2)
+
+
+KEEPING = "self._list({**self.files(), **files})"
+POINTS = {
+    "inside an epoch": ("training.py", "optimizer.step()", 7),
+    "before the progress is kept": ("store.py", 'beside = self.folder / ".progress"', 3),
+    "before the progress has its name": ("store.py", "beside.replace(place)", 3),
+    "between the new progress and removing the old": ("store.py", "self.forget_progress(but=place)", 3),
+    "while the old progress is removed": ("store.py", "path.unlink()", 3),
+    "before the dense step is renamed": ("store.py", "beside.rename(place)", 1),
+    "before a step is renamed": ("store.py", "beside.rename(place)", 3),
+    "between renaming the dense step and listing it": ("store.py", KEEPING, 1),
+    "between renaming a step and listing it": ("store.py", KEEPING, 4),
+    "between listing the dense step and removing its progress": ("store.py", "self.forget_progress()", 1),
+    "between listing a step and removing its progress": ("store.py", "self.forget_progress()", 3),
+    "between listing the last step and removing its progress": ("store.py", "self.forget_progress()", 4),
+    "before the run has a list": ("store.py", "self._list({})", 2),
+    "before the environment is listed": ("store.py", "self._list({name: digest(self.folder / name)})", 1),
+    "while a list is replaced": ("files.py", "Path(beside).replace(path)", 9),
+    "before a text matrix of a finished run is replaced": ("files.py", "Path(beside).replace(path)", 14),
+}
+
+
+def die_and_finish(nursery, config, expected, **job):
+    """Have a child die as a job says, and the next one finish the run; compare."""
+    answer = nursery.compute(config, **job)
+    assert (answer["killed"], answer["happened"]) == (True, True), answer
+    kept = finished(config)
+    answer = nursery.compute(config)
+    assert (answer["died"], answer.get("error")) == (0, None), answer
+    assert finished(config).items() >= kept.items()
+    assert outcome(config) == expected
+    assert leftovers(config) == []
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_run_killed_at_an_exact_point_equals_one_that_never_stopped(point, nursery, reference, tmp_path):
+    die_and_finish(nursery, within(SMALL, tmp_path), reference(SMALL)[0], at=POINTS[point], do="kill")
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 6])
+def test_a_safetensors_file_cut_short_by_a_kill_counts_for_nothing(count, nursery, reference, tmp_path):
+    at = ("checkpoint.py", "save_file(storable, path, metadata)", count)
+    die_and_finish(nursery, within(SMALL, tmp_path), reference(SMALL)[0], at=at, do="tear")
+
+
+def lines(nursery, folder, keep):
+    """How many lines of store.py and files.py a run executes."""
+    answer = nursery.compute(within(change(SMALL, keep=keep), folder), line=10**9)
+    assert "error" not in answer, answer
+    return answer["lines"]
+
+
+@pytest.mark.parametrize("keep", ["all", "last"])
+def test_a_run_killed_at_random_lines_of_the_store_equals_one_that_never_stopped(keep, nursery, reference, tmp_path):
+    expected, draw = reference(change(SMALL, keep=keep))[0], random.Random(3)
+    for number in sorted(draw.sample(range(1, lines(nursery, tmp_path / "count", keep)), 8)):
+        die_and_finish(nursery, within(change(SMALL, keep=keep), tmp_path / str(number)), expected, line=number)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("keep", ["all", "last"])
+def test_a_run_killed_at_every_fourth_line_of_the_store_equals_one_that_never_stopped(
+    keep, nursery, reference, tmp_path
+):
+    expected = reference(change(SMALL, keep=keep))[0]
+    for number in range(1, lines(nursery, tmp_path / "count", keep), 4):
+        die_and_finish(nursery, within(change(SMALL, keep=keep), tmp_path / str(number)), expected, line=number)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from prunebench.efficiency.config import EfficiencyConfig
     from prunebench.efficiency.timing import time_run, time_untrained
     from prunebench.errors import PrunebenchError
+    from prunebench.loading import load
     from prunebench.loop import prune, reevaluate, train
     from prunebench.records import LatencyRecord, StepRecord
     from prunebench.runs import dense_run, pruning_run
@@ -31,6 +32,7 @@ _HOMES = {
     "PrunebenchError": "errors",
     "LatencyRecord": "records",
     "StepRecord": "records",
+    "load": "loading",
     "prune": "loop",
     "reevaluate": "loop",
     "train": "loop",
@@ -49,6 +51,7 @@ __all__ = [
     "Split",
     "StepRecord",
     "dense_run",
+    "load",
     "prune",
     "pruning_run",
     "reevaluate",

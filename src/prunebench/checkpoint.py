@@ -187,3 +187,4 @@ def write_tensors(tensors: Masks, path: Path, metadata: dict[str, str] | None = 
         number = re.search(r"os error (\d+)", str(error))
         code = int(number.group(1)) if number else errno.EIO
         raise OSError(code, os.strerror(code), str(path)) from error
+    path.chmod(0o644)  # the library lets nobody else read it

@@ -58,16 +58,17 @@ def read(run: Run, step: int, builder: Any) -> Halfway | None:
             about = file.metadata()
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         so_far = msgspec.json.decode(about["so_far"], type=SoFar)
-    except (OSError, SafetensorError, msgspec.MsgspecError, KeyError) as error:
+        structure = about["structure"].encode()
+    except (OSError, SafetensorError, msgspec.MsgspecError, KeyError, TypeError) as error:
         raise RunError(f"{path} cannot be read: {error}. Delete it; the step then begins anew.") from error
     if so_far.step != step:
         return None
     parts: dict[str, dict[str, torch.Tensor]] = {"weight": {}, "mask": {}, "optimizer": {}}
     for name, tensor in tensors.items():
         kind, _, rest = name.partition(":")
-        parts[kind][rest] = tensor
+        parts.setdefault(kind, {})[rest] = tensor
     state = assemble(
-        about["structure"].encode(),
+        structure,
         parts["weight"],
         parts["mask"],
         about.get("tokenizer"),
@@ -133,7 +134,7 @@ class Keeper:
         def put(path: Path) -> None:
             write_tensors(tensors, path, about)
 
-        self._run.write_progress(put)
+        self._run.write_progress(so_far.step, put)
         self._written = time.monotonic()
 
 

@@ -7,7 +7,7 @@ import platform
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -15,7 +15,6 @@ import msgspec
 from filelock import FileLock, Timeout
 
 from prunebench.errors import RunLocked
-from prunebench.files import write_atomically
 
 SECONDS_FOR_ORPHANS = 15.0
 """How long the worker processes of a killed one may live on, with its lock."""
@@ -65,7 +64,8 @@ def held(folder: Path) -> Iterator[None]:
     try:
         now = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
         command = Path(sys.argv[0]).name
-        write_atomically(places[1], msgspec.json.encode(Holder(os.getpid(), platform.node(), now, command)))
+        with suppress(OSError):  # it is only told to others, and a full disk must not keep a run from being deleted
+            places[1].write_bytes(msgspec.json.encode(Holder(os.getpid(), platform.node(), now, command)))
         yield
     finally:
         places[1].unlink(missing_ok=True)

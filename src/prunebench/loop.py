@@ -49,6 +49,7 @@ def train(
     """
     bench = Bench(resolve(config), progress, stop)
     if run is not None and run.steps():
+        run.tidy()
         return run.record(0)
     return _train(bench, run)[1]
 
@@ -134,6 +135,7 @@ def _train(bench: Bench, run: Run | None) -> tuple[Checkpoint, StepRecord]:
         with run.working(bench.environment):
             if not run.steps():  # else another process has just finished it
                 return _trained(bench, run)
+    run.tidy()
     return checkpoint.load(run.checkpoint(0), bench.config.model), run.record(0)
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from prunebench.errors import RunError
 from prunebench.records import FORMAT, RunInfo, other_format
+
+FileName = Annotated[str, msgspec.Meta(pattern=r"^(environment\.json|steps/[0-9]{3,9}/\w[\w.-]*)\Z")]
+"""A file of a run; no text from `run.json` names anything outside the run's folder."""
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,7 +20,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     format: int = FORMAT
     run: RunInfo
-    files: dict[str, str]
+    files: dict[FileName, str]
     checksum: str = ""
 
     def sealed(self) -> Manifest:
@@ -34,7 +37,7 @@ def read_manifest(path: Path) -> Manifest:
         RunError: it cannot be read, is damaged, or is of another format.
     """
     manifest: Manifest = decode(path, Manifest)
-    if manifest.sealed() != manifest:
+    if encode(manifest.sealed()) != path.read_bytes():
         raise RunError(
             f"{path} is damaged: its SHA-256 is not the one that it carries. Start over with --fresh, which keeps what "
             f"is there aside."
@@ -59,5 +62,9 @@ def decode(path: Path, kind: Any) -> Any:
         if version != FORMAT:
             raise RunError(other_format(path, version))
         return msgspec.json.decode(data, type=kind)
-    except (OSError, msgspec.MsgspecError, AttributeError) as error:
-        raise RunError(f"{path} cannot be read: {error}.") from error
+    except OSError as error:
+        raise RunError(f"{path} cannot be read: {error.strerror}.") from error
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, AttributeError) as error:
+        raise RunError(
+            f"{path} is damaged: {error}. Start over with --fresh, which keeps what is there aside."
+        ) from error

@@ -5,10 +5,16 @@ Raw counts and samples are kept; whoever shows a statistic computes it.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 FORMAT = 2
 """Version of the files below; raised when a field changes its meaning."""
+
+
+Key = Annotated[str, msgspec.Meta(pattern=r"^[\w-]+\Z")]
+"""What a run is called: the name of its folder, never a path."""
 
 
 def other_format(name: object, version: object) -> str:
@@ -152,10 +158,10 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     `source` is the run that this one starts from: of a pruning run its dense run, of timings what was timed.
     """
 
-    key: str
+    key: Key
     kind: str
     config: dict[str, object]
     contents: dict[str, str]
     recipe: int
-    source: str | None
+    source: Key | None
     created: str

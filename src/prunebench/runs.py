@@ -72,6 +72,7 @@ def answer(run: Run, config: RunConfig) -> list[StepRecord] | None:
     if config.keep != "all":
         with held(run.folder):
             trim(run, config)
+    run.tidy()
     return [run.record(step) for step in range((config.iterations or 0) + 1)]
 
 

@@ -3,7 +3,7 @@
     runs/resnet18-structured-1f0c…/
       run.json  environment.json  *.txt
       steps/003/record.json  steps/003/model.safetensors …
-      progress-9ab3….safetensors        the step that is being computed
+      progress-004-9ab3….safetensors    the step that is being computed
 
 Bytes and paths only: no torch. `run.json` lists every file of a finished step with its SHA-256, and carries its own;
 a step exists if it is listed there. Whatever is written is written beside its place and renamed.
@@ -14,14 +14,14 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from prunebench.errors import RunError
+from prunebench.errors import RunError, RunLocked
 from prunebench.files import digest, sync, write_atomically, writing
 from prunebench.lock import held
 from prunebench.manifest import Manifest, decode, encode, read_manifest
@@ -121,7 +121,7 @@ class Run:
         found = sorted(self.folder.glob("progress-*.safetensors"), key=lambda path: path.stat().st_mtime_ns)
         if not found:
             return None
-        if found[-1].stem.removeprefix("progress-") != digest(found[-1]):
+        if found[-1].stem.rpartition("-")[2] != digest(found[-1]):
             raise RunError(
                 f"{found[-1]} is damaged: its SHA-256 is not the one in its name. Delete it; the command then begins "
                 f"the step anew."
@@ -156,8 +156,8 @@ class Run:
             try:
                 yield
             finally:
-                if not self.steps() and self.progress() is None:  # nothing was computed
-                    shutil.rmtree(self.folder)
+                if not (self.steps() or self.progress() or (self.folder / ASIDE).exists()):  # nothing was computed
+                    shutil.rmtree(self.folder, ignore_errors=True)  # what went wrong is told, not that it stays
 
     def commit(self, record: StepRecord | TimingRecord, write: Callable[[Path], None]) -> None:
         """Make a step exist: `write` puts its checkpoint into a folder, which is renamed into place and listed.
@@ -185,8 +185,8 @@ class Run:
             self._list({**self.files(), **files})
         self.forget_progress()
 
-    def write_progress(self, write: Callable[[Path], None]) -> None:
-        """Replace the file of the step that is half done by the one that `write` writes; its SHA-256 is its name.
+    def write_progress(self, step: int, write: Callable[[Path], None]) -> None:
+        """Replace the file of the step that is half done by the one that `write` writes; its SHA-256 is in its name.
 
         Raises:
             DiskError: it cannot be written.
@@ -196,7 +196,7 @@ class Run:
             try:
                 write(beside)
                 sync(beside)
-                place = self.folder / f"progress-{digest(beside)}.safetensors"
+                place = self.folder / f"progress-{step:03d}-{digest(beside)}.safetensors"
                 beside.replace(place)
             except BaseException:
                 beside.unlink(missing_ok=True)
@@ -210,6 +210,12 @@ class Run:
             if path != but:
                 path.unlink()
 
+    def tidy(self) -> None:
+        """Remove what a killed process left, of a run that is finished; nothing while another process computes it."""
+        if self._litter():
+            with suppress(RunLocked, OSError), held(self.folder):
+                self._sweep()
+
     def drop_checkpoints(self, steps: list[int]) -> None:
         """Remove the checkpoints of some steps; their records stay."""
         doomed = [
@@ -218,9 +224,10 @@ class Run:
             if any(name.startswith(f"steps/{step:03d}/") for step in steps) and not name.endswith("/record.json")
         ]
         if doomed:
-            self._list({name: checksum for name, checksum in self.files().items() if name not in doomed})
-            for name in doomed:
-                (self.folder / name).unlink(missing_ok=True)
+            with writing(f"Run {self.info.key}", self.folder):
+                self._list({name: checksum for name, checksum in self.files().items() if name not in doomed})
+                for name in doomed:
+                    (self.folder / name).unlink(missing_ok=True)
 
     def redo(self, step: int) -> None:
         """Set the files of a step aside, so that it is computed anew.
@@ -316,7 +323,20 @@ class Run:
             self._list({})
             write_atomically(self.folder / name, encode(environment))
             self._list({name: digest(self.folder / name)})
-        for path in (*self.folder.glob(".*"), *self.folder.glob("steps/.*")):
+        self._sweep()
+
+    def _litter(self) -> list[Path]:
+        """Half-written files; progress of finished steps; checkpoints that are no longer listed, or not yet."""
+        files = self.files()
+        found = [*self.folder.glob(".*"), *self.folder.glob("steps/.*")]
+        found += [path for step in self.steps() for path in self.folder.glob(f"progress-{step:03d}-*.safetensors")]
+        for name in ("*.safetensors", "structure.json", "tokenizer.json"):
+            mine = self.folder.glob(f"steps/*/{name}")
+            found += [path for path in mine if path.relative_to(self.folder).as_posix() not in files]
+        return found
+
+    def _sweep(self) -> None:
+        for path in self._litter():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def _list(self, files: Mapping[str, str]) -> None:

@@ -8,6 +8,9 @@ from statistics import median
 from prunebench.records import Accuracy, LatencyRecord, StepRecord
 from prunebench.statistics import wilson
 
+NAMED = 3
+"""Collapsed layers that a warning names; the others are counted."""
+
 
 def steps(records: Sequence[StepRecord]) -> str:
     """A row per step: what is left, and test accuracy before and after fine-tuning with its 95 % interval."""
@@ -24,12 +27,13 @@ def steps(records: Sequence[StepRecord]) -> str:
         align([head, *rows]),
         f"Test accuracy over {samples:,} samples; {', '.join(kinds)} in % of the original.",
     ]
-    lines += [f"Step {record.step}: {note}." for record in records for note in record.notes]
+    for record in records:
+        lines += [f"Step {record.step}: {note}." for note in (*record.notes, *_warnings(record))]
     return "\n".join(lines)
 
 
 def layers(record: StepRecord) -> str:
-    """A row per conv and linear layer: its weights in the unpruned model, those left, and the share."""
+    """A row per conv and linear layer: its weights in the unpruned model, those left, the share, and a collapse."""
     head = ["layer", "kind", "weights", "left", "share"]
     rows = [
         [
@@ -41,6 +45,9 @@ def layers(record: StepRecord) -> str:
         ]
         for layer in record.layers
     ]
+    if any(layer.collapsed for layer in record.layers):
+        head = [*head, "collapsed"]
+        rows = [[*row, layer.collapsed] for row, layer in zip(rows, record.layers, strict=True)]
     return align([head, *rows], left=2)
 
 
@@ -55,6 +62,16 @@ def latencies(records: Sequence[LatencyRecord]) -> str:
         left = f"{100 * of['original'].nominal_left:.1f} %"
         rows.append([str(step), left, str(size), *medians, f"{median(ratios):.2f} ×", str(len(ratios))])
     return align(rows) + "\nMedian milliseconds; the speed-up is the median of original / pruned in the same round."
+
+
+def _warnings(record: StepRecord) -> list[str]:
+    """`Warning: conv1, conv2, fc1 and 2 more collapsed (all weights are zero, or outputs are constant)`."""
+    found = [layer for layer in record.layers if layer.collapsed]
+    if not found:
+        return []
+    names = ", ".join(layer.name for layer in found[:NAMED])
+    names += f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+    return [f"Warning: {names} collapsed ({', or '.join(dict.fromkeys(layer.collapsed for layer in found))})"]
 
 
 def interval(accuracy: Accuracy) -> str:

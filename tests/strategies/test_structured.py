@@ -51,12 +51,12 @@ MASKED_AND_ACTUAL = {  # conv weights after each of ten iterations of 0.1, from 
 def test_parameter_counts_are_those_of_the_original_study(name, size, fresh, request_for):
     state = fresh(name, size)
     request, model = request_for(state.architecture.inputs, 0.1), state.model
-    first = layer_records(model, {}, ())
+    first = layer_records(model, {}, (), {})
     counts = []
     for step in range(11):
         if step:
             structured.prune(model, {}, request)
-        original, masked, actual = prunable_weights(structured.prunable(model), layer_records(model, {}, first))
+        original, masked, actual = prunable_weights(structured.prunable(model), layer_records(model, {}, first, {}))
         counts.append((masked, actual))
         assert original == MASKED_AND_ACTUAL[name][0][0]
     assert counts == MASKED_AND_ACTUAL[name]

@@ -6,7 +6,7 @@ from torch import nn
 def cnn(classes):
     """Two convolutions with batch norm, dropout, and a classifier of two linear layers."""
     features = nn.Sequential(
-        nn.Conv2d(1, 12, 3, padding=1),
+        nn.Conv2d(3, 12, 3, padding=1),
         nn.BatchNorm2d(12),
         nn.ReLU(),
         nn.MaxPool2d(2),

@@ -42,6 +42,7 @@ def command(
     from prunebench.cli.finding import config_of, find_run
     from prunebench.errors import RunError
     from prunebench.exporting import export
+    from prunebench.files import writing
 
     given = gather(values, config_file)
     run = find_run(given, run_name, ("prune", "train"))
@@ -52,7 +53,8 @@ def command(
     number = steps[-1] if step is None else step
     state = checkpoint.load(run.checkpoint(number), config_of(run, given).model)
     path = Path(output or f"{run.info.key}-step{number}.{to}")
-    difference = export(state, to, path)
+    with writing(f"Step {number} of run {run.info.key}", path.parent):
+        difference = export(state, to, path)
     inputs = state.architecture.inputs
     reads = f"{inputs.text()}, batch size free"
     if inputs.kind == "images":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,12 @@ class _Memory:
         return tuple(means), tuple(deviations)
 
 
+def _ignore_signals(worker: int) -> None:
+    """Ctrl-C reaches every process of a terminal; the one that reads from the workers stops them when it is done."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
 class _Files(torch.utils.data.Dataset[torch.Tensor]):
     """Images in files, decoded by worker processes: shorter side resized by 8/7 of the size, centre cropped."""
 
@@ -142,6 +149,7 @@ class _Files(torch.utils.data.Dataset[torch.Tensor]):
             self,
             batch_sampler=[chunk.tolist() for chunk in chunks],
             num_workers=self._workers,
+            worker_init_fn=_ignore_signals,
             generator=torch.Generator().manual_seed(0),  # without it the loader draws from the global generator
         )
         try:

@@ -1,0 +1,294 @@
+"""Exports: the file answers as the model does, at any batch size, and a failure leaves what was there."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import resource
+import sys
+from dataclasses import replace
+
+import onnxruntime
+import pytest
+import torch
+from safetensors import safe_open
+from torch import nn
+
+from prunebench.architecture import Architecture, models
+from prunebench.checkpoint import Checkpoint, structure_of
+from prunebench.errors import ConfigError, ModelError
+from prunebench.exporting import BATCHES, FORMATS, export
+from prunebench.inputs import Inputs, logits_of
+from prunebench.loading import load
+from prunebench.strategies import structured, unstructured
+
+PROGRAMS = ("pt2", "onnx")
+
+
+@pytest.fixture(scope="module")
+def pruned(fresh, request_for):
+    """Makes a registered model that has lost a third of its units, in channels_last as training may leave it."""
+
+    def make(name):
+        state = fresh(name, size=64 if name == "alexnet" else 32)
+        structured.prune(state.model, {}, request_for(state.architecture.inputs, 0.3))
+        state.model.to(memory_format=torch.channels_last)
+        return state
+
+    return make
+
+
+def names_of(batch):
+    return dict(batch) if isinstance(batch, dict) else {"images": batch}
+
+
+def opened(path, model=None):
+    """What answers from a file, as somebody without prunebench would open it (pt2, onnx)."""
+    if path.suffix == ".safetensors":
+        return lambda batch: logits_of(load(path, model), batch)
+    if path.suffix == ".pt2":
+        program = torch.export.load(path).module()
+        return lambda batch: program(*names_of(batch).values())
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return lambda batch: torch.from_numpy(
+        session.run(["logits"], {name: tensor.numpy() for name, tensor in names_of(batch).items()})[0]
+    )
+
+
+def other_batches(inputs):
+    """Batches that no file was traced or checked with; for text, padded sentences of other lengths too."""
+    yield from (inputs.example(batch, seed=batch) for batch in (3, 7))
+    if inputs.kind == "text":
+        for length in (1, 5, inputs.length + 9):
+            batch = msgspec_length(inputs, length).example(4)
+            batch["attention_mask"][1, max(1, length // 2) :] = 0
+            yield batch
+
+
+def msgspec_length(inputs, length):
+    return Inputs(kind="text", vocabulary=inputs.vocabulary, length=length)
+
+
+def assert_close(answers, expected):
+    assert answers.shape == expected.shape
+    assert answers.dtype == torch.float32
+    assert float((answers - expected).abs().max()) < 1e-4 * float(expected.abs().max())
+
+
+@pytest.mark.parametrize("to", FORMATS)
+@pytest.mark.parametrize("name", models.names())
+def test_a_pruned_models_file_answers_as_the_model_does_at_any_batch_size(name, to, pruned, tmp_path):
+    state = pruned(name)
+    difference = export(state, to, tmp_path / f"model.{to}")
+    answer = opened(tmp_path / f"model.{to}")
+    with torch.no_grad():
+        scale = float(logits_of(state.model, state.architecture.inputs.example(5)).abs().max())
+        assert difference == 0 if to == "safetensors" else difference < 1e-4 * scale
+        for batch in other_batches(state.architecture.inputs):
+            assert_close(answer(batch), logits_of(state.model, batch))
+
+
+@pytest.mark.parametrize("to", FORMATS)
+def test_a_users_own_model_is_exported(to, tiny_state, tiny_net, tmp_path):
+    state = tiny_state()
+    assert export(state, to, tmp_path / f"net.{to}") < 1e-6
+    answer = opened(tmp_path / f"net.{to}", tiny_net)
+    for batch in other_batches(state.architecture.inputs):
+        assert_close(answer(batch).detach(), state.model(batch).detach())
+
+
+def test_the_programs_name_what_they_read_and_return(fresh, tiny_state, tmp_path):
+    for state, names in ((fresh("bert"), ["input_ids", "attention_mask"]), (tiny_state(), ["images"])):
+        axes = [["batch", "length"]] * 2 if len(names) == 2 else [["batch", 3, 12, 12]]
+        classes = state.architecture.arguments["classes"]
+        export(state, "onnx", tmp_path / "model.onnx")
+        session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+        assert [(given.name, given.shape) for given in session.get_inputs()] == list(zip(names, axes, strict=True))
+        assert [(given.name, given.shape) for given in session.get_outputs()] == [("logits", ["batch", classes])]
+        export(state, "pt2", tmp_path / "model.pt2")
+        assert list(torch.export.load(tmp_path / "model.pt2").graph_signature.user_inputs) == names
+
+
+def test_a_safetensors_file_holds_plain_parameters_the_structure_and_the_tokenizer(tiny_state, tmp_path):
+    state = tiny_state()
+    for tokenizer in ('{"ä": 1}', None):
+        export(replace(state, tokenizer=tokenizer), "safetensors", tmp_path / "net.safetensors")
+        with safe_open(tmp_path / "net.safetensors", framework="pt") as file:
+            about = file.metadata()
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+        assert about.get("tokenizer") == tokenizer
+        assert about["format"] == "pt"
+        assert json.loads(about["structure"]) == json.loads(structure_of(state))
+        assert tensors.keys() == state.model.state_dict().keys()
+        assert all(torch.equal(tensors[name], tensor) for name, tensor in state.model.state_dict().items())
+
+
+def test_masked_weights_are_zero_in_the_file(tiny_state, tiny_net, request_for, tmp_path):
+    state = tiny_state()
+    masks = unstructured.prune(state.model, {}, request_for(state.architecture.inputs, 0.5)).masks
+    export(replace(state, masks=masks), "safetensors", tmp_path / "net.safetensors")
+    model = load(tmp_path / "net.safetensors", tiny_net)
+    assert all(torch.equal(model.get_parameter(name) != 0, mask) for name, mask in masks.items())
+
+
+@pytest.mark.parametrize("to", FORMATS)
+def test_the_model_itself_stays_as_it_is(to, tiny_state, tmp_path):
+    state = tiny_state()
+    model = state.model.train().bfloat16().to(memory_format=torch.channels_last)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    export(state, to, tmp_path / f"net.{to}")
+    assert model.training
+    assert model[0][4].weight.is_contiguous(memory_format=torch.channels_last)
+    for name, tensor in model.state_dict().items():
+        assert tensor.dtype == before[name].dtype
+        assert torch.equal(tensor, before[name])
+
+
+def mine(forward, kind="images"):
+    """The checkpoint of a user's own model with four weights, without a function that builds it."""
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.head = nn.Linear(3, 4)
+
+    Net.forward = forward
+    torch.manual_seed(0)
+    inputs = Inputs(kind="text", vocabulary=9, length=6) if kind == "text" else Inputs(kind="images", size=8)
+    return Checkpoint(Architecture("<net>", {"classes": 4}, inputs), Net(), {})
+
+
+def forgetful(calls):
+    """Adds how often it was called, which a trace takes for a constant."""
+
+    def forward(self, images):
+        calls.append(1)
+        return self.head(images.mean((2, 3))) + len(calls)
+
+    return forward
+
+
+@pytest.mark.parametrize("to", PROGRAMS)
+def test_a_file_that_answers_otherwise_shows_in_the_difference(to, tmp_path):
+    assert export(mine(forgetful([])), to, tmp_path / f"net.{to}") >= 1
+
+
+@pytest.mark.parametrize("to", FORMATS)
+def test_a_model_that_answers_with_nan_differs_by_nan(to, tmp_path):
+    state = mine(lambda self, images: self.head(images.mean((2, 3))))
+    with torch.no_grad():
+        state.model.head.bias[2] = math.nan
+    assert math.isnan(export(state, to, tmp_path / f"net.{to}"))
+
+
+@pytest.mark.parametrize("to", FORMATS)
+def test_the_difference_is_the_largest_over_all_batches(to, pruned, tmp_path):
+    state = pruned("bert")
+    difference = export(state, to, tmp_path / f"bert.{to}")
+    answer = opened(tmp_path / f"bert.{to}")
+    with torch.no_grad():
+        batches = [state.architecture.inputs.example(batch, seed=batch) for batch in BATCHES]
+        found = [float((answer(batch) - logits_of(state.model, batch)).abs().max()) for batch in batches]
+    assert difference == max(found)
+
+
+@pytest.mark.parametrize("to", PROGRAMS)
+def test_a_text_model_that_fixes_the_length_is_exported_with_it(to, tmp_path):
+    def forward(self, input_ids, attention_mask):
+        return self.head((input_ids * attention_mask).reshape(-1, 2, 3).float().mean(1))
+
+    state = mine(forward, "text")
+    assert export(state, to, tmp_path / f"net.{to}") < 1e-5
+    batch = state.architecture.inputs.example(3)
+    assert_close(opened(tmp_path / f"net.{to}")(batch).detach(), logits_of(state.model, batch).detach())
+
+
+def branching(self, images):
+    found = self.head(images.mean((2, 3)))
+    return found if found.sum() > 0 else -found
+
+
+def batch_of_two(self, images):
+    return self.head(images.reshape(2, 3, -1).mean(2))
+
+
+def without_an_onnx_counterpart(self, images):
+    return self.head(torch.special.bessel_j0(images).mean((2, 3)))
+
+
+def failing(self, images):
+    raise ValueError("no such\nlayer")
+
+
+FAILURES = [
+    *(
+        (forward, to, reason)
+        for to in PROGRAMS
+        for forward, reason in (
+            (branching, "GuardOnDataDependentSymNode: Could not guard on data-dependent"),
+            (batch_of_two, "UserError: Constraints violated"),
+            (failing, "ValueError: no such"),
+        )
+    ),
+    (without_an_onnx_counterpart, "onnx", "DispatchError: No ONNX function found .*bessel_j0"),
+]
+
+
+@pytest.mark.parametrize(("forward", "to", "reason"), FAILURES)
+def test_a_model_that_cannot_be_exported_leaves_the_old_file_and_an_error_of_one_line(
+    forward, to, reason, tmp_path, capfd
+):
+    path = tmp_path / f"net.{to}"
+    path.write_bytes(b"old")
+    with pytest.raises(
+        ModelError, match=rf"^<net> cannot be exported to {to}: {reason}.*Try safetensors instead\.$"
+    ) as told:
+        export(mine(forward), to, path)
+    assert len(str(told.value).splitlines()) == 1
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("to", FORMATS)
+def test_a_full_disk_leaves_the_old_file(to, tmp_path):
+    state = mine(lambda self, images: self.head(images.mean((2, 3))))
+    state.model.ballast = nn.Parameter(torch.zeros(200_000))
+    path = tmp_path / f"net.{to}"
+    path.write_bytes(b"old")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            export(state, to, path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("to", FORMATS)
+def test_a_file_is_replaced_without_a_word_and_others_may_read_it(to, tiny_state, tmp_path, capfd, caplog):
+    path = tmp_path / "new" / f"net.{to}"
+    for _ in range(2):
+        export(tiny_state(), to, path)
+        assert list(path.parent.iterdir()) == [path]
+        path.touch(0o644)
+    assert path.stat().st_mode & 0o444 == 0o444
+    assert capfd.readouterr() == ("", "")
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("package", ["onnx", "onnxscript", "onnxruntime"])
+def test_without_onnx_it_is_told_how_to_install_it(package, tiny_state, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ConfigError, match=rf"^{package} is not installed.*pip install 'prunebench\[onnx\]'$"):
+        export(tiny_state(), "onnx", tmp_path / "net.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_format_that_does_not_exist_is_refused_with_those_that_do(tiny_state, tmp_path):
+    with pytest.raises(ConfigError, match=r"no format 'pickle'\. There are: safetensors, pt2, onnx\."):
+        export(tiny_state(), "pickle", tmp_path / "net.pickle")
+    assert list(tmp_path.iterdir()) == []
