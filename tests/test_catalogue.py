@@ -63,7 +63,20 @@ def test_files_are_called_by_a_short_name(name, short):
 @pytest.mark.parametrize(
     "name",
     [
-        *("../../x", "/etc/passwd", "a/b:c", "x.py:../f", "../x.py:f", "..:..", "..", ".", "~", "$HOME", "C:\\x", "con:"),
+        *(
+            "../../x",
+            "/etc/passwd",
+            "a/b:c",
+            "x.py:../f",
+            "../x.py:f",
+            "..:..",
+            "..",
+            ".",
+            "~",
+            "$HOME",
+            "C:\\x",
+            "con:",
+        ),
         *("a\0b", "a\nb", "-rf", "*", "x.py:", ":", "", "/.py:f", "…/ü.py:f", None, 3),
     ],
 )

@@ -86,7 +86,7 @@ def test_a_full_disk_is_told_as_such(tmp_path):
 
 
 def test_another_error_than_that_of_a_disk_stays_what_it_is(tmp_path):
-    with pytest.raises(ValueError, match="^mine$"), writing("It", tmp_path):
+    with pytest.raises(ValueError, match=r"^mine$"), writing("It", tmp_path):
         raise ValueError("mine")
 
 

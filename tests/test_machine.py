@@ -36,3 +36,26 @@ def test_the_environment_names_hardware_versions_and_seed():
     assert found.versions["torch"] == torch.__version__.partition("+")[0]
     assert set(found.versions) == set(machine.RECORDED)
     assert found.hardware
+
+
+def test_deterministic_algorithms_are_switched_on_off_and_recorded():
+    for wanted in (True, False):
+        device = machine.use(RunConfig(device="cpu", deterministic=wanted))
+        assert torch.are_deterministic_algorithms_enabled() is wanted
+        assert machine.environment(device, seed=0).deterministic is wanted
+
+
+def work(size, option, error=None):
+    with machine.memory_for(size, option):
+        if error:
+            raise error
+        torch.empty(2**50)
+
+
+def test_running_out_of_memory_names_the_batch_size_that_was_tried():
+    with pytest.raises(DeviceError, match=r"The GPU ran .* batches of 64 samples.*--batch-size 32"):
+        work(64, "--batch-size", torch.OutOfMemoryError("CUDA out of memory."))
+    with pytest.raises(DeviceError, match=r"This machine ran .* batches of 1 samples.*--batch-sizes 1,"):
+        work(1, "--batch-sizes")
+    with pytest.raises(RuntimeError, match="another"):
+        work(1, "--batch-sizes", RuntimeError("another problem"))

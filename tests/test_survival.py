@@ -87,30 +87,30 @@ def outcome(config):
         for path in [*run.folder.glob("steps/*/*"), *run.folder.glob("*.txt")]:
             if path.name != "record.json":
                 found[run.info.kind, str(path.relative_to(run.folder))] = path.read_bytes()
-    return found | {path.name: path.read_bytes() for path in Path(config.results_dir).iterdir()}
+    return found | {path.name: path.read_bytes() for path in Path(config.results_dir).glob("[!.]*")}
 
 
 def finished(config):
-    """Identity of every file of every finished step: a step that is computed anew has other files."""
+    """Identity of the files of every finished step, but for dropped ones: a step that is computed anew has others."""
     return {
         path: (path.stat().st_ino, path.stat().st_mtime_ns)
         for run in (dense_run(config), pruning_run(config))
         for path in (run.folder / name for name in run.files())
-        if path.parent.parent.name == "steps"
+        if path.parent.parent.name == "steps" and (config.keep != "last" or path.name == "record.json")
     }
 
 
 def leftovers(config):
-    """Files that a finished run has no use for."""
-    paths = [path for folder in (config.runs_dir, config.results_dir) for path in Path(folder).rglob("*")]
-    listed = {path for path in finished(config)}
+    """What a finished run has no use for. Locks stay; so may a half-written matrix beside the results."""
+    wanted = {run.folder / name for run in (dense_run(config), pruning_run(config)) for name in run.files()}
     return [
         path
-        for path in paths
-        if path.is_file()
+        for path in Path(config.runs_dir).rglob("*")
+        if path.name != ".locks"
         and not (path.parent.name == ".locks" and path.suffix == ".lock")
-        and (path.name.startswith((".", "progress-")) or (path.parent.parent.name == "steps" and path not in listed))
-    ] + [path for path in paths if path.is_dir() and path.name.startswith(".") and path.name != ".locks"]
+        and (path.name.startswith((".", "progress-")) or (path.is_file() and "steps" in path.parts))
+        and path not in wanted
+    ]
 
 
 @pytest.fixture(scope="session")
@@ -174,10 +174,10 @@ def test_a_run_killed_at_many_random_moments_equals_one_that_never_stopped(name,
 KEEPING = "self._list({**self.files(), **files})"
 POINTS = {
     "inside an epoch": ("training.py", "optimizer.step()", 7),
-    "before the progress is kept": ("store.py", 'beside = self.folder / ".progress"', 3),
-    "before the progress has its name": ("store.py", "beside.replace(place)", 3),
+    "before the progress is kept": ("store.py", 'beside = self.folder / ".progress"', 11),
+    "before the progress has its name": ("store.py", "beside.replace(place)", 12),
     "between the new progress and removing the old": ("store.py", "self.forget_progress(but=place)", 3),
-    "while the old progress is removed": ("store.py", "path.unlink()", 3),
+    "while the old progress is removed": ("store.py", "if path != but:", 3),
     "before the dense step is renamed": ("store.py", "beside.rename(place)", 1),
     "before a step is renamed": ("store.py", "beside.rename(place)", 3),
     "between renaming the dense step and listing it": ("store.py", KEEPING, 1),
@@ -188,7 +188,8 @@ POINTS = {
     "before the run has a list": ("store.py", "self._list({})", 2),
     "before the environment is listed": ("store.py", "self._list({name: digest(self.folder / name)})", 1),
     "while a list is replaced": ("files.py", "Path(beside).replace(path)", 9),
-    "before a text matrix of a finished run is replaced": ("files.py", "Path(beside).replace(path)", 14),
+    "before a result is replaced": ("files.py", "Path(beside).replace(path)", 10),
+    "before a text matrix of a finished run is replaced": ("files.py", "Path(beside).replace(path)", 15),
 }
 
 

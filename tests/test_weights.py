@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import runpy
+
 import msgspec
 import pytest
 import torch
@@ -197,3 +201,22 @@ def test_a_name_that_hugging_face_does_not_answer_for_says_what_to_do(monkeypatc
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # else it tries for 20 s
     with pytest.raises(ModelError, match="local folder"):
         started(RunConfig(model="bert", weights="no-one/no-such-model", runs_dir=str(tmp_path)))
+
+
+def test_code_in_a_folder_of_hugging_face_is_not_run(tmp_path, architecture_of):
+    tokenizer = train_tokenizer(["the plot was dull", "the music was warm"])
+    architecture_of("bert").build().save_pretrained(tmp_path / "bert")
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]").save_pretrained(tmp_path / "bert")
+    stolen = tmp_path / "stolen"
+    (tmp_path / "bert" / "evil.py").write_text(f"open({str(stolen)!r}, 'w').close()\nclass Evil: pass\n")
+    classes = {"config.json": "AutoConfig", "tokenizer_config.json": "AutoTokenizer"}
+    for name, auto in classes.items():
+        path = tmp_path / "bert" / name
+        settings = json.loads(path.read_text())
+        settings["auto_map"] = {auto: ["evil.Evil", "evil.Evil"] if auto == "AutoTokenizer" else "evil.Evil"}
+        path.write_text(json.dumps(settings | {"tokenizer_class": "Evil"} if auto == "AutoTokenizer" else settings))
+    with contextlib.suppress(ModelError):  # refusing it is as good as reading what is not code
+        open_start(resolve(RunConfig(model="bert", weights=str(tmp_path / "bert"))))
+    assert not stolen.exists()
+    runpy.run_path(str(tmp_path / "bert" / "evil.py"))
+    assert stolen.exists()  # the code would have left its mark

@@ -331,7 +331,7 @@ class Run:
         found = [*self.folder.glob(".*"), *self.folder.glob("steps/.*")]
         found += [path for step in self.steps() for path in self.folder.glob(f"progress-{step:03d}-*.safetensors")]
         for name in ("*.safetensors", "structure.json", "tokenizer.json"):
-            mine = self.folder.glob(f"steps/*/{name}")
+            mine = self.folder.glob(f"steps/[!.]*/{name}")
             found += [path for path in mine if path.relative_to(self.folder).as_posix() not in files]
         return found
 
