@@ -133,15 +133,39 @@ def test_a_structure_of_another_format_is_refused_as_such(tiny_state, tiny_net, 
         checkpoint.load(tmp_path, tiny_net)
 
 
-def test_sizes_outside_the_fixed_list_are_not_set(tiny_state, tiny_net, tmp_path):
+def test_no_name_in_a_file_reaches_setattr_that_is_not_in_the_fixed_list(tiny_state, tiny_net, tmp_path, monkeypatch):
+    checkpoint.save(tiny_state(), tmp_path)
+    expected = checkpoint.load(tmp_path, tiny_net).model
+    path = tmp_path / "structure.json"
+    structure = json.loads(path.read_text())
+    for name in ("features.0", "features", "", "__class__", "features.0.weight", "no.such.module"):
+        structure["sizes"].setdefault(name, {})
+        structure["sizes"][name] |= {"padding_mode": 7, "forward": 1, "training": 1, "__class__": 1, "__dict__": 1}
+        structure["sizes"][name] |= {"_parameters": 1, "stride": 5, "../out_channels": 1, "weight": 1}
+    path.write_text(json.dumps(structure))
+    was, seen = nn.Module.__setattr__, []
+
+    def watched(module, name, value):
+        seen.append((name, value))
+        was(module, name, value)
+
+    monkeypatch.setattr(nn.Module, "__setattr__", watched)
+    monkeypatch.setattr(checkpoint.Architecture, "build", lambda self, builder: expected)
+    found = checkpoint.load(tmp_path, tiny_net).model
+    assert {name for name, _ in seen} <= {*checkpoint.SIZES, "training"}  # eval() sets training to False
+    assert {value for name, value in seen if name == "training"} == {False}
+    assert str(found) == str(tiny_state().model)
+
+
+@pytest.mark.parametrize("value", ["8", 8.5, None, True, [8], {"a": 8}, "__class__"])
+def test_a_size_that_is_no_whole_number_is_refused(value, tiny_state, tiny_net, tmp_path):
     checkpoint.save(tiny_state(), tmp_path)
     path = tmp_path / "structure.json"
     structure = json.loads(path.read_text())
-    structure["sizes"]["features.0"] |= {"padding_mode": 7, "forward": 1}
+    structure["sizes"]["features.0"]["out_channels"] = value
     path.write_text(json.dumps(structure))
-    conv = checkpoint.load(tmp_path, tiny_net).model.features[0]
-    assert conv.padding_mode == "zeros"
-    assert callable(conv.forward)
+    with pytest.raises(RunError, match=r"cannot be read as a checkpoint: .*sizes"):
+        checkpoint.load(tmp_path, tiny_net)
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "structure.json"])

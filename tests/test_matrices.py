@@ -1,5 +1,6 @@
 import io
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,6 +8,7 @@ from hypothesis import strategies as st
 
 from prunebench import matrices
 from prunebench.config import RunConfig
+from prunebench.errors import UnknownName
 from prunebench.records import LatencyRecord
 from prunebench.resolve import resolve
 from prunebench.runs import pruning_run
@@ -84,6 +86,31 @@ def test_an_unpruned_or_unstructured_run_has_no_parameter_matrix(tmp_path, make_
 )
 def test_the_criterion_is_in_the_name_where_it_is_not_the_methods_own(tmp_path, given, stem):
     assert matrices.stem(run_of(tmp_path, **given).info) == stem
+
+
+@pytest.mark.parametrize(
+    "name", ["../../evil", "/evil", "a/../../../evil", "x.py:../../evil", "..", "a\\..\\evil", "\0"]
+)
+@pytest.mark.parametrize("field", ["model", "criterion"])
+def test_no_name_in_a_run_leads_out_of_the_results_folder(field, name, tmp_path, make_record):
+    run = run_of(tmp_path)
+    hostile = Run(run.root, msgspec.structs.replace(run.info, config={**run.info.config, field: name}))
+    results = tmp_path / "a" / "b" / "performance"
+    records = [latency(0, variant, 1, [1.0]) for variant in matrices.VARIANTS]
+    paths = matrices.write_latencies(hostile.info, hostile.folder, records, results)
+    paths += matrices.write_steps(hostile, [make_record(0), make_record(1)], results)
+    assert len({path.name for path in paths}) == 3
+    for path in paths:
+        assert path.resolve().parent == results.resolve()
+        assert (hostile.folder / path.name).exists()
+    written = {path.resolve().parent for path in tmp_path.rglob("*") if path.is_file()}
+    assert written == {results.resolve(), hostile.folder.resolve()}
+
+
+def test_a_method_that_is_a_path_is_refused(tmp_path):
+    run = run_of(tmp_path)
+    with pytest.raises(UnknownName, match="no method"):
+        matrices.stem(msgspec.structs.replace(run.info, config={**run.info.config, "method": "../../evil"}))
 
 
 def test_a_matrix_of_another_run_is_replaced_with_a_word(tmp_path, make_record, caplog):

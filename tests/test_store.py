@@ -451,6 +451,27 @@ def test_checkpoints_go_and_records_stay(run, make_record):
             run.checkpoint(step)
 
 
+def test_a_finished_run_is_tidied_unless_another_process_computes_it(run):
+    before = content(run.folder)
+    left = [".progress", "steps/.003-x1y2", f"progress-001-{'0' * 64}.safetensors", "steps/001/masks.safetensors"]
+    for name in left:
+        (run.folder / name).write_bytes(b"left by a process that was killed")
+    (run.folder / "tiny_structured_performance.txt").write_bytes(b"1")
+    with held(run.folder):
+        run.tidy()
+        assert set(left) < set(content(run.folder))
+    run.tidy()
+    assert content(run.folder) == before | {"tiny_structured_performance.txt": b"1"}
+
+
+def test_checkpoints_of_which_a_killed_process_removed_only_the_names_go(run, here):
+    reseal(run, files={name: found for name, found in run.files().items() if "001" not in name or "record" in name})
+    assert (run.step_folder(1) / "model.safetensors").exists()
+    run.tidy()
+    assert [path.name for path in run.step_folder(1).iterdir()] == ["record.json"]
+    assert run.checkpoints() == [0, 2]
+
+
 # Progress
 
 

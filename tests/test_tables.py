@@ -23,6 +23,37 @@ def test_remarks_follow_the_table(make_record):
     assert text.endswith("Step 1: conv1 keeps its last channel.")
 
 
+ZERO, CONSTANT = "all weights are zero", "outputs are constant"
+
+
+def collapsed(*ways):
+    return tuple(LayerRecord(f"fc{i}", "Linear", (4, 4), (4, 4), 16, 16, way) for i, way in enumerate(ways))
+
+
+@pytest.mark.parametrize(
+    ("ways", "told"),
+    [
+        ((ZERO,), "fc0 collapsed (all weights are zero)"),
+        (("", CONSTANT), "fc1 collapsed (outputs are constant)"),
+        ((ZERO, "", ZERO, ZERO), "fc0, fc2, fc3 collapsed (all weights are zero)"),
+        ((ZERO, *[CONSTANT] * 4), "fc0, fc1, fc2 and 2 more collapsed (all weights are zero, or outputs are constant)"),
+    ],
+)
+def test_a_step_whose_layers_collapsed_is_warned_of_below_the_table(ways, told, make_record):
+    records = [make_record(0), make_record(3, layers=collapsed(*ways), notes=("one channel is left",))]
+    lines = tables.steps(records).splitlines()
+    assert lines[-2:] == ["Step 3: one channel is left.", f"Step 3: Warning: {told}."]
+    assert "Warning" not in tables.steps([make_record(0), make_record(3, layers=collapsed("", ""))])
+
+
+def test_a_layer_that_collapsed_is_marked_in_a_column_that_is_there_for_it_alone(make_record):
+    lines = tables.layers(make_record(layers=collapsed("", ZERO))).splitlines()
+    assert lines[0].split()[-1] == "collapsed"
+    assert lines[1].endswith("%")
+    assert lines[2].endswith(f"%  {ZERO}")
+    assert "collapsed" not in tables.layers(make_record(layers=collapsed("", "")))
+
+
 def test_a_row_per_layer_shows_its_weights():
     layers = (
         LayerRecord("conv1", "Conv2d", (64, 3, 3, 3), (32, 3, 3, 3), 1728, 864),

@@ -15,13 +15,14 @@ from prunebench.collapse import collapsed
 from prunebench.config import RunConfig
 from prunebench.data import stratified
 from prunebench.inputs import check_forward
+from prunebench.journal import Journal
 from prunebench.methods import Method, Request, criteria, methods
 from prunebench.records import Accuracy, Environment
 from prunebench.registry import reference
 from prunebench.seeding import seed_all, seed_of
 from prunebench.task import Task
 from prunebench.tasks.make import make_task
-from prunebench.training import Journal, Position, Progress, Recipe, Stop, evaluate, fit
+from prunebench.training import Position, Progress, Recipe, Stop, evaluate, fit
 from prunebench.weights import Start, open_start
 
 

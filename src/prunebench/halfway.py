@@ -18,9 +18,9 @@ from safetensors import SafetensorError, safe_open
 
 from prunebench.checkpoint import Checkpoint, assemble, structure_of, write_tensors
 from prunebench.errors import RunError
+from prunebench.journal import Mark
 from prunebench.records import FORMAT, Accuracy, Seconds
 from prunebench.store import Run
-from prunebench.training import Mark
 
 
 class SoFar(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,15 +7,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-import msgspec
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from prunebench.errors import ModelError, Stopped
 from prunebench.inputs import logits_of
+from prunebench.journal import Journal, Mark
 from prunebench.masking import Masking
 from prunebench.methods import Masks
 from prunebench.records import Accuracy
@@ -69,43 +69,6 @@ Progress = Callable[[Tick], None]
 
 Stop = Callable[[], bool]
 """Asked after every batch: whether to stop."""
-
-
-class Mark(msgspec.Struct, frozen=True):
-    """Where a fit stands: finished epochs, the finished batches of the next one and the sums over them.
-
-    `mean_loss` is that of the last finished epoch.
-    """
-
-    epoch: int = 0
-    batch: int = 0
-    loss: float = 0.0
-    correct: int = 0
-    samples: int = 0
-    mean_loss: float | None = None
-
-    def place(self, epochs: int) -> str:
-        """`after epoch 2 of 5`, with the batch inside an epoch."""
-        inside = f", batch {self.batch} of the next" if self.batch else ""
-        return f"after epoch {self.epoch} of {epochs}{inside}"
-
-
-class Journal(Protocol):
-    """What keeps a fit's progress, so that it can go on to the bit where it was stopped."""
-
-    @property
-    def mark(self) -> Mark:
-        """Where to begin; the model is already what it was then."""
-
-    def restore(self, optimizer: torch.optim.Optimizer) -> None:
-        """Give a new optimizer the state that it had at the mark."""
-
-    def due(self) -> bool:
-        """Whether to keep the progress inside an epoch, since the last time is long ago."""
-
-    def write(self, mark: Mark, optimizer: torch.optim.Optimizer | None) -> None:
-        """Keep the progress; no optimizer after the last epoch."""
-
 
 SECONDS_BETWEEN_TICKS = 0.2
 """Reading the loss waits for the device, so it is not read after every batch."""

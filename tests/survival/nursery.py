@@ -7,8 +7,9 @@ It reads jobs from its standard input, one JSON object per line, and answers eac
     at         [file of prunebench, text of a line of it, count]: what is to happen happens when the child is about to
                execute that line for that time …
     do         … "kill": SIGKILL; "tear": the safetensors file that is written next is cut in half, then SIGKILL;
-               "limit": no file may be longer than 0 bytes (RLIMIT_FSIZE); "fill": the disk is filled up;
-               "readonly": the disk is mounted read-only
+               "limit": no file may be longer than 0 bytes (RLIMIT_FSIZE); "fill": the disk is filled up, "nearly": but
+               for 8 KiB; "readonly": from the beginning on, the disk is mounted read-only for this child
+    write      whether text matrices are written: true, unless it says false
     line       kill the child when it is about to execute so many lines of store.py and files.py
 
 The answer: `killed` by SIGKILL, `happened` what `at` asked for, `error` and `text` of an exception, `seconds`, and
@@ -47,12 +48,13 @@ BALLAST = "ballast"
 HOME = Path(store.__file__).parent
 
 
-def compute(config):
+def compute(config, write):
     """What `prunebench prune` does, without its words."""
     run, records = pruning_run(config), []
     for record in prune(config, run):
         records.append(record)
-        matrices.write_steps(run, records, config.results_dir)
+        if write:
+            matrices.write_steps(run, records, config.results_dir)
 
 
 def die():
@@ -74,7 +76,7 @@ def limit():
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
 
 
-def fill(folder):
+def fill(folder, spare=0):
     handle = os.open(folder / BALLAST, os.O_WRONLY | os.O_CREAT)
     for size in (2**20, 2**12, 1):
         try:
@@ -82,6 +84,12 @@ def fill(folder):
                 os.write(handle, bytes(size))
         except OSError:
             continue
+    os.truncate(folder / BALLAST, max(0, os.fstat(handle).st_size - spare))
+    os.close(handle)
+
+
+def remount(folder, option):
+    subprocess.run(["mount", "-o", f"remount,{option}", str(folder)], check=True, stdout=subprocess.DEVNULL)
 
 
 def line_number(file, text):
@@ -107,7 +115,7 @@ def lurk(job, folder, happened):
         file, text, count = job["at"]
         number, left = line_number(file, text), [count]
         deeds = {"kill": die, "tear": tear, "limit": limit, "fill": lambda: fill(folder)}
-        deeds["readonly"] = lambda: subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
+        deeds["nearly"] = lambda: fill(folder, 2**13)
 
         def happen():
             left[0] -= 1
@@ -134,7 +142,7 @@ def child(job, folder, happened, told):
     config = RunConfig(**job["config"])
     try:
         lurk(job, folder, happened)
-        compute(config)
+        compute(config, job.get("write", True))
     except BaseException as error:
         sys.settrace(None)
         details = {"error": type(error).__name__, "text": str(error), "trace": traceback.format_exc()}
@@ -142,6 +150,16 @@ def child(job, folder, happened, told):
 
 
 def serve(job, folder):
+    if job.get("do") == "readonly":
+        remount(folder, "ro")
+        try:
+            return attend(job, folder)
+        finally:
+            remount(folder, "rw")
+    return attend(job, folder)
+
+
+def attend(job, folder):
     started = time.monotonic()
     happened, told = os.pipe(), os.pipe()
     pid = os.fork()
