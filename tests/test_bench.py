@@ -7,7 +7,7 @@ import torch
 
 from prunebench import RunConfig
 from prunebench.bench import Bench
-from prunebench.errors import ModelError
+from prunebench.errors import DeviceError, ModelError
 from prunebench.resolve import resolve
 
 
@@ -91,3 +91,25 @@ def test_a_model_that_answers_with_another_number_of_classes_is_refused_before_i
 
     with pytest.raises(ModelError, match="3 classes need"):
         Bench(resolve(RunConfig(model=four_classes, dataset=blobs, image_size=12)), None).fresh()
+
+
+@pytest.mark.parametrize("phase", ["train", "finetune", "evaluation"])
+@pytest.mark.parametrize("how", ["as CUDA says it", "really"])
+def test_a_batch_too_large_for_memory_is_told_with_its_size_and_what_to_try(how, phase, bench):
+    made = bench(batch_size=40, finetune_batch_size=20)
+    state = made.fresh()
+
+    def need_more(module, inputs):
+        if how == "really":
+            torch.empty(2**50)
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    state.model.register_forward_pre_hook(need_more)
+    size, option = (20, "--finetune-batch-size 10") if phase == "finetune" else (40, "--batch-size 20")
+    work = {
+        "train": lambda: made.fit(state, made.recipe(), "train", 0),
+        "finetune": lambda: made.fit(state, made.finetuning(), "finetune", 1),
+        "evaluation": lambda: made.accuracy(state),
+    }
+    with pytest.raises(DeviceError, match=f"ran out of memory with batches of {size} samples.* Try {option}"):
+        work[phase]()

@@ -14,20 +14,8 @@ ORDER = [
     *("errors", "config", "registry", "records", "seeding", "files", "lock", "manifest", "store", "catalogue"),
     *("statistics", "data", "datasets", "inputs", "task", "architecture", "models", "methods", "strategies"),
     *("resolve", "runs", "overview", "plan", "matrices", "tables"),
-    *(
-        "tasks",
-        "checkpoint",
-        "weights",
-        "loading",
-        "exporting",
-        "costs",
-        "sizes",
-        "collapse",
-        "journal",
-        "masking",
-        "training",
-        "machine",
-    ),
+    *("tasks", "checkpoint", "weights", "loading", "exporting"),
+    *("costs", "sizes", "collapse", "journal", "masking", "training", "machine"),
     *("halfway", "bench", "loop", "verification", "untrained", "efficiency", "cli"),
 ]
 WITHOUT_TORCH = [

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import random
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from prunebench import RunConfig, dense_run, prune, pruning_run, reevaluate, train
-from prunebench.errors import ConfigError
+from prunebench.errors import ConfigError, ModelError, Stopped
 from prunebench.records import Seconds
 from prunebench.resolve import resolve
 from prunebench.store import Run
@@ -86,6 +88,60 @@ def test_a_stopped_and_continued_run_equals_one_that_never_stopped(method, crite
         assert (run.step_folder(3) / file).read_bytes() == (whole.step_folder(3) / file).read_bytes()
     assert (run.step_folder(3) / "masks.safetensors").exists() == (method == "unstructured")
     assert not [path for path in everything(run.folder) if path.name.startswith(".")]
+
+
+def texts(run):
+    """Every file of every step, but for records, which hold seconds."""
+    files = [path for path in run.folder.glob("steps/*/*") if path.name != "record.json"]
+    return {str(path.relative_to(run.folder)): path.read_bytes() for path in files}
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("method", ["structured", "unstructured"])
+def test_a_run_stopped_after_many_batches_equals_one_that_never_stopped(method, seed, tiny_config, tmp_path):
+    config, draw, stops = tiny_config(method=method, iterations=2, augment=True), random.Random(seed), 0
+    whole = pruning_run(elsewhere(config, tmp_path / "whole"))
+    expected = [timeless(record) for record in prune(elsewhere(config, tmp_path / "whole"), whole)]
+    config = elsewhere(config, tmp_path / "stopped")
+    run = pruning_run(config)
+    while True:
+        asked, at = itertools.count(1), draw.randint(1, 12)
+        try:
+            found = list(prune(config, run, stop=lambda asked=asked, at=at: next(asked) == at))
+            break
+        except Stopped:
+            stops += 1
+    assert stops > 2
+    assert [timeless(record) for record in found] == expected
+    assert texts(run) == texts(whole)
+    assert texts(dense_run(config)) == texts(dense_run(elsewhere(config, tmp_path / "whole")))
+    assert not list(run.root.glob("*/progress-*"))
+
+
+@pytest.mark.parametrize("at", [1, 4, 8, 9, 12])
+def test_a_stop_is_heard_wherever_it_is_asked_for(at, tiny_config):
+    asked = itertools.count(1)
+    with pytest.raises(Stopped):
+        train(tiny_config(), stop=lambda: next(asked) == at)
+    assert next(asked) == at + 1
+
+
+def test_a_stop_without_a_run_writes_nothing(tiny_config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for work in (train, lambda config, stop: list(prune(config, stop=stop))):
+        with pytest.raises(Stopped, match="after batch 1"):
+            work(tiny_config(), stop=lambda: True)
+    assert everything(tmp_path) == []
+
+
+def test_a_loss_that_is_no_number_in_fine_tuning_leaves_the_earlier_steps(tiny_config):
+    config = tiny_config(finetune_lr=1e30, finetune_epochs=2)
+    run = pruning_run(config)
+    with pytest.raises(ModelError, match=r"The loss became .* of finetune, step 1\. Finished steps are kept\."):
+        list(prune(config, run))
+    assert run.steps() == [0]
+    run.check(0)
+    assert not list(run.root.glob("*/progress-*"))
 
 
 def test_a_run_that_is_kept_equals_one_that_is_not(tiny_config):

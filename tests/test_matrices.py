@@ -44,6 +44,13 @@ def test_numpy_reads_what_is_written(rows):
     np.testing.assert_allclose(np.loadtxt(io.StringIO(text), ndmin=2), rows, rtol=1e-9)
 
 
+@pytest.mark.parametrize("break_", ["\n", "\r", "\r\n", "\x0b", "\u2028"])
+def test_a_setting_with_a_line_break_adds_no_row(break_):
+    text = matrices.text([[1.0, 2.0]], ["row"], {"settings": f"model=net{break_}3 4"}, "steps")
+    assert text.splitlines()[0] == "# settings: model=net 3 4"
+    np.testing.assert_allclose(np.loadtxt(io.StringIO(text), ndmin=2), [[1.0, 2.0]])
+
+
 def test_the_head_names_every_row():
     head = matrices.text([[1], [2]], ["percent", "count"], {"run": "key"}, "steps 0 to 0").splitlines()[:4]
     assert head == ["# run: key", "# columns: steps 0 to 0", "# row 1: percent", "# row 2: count"]

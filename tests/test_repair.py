@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from prunebench import RunConfig, dense_run, prune, pruning_run, reevaluate, train
-from prunebench.errors import RunError
+from prunebench.errors import RunError, Stopped
 from prunebench.records import Seconds, StepRecord
 from prunebench.resolve import resolve
 from prunebench.store import Run
@@ -60,14 +60,14 @@ def made(finished, tmp_path):
     return Made(config, run, run.records())
 
 
-def content(folder, but=()):
+def content(folder, but=(), *, raw=False):
     """The files of a folder; of records not how long they took."""
     found = {}
     for path in sorted(Path(folder).rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.is_file() and not any(part in name for part in but):
             found[name] = path.read_bytes()
-            if name.endswith("record.json"):
+            if name.endswith("record.json") and not raw:
                 record = msgspec.json.decode(found[name], type=StepRecord)
                 found[name] = msgspec.structs.replace(record, seconds=Seconds())
     return found
@@ -140,10 +140,10 @@ def test_a_damaged_dense_run_is_told_and_pruning_does_not_begin(name, made):
     dense = dense_run(made.config)
     made.run.redo(0)
     flip(dense.step_folder(0) / name)
-    before = content(made.run.root)
+    before = content(made.run.root, raw=True)
     with pytest.raises(RunError, match=f"{dense.info.key}.*{name} is damaged.*`train` command of this run .*--fresh"):
         list(prune(made.config, made.run))
-    assert content(made.run.root) == before
+    assert content(made.run.root, raw=True) == before
 
 
 def test_keeping_the_last_checkpoint_goes_on_to_the_same_bytes(made, tmp_path):
@@ -204,7 +204,7 @@ def test_a_run_does_not_go_on_with_other_threads_and_still_answers(made):
     [
         ({"device": "cuda"}, "device cuda; here it would go on with device cpu"),
         ({"deterministic": True}, "deterministic True; here it would go on with deterministic False"),
-        ({"versions": {"torch": "1.0"}}, f"torch 1.0.*; here it would go on with torch {torch.__version__[:3]}"),
+        ({"versions": {"torch": "1.0"}}, r"torch 1\.0; here it would go on with torch [\d.]+"),
     ],
 )
 def test_a_run_does_not_go_on_elsewhere_and_still_answers(changes, told, made, tmp_path):
@@ -223,17 +223,9 @@ def test_a_run_does_not_go_on_elsewhere_and_still_answers(changes, told, made, t
 
 
 def test_damaged_progress_is_told_and_after_it_is_deleted_the_step_begins_anew(made):
-    config, run = change(made.config, iterations=3, finetune_epochs=1), made.run
-
-    def interrupt(tick):
-        if tick.step == 3:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        list(prune(change(config, checkpoint_every=1e-9), run, interrupt))
-    asked = iter([False, False, True])
-    with pytest.raises(Exception, match="Stopped in epoch 1"):
-        list(prune(config, run, stop=lambda: next(asked, True) and run.steps() == STEPS))
+    config, run, seen = change(made.config, iterations=3), made.run, []
+    with pytest.raises(Stopped, match=r"Stopped in epoch 1 of 1, after batch 1\."):
+        list(prune(config, run, seen.append, stop=lambda: "finetune" in {tick.phase for tick in seen}))
     path = run.progress()
     flip(path)
     before = content(run.folder)

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.utils import prune as torch_prune
 
 from prunebench import Dataset, Split, training
-from prunebench.errors import ModelError
+from prunebench.errors import ModelError, Stopped
 from prunebench.strategies import unstructured
 from prunebench.tasks.images import ImageTask
 from prunebench.training import Position, Recipe, chunks, evaluate, fit, make_optimizer, set_lr
@@ -215,3 +215,17 @@ def test_optimizers_are_what_they_are_called(name, kind):
     optimizer = make_optimizer(nn.Linear(1, 1), recipe(optimizer=name, weight_decay=0.3))
     assert type(optimizer) is kind
     assert optimizer.param_groups[0]["weight_decay"] == 0.3
+
+
+@pytest.mark.parametrize("error", [Stopped, ModelError, MemoryError])
+def test_what_was_frozen_is_thawed_when_training_ends_early(error, tiny_state, tiny_task):
+    model = tiny_state().model
+
+    def stop():
+        if error is Stopped:
+            return True
+        raise error
+
+    with pytest.raises(error):
+        fit(model, tiny_task, recipe(freeze=True), HERE, masks={}, device=CPU, stop=stop)
+    assert all(parameter.requires_grad for parameter in model.parameters())

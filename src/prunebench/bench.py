@@ -135,8 +135,9 @@ class Bench:
         self.place(state.model)
         count = len(self.task.labels("test"))
         some = torch.linspace(0, count - 1, min(count, 32)).long()
-        inputs, _ = next(self.task.batches("test", [some], self.device))
-        return collapsed(state.model, inputs)
+        with machine.memory_for(len(some), "--batch-size"):
+            inputs, _ = next(self.task.batches("test", [some], self.device))
+            return collapsed(state.model, inputs)
 
     def recipe(self) -> Recipe:
         """How the dense model is trained."""

@@ -55,7 +55,7 @@ def all_runs(root: str | Path, *, begun: bool = False) -> list[Run]:
     What cannot be read is warned of and passed over.
     """
     found = []
-    for path in Path(root).glob("*/run.json"):
+    for path in Path(root).glob("[!.]*/run.json"):
         try:
             run = Run(root, read_manifest(path).run, path.parent)
             if begun or run.steps():

@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import importlib
 import io
-import logging
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -100,14 +99,9 @@ def _reason(error: BaseException) -> str:
 @contextmanager
 def _silence() -> Iterator[None]:
     """Exporters print, log and warn, up to whole graphs; what a user can mend comes back as an error."""
-    disabled = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(disabled)
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield
 
 
 # Each writes a file and returns what answers from it.

@@ -13,7 +13,7 @@ from statistics import median
 
 from prunebench.catalogue import title
 from prunebench.config import deciding
-from prunebench.files import write_atomically
+from prunebench.files import write_atomically, writing
 from prunebench.methods import methods
 from prunebench.records import LatencyRecord, RunInfo, StepRecord
 from prunebench.store import Run
@@ -73,7 +73,7 @@ def efficiency(records: Sequence[LatencyRecord]) -> list[list[float]]:
 
 def text(rows: Sequence[Sequence[float]], names: Sequence[str], about: Mapping[str, object], columns: str) -> str:
     """A matrix as text: `#` lines with what it is about, its columns and its rows; then the numbers."""
-    head = [f"# {key}: {value}" for key, value in about.items()]
+    head = [" ".join(f"# {key}: {value}".splitlines()) for key, value in about.items()]
     head += [f"# columns: {columns}"]
     head += [f"# row {number}: {name}" for number, name in enumerate(names, 1)]
     return "\n".join(head + [" ".join(f"{value:.10g}" for value in row) for row in rows]) + "\n"
@@ -151,5 +151,6 @@ def _write(folder: Path | None, results_dir: str | Path, name: str, content: str
         if mine != other:
             log.info("replacing %s, which showed %s", place, other.removeprefix("# run: "))
     for path in [place] if folder is None else [folder / name, place]:
-        write_atomically(path, content.encode())
+        with writing(path.name, path.parent):
+            write_atomically(path, content.encode())
     return place

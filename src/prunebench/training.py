@@ -143,7 +143,7 @@ def fit(
             mark = Mark(epoch + 1, mean_loss=tally.loss)
             if journal is not None:
                 journal.write(mark, optimizer if mark.epoch < recipe.epochs else None)
-            if stop is not None and stop():
+            if stopping:
                 raise Stopped(f"Stopped after epoch {epoch + 1} of {recipe.epochs}.")
         optimizer.zero_grad(set_to_none=True)  # gradients as large as the model are not needed for pruning it
     return mark.mean_loss

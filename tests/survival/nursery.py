@@ -30,16 +30,16 @@ from pathlib import Path
 
 os.environ |= {"TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 
-import datasets  # noqa: F401
 import sklearn.datasets  # noqa: F401
 import torch
 import torch_pruning  # noqa: F401
 import torchvision  # noqa: F401
 import transformers.models.bert.modeling_bert  # noqa: F401
 
+import datasets  # noqa: F401
 import prunebench.tasks.images
 import prunebench.tasks.text  # noqa: F401
-from prunebench import RunConfig, architecture, checkpoint, files, matrices, methods, store
+from prunebench import RunConfig, architecture, checkpoint, matrices, methods, store
 from prunebench.data import datasets as loaders
 from prunebench.loop import prune
 from prunebench.runs import pruning_run
@@ -53,7 +53,7 @@ def compute(config, write):
     run, records = pruning_run(config), []
     for record in prune(config, run):
         records.append(record)
-        if write:
+        if write and len(records) >= len(run.steps()):  # no matrix loses the columns of steps that are there
             matrices.write_steps(run, records, config.results_dir)
 
 

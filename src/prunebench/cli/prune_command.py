@@ -56,7 +56,8 @@ def command(
             for record in prune(config, run, console.tick, stopping.asked):
                 records.append(record)
                 console.records([record])
-                write_steps(run, records, results_dir)
+                if len(records) >= len(run.steps()):  # a matrix never loses the columns of steps that are there
+                    write_steps(run, records, results_dir)
                 console.note(step_line(record, config.iterations or 0))
     paths = write_steps(run, records, results_dir)
     console.result("\n" + steps(records))

@@ -121,10 +121,10 @@ class _Memory:
         return tuple(means), tuple(deviations)
 
 
-def _ignore_signals(worker: int) -> None:
-    """Ctrl-C reaches every process of a terminal; the one that reads from the workers stops them when it is done."""
+def _set_signals(worker: int) -> None:
+    """Ctrl-C reaches every process of a terminal; the one that reads from the workers ends them when it is done."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 class _Files(torch.utils.data.Dataset[torch.Tensor]):
@@ -149,7 +149,7 @@ class _Files(torch.utils.data.Dataset[torch.Tensor]):
             self,
             batch_sampler=[chunk.tolist() for chunk in chunks],
             num_workers=self._workers,
-            worker_init_fn=_ignore_signals,
+            worker_init_fn=_set_signals,
             generator=torch.Generator().manual_seed(0),  # without it the loader draws from the global generator
         )
         try:
@@ -157,3 +157,10 @@ class _Files(torch.utils.data.Dataset[torch.Tensor]):
         except DataError as error:  # from another process it comes with that process's traceback
             last = str(error).rstrip().splitlines()[-1]
             raise DataError(last.removeprefix(f"{DataError.__module__}.DataError: ")) from None
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            reason = str(error).splitlines()[0].rstrip(".")
+            raise DataError(
+                f"A process that reads images died: {reason}. Give the command again; --workers 0 reads without them."
+            ) from error
