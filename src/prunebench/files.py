@@ -83,7 +83,9 @@ def writing(what: str, folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = ROOM.get(error.errno or 0, error.strerror or str(error))
+        room = "Make room (`prunebench runs` shows what runs take, --keep last keeps one checkpoint)"
+        hint = room if error.errno in ROOM else "Mend that, or choose another folder"
         raise DiskError(
-            f"{what} could not be written to {folder}: {reason}. What was finished before is intact. Make room "
-            f"(`prunebench runs` shows what runs take, --keep last keeps one checkpoint), then give the command again."
+            f"{what} could not be written to {folder}: {reason}. What was finished before is intact. {hint}, then give "
+            f"the command again."
         ) from error

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import msgspec
 
 from prunebench.errors import RunError
+from prunebench.files import digest
 from prunebench.records import FORMAT, RunInfo, other_format
 
 FileName = Annotated[str, msgspec.Meta(pattern=r"^(environment\.json|steps/[0-9]{3,9}/\w[\w.-]*)\Z")]
@@ -43,6 +44,16 @@ def read_manifest(path: Path) -> Manifest:
             f"is there aside."
         )
     return manifest
+
+
+def problem_of(path: Path, checksum: str) -> str:
+    """What is wrong with a file that should have this SHA-256; empty where nothing is."""
+    try:
+        return "" if digest(path) == checksum else "is damaged: its SHA-256 is not the one in run.json"
+    except FileNotFoundError:
+        return "is missing"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
 
 
 def encode(thing: Any) -> bytes:

@@ -24,8 +24,9 @@ import msgspec
 from prunebench.errors import RunError, RunLocked
 from prunebench.files import digest, sync, write_atomically, writing
 from prunebench.lock import held
-from prunebench.manifest import Manifest, decode, encode, read_manifest
+from prunebench.manifest import Manifest, decode, encode, problem_of, read_manifest
 from prunebench.records import Environment, RunInfo, StepRecord, TimingRecord
+from prunebench.repeatable import check_same
 
 ASIDE = "aside"
 """Folder of what was set aside: of runs beside them, of steps inside their run."""
@@ -157,7 +158,8 @@ class Run:
                 yield
             finally:
                 if not (self.steps() or self.progress() or (self.folder / ASIDE).exists()):  # nothing was computed
-                    shutil.rmtree(self.folder, ignore_errors=True)  # what went wrong is told, not that it stays
+                    with suppress(OSError):  # what went wrong is told, not that the folder stays
+                        self._remove()
 
     def commit(self, record: StepRecord | TimingRecord, write: Callable[[Path], None]) -> None:
         """Make a step exist: `write` puts its checkpoint into a folder, which is renamed into place and listed.
@@ -269,9 +271,15 @@ class Run:
             RunLocked: another process computes it.
         """
         with held(self.folder):
-            shutil.rmtree(self.folder)
+            self._remove()
 
     # How
+
+    def _remove(self) -> None:
+        """Remove the folder; whoever is killed meanwhile leaves a hidden one, which is no run."""
+        hidden = self.folder.with_name(f".{self.folder.name}-{_now()}")
+        self.folder.rename(hidden)
+        shutil.rmtree(hidden)
 
     def _record(self, step: int, kind: Any) -> Any:
         name = f"steps/{step:03d}/record.json"
@@ -284,12 +292,7 @@ class Run:
 
     def _check(self, name: str, checksum: str) -> None:
         path = self.folder / name
-        try:
-            problem = "" if digest(path) == checksum else "is damaged: its SHA-256 is not the one in run.json"
-        except FileNotFoundError:
-            problem = "is missing"
-        except OSError as error:
-            problem = f"cannot be read: {error.strerror}"
+        problem = problem_of(path, checksum)
         if not problem:
             return
         if self.info.kind == "prune" and name.startswith("steps/"):
@@ -304,21 +307,10 @@ class Run:
             f"keeps what is there aside."
         )
 
-    def _check_environment(self, now: Environment) -> None:
-        was = self.environment()
-        if changed := differing(was, now):
-            before = ", ".join(f"{name} {old}" for name, (old, _) in changed.items())
-            after = ", ".join(f"{name} {new}" for name, (_, new) in changed.items())
-            hint = f"--threads {was.threads}" if list(changed) == ["threads"] else "the former"
-            raise RunError(
-                f"Run {self.info.key} was begun with {before}; here it would go on with {after}, and could not be "
-                f"repeated to the bit. Give {hint}, or start over with --fresh, which keeps the old run aside."
-            )
-
     def _begin(self, environment: Environment) -> None:
         name = "environment.json"
         if name in self.files():
-            self._check_environment(environment)
+            check_same(self.info.key, self.environment(), environment)
         else:
             self._list({})
             write_atomically(self.folder / name, encode(environment))
@@ -344,15 +336,6 @@ class Run:
         if path.exists():
             info = msgspec.structs.replace(info, created=read_manifest(path).run.created)
         write_atomically(path, encode(Manifest(run=info, files=dict(files)).sealed()))
-
-
-def differing(was: Environment, now: Environment) -> dict[str, tuple[object, object]]:
-    """What decides results to the bit and differs between two environments → its values there and here."""
-    mine, other = (
-        {"device": e.device, "threads": e.threads, "deterministic": e.deterministic, **e.versions} for e in (was, now)
-    )
-    names = [name for name in other if name != "prunebench"]  # its changes are counted by the recipe
-    return {name: (mine.get(name), other[name]) for name in names if mine.get(name) != other[name]}
 
 
 def _now() -> str:

@@ -12,9 +12,10 @@ from prunebench.config import RunConfig
 from prunebench.costs import macs, masked, params
 from prunebench.errors import RunError
 from prunebench.records import Accuracy, StepRecord
+from prunebench.repeatable import differing
 from prunebench.resolve import resolve
 from prunebench.statistics import wilson
-from prunebench.store import Run, differing
+from prunebench.store import Run
 from prunebench.training import Progress, Stop
 from prunebench.weights import start_of
 

@@ -1,0 +1,27 @@
+"""What of a machine decides results to the bit: who goes on with a run must have the same."""
+
+from __future__ import annotations
+
+from prunebench.errors import RunError
+from prunebench.records import Environment
+
+
+def differing(was: Environment, now: Environment) -> dict[str, tuple[object, object]]:
+    """What decides results to the bit and differs between two environments → its values there and here."""
+    mine, other = (
+        {"device": e.device, "threads": e.threads, "deterministic": e.deterministic, **e.versions} for e in (was, now)
+    )
+    names = [name for name in other if name != "prunebench"]  # its changes are counted by the recipe
+    return {name: (mine.get(name), other[name]) for name in names if mine.get(name) != other[name]}
+
+
+def check_same(key: str, was: Environment, now: Environment) -> None:
+    """Raise RunError where the run `key` could not go on here and be the same to the bit."""
+    if changed := differing(was, now):
+        before = ", ".join(f"{name} {old}" for name, (old, _) in changed.items())
+        after = ", ".join(f"{name} {new}" for name, (_, new) in changed.items())
+        hint = f"Give --threads {was.threads}" if list(changed) == ["threads"] else "Use what it was begun with"
+        raise RunError(
+            f"Run {key} was begun with {before}; here it would go on with {after}, and could not be repeated to the "
+            f"bit. {hint}, or start over with --fresh, which keeps the old run aside."
+        )
