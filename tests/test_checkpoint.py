@@ -224,3 +224,15 @@ def test_bytes_that_are_no_weights_are_refused(name, tmp_path):
     (tmp_path / name).write_bytes(b"these are no weights")
     with pytest.raises(ModelError, match="cannot be read as weights"):
         checkpoint.read_weights(tmp_path / name)
+
+
+@pytest.mark.parametrize("model", ["resnet18", "os:system"])
+def test_a_structure_that_asks_for_other_arguments_than_a_builder_has_is_refused(model, tiny_state, tmp_path):
+    checkpoint.save(tiny_state(), tmp_path)
+    path, stolen = tmp_path / "structure.json", tmp_path / "stolen"
+    structure = json.loads(path.read_text())
+    structure["architecture"] |= {"model": model, "arguments": {"command": f"touch {stolen}"}}
+    path.write_text(json.dumps(structure))
+    with pytest.raises(RunError, match="a model is not built from 'command'"):
+        checkpoint.load(tmp_path)
+    assert not stolen.exists()

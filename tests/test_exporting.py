@@ -302,6 +302,13 @@ def test_a_file_is_replaced_without_a_word_and_read_by_whom_other_files_are(to, 
     assert [record for record in caplog.records if record.levelno >= logging.INFO] == []
 
 
+def test_a_model_too_large_for_one_onnx_file_is_refused(tmp_path):
+    state = mine(pooling)
+    state.model.register_buffer("ballast", torch.zeros(1).expand(2**29))  # takes four bytes here, two GiB in a file
+    with pytest.raises(ModelError, match=r"its weights take 2\.1 GB, .* at most 2\.1\. Try safetensors instead"):
+        export(state, "onnx", tmp_path / "net.onnx")
+
+
 @pytest.mark.parametrize("package", ["onnx", "onnxscript", "onnxruntime"])
 def test_without_onnx_it_is_told_how_to_install_it(package, tiny_state, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)

@@ -11,7 +11,19 @@ import prunebench
 
 ROOT = Path(prunebench.__file__).parent
 ORDER = [
-    *("errors", "config", "registry", "records", "seeding", "files", "lock", "manifest", "repeatable", "store", "catalogue"),
+    *(
+        "errors",
+        "config",
+        "registry",
+        "records",
+        "seeding",
+        "files",
+        "lock",
+        "manifest",
+        "repeatable",
+        "store",
+        "catalogue",
+    ),
     *("statistics", "data", "datasets", "inputs", "task", "architecture", "models", "methods", "strategies"),
     *("resolve", "runs", "overview", "plan", "matrices", "tables"),
     *("tasks", "checkpoint", "weights", "loading", "exporting"),
@@ -19,7 +31,19 @@ ORDER = [
     *("halfway", "bench", "loop", "verification", "untrained", "efficiency", "cli"),
 ]
 WITHOUT_TORCH = [
-    *("errors", "config", "registry", "records", "seeding", "files", "lock", "manifest", "repeatable", "store", "catalogue"),
+    *(
+        "errors",
+        "config",
+        "registry",
+        "records",
+        "seeding",
+        "files",
+        "lock",
+        "manifest",
+        "repeatable",
+        "store",
+        "catalogue",
+    ),
     *("statistics", "data", "inputs", "task", "architecture", "methods", "resolve", "runs", "overview", "plan"),
     *("matrices", "tables", "efficiency.config", "cli.main"),
 ]

@@ -216,3 +216,9 @@ def test_of_a_path_only_its_name_decides(value, name):
 
 def test_of_a_file_that_is_there_only_its_name_decides(user_file):
     assert without_folder(str(user_file)) == "mine.py"
+
+
+@pytest.mark.parametrize("text", ["os:system", "logging.config:dictConfig", "builtins:eval", "subprocess:run"])
+def test_functions_of_python_itself_are_nobodys_own(text):
+    with pytest.raises(ConfigError, match="a module of Python itself"):
+        load(text)

@@ -324,7 +324,10 @@ def test_a_run_that_another_process_computes_is_left_alone(run, here):
     ("changes", "told"),
     [
         ({"threads": 3}, "begun with threads 2; here it would go on with threads 3, .* Give --threads 2, or .*--fresh"),
-        ({"device": "cuda"}, "begun with device cpu; here it would go on with device cuda, .* Give the former, or"),
+        (
+            {"device": "cuda"},
+            "begun with device cpu; here it would go on with device cuda, .* Use what it was begun with, or",
+        ),
         ({"deterministic": True}, "begun with deterministic False; here .* deterministic True"),
         ({"versions": {"torch": "3"}}, "begun with torch 2; here it would go on with torch 3"),
         ({"versions": {"torch": "2", "numpy": "1"}}, "begun with numpy None; here it would go on with numpy 1"),

@@ -51,6 +51,9 @@ def _users_own(name: str, thing: Any) -> ModelEntry:
     return ModelEntry(name, "your own", (lambda: copy.deepcopy(thing)) if is_model else thing)
 
 
+ARGUMENTS = {"classes", "channels", "image_size", "adapt", "stem", "config"}
+"""What a builder may be given; a file that asks for more is not believed."""
+
 models: Registry[ModelEntry] = Registry("model", "prunebench.models", _users_own)
 
 

@@ -24,7 +24,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from prunebench.architecture import Architecture
+from prunebench.architecture import ARGUMENTS, Architecture
 from prunebench.errors import ModelError, RunError
 from prunebench.methods import Masks
 from prunebench.records import FORMAT, other_format
@@ -120,6 +120,8 @@ def assemble(
         found = msgspec.json.decode(structure, type=Structure)
     except (msgspec.MsgspecError, AttributeError) as error:
         raise RunError(f"{name} cannot be read as a checkpoint: {error}") from error
+    if unknown := set(found.architecture.arguments) - ARGUMENTS:
+        raise RunError(f"{name} cannot be read as a checkpoint: a model is not built from {min(unknown)!r}.")
     model = found.architecture.build(builder)
     resize(model, found.sizes, state)
     try:

@@ -134,6 +134,9 @@ def _onnx(plain: Checkpoint, path: Path) -> Answer:
         raise ConfigError(
             f"{error.name} is not installed, which ONNX needs: install it with: pip install 'prunebench[onnx]'"
         ) from error
+    size = sum(tensor.nbytes for tensor in plain.model.state_dict().values())
+    if size >= 2**31:
+        raise ValueError(f"its weights take {size / 1e9:.1f} GB, and one ONNX file holds at most 2.1")
     program: Any = torch.onnx.export(
         _trace(plain),
         dynamo=True,

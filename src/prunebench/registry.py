@@ -84,6 +84,8 @@ def load(text: str) -> Callable[..., Any]:
         ConfigError: there is no such file, module or function, or importing it fails.
     """
     place, _, name = text.rpartition(":")
+    if place.partition(".")[0] in sys.stdlib_module_names:  # a hostile file could name os:system
+        raise ConfigError(f"{text}: {place} is a module of Python itself; give a function of your own.")
     try:
         module = _import_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
     except ConfigError:
