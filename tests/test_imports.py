@@ -11,19 +11,8 @@ import prunebench
 
 ROOT = Path(prunebench.__file__).parent
 ORDER = [
-    *(
-        "errors",
-        "config",
-        "registry",
-        "records",
-        "seeding",
-        "files",
-        "lock",
-        "manifest",
-        "repeatable",
-        "store",
-        "catalogue",
-    ),
+    *("errors", "config", "registry", "records", "seeding"),
+    *("files", "lock", "manifest", "repeatable", "store", "catalogue"),
     *("statistics", "data", "datasets", "inputs", "task", "architecture", "models", "methods", "strategies"),
     *("resolve", "runs", "overview", "plan", "matrices", "tables"),
     *("tasks", "checkpoint", "weights", "loading", "exporting"),
@@ -31,19 +20,8 @@ ORDER = [
     *("halfway", "bench", "loop", "verification", "untrained", "efficiency", "cli"),
 ]
 WITHOUT_TORCH = [
-    *(
-        "errors",
-        "config",
-        "registry",
-        "records",
-        "seeding",
-        "files",
-        "lock",
-        "manifest",
-        "repeatable",
-        "store",
-        "catalogue",
-    ),
+    *("errors", "config", "registry", "records", "seeding"),
+    *("files", "lock", "manifest", "repeatable", "store", "catalogue"),
     *("statistics", "data", "inputs", "task", "architecture", "methods", "resolve", "runs", "overview", "plan"),
     *("matrices", "tables", "efficiency.config", "cli.main"),
 ]
