@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from prunebench.cli.console import Console
-from prunebench.cli.options import Command, common_options, config_options, gather
+from prunebench.cli.options import Command, common_options, field_options, gather
 
 
 @click.command("export", cls=Command)
@@ -18,7 +18,7 @@ from prunebench.cli.options import Command, common_options, config_options, gath
     "--to", type=click.Choice(["safetensors", "pt2", "onnx"]), default="safetensors", show_default=True, help="Format."
 )
 @click.option("--output", type=click.Path(dir_okay=False), metavar="FILE", help="File.  [default: RUN-stepN.FORMAT]")
-@config_options("nothing")
+@field_options("model", "runs_dir")
 @common_options
 def command(
     *,
@@ -26,7 +26,6 @@ def command(
     step: int | None,
     to: str,
     output: str | None,
-    config_file: str | None,
     as_json: bool,
     quiet: bool,
     debug: bool,
@@ -44,7 +43,7 @@ def command(
     from prunebench.exporting import export
     from prunebench.files import writing
 
-    given = gather(values, config_file)
+    given = gather(values, None)
     run = find_run(given, run_name, ("prune", "train"))
     assert run is not None
     steps = run.checkpoints()

@@ -31,7 +31,8 @@ class Command(click.Command):
             record = next((p.get_help_record(ctx) for p in self.params if p.name == name), None)
             if record is not None:
                 sections[-1][1].append(record)
-        others = [p.get_help_record(ctx) for p in self.get_params(ctx) if p.name not in field_types()]
+        options = [p for p in self.get_params(ctx) if isinstance(p, click.Option)]  # RUN is told of in the text
+        others = [option.get_help_record(ctx) for option in options if option.name not in field_types()]
         sections.append(("This command", [record for record in others if record is not None]))
         for title, records in sections:
             if records:
@@ -43,16 +44,24 @@ def config_options(*parts: Decides) -> Callable[[Callable[..., Any]], Callable[.
     """Decorator: an option per field of RunConfig that decides the given parts; the values arrive by field name."""
 
     def add(function: Callable[..., Any]) -> Callable[..., Any]:
-        for name in reversed(field_types()):
-            if name in deciding(*parts):
-                function = _option(name, field_types()[name], meta(name), default(name))(function)
         return click.option(
             "--config",
             "config_file",
             type=click.Path(),
             metavar="FILE",
             help="TOML file; options override it.",
-        )(function)
+        )(field_options(*deciding(*parts))(function))
+
+    return add
+
+
+def field_options(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorator: an option for each of these fields of RunConfig; the values arrive by field name."""
+
+    def add(function: Callable[..., Any]) -> Callable[..., Any]:
+        for name in reversed(names):
+            function = _option(name, field_types()[name], meta(name), default(name))(function)
+        return function
 
     return add
 

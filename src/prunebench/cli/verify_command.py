@@ -7,15 +7,15 @@ from typing import Any
 import click
 
 from prunebench.cli.console import Console
-from prunebench.cli.options import Command, common_options, config_options, gather
+from prunebench.cli.options import Command, common_options, field_options, gather
 from prunebench.cli.stopping import Stopping
 
 
 @click.command("verify", cls=Command)
 @click.argument("run_name", metavar="RUN")
-@config_options("nothing")
+@field_options("model", "dataset", "criterion", "data_dir", "workers", "device", "threads", "deterministic", "runs_dir")
 @common_options
-def command(*, run_name: str, config_file: str | None, as_json: bool, quiet: bool, debug: bool, **values: Any) -> None:
+def command(*, run_name: str, as_json: bool, quiet: bool, debug: bool, **values: Any) -> None:
     """Compute every step of a run anew from its files, and compare with what was recorded.
 
     RUN is a key, the beginning of one, or a folder. Prints a line per step; exits with 1 if anything differs.
@@ -26,7 +26,7 @@ def command(*, run_name: str, config_file: str | None, as_json: bool, quiet: boo
     from prunebench.runs import changed_contents
     from prunebench.verification import inexact, verify
 
-    given = gather(values, config_file)
+    given = gather(values, None)
     run = find_run(given, run_name, ("prune", "train", "efficiency"))
     assert run is not None
     config = config_as_computed(run, given)
