@@ -130,7 +130,7 @@ def reference(nursery, tmp_path_factory):
     return compute
 
 
-def survive(nursery, reference, config, folder, *, kills, seed):
+def check_survives(nursery, reference, config, folder, *, kills, seed):
     """Kill children at random moments until `kills` of them were hit alive, and compare what they come to."""
     expected, seconds = reference(config)
     draw = random.Random(seed)
@@ -161,13 +161,13 @@ def survive(nursery, reference, config, folder, *, kills, seed):
 
 @pytest.mark.parametrize("name", RUNS)
 def test_a_run_killed_at_random_moments_equals_one_that_never_stopped(name, nursery, reference, tmp_path):
-    survive(nursery, reference, RUNS[name], tmp_path, kills=5, seed=1)
+    check_survives(nursery, reference, RUNS[name], tmp_path, kills=5, seed=1)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
 def test_a_run_killed_at_many_random_moments_equals_one_that_never_stopped(name, nursery, reference, tmp_path):
-    survive(nursery, reference, RUNS[name], tmp_path, kills=20, seed=2)
+    check_survives(nursery, reference, RUNS[name], tmp_path, kills=20, seed=2)
 
 
 KEEPING = "self._list({**self.files(), **files})"
@@ -192,7 +192,7 @@ POINTS = {
 }
 
 
-def die_and_finish(nursery, config, expected, **job):
+def check_what_finishes(nursery, config, expected, **job):
     """Have a child die as a job says, and the next one finish the run; compare."""
     answer = nursery.compute(config, **job)
     assert (answer["killed"], answer["happened"]) == (True, True), answer
@@ -206,13 +206,13 @@ def die_and_finish(nursery, config, expected, **job):
 
 @pytest.mark.parametrize("point", POINTS)
 def test_a_run_killed_at_an_exact_point_equals_one_that_never_stopped(point, nursery, reference, tmp_path):
-    die_and_finish(nursery, within(SMALL, tmp_path), reference(SMALL)[0], at=POINTS[point], do="kill")
+    check_what_finishes(nursery, within(SMALL, tmp_path), reference(SMALL)[0], at=POINTS[point], do="kill")
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 6])
 def test_a_safetensors_file_cut_short_by_a_kill_counts_for_nothing(count, nursery, reference, tmp_path):
     at = ("checkpoint.py", "save_file(storable, path, metadata)", count)
-    die_and_finish(nursery, within(SMALL, tmp_path), reference(SMALL)[0], at=at, do="tear")
+    check_what_finishes(nursery, within(SMALL, tmp_path), reference(SMALL)[0], at=at, do="tear")
 
 
 def lines(nursery, folder, keep):
@@ -226,7 +226,7 @@ def lines(nursery, folder, keep):
 def test_a_run_killed_at_random_lines_of_the_store_equals_one_that_never_stopped(keep, nursery, reference, tmp_path):
     expected, draw = reference(change(SMALL, keep=keep))[0], random.Random(3)
     for number in sorted(draw.sample(range(1, lines(nursery, tmp_path / "count", keep)), 8)):
-        die_and_finish(nursery, within(change(SMALL, keep=keep), tmp_path / str(number)), expected, line=number)
+        check_what_finishes(nursery, within(change(SMALL, keep=keep), tmp_path / str(number)), expected, line=number)
 
 
 @pytest.mark.slow
@@ -236,4 +236,4 @@ def test_a_run_killed_at_every_fourth_line_of_the_store_equals_one_that_never_st
 ):
     expected = reference(change(SMALL, keep=keep))[0]
     for number in range(1, lines(nursery, tmp_path / "count", keep), 4):
-        die_and_finish(nursery, within(change(SMALL, keep=keep), tmp_path / str(number)), expected, line=number)
+        check_what_finishes(nursery, within(change(SMALL, keep=keep), tmp_path / str(number)), expected, line=number)

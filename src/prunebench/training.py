@@ -119,13 +119,7 @@ def fit(
                 with autocast(device, recipe.dtype):
                     logits = _forward(model, inputs)
                     loss = F.cross_entropy(logits, labels)
-                optimizer.zero_grad(set_to_none=True)
-                loss.backward()
-                masking.before_step()
-                if recipe.clip_norm:
-                    nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
-                optimizer.step()
-                masking.after_step()
+                _update(model, loss, optimizer, masking, recipe.clip_norm)
                 tally.add(loss, logits, labels)
                 last = batch + 1 == batches
                 if last or time.monotonic() - told > SECONDS_BETWEEN_TICKS:
@@ -156,6 +150,18 @@ def check_loss(loss: float, position: Position, epoch: int) -> None:
             f"The loss became {loss} in epoch {epoch + 1} of {position.phase}, step {position.step}. Finished steps "
             f"are kept. Try a lower learning rate, --clip-norm 1, or --dtype fp32."
         )
+
+
+def _update(
+    model: nn.Module, loss: torch.Tensor, optimizer: torch.optim.Optimizer, masking: Masking, clip_norm: float
+) -> None:
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    masking.before_step()
+    if clip_norm:
+        nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+    optimizer.step()
+    masking.after_step()
 
 
 def _forward(model: nn.Module, inputs: Any) -> torch.Tensor:

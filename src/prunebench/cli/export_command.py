@@ -6,9 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from prunebench.cli.console import Console
 from prunebench.cli.options import Command, common_options, field_options, gather
+
+
+class Exported(msgspec.Struct, frozen=True):
+    """A file that was written, its bytes, and the largest absolute difference of its outputs to the model's."""
+
+    run: str
+    step: int
+    path: str
+    bytes: int
+    difference: float
 
 
 @click.command("export", cls=Command)
@@ -59,6 +70,7 @@ def command(
     if inputs.kind == "images":
         mean, std = (", ".join(f"{value:.4f}" for value in values) for values in (inputs.mean, inputs.std))
         reads += f"; pixels scaled to 0 to 1, then normalised with mean ({mean}) and standard deviation ({std})"
+    console.records([Exported(run.info.key, number, str(path), path.stat().st_size, difference)])
     console.result(
         f"written {path} ({path.stat().st_size / 1e6:.1f} MB): step {number} of run {run.info.key}\n"
         f"reads {reads}\n"
