@@ -14,6 +14,15 @@ import pytest
 from prunebench.cli.stopping import Stopping, Terminated, resuming
 from prunebench.errors import Stopped
 
+
+@pytest.fixture(autouse=True)
+def _signals_as_on_a_terminal():
+    """A job in the background ignores Ctrl-C, and so would its children."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 WAYS = [(signal.SIGINT, 130, KeyboardInterrupt), (signal.SIGTERM, 143, Terminated)]
 
 
@@ -88,3 +97,10 @@ def test_a_run_that_is_stopped_goes_on_to_the_same_table(number, status, digits_
     assert "training goes on after epoch" in done.stderr
     assert done.stdout == digits_run.finished.out
     assert not list((tmp_path / "runs").glob("*/progress-*.safetensors"))
+
+
+def test_a_job_in_the_background_goes_on_ignoring_ctrl_c():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with Stopping() as stopping:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert not stopping.asked()
