@@ -99,7 +99,6 @@ def reevaluate(run: Run, step: int, config: RunConfig) -> tuple[Accuracy, Accura
         step: one of its finished steps.
         config: the run's config; where the data is, device and threads may differ.
     """
-    run.record(step)
     bench = Bench(resolve(config), None)
     state = checkpoint.load(run.checkpoint(step), bench.config.model)
     bench.start = start_of(state)

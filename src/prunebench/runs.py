@@ -41,11 +41,7 @@ def why_new(run: Run) -> str | None:
     mine = _comparable(run.info)
     for other in all_runs(run.root):
         if other.info.key != run.info.key and other.info.kind == run.info.kind and _comparable(other.info) == mine:
-            changed = [
-                name
-                for name in sorted({*run.info.contents, *other.info.contents})
-                if run.info.contents.get(name) != other.info.contents.get(name)
-            ]
+            changed = _apart(run.info.contents, other.info.contents)
             what = f"{' and '.join(changed)} changed" if changed else "prunebench computes it differently now"
             return f"{what} since run {other.info.key}, so this is a new run"
     return None
@@ -94,7 +90,11 @@ def trim(run: Run, config: RunConfig) -> None:
 def changed_contents(run: Run, config: RunConfig) -> list[str]:
     """Which of the files that decide a run's result (model, data, criterion …) are no longer what they were."""
     now = (pruning_run(config) if run.info.kind == "prune" else dense_run(config)).info.contents
-    return [name for name in sorted({*now, *run.info.contents}) if now.get(name) != run.info.contents.get(name)]
+    return _apart(now, run.info.contents)
+
+
+def _apart(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
+    return [name for name in sorted({*one, *other}) if one.get(name) != other.get(name)]
 
 
 def settings(config: RunConfig) -> dict[str, Any]:

@@ -33,7 +33,7 @@ ASIDE = "aside"
 
 
 class Run:
-    """One run's directory. Making the object touches no disk; `begin` creates the directory."""
+    """One run's directory. Making the object touches no disk; `working` creates the directory."""
 
     def __init__(self, root: str | Path, info: RunInfo, folder: Path | None = None) -> None:
         self.root = Path(root)
