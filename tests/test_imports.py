@@ -13,17 +13,19 @@ ROOT = Path(prunebench.__file__).parent
 ORDER = [
     *("errors", "config", "registry", "records", "seeding"),
     *("files", "lock", "manifest", "repeatable", "store", "catalogue"),
-    *("statistics", "data", "datasets", "inputs", "task", "architecture", "models", "methods", "strategies"),
-    *("resolve", "runs", "overview", "plan", "matrices", "tables"),
+    *("statistics", "sparsity", "hardware", "goals"),
+    *("data", "datasets", "inputs", "task", "architecture", "models", "methods", "strategies"),
+    *("resolve", "runs", "overview", "plan", "matrices", "tables", "latency_tables"),
     *("tasks", "checkpoint", "weights", "loading", "exporting"),
-    *("costs", "sizes", "collapse", "journal", "masking", "training", "machine"),
-    *("halfway", "bench", "loop", "verification", "untrained", "efficiency", "cli"),
+    *("memory", "costs", "sizes", "collapse", "journal", "masking", "training", "machine"),
+    *("halfway", "bench", "loop", "verification", "untrained", "efficiency", "seeking", "cli"),
 ]
 WITHOUT_TORCH = [
     *("errors", "config", "registry", "records", "seeding"),
     *("files", "lock", "manifest", "repeatable", "store", "catalogue"),
-    *("statistics", "data", "inputs", "task", "architecture", "methods", "resolve", "runs", "overview", "plan"),
-    *("matrices", "tables", "efficiency.config", "cli.main"),
+    *("statistics", "sparsity", "hardware", "goals", "data", "inputs", "task", "architecture", "methods", "resolve"),
+    *("runs", "overview", "plan", "matrices", "tables", "latency_tables", "efficiency.config", "efficiency.protocol"),
+    *("efficiency.backends", "efficiency.steps", "efficiency.onnx_files", "cli.main"),
 ]
 FILES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts): ast.parse(path.read_text(encoding="utf-8"))
@@ -91,8 +93,9 @@ def test_names_and_help_are_had_without_torch():
             "from prunebench import RunConfig, StepRecord, pruning_run",
             "from prunebench.architecture import models",
             "from prunebench.data import datasets",
+            "from prunebench.efficiency.backends import backends",
             "from prunebench.methods import criteria, methods",
-            "for registry in (models, datasets, methods, criteria):",
+            "for registry in (models, datasets, methods, criteria, backends):",
             "    assert registry.names()",
             "pruning_run(RunConfig(model='resnet18'))",
             "import sys",
@@ -112,6 +115,7 @@ def test_public_names_are_these():
         "RunConfig",
         "Split",
         "StepRecord",
+        "TimingRecord",
         "dense_run",
         "load",
         "prune",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from prunebench.errors import PrunebenchError
     from prunebench.loading import load
     from prunebench.loop import prune, reevaluate, train
-    from prunebench.records import LatencyRecord, StepRecord
+    from prunebench.records import LatencyRecord, StepRecord, TimingRecord
     from prunebench.runs import dense_run, pruning_run
 
 _HOMES = {
@@ -32,6 +32,7 @@ _HOMES = {
     "PrunebenchError": "errors",
     "LatencyRecord": "records",
     "StepRecord": "records",
+    "TimingRecord": "records",
     "load": "loading",
     "prune": "loop",
     "reevaluate": "loop",
@@ -50,6 +51,7 @@ __all__ = [
     "RunConfig",
     "Split",
     "StepRecord",
+    "TimingRecord",
     "dense_run",
     "load",
     "prune",

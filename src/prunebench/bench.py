@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from functools import cached_property
 from typing import Any
@@ -13,7 +14,7 @@ from prunebench import machine
 from prunebench.checkpoint import Checkpoint
 from prunebench.collapse import collapsed
 from prunebench.config import RunConfig
-from prunebench.data import stratified
+from prunebench.data import Part, stratified
 from prunebench.inputs import check_forward
 from prunebench.journal import Journal
 from prunebench.methods import Method, Request, criteria, methods
@@ -71,8 +72,8 @@ class Bench:
         layout = torch.channels_last if self.config.memory_format == "channels_last" else torch.contiguous_format
         model.to(self.device).to(memory_format=layout)
 
-    def request(self, step: int) -> Request:
-        """What to prune in a step."""
+    def request(self, step: int, sizes: Mapping[str, int] | None = None) -> Request:
+        """What to prune in a step; `sizes` are the units of the unpruned model's layers, by name."""
         config = self.config
         return Request(
             fraction=config.fraction,
@@ -84,32 +85,38 @@ class Bench:
             targets=config.targets,
             include=config.include,
             exclude=config.exclude,
+            step=step,
+            round_to=config.round_to,
+            sizes=sizes or {},
         )
 
     def accuracy(self, state: Checkpoint) -> tuple[Accuracy, Accuracy]:
         """Test accuracy, and training accuracy on all or a fixed stratified subset of the training data."""
-        self.place(state.model)
         labels = self.task.labels("train").numpy()
-        samples = {
-            "test": torch.arange(len(self.task.labels("test"))),
-            "train": torch.from_numpy(stratified(labels, self.config.train_eval)),
-        }
+        some = torch.from_numpy(stratified(labels, self.config.train_eval))
+        return self._accuracy(state, "test", self._all("test")), self._accuracy(state, "train", some)
+
+    def validation(self, state: Checkpoint) -> Accuracy | None:
+        """Accuracy on the held-out training data; None where nothing is held out."""
+        return self._accuracy(state, "validation", self._all("validation")) if self.config.validation else None
+
+    def _all(self, part: Part) -> torch.Tensor:
+        return torch.arange(len(self.task.labels(part)))
+
+    def _accuracy(self, state: Checkpoint, part: Part, samples: torch.Tensor) -> Accuracy:
+        self.place(state.model)
         with machine.memory_for(self.config.batch_size, "--batch-size"):
-            test, training = (
-                evaluate(
-                    state.model,
-                    self.task,
-                    part,
-                    samples[part],
-                    batch_size=self.config.batch_size,
-                    device=self.device,
-                    dtype=self.config.dtype,
-                    progress=self.progress,
-                    stop=self.stop,
-                )
-                for part in ("test", "train")
+            return evaluate(
+                state.model,
+                self.task,
+                part,
+                samples,
+                batch_size=self.config.batch_size,
+                device=self.device,
+                dtype=self.config.dtype,
+                progress=self.progress,
+                stop=self.stop,
             )
-        return test, training
 
     def fit(
         self, state: Checkpoint, recipe: Recipe, phase: str, step: int, journal: Journal | None = None

@@ -67,6 +67,8 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     augment: Annotated[bool, _training("Random crop and flip of training images.", False, fitted=True)] | None = None
     limit_train: Annotated[int, _training("Take a fixed stratified subset of the training data.", ge=1)] | None = None
     limit_test: Annotated[int, _training("Take a fixed stratified subset of the test data.", ge=1)] | None = None
+    validation: Annotated[float,
+        _training("Share of the training data that is held out to select on, and never trained on.", 0.0, ge=0, lt=1)] | None = None
     train_eval: Annotated[int,
         _training("Training samples that training accuracy is measured on, at most.", 10_000, ge=1)] | None = None
     workers: Annotated[int, _neutral("Processes that read folders of images.", 2, ge=0)] | None = None
@@ -103,6 +105,10 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     include: Annotated[tuple[str, ...],
         _pruning("Prune only modules that match this glob; repeatable.", ())] | None = None
     exclude: Annotated[tuple[str, ...], _pruning("Spare modules that match this glob; repeatable.", ())] | None = None
+    round_to: Annotated[int,
+        _pruning("Channels and neurons that stay are a multiple of this; 8 suits most hardware, 1 is off.", 1, ge=1)] | None = None
+    until: Annotated[tuple[str, ...],
+        _neutral("Stop at the first step that meets this goal, such as 'macs<=0.5'; repeatable.", ())] | None = None
     finetune_epochs: Annotated[int,
         _pruning("Epochs of fine-tuning per iteration; 0 is none.", 1, ge=0)] | None = None
     finetune_lr: Annotated[float, _pruning("Learning rate of fine-tuning.", 3e-4, fitted=True, gt=0)] | None = None

@@ -1,15 +1,38 @@
-"""What a model costs: parameters and multiply-accumulates."""
+"""What a model costs apart from time: parameters, multiply-accumulates, memory, bytes in a file."""
 
 from __future__ import annotations
 
+import copy
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import torch
+import zstandard
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from prunebench.checkpoint import Checkpoint, write_tensors
 from prunebench.inputs import Inputs, logits_of, to
+from prunebench.memory import peak_bytes
 from prunebench.methods import Masks
+from prunebench.records import Costs
+
+LEVEL = 3
+"""Level of compression, zstd's own default."""
+
+
+def costs(state: Checkpoint, inputs: Inputs) -> Costs:
+    """All costs of a model that reads these inputs; the model stays as it is."""
+    plain, compressed = _file_bytes(state)
+    return Costs(
+        params=params(state.model),
+        nonzero_params=params(state.model) - masked(state.masks),
+        macs=macs(state.model, inputs),
+        activation_bytes=activation_bytes(state.model, inputs),
+        checkpoint_bytes=plain,
+        checkpoint_zstd_bytes=compressed,
+    )
 
 
 def macs(model: nn.Module, inputs: Inputs) -> int:
@@ -32,6 +55,15 @@ def macs(model: nn.Module, inputs: Inputs) -> int:
     return int(counter.get_total_flops()) // 2
 
 
+def activation_bytes(model: nn.Module, inputs: Inputs) -> int:
+    """The most that the intermediate results of one sample, its logits included, take at once in fp32 on the CPU."""
+    plain = copy.deepcopy(model).cpu().float().eval()
+    example = inputs.example()
+    with torch.inference_mode():
+        logits_of(plain, example)  # what is set up once does not count
+        return peak_bytes(lambda: logits_of(plain, example), torch.device("cpu"))
+
+
 def _set_attention(model: Any, name: str | None) -> None:
     if name is not None:
         model.set_attn_implementation(name)
@@ -45,3 +77,13 @@ def params(model: nn.Module) -> int:
 def masked(masks: Masks) -> int:
     """Parameters that masks have removed."""
     return sum(mask.numel() - int(mask.sum()) for mask in masks.values())
+
+
+def _file_bytes(state: Checkpoint) -> tuple[int, int]:
+    """Bytes of the weights as a safetensors file, and of that file compressed."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.safetensors"
+        write_tensors(state.model.state_dict(), path)
+        with path.open("rb") as source, (Path(folder) / "model.zst").open("wb") as target:
+            _, compressed = zstandard.ZstdCompressor(level=LEVEL, threads=-1).copy_stream(source, target)
+        return path.stat().st_size, compressed

@@ -20,10 +20,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from prunebench.errors import DataError, DownloadNeeded
+from prunebench.errors import ConfigError, DataError, DownloadNeeded
 from prunebench.registry import Registry
 
 Kind = Literal["images", "files", "text"]
+
+Part = Literal["train", "test", "validation"]
 
 log = logging.getLogger(__name__)
 _offline: ContextVar[bool] = ContextVar("_offline", default=False)
@@ -42,11 +44,18 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Train and test data and the names of the classes."""
+    """Train and test data, the names of the classes, and what was held out of the training data to select on."""
 
     train: Split
     test: Split
     classes: Sequence[str]
+    validation: Split | None = None
+
+    @property
+    def splits(self) -> dict[Part, Split]:
+        """Every part that there is."""
+        parts: dict[Part, Split] = {"train": self.train, "test": self.test}
+        return parts if self.validation is None else {**parts, "validation": self.validation}
 
     @property
     def kind(self) -> Kind:
@@ -157,10 +166,10 @@ def checked(dataset: object, name: str) -> Dataset:
     return replace(dataset, **splits)
 
 
-def stratified(labels: np.ndarray, count: int) -> np.ndarray:
+def stratified(labels: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
     """Indices, in ascending order, of a fixed subset of `count` samples in which each class keeps its share.
 
-    The same labels always give the same subset: it is drawn with a generator of its own. Classes whose share
+    The same labels and seed always give the same subset: it is drawn with a generator of its own. Classes whose share
     has the largest remainder take the samples that rounding down leaves over.
     """
     if count >= len(labels):
@@ -169,7 +178,7 @@ def stratified(labels: np.ndarray, count: int) -> np.ndarray:
     exact = sizes * (count / len(labels))
     take = np.floor(exact).astype(int)
     take[np.argsort(take - exact, kind="stable")[: count - take.sum()]] += 1
-    draw = np.random.default_rng(0)
+    draw = np.random.default_rng(seed)
     chosen = [draw.permutation(np.flatnonzero(labels == kind))[:n] for kind, n in zip(kinds, take, strict=True)]
     return np.sort(np.concatenate(chosen))
 
@@ -179,3 +188,21 @@ def subset(split: Split, indices: np.ndarray) -> Split:
     if hasattr(split.inputs, "shape"):
         return Split(split.inputs[indices], split.labels[indices])
     return Split([split.inputs[i] for i in indices], split.labels[indices])
+
+
+def hold_out(dataset: Dataset, share: float, seed: int) -> Dataset:
+    """Move a stratified share of the training data to the validation data; the same seed always moves the same.
+
+    Raises:
+        ConfigError: too little is left on either side.
+    """
+    labels = np.asarray(dataset.train.labels)
+    held = stratified(labels, round(share * len(labels)), seed)
+    kept = np.setdiff1d(np.arange(len(labels)), held)
+    if not len(held) or len(np.unique(labels[kept])) < len(np.unique(labels)):
+        raise ConfigError(
+            f"--validation {share:g}: of {len(labels)} training samples {len(held)} would be held out, and "
+            f"{len(np.unique(labels[kept]))} of {len(np.unique(labels))} classes would be left to train on. "
+            f"Give another share, or more data."
+        )
+    return replace(dataset, train=subset(dataset.train, kept), validation=subset(dataset.train, held))

@@ -75,6 +75,17 @@ def export(checkpoint: Checkpoint, to: str, path: Path) -> float:
         raise ModelError(f"{name} cannot be exported to {to}: {_reason(error)}. Try {other} instead.") from error
 
 
+def onnx_program(state: Checkpoint) -> bytes:
+    """The model, in eval mode and fp32, as the bytes of an ONNX file; inputs and output are those that `export` tells.
+
+    Raises:
+        ConfigError: what it needs is not installed.
+        Exception: the exporter's own, where it cannot trace the model.
+    """
+    with _silence(), torch.inference_mode(False), torch.no_grad():
+        return _onnx_program(replace(state, model=_plain(state.model)))
+
+
 def _plain(model: nn.Module) -> nn.Module:
     """A copy in eval mode, on the CPU, in fp32, and contiguous, as files are: strides change the last bits."""
     return copy.deepcopy(model).cpu().float().to(memory_format=torch.contiguous_format).eval()
@@ -129,11 +140,28 @@ def _pt2(plain: Checkpoint, path: Path) -> Answer:
 
 def _onnx(plain: Checkpoint, path: Path) -> Answer:
     try:
-        _, _, runtime = (importlib.import_module(name) for name in ("onnx", "onnxscript", "onnxruntime"))
+        runtime = importlib.import_module("onnxruntime")
     except ImportError as error:
-        raise ConfigError(
-            f"{error.name} is not installed, which ONNX needs: install it with: pip install 'prunebench[onnx]'"
-        ) from error
+        raise _missing(error) from error
+    path.write_bytes(_onnx_program(plain))  # the exporter's own `save` splits files from 1.5 GB on
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 4
+    session = runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+    def answer(batch: Any) -> torch.Tensor:
+        (logits,) = session.run(["logits"], {name: tensor.numpy() for name, tensor in _named(batch).items()})
+        return torch.from_numpy(logits)
+
+    return answer
+
+
+def _onnx_program(plain: Checkpoint) -> bytes:
+    try:
+        for name in ("onnx", "onnxscript"):
+            importlib.import_module(name)
+    except ImportError as error:
+        raise _missing(error) from error
     size = sum(tensor.nbytes for tensor in plain.model.state_dict().values())
     if size >= 2**31:
         raise ValueError(f"its weights take {size / 1e9:.1f} GB, and one ONNX file holds at most 2.1")
@@ -145,17 +173,14 @@ def _onnx(plain: Checkpoint, path: Path) -> Answer:
         output_names=["logits"],
         verbose=False,
     )
-    path.write_bytes(program.model_proto.SerializeToString())  # its own `save` splits files from 1.5 GB on
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 4
-    session = runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    found: bytes = program.model_proto.SerializeToString()
+    return found
 
-    def answer(batch: Any) -> torch.Tensor:
-        (logits,) = session.run(["logits"], {name: tensor.numpy() for name, tensor in _named(batch).items()})
-        return torch.from_numpy(logits)
 
-    return answer
+def _missing(error: ImportError) -> ConfigError:
+    return ConfigError(
+        f"{error.name} is not installed, which ONNX needs: install it with: pip install 'prunebench[onnx]'"
+    )
 
 
 _WRITERS = {"safetensors": _safetensors, "pt2": _pt2, "onnx": _onnx}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -120,7 +120,7 @@ def _unpruned(bench: Bench, run: Run | None) -> tuple[Checkpoint, StepRecord]:
         log.info("there is no trained model of these settings yet: training it first, as run %s", dense.info.key)
     state, trained = _train(bench, dense)
     accuracies = (trained.test_before, trained.train_before, trained.test_after, trained.train_after)
-    result = Result(accuracies, trained.loss, trained.seconds)
+    result = Result(accuracies, trained.loss, trained.seconds, validation=trained.validation)
     return state, _commit(bench, run, state, _record(bench, state, result, step=0))
 
 
@@ -144,8 +144,10 @@ def _trained(bench: Bench, run: Run | None) -> tuple[Checkpoint, StepRecord]:
     loss, seconds = _fit(bench, run, half, bench.recipe())
     started = time.perf_counter()
     test, training = bench.accuracy(state)
+    validation = bench.validation(state)
     seconds = msgspec.structs.replace(seconds, evaluate_after=time.perf_counter() - started)
-    record = _record(bench, state, Result((test, training, test, training), loss, seconds), step=None)
+    result = Result((test, training, test, training), loss, seconds, validation=validation)
+    record = _record(bench, state, result, step=None)
     return state, _commit(bench, run, state, record)
 
 
@@ -158,23 +160,24 @@ def _iteration(
         if previous is None:
             assert run is not None
             previous = checkpoint.load(run.checkpoint(step - 1), bench.config.model)
-        half = _pruned(bench, previous, step)
+        half = _pruned(bench, previous, step, {layer.name: layer.shape_original[0] for layer in first.layers})
     state, so_far = half.state, half.so_far
     loss, seconds = _fit(bench, run, half, bench.finetuning())
     started = time.perf_counter()
     assert so_far.evaluated is not None
     accuracies = so_far.evaluated + bench.accuracy(state)
+    validation = bench.validation(state)
     seconds = msgspec.structs.replace(seconds, evaluate_after=time.perf_counter() - started)
-    result = Result(accuracies, loss, seconds, so_far.notes)
+    result = Result(accuracies, loss, seconds, so_far.notes, validation)
     record = _record(bench, state, result, step=step, first=first, before=so_far.before)
     return state, _commit(bench, run, state, record)
 
 
-def _pruned(bench: Bench, previous: Checkpoint, step: int) -> Halfway:
-    """The model of the step before, pruned, and how it scores before fine-tuning."""
+def _pruned(bench: Bench, previous: Checkpoint, step: int, sizes: Mapping[str, int]) -> Halfway:
+    """The model of the step before, pruned, and how it scores before fine-tuning; `sizes` as `Bench.request` asks."""
     bench.place(previous.model)
     masks = {name: mask.to(bench.device) for name, mask in previous.masks.items()}
-    request = bench.request(step)
+    request = bench.request(step, sizes)
     clock = [time.perf_counter()]
     before = bench.method.count(previous.model, masks, request)
     pruned = bench.method.prune(previous.model, masks, request)
@@ -208,12 +211,14 @@ def _fit(bench: Bench, run: Run | None, half: Halfway, recipe: Recipe) -> tuple[
 
 @dataclass(frozen=True)
 class Result:
-    """What a step computed: accuracies (test and train, before and after fine-tuning), loss, seconds, remarks."""
+    """What a step computed: accuracies (test and train, before and after fine-tuning), loss, seconds, remarks, and
+    accuracy on held-out data after fine-tuning."""
 
     accuracies: tuple[Accuracy, Accuracy, Accuracy, Accuracy]
     loss: float | None
     seconds: Seconds
     notes: tuple[str, ...] = ()
+    validation: Accuracy | None = None
 
 
 def _record(
@@ -262,6 +267,7 @@ def _record(
         seconds=result.seconds,
         layers=layers,
         notes=result.notes,
+        validation=result.validation,
     )
 
 

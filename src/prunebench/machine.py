@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
-import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 import torch
 
+from prunebench import hardware
 from prunebench.config import RunConfig
 from prunebench.errors import DeviceError
 from prunebench.records import Environment
-
-RECORDED = ("prunebench", "torch", "torchvision", "transformers", "torch-pruning", "numpy")
 
 
 def use(config: RunConfig) -> torch.device:
@@ -39,18 +35,18 @@ def use(config: RunConfig) -> torch.device:
     return torch.device(str(config.device))
 
 
-def environment(device: torch.device, seed: int) -> Environment:
-    """The machine, the versions and the seed that a run on `device` is computed with."""
-    hardware = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu()
-    return Environment(
+def environment(device: torch.device, seed: int, extra: Sequence[str] = ()) -> Environment:
+    """The machine, the versions and the seed that a run on `device` is computed with.
+
+    `extra` names packages whose versions are recorded besides the usual ones.
+    """
+    return hardware.environment(
         seed=seed,
         device=device.type,
-        hardware=hardware,
+        hardware=torch.cuda.get_device_name(device) if device.type == "cuda" else None,
         threads=torch.get_num_threads(),
         deterministic=torch.are_deterministic_algorithms_enabled(),
-        platform=platform.platform(),
-        python=platform.python_version(),
-        versions={name: importlib.metadata.version(name) for name in RECORDED},
+        packages=(*hardware.RECORDED, *extra),
     )
 
 
@@ -70,10 +66,3 @@ def memory_for(batch_size: int, option: str) -> Iterator[None]:
             f"{who} ran out of memory with batches of {batch_size} samples; finished steps are kept. Try {option} "
             f"{max(1, batch_size // 2)}, smaller inputs, or --dtype bf16."
         ) from error
-
-
-def _cpu() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()

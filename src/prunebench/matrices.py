@@ -1,7 +1,9 @@
 """The text matrices: records as numbers that `numpy.loadtxt` reads, headed by `#` lines that name them.
 
 `*_performance.txt`  5 rows × (iterations + 1), `*_num_params.txt`  4 rows × iterations,
-`*_efficiency.txt`   4 rows × batch sizes. What is left is in percent; accuracies are fractions of 1.
+`*_efficiency.txt`   4 rows × batch sizes, and beside it a JSON with every sample.
+
+What is left is in percent; accuracies are fractions of 1.
 """
 
 from __future__ import annotations
@@ -11,11 +13,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
+import msgspec
+
 from prunebench.catalogue import title
 from prunebench.config import deciding
 from prunebench.files import write_atomically, writing
 from prunebench.methods import methods
-from prunebench.records import LatencyRecord, RunInfo, StepRecord
+from prunebench.records import FORMAT, LatencyRecord, RunInfo, StepRecord, TimingRecord
 from prunebench.store import Run
 
 log = logging.getLogger(__name__)
@@ -36,10 +40,10 @@ NUM_PARAMS = (
 EFFICIENCY = (
     "batch size",
     "median milliseconds of the original",
-    "median milliseconds of the masked model (torch.nn.utils.prune)",
+    "median milliseconds of the masked model (no speed-up expected; torch.nn.utils.prune)",
     "median milliseconds of the physically pruned model (unstructured: masks folded into the weights)",
 )
-VARIANTS = ("original", "masked", "pruned")
+TIMED = ("original", "masked", "pruned")
 
 
 def performance(records: Sequence[StepRecord]) -> list[list[float]]:
@@ -68,7 +72,7 @@ def efficiency(records: Sequence[LatencyRecord]) -> list[list[float]]:
     """4 rows, a column per batch size; `records` are those of one step."""
     sizes = sorted({record.batch_size for record in records})
     times = {(record.variant, record.batch_size): median(record.samples_ms) for record in records}
-    return [list(map(float, sizes))] + [[times[variant, size] for size in sizes] for variant in VARIANTS]
+    return [list(map(float, sizes))] + [[times[variant, size] for size in sizes] for variant in TIMED]
 
 
 def text(rows: Sequence[Sequence[float]], names: Sequence[str], about: Mapping[str, object], columns: str) -> str:
@@ -105,23 +109,51 @@ def write_steps(run: Run, records: Sequence[StepRecord], results_dir: str | Path
     return paths
 
 
-def write_latencies(
-    info: RunInfo, folder: Path | None, records: Sequence[LatencyRecord], results_dir: str | Path
+def write_timings(
+    timed: Run, about: RunInfo, folder: Path | None, timings: Sequence[TimingRecord], results_dir: str | Path
 ) -> list[Path]:
-    """Write a matrix per step into `results_dir`, and into the run's `folder` if there is one."""
-    paths = []
-    for step in sorted({record.step for record in records}):
-        of_step = [record for record in records if record.step == step]
-        first = of_step[0]
-        rounds = {r.batch_size: len(r.samples_ms) for r in of_step}
-        about = describe(info.key if folder else "none: untrained weights", info.config) | {
-            "measured on": f"{first.device}, {first.threads} threads, {first.dtype}",
-            "rounds": ", ".join(f"{count} at batch {size}" for size, count in sorted(rounds.items())),
-            "step": step,
-        }
-        name = f"{stem(info)}_{percent(first.nominal_left)}_efficiency.txt"
-        paths.append(_write(folder, results_dir, name, text(efficiency(of_step), EFFICIENCY, about, "batch sizes")))
-    return paths
+    """Write what was timed: a matrix per step, and all records with the environment as one JSON.
+
+    Args:
+        timed: the efficiency run.
+        about: the run whose models were timed, or that would hold them.
+        folder: of that run; None where untrained weights were timed.
+        timings: the records of its steps.
+        results_dir: where to write, besides `folder`.
+    """
+    settings = timed.info.config
+    name = "_".join([stem(about), *_engine(settings)])
+    document = {
+        "format": FORMAT,
+        "run": timed.info.key,
+        "of": about.key if folder else None,
+        "settings": settings,
+        "environment": timed.environment(),
+        "timings": timings,
+    }
+    content = msgspec.json.format(msgspec.json.encode(document), indent=1).decode() + "\n"
+    paths = [_write(folder, results_dir, f"{name}_efficiency.json", content)]
+    return [_write_matrix(about, folder, timing, settings, results_dir) for timing in timings] + paths
+
+
+def _write_matrix(
+    info: RunInfo, folder: Path | None, timing: TimingRecord, settings: Mapping[str, object], results_dir: str | Path
+) -> Path:
+    """Write the matrix of a timed step."""
+    first = timing.latencies[0]
+    rounds = {r.batch_size: len(r.samples_ms) for r in timing.latencies}
+    about = describe(info.key if folder else "none: untrained weights", info.config) | {
+        "measured on": f"{first.device}, {first.threads} threads, {first.backend}, {first.dtype}, {first.inputs}",
+        "rounds": ", ".join(f"{count} at batch {size}" for size, count in sorted(rounds.items())),
+        "step": timing.step,
+    }
+    name = "_".join([stem(info), percent(first.nominal_left), *_engine(settings), "efficiency.txt"])
+    return _write(folder, results_dir, name, text(efficiency(timing.latencies), EFFICIENCY, about, "batch sizes"))
+
+
+def _engine(settings: Mapping[str, object]) -> list[str]:
+    """What files are named after besides the model: the backend unless it is eager, the dtype unless it is fp32."""
+    return [str(settings[name]) for name, usual in (("backend", "eager"), ("dtype", "fp32")) if settings[name] != usual]
 
 
 def stem(info: RunInfo) -> str:
@@ -140,7 +172,8 @@ def percent(share: float) -> str:
 
 def describe(key: str, config: Mapping[str, object]) -> dict[str, object]:
     """What a matrix is about: the run's key, the dataset, and every setting that decides the result."""
-    settings = [f"{name}={config[name]}" for name in deciding("training", "pruning") if config[name] not in (None, [])]
+    known = {name: config.get(name) for name in deciding("training", "pruning")}
+    settings = [f"{name}={value}" for name, value in known.items() if value not in (None, [])]
     return {"run": key, "dataset": config["dataset"], "settings": " ".join(settings)}
 
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from prunebench.errors import ConfigError
@@ -42,7 +42,9 @@ class Request:
     """What to prune: the fraction of what is left, by which criterion, where, and with which seed.
 
     `include` and `exclude` are glob patterns on module names; a pattern that matches a module matches all
-    inside it.
+    inside it. With `round_to` above 1, structured pruning leaves as many units as `step` steps would have left of the
+    unpruned model, rounded up to a multiple; `sizes` tells how many units its layers had, by name (of a layer that is
+    not among them: as many as it has).
     """
 
     fraction: float
@@ -54,6 +56,9 @@ class Request:
     targets: str = "weights"
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    step: int = 1
+    round_to: int = 1
+    sizes: Mapping[str, int] = field(default_factory=dict)
 
     def selects(self, module: str) -> bool:
         """Whether a module may be pruned."""

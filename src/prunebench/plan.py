@@ -29,7 +29,11 @@ def pruning_plan(config: RunConfig, run: Run, dense: Run) -> Iterator[str]:
     yield f"prune {_what(config)}"
     yield f"  dense    {dense.info.key} ({'trained' if dense.steps() else 'will be trained first'})"
     yield f"  method   {config.method}, criterion {reference(config.criterion)}"
-    yield f"  schedule {schedule(config)}"
+    yield f"  schedule {'at most ' if config.until else ''}{schedule(config)}"
+    if config.until:
+        yield f"  until    {' and '.join(config.until)}"
+    if config.validation:
+        yield f"  held out {100 * config.validation:g} % of the training data, to select on"
     if config.finetune_epochs:
         tuning = f"{config.finetune_optimizer}, lr {config.finetune_lr:g}, {config.finetune_schedule}"
         yield f"  tuning   {config.finetune_epochs} epoch(s) per step of {tuning}, batch {config.finetune_batch_size}"

@@ -5,7 +5,7 @@ Raw counts and samples are kept; whoever shows a statistic computes it.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -81,7 +81,8 @@ class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
     the encoder's linear weights), else all conv and linear weights: in the original, as masking filters would leave
     them (kept filters × original inputs), and in the model as it is. `nonzero_params` are the parameters that no mask
     has removed. `macs` are multiply-accumulates of one sample. `loss` is the mean training loss of the last
-    fine-tuning epoch (for step 0, of training).
+    fine-tuning epoch (for step 0, of training). `validation` is the accuracy after fine-tuning on training data that
+    was held out.
     """
 
     format: int = FORMAT
@@ -109,10 +110,28 @@ class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
     seconds: Seconds
     layers: tuple[LayerRecord, ...]
     notes: tuple[str, ...] = ()
+    validation: Accuracy | None = None
+
+
+VARIANTS = {
+    "original": "the unpruned model",
+    "masked": "masked by torch.nn.utils.prune (no speed-up expected)",
+    "pruned": "the pruned model",
+    "rounded": "the pruned model with channels rounded up to a multiple of 8",
+    "sparse": "the pruned model with linear layers stored compressed (CSR) where that paid",
+}
+"""The variants that are timed, and what they are."""
 
 
 class LatencyRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """Raw timings of one variant of one step at one batch size, in the order in which they were taken."""
+    """Raw timings of one variant of one step at one batch size, in the order in which they were taken.
+
+    Samples of the same step and batch size belong together: the i-th of each variant were taken in the same round.
+    `ended` says what ended the rounds: the interval of the speed-up was narrow enough, or the time was used up.
+    `max_difference` is the largest difference of a logit from those of eager PyTorch in fp32, relative to the largest
+    logit; `top1` is the accuracy of this very engine and dtype on the test data, where its numbers differ from those.
+    `peak_bytes` is what the model and one pass take of memory at most, where PyTorch allocates it.
+    """
 
     format: int = FORMAT
     run: str | None
@@ -126,14 +145,64 @@ class LatencyRecord(msgspec.Struct, frozen=True, kw_only=True):
     dtype: str
     threads: int
     samples_ms: tuple[float, ...]
+    backend: str = "eager"
+    inputs: str = ""
+    warmup_rounds: int = 1
+    ended: Literal["interval", "budget"] = "budget"
+    max_difference: float | None = None
+    top1: Accuracy | None = None
+    peak_bytes: int | None = None
+
+
+class Costs(msgspec.Struct, frozen=True, kw_only=True):
+    """What a model costs, apart from time.
+
+    `macs` are multiply-accumulates of one sample, `activation_bytes` the most that the intermediate results of one
+    sample take at once in fp32, `checkpoint_bytes` those of the weights in a file, plain and compressed by zstd.
+    """
+
+    params: int
+    nonzero_params: int
+    macs: int
+    activation_bytes: int
+    checkpoint_bytes: int
+    checkpoint_zstd_bytes: int
+
+
+class SparseLayer(msgspec.Struct, frozen=True, kw_only=True):
+    """One linear layer timed at one batch size as it is and stored compressed (CSR), in alternation; milliseconds."""
+
+    name: str
+    batch_size: int
+    shape: tuple[int, ...]
+    sparsity: float
+    dense_ms: tuple[float, ...]
+    sparse_ms: tuple[float, ...]
+    chosen: bool
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """Figures that tell where a speed-up went.
+
+    `batch1_ms` and `batch4_ms` are samples of the pruned model, taken in alternation. `unpruned_share` is, per batch
+    size, the share of the unpruned model's time in layers that were not pruned, 0 to 1.
+    """
+
+    batch1_ms: tuple[float, ...] = ()
+    batch4_ms: tuple[float, ...] = ()
+    unpruned_share: dict[int, float] = {}
 
 
 class TimingRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """The latencies of one pruned step: a record per variant and batch size."""
+    """What was measured of one step: a latency record per variant and batch size, costs, and evidence."""
 
     format: int = FORMAT
     step: int
     latencies: tuple[LatencyRecord, ...]
+    original: Costs | None = None
+    pruned: Costs | None = None
+    evidence: Evidence | None = None
+    sparse_layers: tuple[SparseLayer, ...] = ()
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,6 +217,9 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     python: str
     versions: dict[str, str]
     deterministic: bool = False
+    cores: int = 0
+    governor: str = ""
+    driver: str = ""
 
 
 class RunInfo(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,11 +12,18 @@ from prunebench.catalogue import find
 from prunebench.config import RunConfig, deciding, default, field_types
 from prunebench.data import datasets
 from prunebench.errors import AmbiguousRun, ConfigError, RunError
+from prunebench.goals import check_goals, parse
 from prunebench.methods import criteria, methods
 from prunebench.store import Run
 
 Source = Literal["none", "imagenet", "file", "run", "hub"]
 FILES = (".pth", ".pt", ".safetensors")
+
+SEARCHED = 50
+"""Iterations after which a search for a goal ends, unless others were asked for."""
+
+HELD_OUT = 0.1
+"""Share of the training data that is held out where a goal bounds accuracy, unless another was asked for."""
 
 
 def resolve(config: RunConfig) -> RunConfig:
@@ -46,11 +53,19 @@ def resolve(config: RunConfig) -> RunConfig:
     if run is not None:
         at_home = run.root.resolve() == Path(config.runs_dir or default("runs_dir")).resolve()
         given["weights"] = run.info.key if at_home else str(run.folder)
+    goals = [parse(text) for text in config.until or ()]
+    if goals:
+        values["iterations"] = SEARCHED
+    if any(goal.of_accuracy for goal in goals):
+        values["validation"] = values["validation"] or HELD_OUT
     filled = msgspec.structs.replace(config, **{**values, **given})
+    check_goals(goals, filled)
     criteria.get(filled.criterion)
     check_fit(filled, data.reads)
     if filled.stem == "small" and not takes(entry, "stem"):
         raise ConfigError(f"--stem small is for the ResNets; {filled.model} has one stem only.")
+    if (filled.round_to or 1) > 1 and filled.method != "structured":
+        raise ConfigError(f"--round-to {filled.round_to}: only structured pruning removes channels; leave it out.")
     return filled
 
 

@@ -53,7 +53,8 @@ def efficiency_run(config: RunConfig, settings_of_timing: Mapping[str, Any], tim
     pruning = timed or pruning_run(config)
     machine = {"host": platform.node(), "cores": os.cpu_count(), "device": config.device, "threads": config.threads}
     chosen = {**settings_of_timing, **machine, "of": pruning.info.key, "trained": timed is not None}
-    values = {**settings(config), **settings_of_timing}
+    given = {name: value for name, value in settings_of_timing.items() if value is not None}
+    values = {**settings(config), **given}
     info = identify("efficiency", values, chosen, {}, pruning.info.key if timed else None)
     return Run(str(config.runs_dir), info)
 

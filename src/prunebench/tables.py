@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import median
 
-from prunebench.records import Accuracy, LatencyRecord, StepRecord
+from prunebench.goals import GoalRecord, Reading
+from prunebench.records import Accuracy, StepRecord
 from prunebench.statistics import wilson
 
 NAMED = 3
@@ -15,12 +15,14 @@ NAMED = 3
 def steps(records: Sequence[StepRecord]) -> str:
     """A row per step: what is left, and test accuracy before and after fine-tuning with its 95 % interval."""
     kinds = [unit.kind for unit in records[0].units]
-    head = ["step", *kinds, "params", "MACs", "before", "after", "95 % interval"]
+    held_out = records[0].validation is not None
+    head = ["step", *kinds, "params", "MACs", "before", "after", "95 % interval", *["validation"] * held_out]
     rows = []
     for record in records:
         shares = [share(unit.left, unit.original) for unit in record.units]
         before = f"{record.test_before.top1:.3f}" if record.step else ""
         scores = [before, f"{record.test_after.top1:.3f}", interval(record.test_after)]
+        scores += [f"{record.validation.top1:.3f}" if record.validation else ""] * held_out
         rows.append([str(record.step), *shares, short(record.nonzero_params), short(record.macs), *scores])
     samples = records[-1].test_after.total
     lines = [
@@ -51,17 +53,26 @@ def layers(record: StepRecord) -> str:
     return align([head, *rows], left=2)
 
 
-def latencies(records: Sequence[LatencyRecord]) -> str:
-    """A row per step and batch size: median milliseconds of each variant, and the paired speed-up."""
-    times = {(r.step, r.batch_size, r.variant): r for r in records}
-    rows = [["step", "left", "batch", "original", "masked", "pruned", "speed-up", "rounds"]]
-    for step, size in sorted({(r.step, r.batch_size) for r in records}):
-        of = {variant: times[step, size, variant] for variant in ("original", "masked", "pruned")}
-        ratios = [a / b for a, b in zip(of["original"].samples_ms, of["pruned"].samples_ms, strict=True)]
-        medians = [f"{median(of[variant].samples_ms):.2f}" for variant in of]
-        left = f"{100 * of['original'].nominal_left:.1f} %"
-        rows.append([str(step), left, str(size), *medians, f"{median(ratios):.2f} ×", str(len(ratios))])
-    return align(rows) + "\nMedian milliseconds; the speed-up is the median of original / pruned in the same round."
+def goal_lines(found: GoalRecord, iterations: int) -> str:
+    """`Step 4 meets every goal.`, or that none does, and a line per goal with its bound and figure."""
+    if found.step is None:
+        head = "Not reached: the unpruned model breaks a bound already."
+    elif found.reached:
+        head = f"Step {found.step} meets every goal:"
+    else:
+        more = f" Try more than --iterations {iterations}." if found.step == iterations else ""
+        head = f"Not reached. The last step that keeps the bounds of accuracy is step {found.step}:{more}"
+    rows = [[f"  {r.goal}", _figure(r), "holds" if r.holds else "does not hold"] for r in found.readings]
+    return "\n".join([head, align(rows, left=3)])
+
+
+def _figure(reading: Reading) -> str:
+    """`0.432`; of a latency with its interval; of `dense-0.01` the points lost."""
+    if "dense" in reading.goal:
+        return f"dense{-reading.figure:+.4f}"
+    between = "" if reading.low is None else f" ({reading.low:.3g}–{reading.high:.3g})"
+    figure = short(round(reading.figure)) if reading.figure >= 1000 else f"{reading.figure:.3g}"
+    return figure + between + (" ms" if reading.goal.endswith("ms") else "")
 
 
 def _warnings(record: StepRecord) -> list[str]:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from prunebench.data import Part
 from prunebench.inputs import Inputs
 
 if TYPE_CHECKING:
     import torch
 
-Part = Literal["train", "test"]
 Batch = tuple[Any, "torch.Tensor"]
 
 
 class Task(Protocol):
-    """Train and test data of one classification problem.
+    """Train, test and held-out data of one classification problem.
 
     Attributes:
         inputs: what a batch looks like.

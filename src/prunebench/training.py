@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from prunebench.data import Part
 from prunebench.errors import ModelError, Stopped
 from prunebench.inputs import logits_of
 from prunebench.journal import Journal, Mark
@@ -20,7 +21,7 @@ from prunebench.masking import Masking
 from prunebench.methods import Masks
 from prunebench.records import Accuracy
 from prunebench.seeding import order, seed_all
-from prunebench.task import Part, Task
+from prunebench.task import Task
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from prunebench.bench import Bench
 from prunebench.checkpoint import Checkpoint
 from prunebench.config import RunConfig
 from prunebench.resolve import resolve
+from prunebench.sizes import layer_records
 
 
 def untrained(config: RunConfig) -> Iterator[tuple[int, float, Checkpoint]]:
@@ -21,9 +22,10 @@ def untrained(config: RunConfig) -> Iterator[tuple[int, float, Checkpoint]]:
     bench = Bench(resolve(config), None)
     state = bench.fresh()
     bench.place(state.model)
+    sizes = {layer.name: layer.shape[0] for layer in layer_records(state.model, {}, (), {})}
     for step in range(bench.config.iterations + 1):
         if step > 0:
-            pruned = bench.method.prune(state.model, state.masks, bench.request(step))
+            pruned = bench.method.prune(state.model, state.masks, bench.request(step, sizes))
             state = replace(state, masks=pruned.masks)
         yield step, (1 - bench.config.fraction) ** step, replace(state, model=copy.deepcopy(state.model))
 

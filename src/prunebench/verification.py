@@ -83,7 +83,10 @@ def _computed_anew(bench: Bench, run: Run, record: StepRecord, exact: bool) -> V
     wrong = [f"{name}: recorded {old:,}, found {new:,}" for name, (old, new) in counts.items() if old != new]
     remarks: list[str] = []
     test, train = bench.accuracy(state)
-    for name, old, new in (("test", record.test_after, test), ("train", record.train_after, train)):
+    scores = [("test", record.test_after, test), ("train", record.train_after, train)]
+    if record.validation is not None and (validation := bench.validation(state)) is not None:
+        scores.append(("validation", record.validation, validation))
+    for name, old, new in scores:
         if old != new:
             told = f"{name} accuracy: recorded {old.correct} of {old.total}, found {new.correct} of {new.total}"
             (wrong if exact or not _within(old, new) else remarks).append(told)

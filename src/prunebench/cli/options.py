@@ -40,8 +40,12 @@ class Command(click.Command):
                     formatter.write_dl(records)
 
 
-def config_options(*parts: Decides) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Decorator: an option per field of RunConfig that decides the given parts; the values arrive by field name."""
+def config_options(*parts: Decides, without: Sequence[str] = ()) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorator: an option per field of RunConfig that decides the given parts; the values arrive by field name.
+
+    Fields in `without` get none.
+    """
+    names = [name for name in deciding(*parts) if name not in without]
 
     def add(function: Callable[..., Any]) -> Callable[..., Any]:
         return click.option(
@@ -50,7 +54,7 @@ def config_options(*parts: Decides) -> Callable[[Callable[..., Any]], Callable[.
             type=click.Path(),
             metavar="FILE",
             help="TOML file; options override it.",
-        )(field_options(*deciding(*parts))(function))
+        )(field_options(*names)(function))
 
     return add
 
@@ -114,7 +118,7 @@ def _option(name: str, hint: Any, about: msgspec.Meta, value: Any) -> Callable[.
     if kind is bool:
         return click.option(f"{option_name(name)}/--no-{name.replace('_', '-')}", default=None, help=shown)
     if kind is tuple:
-        return click.option(option_name(name), multiple=True, metavar="GLOB", help=shown)
+        return click.option(option_name(name), multiple=True, metavar="GOAL" if name == "until" else "GLOB", help=shown)
     if isinstance(kind, click.Choice):
         return click.option(option_name(name), type=kind, help=shown)
     return click.option(option_name(name), type=kind, metavar=_metavar(name, kind), help=shown)

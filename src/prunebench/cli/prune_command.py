@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 
 @click.command("prune", cls=Command)
 @config_options("training", "pruning", "nothing")
+@click.option("--backend", default="eager", show_default=True, metavar="NAME", help="Engine that goals are timed on.")
+@click.option(
+    "--export", "export_to", metavar="FILE", help="Write the goal's step, or the last: .safetensors, .pt2 or .onnx."
+)
 @click.option("--dry-run", is_flag=True, help="Print the plan with an estimate of disk, and write nothing.")
 @fresh_option
 @click.option("--redo", type=int, metavar="N", help="Compute step N anew; its files are kept in the run's aside.")
@@ -23,6 +28,8 @@ if TYPE_CHECKING:
 def command(
     *,
     config_file: str | None,
+    backend: str,
+    export_to: str | None,
     dry_run: bool,
     fresh: bool,
     redo: int | None,
@@ -37,23 +44,35 @@ def command(
     model, dataset and method, where they have one. The same command goes on where it was stopped.
     """
     console = Console(as_json, quiet)
+    from prunebench.cli.exported import check_target, write_export
     from prunebench.cli.planning import announce_pruning
+    from prunebench.efficiency.backends import backends
+    from prunebench.goals import GoalRecord
     from prunebench.matrices import write_steps
     from prunebench.runs import answer
-    from prunebench.tables import steps
+    from prunebench.tables import goal_lines, steps
 
     given = gather(values, config_file)
+    check_target(export_to)
+    backends.get(backend)
     config, run = announce_pruning(console, given, dry_run=dry_run, fresh=fresh, redo=redo)
     if dry_run:
         return
     results_dir = str(config.results_dir)
-    records = answer(run, config) or []
+    records = (answer(run, config) or []) if not config.until else []
     console.records(records)
+    found: GoalRecord | None = None
     if not records:
         from prunebench.loop import prune
+        from prunebench.seeking import seek
 
         with Stopping() as stopping:
-            for record in prune(config, run, console.tick, stopping.asked):
+            tick, stop = console.tick, stopping.asked
+            work = seek(config, run, backend=backend, progress=tick, stop=stop) if config.until else None
+            for record in work or prune(config, run, tick, stop):
+                if isinstance(record, GoalRecord):
+                    found = record
+                    break
                 records.append(record)
                 console.records([record])
                 if len(records) >= len(run.steps()):  # a matrix never loses the columns of steps that are there
@@ -61,7 +80,17 @@ def command(
                 console.note(step_line(record, config.iterations or 0))
     paths = write_steps(run, records, results_dir)
     console.result("\n" + steps(records))
+    if found is not None:
+        console.records([found])
+        console.result("\n" + goal_lines(found, config.iterations or 0))
+    step = records[-1].step if found is None else found.step
+    if export_to is not None and step is not None:
+        written = write_export(run, step, config.model, Path(export_to))
+        console.records([written])
+        console.result("\n" + written.text())
     console.note("\n" + "\n".join(f"written {path}" for path in paths) + f"\nrun {run.info.key} in {run.folder}")
+    if found is not None and not found.reached:
+        raise click.exceptions.Exit(1)
 
 
 def step_line(record: StepRecord, iterations: int) -> str:

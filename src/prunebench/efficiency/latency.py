@@ -1,167 +1,252 @@
-"""Latency: variants timed in alternation, in random order within a round, after warm-up, in inference mode."""
+"""Latency: the variants of several steps in one engine, timed together at each batch size."""
 
 from __future__ import annotations
 
-import copy
-import random
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
 from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.utils import prune as torch_prune
 
 from prunebench import machine
 from prunebench.checkpoint import Checkpoint
-from prunebench.efficiency.config import EfficiencyConfig
-from prunebench.errors import Stopped
+from prunebench.costs import costs
+from prunebench.efficiency import sparse
+from prunebench.efficiency.backends import Loaded
+from prunebench.efficiency.budget import Budget
+from prunebench.efficiency.engines import Ready, Setting, load, memory_of, ready
+from prunebench.efficiency.evidence import Passes, layer_times, share_of
+from prunebench.efficiency.protocol import Stopwatch, Timed, alternate, on_the_clock
+from prunebench.efficiency.variants import Subject, layers_as_they_were, variants
 from prunebench.inputs import logits_of, to
-from prunebench.matrices import VARIANTS
-from prunebench.records import LatencyRecord
-from prunebench.training import Stop
+from prunebench.records import Accuracy, Evidence, LatencyRecord, SparseLayer, TimingRecord
 
-MAX_ROUNDS = 100
+TOGETHER = 4
+"""Steps that are timed together at most: in longer rounds, what is compared would lie far apart in time."""
 
-Pruned = tuple[int, float, Checkpoint]
-"""A step, its nominal share left, and its checkpoint."""
+MEMORY = 4 * 2**30
+"""Bytes of weights that are held at once, roughly, unless one step takes more."""
 
+CHANGED = 1e-4
+"""From this difference on an engine's numbers are others than eager PyTorch's, so its accuracy is measured."""
 
-def alternate(
-    variants: Mapping[str, Callable[[], object]], *, seconds: float, seed: int, max_rounds: int = MAX_ROUNDS
-) -> dict[str, tuple[float, ...]]:
-    """Time each variant once per round, in random order, until the seconds are used up; milliseconds.
+SPARSE_SHARE = 0.2
+"""Of a batch size's time, what choosing the layers to store compressed takes."""
 
-    One round at least; every variant runs once before, uncounted, so that allocations and kernel choices are made.
-    """
-    end = time.perf_counter() + seconds
-    draw = random.Random(seed)
-    order = list(variants)
-    samples: dict[str, list[float]] = {name: [] for name in variants}
-    for name in order:
-        variants[name]()
-    for _ in range(max_rounds):
-        draw.shuffle(order)
-        for name in order:
-            start = time.perf_counter()
-            variants[name]()
-            samples[name].append(1e3 * (time.perf_counter() - start))
-        if time.perf_counter() >= end:
-            break
-    return {name: tuple(values) for name, values in samples.items()}
+Name = tuple[int, str]
+"""A step and a variant."""
+
+BASE: Name = (0, "unpruned")
 
 
-def measure(
-    original: Checkpoint,
-    pruned: Iterable[Pruned],
-    config: EfficiencyConfig,
-    *,
-    about: Mapping[str, Any],
-    steps: int,
-    device: torch.device,
-    dtype: str = "fp32",
-    channels_last: bool = False,
-    deadline: float | None = None,
-    stop: Stop | None = None,
-) -> Iterator[list[LatencyRecord]]:
-    """Time the original, the masked and the physically pruned model; yields the records of one step at a time.
+@dataclass(frozen=True)
+class Engine:
+    """A model, and the same loaded into the backend."""
+
+    state: Checkpoint
+    loaded: Loaded
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What was measured at one batch size."""
+
+    timed: Timed[Name]
+    ready: dict[Name, Ready]
+    peak_bytes: dict[Name, int | None]
+    passes: Passes
+    sparse_layers: dict[int, list[SparseLayer]]
+
+
+def measure(original: Checkpoint, subjects: Iterable[Subject], count: int, setting: Setting) -> Iterator[TimingRecord]:
+    """Time the variants of each step against the unpruned model; yields a record per step.
 
     Args:
-        original: the unpruned model.
-        pruned: (step, nominal share left, checkpoint) of each step, made as they are asked for.
-        config: batch sizes and time budget.
-        about: run, model and method, for the records.
-        steps: how many steps `pruned` holds, between which the time is divided.
-        device: where to time.
-        dtype: fp32, or bf16: weights and images are converted.
-        channels_last: memory layout of weights and images.
-        deadline: `time.perf_counter()` at which the budget ends; None: `time_budget` seconds from now.
-        stop: asked after every batch size whether to stop.
+        original: the unpruned model; inputs as its architecture says are timed.
+        subjects: the steps, made as they are asked for.
+        count: how many they are, between which the time is divided.
+        setting: how to time.
 
     Raises:
         DeviceError: there is not enough memory for a batch size.
-        Stopped: `stop` asked for it.
+        ModelError: the engine cannot run a model, or answers otherwise than eager PyTorch.
+        Stopped: it was asked for.
     """
-    deadline = time.perf_counter() + config.time_budget if deadline is None else deadline
-    place = _placing(device, dtype, channels_last)
-    base = place(original.model)
-    cells = [size for _ in range(steps) for size in config.batch_sizes]
-    for step, nominal_left, checkpoint in pruned:
-        models = {"original": base}
-        models["masked"] = mask_like(place(original.model), checkpoint)
-        models["pruned"] = place(checkpoint.model)
-        records = []
-        for size in config.batch_sizes:
-            inputs = _inputs(original.architecture.inputs.example(size), device, dtype, channels_last)
-            share = (deadline - time.perf_counter()) * _weight(size) / sum(map(_weight, cells))
-            cells.remove(size)
-            if stop is not None and stop():
-                raise Stopped(f"Stopped while step {step} was timed.")
-            with torch.inference_mode(), machine.memory_for(size, "--batch-sizes"):
-                calls = {name: _call(model, inputs, device) for name, model in models.items()}
-                samples = alternate(calls, seconds=share, seed=step * 1_000_003 + size)
-            records += [
-                LatencyRecord(
-                    **about,
-                    step=step,
-                    nominal_left=nominal_left,
-                    variant=variant,
-                    batch_size=size,
-                    device=device.type,
-                    dtype=dtype,
-                    threads=torch.get_num_threads(),
-                    samples_ms=samples[variant],
-                )
-                for variant in VARIANTS
-            ]
-        yield records
+    efficiency = setting.efficiency
+    base = _placed(original, setting.device)
+    whole = costs(base, base.architecture.inputs)
+    together = max(1, min(TOGETHER, MEMORY // (5 * whole.checkpoint_bytes)))  # a masked weight is held three times
+    groups = [min(together, count - start) for start in range(0, count, together)]
+    budget = Budget(
+        efficiency.time_budget, (_weight(size, steps) for steps in groups for size in (*efficiency.batch_sizes, 4))
+    )
+    waiting = iter(subjects)
+    for steps in groups:
+        group = list(islice(waiting, steps))
+        engines = _engines(base, group, setting)
+        with torch.inference_mode():
+            cells = {size: _cell(engines, size, setting, budget) for size in efficiency.batch_sizes}
+            fixed = _fixed_cost(engines, group, setting, budget)
+            scores = _scores(engines, cells, setting)
+        for subject in group:
+            yield TimingRecord(
+                step=subject.step,
+                latencies=tuple(_records(subject, cells, scores, setting)),
+                original=whole,
+                pruned=costs(subject.state, base.architecture.inputs),
+                evidence=_evidence(subject, base.model, cells, fixed),
+                sparse_layers=tuple(layer for cell in cells.values() for layer in cell.sparse_layers[subject.step]),
+            )
 
 
-def _weight(batch_size: int) -> float:
-    """A guess of what a batch costs, by which the time is divided: a fixed part and a part per sample."""
-    return 32.0 + batch_size
+def _engines(base: Checkpoint, group: Sequence[Subject], setting: Setting) -> dict[Name, Engine]:
+    states = {BASE: base}
+    for subject in group:
+        states |= {(subject.step, name): state for name, state in variants(base, subject).items()}
+    placed = {name: _placed(state, setting.device) for name, state in states.items()}
+    return {name: Engine(state, load(state, setting)) for name, state in placed.items()}
 
 
-def mask_like(model: nn.Module, pruned: Checkpoint) -> nn.Module:
-    """Put `torch.nn.utils.prune` masks into a copy of the original that zero as much as was pruned; returns it.
+def _cell(engines: Mapping[Name, Engine], size: int, setting: Setting, budget: Budget) -> Cell:
+    """Time all variants of a group at one batch size."""
+    base = engines[BASE].state
+    batch = base.architecture.inputs.example(size)
+    stopwatch, seed = _stopwatch(setting.device), size + 1_000_003 * max(step for step, _ in engines)
+    steps = [step for step, variant in engines if variant == "pruned"]
+    with machine.memory_for(size, "--batch-sizes"):
+        prepared = {name: ready(engine.state, engine.loaded, batch, setting) for name, engine in engines.items()}
+        peaks = {
+            name: memory_of(engines[name].state, found.call, setting)
+            for name, found in prepared.items()
+            if name[1] != "masked"  # it holds every weight twice, and so does nobody who wants to save memory
+        }
+        passes = layer_times(base.model, to(batch, device=setting.device), setting.device)
+        calls = {name: found.call for name, found in prepared.items()}
+        with budget.share(_weight(size, len(steps))) as seconds:
+            layers: dict[int, list[SparseLayer]] = {step: [] for step in steps}
+            for step in steps if _compressible(setting) else ():
+                model = engines[step, "pruned"].state.model
+                share = SPARSE_SHARE * seconds / len(steps)
+                layers[step] = sparse.choose(model, batch, size, seconds=share, seed=seed, stopwatch=stopwatch)
+                if any(layer.chosen for layer in layers[step]):
+                    compressed = sparse.compress(model, layers[step])
+                    calls[step, "sparse"] = partial(_without_gradients, compressed, to(batch, device=setting.device))
+            timed = alternate(
+                calls,
+                [(BASE, name) for name in calls if name[1] in ("pruned", "sparse")],
+                seconds=(1 - SPARSE_SHARE) * seconds if _compressible(setting) else seconds,
+                ci_width=setting.efficiency.ci_width,
+                seed=seed,
+                stopwatch=stopwatch,
+                stop=setting.stop,
+            )
+    return Cell(timed, prepared, peaks, passes, layers)
 
-    Where channels were removed, as many filters are masked in each layer; which ones does not affect the time.
-    """
-    for path, module in list(model.named_modules()):
-        for name, parameter in list(module.named_parameters(recurse=False)):
-            full = f"{path}.{name}" if path else name
-            mask = _mask(parameter, pruned.model.get_parameter(full), pruned.masks.get(full))
-            if mask is not None:
-                torch_prune.custom_from_mask(module, name, mask.to(parameter))
-    return model
+
+def _fixed_cost(
+    engines: Mapping[Name, Engine], group: Sequence[Subject], setting: Setting, budget: Budget
+) -> Timed[tuple[int, int]]:
+    """Samples of each pruned model at batch 1 and at batch 4, by step and batch size, in alternation."""
+    calls = {}
+    for subject in group:
+        engine = engines[subject.step, "pruned"]
+        for size in (1, 4):
+            batch = engine.state.architecture.inputs.example(size)
+            calls[subject.step, size] = ready(engine.state, engine.loaded, batch, setting).call
+    with budget.share(_weight(4, len(group))) as seconds:
+        return alternate(
+            calls,
+            [((subject.step, 4), (subject.step, 1)) for subject in group],
+            seconds=seconds,
+            ci_width=setting.efficiency.ci_width,
+            seed=group[0].step,
+            stopwatch=_stopwatch(setting.device),
+            stop=setting.stop,
+        )
 
 
-def _mask(original: torch.Tensor, left: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor | None:
-    if mask is not None or original.ndim < 2 or original.shape[0] == left.shape[0]:
-        return mask
-    filters = torch.zeros_like(original)
-    filters[: left.shape[0]] = 1
-    return filters
+def _scores(engines: Mapping[Name, Engine], cells: Mapping[int, Cell], setting: Setting) -> dict[Name, Accuracy]:
+    """Accuracy of the original and the pruned models, where the engine's numbers are others than eager PyTorch's."""
+    if setting.score is None:
+        return {}
+    return {
+        name: setting.score(engine.loaded)
+        for name, engine in engines.items()
+        if name[1] in (BASE[1], "pruned") and max(cell.ready[name].difference for cell in cells.values()) > CHANGED
+    }
 
 
-def _placing(device: torch.device, dtype: str, channels_last: bool) -> Callable[[nn.Module], nn.Module]:
-    layout = torch.channels_last if channels_last else torch.contiguous_format
-    kind = torch.bfloat16 if dtype == "bf16" else torch.float32
-    return lambda model: copy.deepcopy(model).eval().to(device, kind).to(memory_format=layout)
+def _records(
+    subject: Subject, cells: Mapping[int, Cell], scores: Mapping[Name, Accuracy], setting: Setting
+) -> Iterator[LatencyRecord]:
+    for size, cell in cells.items():
+        for name, samples in cell.timed.samples_ms.items():
+            if name != BASE and name[0] != subject.step:
+                continue
+            prepared = cell.ready.get(name)
+            yield LatencyRecord(
+                **setting.about,
+                step=subject.step,
+                nominal_left=subject.nominal_left,
+                variant="original" if name == BASE else name[1],
+                batch_size=size,
+                device=setting.device.type,
+                dtype=setting.efficiency.dtype,
+                threads=torch.get_num_threads(),
+                samples_ms=samples,
+                backend=setting.backend.name,
+                warmup_rounds=cell.timed.warmup_rounds,
+                ended=cell.timed.ended,
+                max_difference=prepared.difference if prepared else None,
+                top1=scores.get(name),
+                peak_bytes=cell.peak_bytes.get(name),
+            )
 
 
-def _inputs(example: Any, device: torch.device, dtype: str, channels_last: bool) -> Any:
-    if isinstance(example, dict):
-        return to(example, device=device)
-    kind = torch.bfloat16 if dtype == "bf16" else torch.float32
-    layout = torch.channels_last if channels_last else torch.contiguous_format
-    return example.to(device=device, dtype=kind, memory_format=layout)
+def _evidence(
+    subject: Subject, original: nn.Module, cells: Mapping[int, Cell], fixed: Timed[tuple[int, int]]
+) -> Evidence:
+    spared = layers_as_they_were(original, subject.state)
+    return Evidence(
+        batch1_ms=fixed.samples_ms[subject.step, 1],
+        batch4_ms=fixed.samples_ms[subject.step, 4],
+        unpruned_share={size: share_of(cell.passes, spared) for size, cell in cells.items()},
+    )
 
 
-def _call(model: nn.Module, inputs: Any, device: torch.device) -> Callable[[], object]:
-    def call() -> None:
-        logits_of(model, inputs)
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+def _weight(batch_size: int, steps: int) -> float:
+    """A guess of what a batch size costs, by which the time is divided: a fixed part and a part per sample."""
+    return (32.0 + batch_size) * (1 + 3 * steps)
 
-    return call
+
+def _compressible(setting: Setting) -> bool:
+    """Whether layers stored compressed are a variant: where single weights were pruned; PyTorch has them in fp32."""
+    masks = setting.about["method"] == "unstructured"
+    return masks and setting.backend.name == "eager" and setting.efficiency.dtype == "fp32"
+
+
+def _placed(state: Checkpoint, device: torch.device) -> Checkpoint:
+    return replace(state, model=state.model.to(device).to(memory_format=torch.contiguous_format).eval())
+
+
+def _without_gradients(model: nn.Module, inputs: Any) -> object:
+    with torch.inference_mode(False), torch.no_grad():  # compressed weights do not work in inference mode
+        return logits_of(model, inputs)
+
+
+def _stopwatch(device: torch.device) -> Stopwatch:
+    return _events if device.type == "cuda" else on_the_clock
+
+
+def _events(call: Callable[[], object]) -> float:
+    """Stopwatch of a GPU: the time between two events in its own queue, all work before being done."""
+    torch.cuda.synchronize()
+    start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    start.record()
+    call()
+    end.record()
+    torch.cuda.synchronize()
+    return float(start.elapsed_time(end))

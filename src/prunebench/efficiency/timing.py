@@ -1,23 +1,37 @@
-"""Time a pruning run from its checkpoints, or, where there is none, the untrained architecture."""
+"""Time a pruning run from its checkpoints, or the untrained architecture."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from prunebench import checkpoint, machine
 from prunebench.catalogue import find
+from prunebench.checkpoint import Checkpoint
 from prunebench.config import RunConfig
+from prunebench.efficiency.backends import backends
 from prunebench.efficiency.config import EfficiencyConfig
-from prunebench.efficiency.latency import Pruned, measure
-from prunebench.errors import RunError
-from prunebench.records import LatencyRecord, TimingRecord
+from prunebench.efficiency.engines import Setting, check_usable
+from prunebench.efficiency.latency import measure
+from prunebench.efficiency.scoring import score_of
+from prunebench.efficiency.steps import planned_steps, timed_steps
+from prunebench.efficiency.variants import Subject, rounded_up
+from prunebench.errors import ConfigError
+from prunebench.inputs import check_forward
+from prunebench.records import TimingRecord
 from prunebench.registry import reference
 from prunebench.resolve import resolve
 from prunebench.store import Run
 from prunebench.training import Stop
 from prunebench.untrained import untrained
+
+State = tuple[int, float, Checkpoint]
+"""A step, its nominal share left, and its model."""
 
 
 def time_run(
@@ -26,105 +40,116 @@ def time_run(
     efficiency: EfficiencyConfig,
     *,
     into: Run | None = None,
-    deadline: float | None = None,
     stop: Stop | None = None,
-) -> Iterator[list[LatencyRecord]]:
-    """Time every pruned step of a run whose checkpoint is kept; yields the records of one step at a time.
+) -> Iterator[TimingRecord]:
+    """Time steps of a run whose checkpoints are kept; yields a record per step.
 
     Args:
         run: a pruning run.
         config: its config; device and threads may differ from those it was computed with.
-        efficiency: batch sizes and time budget.
+        efficiency: how to time, and which steps.
         into: an efficiency run that keeps the records; steps that it has are not timed again.
-        deadline: `time.perf_counter()` at which the budget ends.
-        stop: asked after every batch size whether to stop.
+        stop: asked before every round whether to stop.
 
     Raises:
-        RunError: the run has no pruned step, or one cannot be read.
+        ConfigError: this backend, dtype or size of inputs cannot be timed here.
+        RunError: the run has no such step, or one cannot be read.
+        ModelError: the engine cannot run the model, or answers otherwise than eager PyTorch.
         Stopped: `stop` asked for it.
     """
     config = resolve(config)
-    steps = timed_steps(run)
 
-    def states(missing: Sequence[int]) -> Iterator[Pruned]:
+    def states(missing: Sequence[int]) -> Iterator[State]:
         yield 0, 1.0, checkpoint.load(_original(run), config.model)
         for step in missing:
             yield step, run.record(step).nominal_left, checkpoint.load(run.checkpoint(step), config.model)
 
-    yield from _time(config, efficiency, states, key=run.info.key, steps=steps, into=into, deadline=deadline, stop=stop)
+    yield from _time(
+        config, efficiency, states, key=run.info.key, steps=timed_steps(run, efficiency), into=into, stop=stop
+    )
 
 
 def time_untrained(
-    config: RunConfig,
-    efficiency: EfficiencyConfig,
-    *,
-    into: Run | None = None,
-    deadline: float | None = None,
-    stop: Stop | None = None,
-) -> Iterator[list[LatencyRecord]]:
+    config: RunConfig, efficiency: EfficiencyConfig, *, into: Run | None = None, stop: Stop | None = None
+) -> Iterator[TimingRecord]:
     """Time the architecture with untrained weights, pruned by the schedule of the config, as `time_run` does.
 
     Latency does not depend on the values of the weights.
     """
     config = resolve(config)
 
-    def states(missing: Sequence[int]) -> Iterator[Pruned]:
-        return (state for state in untrained(config) if state[0] in (0, *missing))
+    def states(missing: Sequence[int]) -> Iterator[State]:
+        for state in untrained(config):
+            if state[0] == 0:
+                yield state
+            if state[0] in missing:
+                yield state
 
-    steps = list(range(1, (config.iterations or 0) + 1))
-    yield from _time(config, efficiency, states, key=None, steps=steps, into=into, deadline=deadline, stop=stop)
-
-
-def timed_steps(run: Run) -> list[int]:
-    """The pruned steps of a run that can be timed: their checkpoint is kept.
-
-    Raises:
-        RunError: there is none.
-    """
-    steps = [step for step in run.checkpoints() if step > 0]
-    if steps:
-        return steps
-    if run.steps()[1:]:
-        raise RunError(f"Run {run.info.key} has kept no checkpoint of a pruned step (--keep), so it cannot be timed.")
-    raise RunError(f"Run {run.info.key} has no pruned step yet; give its `prune` command again.")
+    yield from _time(
+        config, efficiency, states, key=None, steps=planned_steps(config, efficiency), into=into, stop=stop
+    )
 
 
 def _time(
     config: RunConfig,
     efficiency: EfficiencyConfig,
-    states: Callable[[Sequence[int]], Iterator[Pruned]],
+    states: Callable[[Sequence[int]], Iterator[State]],
     *,
     key: str | None,
     steps: Sequence[int],
     into: Run | None,
-    deadline: float | None,
     stop: Stop | None,
-) -> Iterator[list[LatencyRecord]]:
-    device = machine.use(config)
+) -> Iterator[TimingRecord]:
+    device, backend = machine.use(config), backends.get(efficiency.backend)
     done = [] if into is None else [step for step in steps if step in into.steps()]
     missing = [step for step in steps if step not in done]
     if into is not None:
-        yield from (list(into.timing(step).latencies) for step in done)
+        yield from (into.timing(step) for step in done)
     if not missing:
         return
-    with into.working(machine.environment(device, config.seed or 0)) if into is not None else nullcontext():
+    check_usable(backend, device, efficiency.dtype)
+    here = machine.environment(device, config.seed or 0, backend.needs)
+    with into.working(here) if into is not None else nullcontext():
         pruned = states(missing)
         _, _, original = next(pruned)
-        for records in measure(
-            original,
-            pruned,
-            efficiency,
-            about={"run": key, "model": reference(config.model), "method": config.method},
-            steps=len(missing),
+        original = _fitted(original, efficiency)
+        setting = Setting(
+            backend=backend,
             device=device,
-            dtype=str(config.dtype),
-            channels_last=config.memory_format == "channels_last",
-            deadline=deadline,
+            efficiency=efficiency,
+            about={
+                "run": key,
+                "model": reference(config.model),
+                "method": config.method,
+                "inputs": original.architecture.inputs.text(),
+            },
+            score=None if key is None else score_of(config, efficiency, original, device),
             stop=stop,
-        ):
+        )
+        subjects = (Subject(step, left, state, rounded_up(original, config, step)) for step, left, state in pruned)
+        for record in measure(original, subjects, len(missing), setting):
             if into is not None:
-                into.commit(TimingRecord(step=records[0].step, latencies=tuple(records)), lambda folder: None)
-            yield records
+                into.commit(record, lambda folder: None)
+            yield record
+
+
+def _fitted(original: Checkpoint, efficiency: EfficiencyConfig) -> Checkpoint:
+    """The unpruned model with the size of inputs that is to be timed.
+
+    Raises:
+        ConfigError: the model reads inputs of another kind.
+        ModelError: it does not run on this size.
+    """
+    inputs, architecture = original.architecture.inputs, original.architecture
+    wrong = efficiency.sequence_length if inputs.kind == "images" else efficiency.image_size
+    if wrong is not None:
+        option = "--sequence-length" if inputs.kind == "images" else "--image-size"
+        raise ConfigError(f"{option} {wrong}: {architecture.model} reads {inputs.kind}.")
+    changes: dict[str, Any] = {"size": efficiency.image_size, "length": efficiency.sequence_length}
+    inputs = msgspec.structs.replace(inputs, **{name: value for name, value in changes.items() if value is not None})
+    if inputs != architecture.inputs:
+        check_forward(original.model, inputs, int(architecture.arguments["classes"]), architecture.model)
+    return replace(original, architecture=msgspec.structs.replace(architecture, inputs=inputs))
 
 
 def _original(run: Run) -> Path:

@@ -24,7 +24,8 @@ UNITS = {"images": "channels", "text": "heads and neurons", None: "units"}
 def prune(model: nn.Module, masks: Masks, request: Request) -> Pruned:
     """Remove `round(fraction × units left)` units of every group, never the last one; parameters are replaced.
 
-    Groups that are ranked together share one quota, and each keeps at least one unit.
+    Groups that are ranked together share one quota, and each keeps at least one unit. With `round_to`, as many go as
+    leave what `left_after` says of the original units; heads are not rounded.
 
     Raises:
         ConfigError: the model has masked weights, or no layer that could be pruned.
@@ -67,13 +68,37 @@ def choose(model: nn.Module, groups: list[Group], request: Request) -> list[list
         pools.setdefault(group.ranked_with or f"group {i}", []).append(i)
     chosen: list[list[int]] = [[] for _ in groups]
     for pool in pools.values():
-        quota = round(request.fraction * sum(groups[i].units for i in pool))
+        quota = _quota(model, [groups[i] for i in pool], request)
         ranking = sorted((score, i, unit) for i in pool for unit, score in enumerate(scores[i]))
         for _, i, unit in ranking:
             if quota > 0 and len(chosen[i]) < groups[i].units - 1:
                 chosen[i].append(unit)
                 quota -= 1
     return [sorted(units) for units in chosen]
+
+
+def _quota(model: nn.Module, pool: list[Group], request: Request) -> int:
+    """How many units go of groups that are ranked together."""
+    units = sum(group.units for group in pool)
+    if request.round_to == 1:
+        return round(request.fraction * units)
+    original = 0
+    for group in pool:
+        rows = len(model.get_submodule(group.modules[0]).get_parameter("weight"))
+        original += group.units * request.sizes.get(group.modules[0], rows) // rows  # a head has several rows
+    multiple = 1 if pool[0].kind == "heads" else request.round_to
+    return max(0, units - left_after(original, request.fraction, request.step, multiple))
+
+
+def left_after(units: int, fraction: float, step: int, multiple: int) -> int:
+    """Units that are left of `units` after some steps, rounded up to a multiple; all where there are not so many.
+
+    A function of the original number: rounding up what is left in each step would remove nothing, again and again.
+    """
+    left = units
+    for _ in range(step):
+        left = max(1, left - round(fraction * left))
+    return min(units, -(-left // multiple) * multiple)
 
 
 def _scores(model: nn.Module, groups: list[Group], request: Request) -> list[list[float]]:

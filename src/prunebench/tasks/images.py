@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torchvision.transforms.v2 import functional as F
 
-from prunebench.data import Dataset
+from prunebench.data import Dataset, Part
 from prunebench.errors import DataError
 from prunebench.inputs import Inputs
-from prunebench.task import Batch, Part
+from prunebench.task import Batch
 
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 IMAGENET: Statistics = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -45,7 +45,7 @@ class ImageTask:
         self._layout = torch.channels_last if channels_last else torch.contiguous_format
         self._sources: dict[str, _Memory | _Files] = {}
         self._labels: dict[str, torch.Tensor] = {}
-        for part, split in (("train", dataset.train), ("test", dataset.test)):
+        for part, split in dataset.splits.items():
             in_memory = dataset.kind == "images"
             self._sources[part] = _Memory(split.inputs) if in_memory else _Files(split.inputs, size, workers)
             self._labels[part] = torch.as_tensor(split.labels)

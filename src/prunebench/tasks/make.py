@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prunebench.config import RunConfig
-from prunebench.data import Dataset, checked, datasets, stratified, subset
+from prunebench.data import Dataset, checked, datasets, hold_out, stratified, subset
 from prunebench.registry import call
 from prunebench.resolve import check_fit
 from prunebench.task import Task
@@ -48,7 +48,7 @@ def make_task(config: RunConfig, *, tokenizer: Tokenizer | None = None, statisti
 
 
 def load_dataset(config: RunConfig) -> Dataset:
-    """Load and check the dataset of a resolved config, and take the subsets that it asks for."""
+    """Load and check the dataset of a resolved config, take subsets, and hold out validation data, as it asks for."""
     offered = {"data_dir": Path(_known(config.data_dir)), "seed": config.seed}
     dataset = checked(call(datasets.get(config.dataset).load, offered), str(config.dataset))
     for part, limit in (("train", config.limit_train), ("test", config.limit_test)):
@@ -56,7 +56,7 @@ def load_dataset(config: RunConfig) -> Dataset:
             split = getattr(dataset, part)
             smaller: dict[str, Any] = {part: subset(split, stratified(split.labels, limit))}
             dataset = replace(dataset, **smaller)
-    return dataset
+    return hold_out(dataset, config.validation, config.seed or 0) if config.validation else dataset
 
 
 def _known(value: Any) -> Any:

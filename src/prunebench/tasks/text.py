@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from prunebench.data import Dataset
+from prunebench.data import Dataset, Part
 from prunebench.inputs import Inputs
-from prunebench.task import Batch, Part
+from prunebench.task import Batch
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 VOCABULARY = 8_000
@@ -34,7 +34,7 @@ class TextTask:
         self._pad = tokenizer.token_to_id("[PAD]") or 0
         self._ids: dict[str, list[torch.Tensor]] = {}
         self._labels: dict[str, torch.Tensor] = {}
-        for part, split in (("train", dataset.train), ("test", dataset.test)):
+        for part, split in dataset.splits.items():
             encoded = tokenizer.encode_batch(list(split.inputs))
             self._ids[part] = [torch.tensor(sentence.ids) for sentence in encoded]
             self._labels[part] = torch.as_tensor(split.labels)

@@ -1,0 +1,60 @@
+"""What `export` and `prune --export` share: where a file may go, and what is said of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from prunebench.store import Run
+
+FORMATS = ("safetensors", "pt2", "onnx")
+
+
+class Exported(msgspec.Struct, frozen=True):
+    """A file that was written, its bytes, and the largest absolute difference of its outputs to the model's."""
+
+    run: str
+    step: int
+    path: str
+    bytes: int
+    difference: float
+    reads: str
+
+    def text(self) -> str:
+        """What is said of it."""
+        return (
+            f"written {self.path} ({self.bytes / 1e6:.1f} MB): step {self.step} of run {self.run}\n"
+            f"reads {self.reads}\n"
+            f"largest difference to the model's outputs, over batches of 1, 2 and 5: {self.difference:.2g}"
+        )
+
+
+def check_target(path: str | None) -> None:
+    """Raise an error where no file of this name can be written; nothing is made."""
+    from prunebench.errors import ConfigError
+    from prunebench.files import check_writable
+
+    if path is None:
+        return
+    if Path(path).suffix.removeprefix(".") not in FORMATS:
+        raise ConfigError(f"--export {path}: give a name that ends in .{', .'.join(FORMATS)}.")
+    check_writable(Path(path).parent)
+
+
+def write_export(run: Run, step: int, model: Any, path: Path, to: str | None = None) -> Exported:
+    """Write a step of a run to a file, in the format that its name or `to` says."""
+    from prunebench import checkpoint
+    from prunebench.exporting import export
+    from prunebench.files import writing
+
+    state = checkpoint.load(run.checkpoint(step), model)
+    with writing(f"Step {step} of run {run.info.key}", path.parent):
+        difference = export(state, to or path.suffix.removeprefix("."), path)
+    inputs = state.architecture.inputs
+    reads = f"{inputs.text()}, batch size free"
+    if inputs.kind == "images":
+        mean, std = (", ".join(f"{value:.4f}" for value in values) for values in (inputs.mean, inputs.std))
+        reads += f"; pixels scaled to 0 to 1, then normalised with mean ({mean}) and standard deviation ({std})"
+    return Exported(run.info.key, step, str(path), path.stat().st_size, difference, reads)

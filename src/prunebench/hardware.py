@@ -1,0 +1,57 @@
+"""Hardware: what of this machine stands beside every figure. Knows no torch."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+
+from prunebench.records import Environment
+
+RECORDED = ("prunebench", "torch", "torchvision", "transformers", "torch-pruning", "numpy")
+
+GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+DRIVER = Path("/proc/driver/nvidia/version")
+
+
+def environment(
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    hardware: str | None = None,
+    threads: int,
+    deterministic: bool = False,
+    packages: Sequence[str] = RECORDED,
+) -> Environment:
+    """This machine and the versions of these packages; `hardware` is the GPU's name where one computes."""
+    return Environment(
+        seed=seed,
+        device=device,
+        hardware=hardware or cpu(),
+        threads=threads,
+        deterministic=deterministic,
+        platform=platform.platform(),
+        python=platform.python_version(),
+        versions={name: importlib.metadata.version(name) for name in packages},
+        cores=os.cpu_count() or 0,
+        governor=_line(GOVERNOR),
+        driver=_line(DRIVER) if device == "cuda" else "",
+    )
+
+
+def cpu() -> str:
+    """The CPU's model, as the system names it."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _line(path: Path) -> str:
+    """The first line of a file; empty where there is none."""
+    try:
+        return path.read_text(encoding="utf-8").partition("\n")[0].strip()
+    except OSError:
+        return ""

@@ -1,0 +1,97 @@
+"""Seek: prune until goals are met."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from statistics import median
+from typing import cast
+
+from prunebench.config import RunConfig
+from prunebench.efficiency.config import EfficiencyConfig
+from prunebench.efficiency.timing import time_run
+from prunebench.goals import Goal, GoalRecord, Reading, parse, read
+from prunebench.loop import prune
+from prunebench.records import StepRecord
+from prunebench.resolve import resolve
+from prunebench.runs import efficiency_run
+from prunebench.statistics import paired_speedup
+from prunebench.store import Run
+from prunebench.training import Progress, Stop
+
+SECONDS = 20.0
+"""Of timing for each latency that a goal asks for, at most."""
+
+
+def seek(
+    config: RunConfig,
+    run: Run,
+    *,
+    backend: str = "eager",
+    progress: Progress | None = None,
+    stop: Stop | None = None,
+) -> Iterator[StepRecord | GoalRecord]:
+    """Prune step by step until the goals in `config.until` are met; yields every step, and at the end the answer.
+
+    The search ends at the first step that meets every bound on costs, at the first that breaks one on accuracy, or
+    when `iterations` are used up. The answer is the first step that meets all; where no costs are bounded, the last
+    that meets the accuracy; where costs are not met, that step as well, and it is not reached.
+
+    Args:
+        config: what to do; it need not be resolved.
+        run: where what is computed is kept; latencies are timed on its checkpoints, and kept as well.
+        backend: the engine that latencies are timed on.
+        progress: told how far the work is.
+        stop: asked after every batch whether to stop.
+
+    Raises:
+        ConfigError: a goal is none, or cannot be reached by this method.
+        PrunebenchError: as `prune`.
+    """
+    config = resolve(config)
+    goals = [parse(text) for text in config.until or ()]
+    only_accuracy = all(goal.of_accuracy for goal in goals)
+    first: StepRecord | None = None
+    answer: GoalRecord | None = None
+    steps = cast(Generator[StepRecord, None, None], prune(config, run, progress, stop))
+    with closing(steps) as records:
+        for record in records:
+            yield record
+            first = first or record
+            readings = tuple(
+                _read(goal, record, first, run, config=config, backend=backend, stop=stop) for goal in goals
+            )
+            accurate = all(found.holds for goal, found in zip(goals, readings, strict=True) if goal.of_accuracy)
+            cheap = all(found.holds for goal, found in zip(goals, readings, strict=True) if not goal.of_accuracy)
+            if not accurate:
+                answer = answer or GoalRecord(None, False, readings)
+                break
+            answer = GoalRecord(record.step, cheap, readings)
+            if cheap and not only_accuracy:
+                break
+    assert answer is not None
+    yield answer
+
+
+def _read(
+    goal: Goal,
+    record: StepRecord,
+    first: StepRecord,
+    run: Run,
+    *,
+    config: RunConfig,
+    backend: str,
+    stop: Stop | None,
+) -> Reading:
+    if goal.measure != "latency":
+        return read(goal, record, first)
+    efficiency = EfficiencyConfig(backend=backend, batch_sizes=(goal.batch,), steps=(record.step,), time_budget=SECONDS)
+    into = efficiency_run(config, efficiency.settings(), run)
+    (timing,) = time_run(run, config, efficiency, into=into, stop=stop)
+    of = {latency.variant: latency.samples_ms for latency in timing.latencies}
+    if goal.unit == "ms":
+        figure = median(of["pruned"])
+        return Reading(goal.text, goal.bound, figure, figure <= goal.bound)
+    share = paired_speedup(of["pruned"], of["original"])  # its time / the original's
+    ends = (share.low, share.high) if share.known else (None, None)
+    return Reading(goal.text, goal.bound, share.median, share.median <= goal.bound, *ends)
