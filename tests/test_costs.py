@@ -1,14 +1,22 @@
-"""Costs: multiply-accumulates and parameters agree with sums by hand."""
+"""Costs agree with sums by hand, and with an independent counter."""
 
 from __future__ import annotations
 
+import copy
+import warnings
+from dataclasses import replace
+
 import pytest
+import safetensors.torch
 import torch
+import zstandard
 from torch import nn
 
-from prunebench.costs import macs, masked, params
+from prunebench.architecture import Architecture, models
+from prunebench.checkpoint import Checkpoint
+from prunebench.costs import activation_bytes, costs, macs, masked, params
 from prunebench.inputs import Inputs
-from prunebench.strategies import structured
+from prunebench.strategies import structured, unstructured
 
 
 def test_macs_of_convolutions_count_strides_and_groups_and_no_batch():
@@ -57,3 +65,84 @@ def test_masked_parameters_are_those_that_masks_remove():
     masks = {"a": torch.tensor([True, False, False]), "b": torch.ones(2, 2, dtype=torch.bool)}
     assert masked(masks) == 2
     assert masked({}) == 0
+
+
+SHAPES = {"hidden_size": 768, "num_hidden_layers": 2, "num_attention_heads": 12, "intermediate_size": 3072}
+
+
+def realistic(name):
+    """A registered model in the size that it is published in; BERT-base with two layers."""
+    if models.get(name).reads == "text":
+        inputs = Inputs(kind="text", vocabulary=30_522, length=128)
+        arguments = {"classes": 2, "config": {**SHAPES, "vocab_size": 30_522, "max_position_embeddings": 512}}
+    else:
+        inputs = Inputs(kind="images", size=224)
+        arguments = {"classes": 1000, "channels": 3, "image_size": 224, "adapt": False, "stem": "standard"}
+    architecture = Architecture(name, arguments, inputs)
+    return Checkpoint(architecture, architecture.build().eval(), {})
+
+
+def counted(model, inputs):
+    """MACs by fvcore, which follows a traced graph: of matrix products and convolutions alone."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it scripts a function with torch.jit
+        from fvcore.nn import FlopCountAnalysis, parameter_count
+
+    class Positional(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = model
+
+        def forward(self, *parts):
+            if inputs.kind == "images":
+                return self.model(*parts)
+            return self.model(input_ids=parts[0], attention_mask=parts[1]).logits
+
+    if inputs.kind == "text":
+        model.set_attn_implementation("eager")
+    example = inputs.example()
+    parts = tuple(example.values()) if inputs.kind == "text" else (example,)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of tracing
+        found = FlopCountAnalysis(Positional().eval(), parts).unsupported_ops_warnings(False).tracer_warnings("none")
+        by_operator = found.by_operator()
+    return sum(by_operator[name] for name in ("conv", "linear", "matmul", "addmm", "bmm")), parameter_count(model)[""]
+
+
+@pytest.mark.parametrize("pruned", [False, True])
+@pytest.mark.parametrize("name", models.names())
+def test_macs_and_parameters_agree_with_an_independent_counter(name, pruned, request_for):
+    state = realistic(name)
+    if pruned:
+        structured.prune(state.model, {}, request_for(state.architecture.inputs, 0.3))
+    ours = macs(state.model, state.architecture.inputs), params(state.model)
+    assert ours == pytest.approx(counted(state.model, state.architecture.inputs), rel=0.01)
+
+
+def test_activations_are_the_most_that_is_held_at_once():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16, 100), nn.ReLU(), nn.Linear(100, 1_000), nn.Linear(1_000, 10))
+    held = activation_bytes(model, Inputs(kind="images", size=4))
+    assert 4 * (100 + 1_000) <= held < 4 * (100 + 100 + 1_000 + 10)  # a layer's input and output, not all of them
+
+
+def test_a_checkpoint_is_counted_as_it_is_written_and_zeros_compress(tiny_state, request_for):
+    state = tiny_state()
+    request = request_for(state.architecture.inputs, 0.9, "l1")
+    masks = unstructured.prune(state.model, {}, request).masks
+    dense, sparse = costs(tiny_state(), state.architecture.inputs), costs(replace(state, masks=masks), request.inputs)
+    file = safetensors.torch.save(state.model.state_dict())
+    assert abs(sparse.checkpoint_bytes - len(file)) < 64  # the header may say more
+    assert dense.checkpoint_bytes == sparse.checkpoint_bytes
+    expected = len(zstandard.ZstdCompressor(level=3).compress(file))
+    assert sparse.checkpoint_zstd_bytes == pytest.approx(expected, rel=0.05)
+    assert sparse.checkpoint_zstd_bytes < 0.6 * dense.checkpoint_zstd_bytes
+    assert sparse.nonzero_params < 0.2 * sparse.params == 0.2 * dense.nonzero_params
+
+
+def test_costs_leave_a_model_as_it_was(tiny_state):
+    state = tiny_state()
+    state.model.train()
+    before = copy.deepcopy(state.model.state_dict())
+    costs(state, state.architecture.inputs)
+    assert state.model.training
+    assert all(torch.equal(tensor, before[name]) for name, tensor in state.model.state_dict().items())

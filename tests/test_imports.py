@@ -121,6 +121,7 @@ def test_public_names_are_these():
         "prune",
         "pruning_run",
         "reevaluate",
+        "seek",
         "time_run",
         "time_untrained",
         "train",

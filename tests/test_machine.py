@@ -7,7 +7,7 @@ import platform
 import pytest
 import torch
 
-from prunebench import RunConfig, machine
+from prunebench import RunConfig, hardware, machine
 from prunebench.errors import DeviceError
 
 
@@ -34,7 +34,7 @@ def test_the_environment_names_hardware_versions_and_seed():
     found = machine.environment(torch.device("cpu"), seed=3)
     assert (found.device, found.seed, found.python) == ("cpu", 3, platform.python_version())
     assert found.versions["torch"] == torch.__version__.partition("+")[0]
-    assert set(found.versions) == set(machine.RECORDED)
+    assert set(found.versions) == set(hardware.RECORDED)
     assert found.hardware
 
 

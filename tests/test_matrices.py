@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 
 from prunebench import matrices
 from prunebench.config import RunConfig
+from prunebench.efficiency.config import EfficiencyConfig
 from prunebench.errors import UnknownName
-from prunebench.records import LatencyRecord
+from prunebench.records import LatencyRecord, TimingRecord
 from prunebench.resolve import resolve
-from prunebench.runs import pruning_run
+from prunebench.runs import efficiency_run, pruning_run
 from prunebench.store import Run
 
 NUMBERS = st.floats(0, 1e9) | st.integers(0, 10**10).map(float)
@@ -19,6 +20,20 @@ NUMBERS = st.floats(0, 1e9) | st.integers(0, 10**10).map(float)
 
 def run_of(tmp_path, **given):
     return pruning_run(resolve(RunConfig(model="alexnet", runs_dir=str(tmp_path / "runs"), **given)))
+
+
+@pytest.fixture
+def timed_run(tmp_path, here):
+    """Makes an efficiency run without timings; keywords replace its settings."""
+
+    def make(**settings):
+        config = RunConfig(model="alexnet", runs_dir=str(tmp_path / "timed"))
+        run = efficiency_run(config, EfficiencyConfig(**settings).settings(), None)
+        with run.working(here):
+            run.commit(TimingRecord(step=1, latencies=()), lambda folder: None)
+        return run
+
+    return make
 
 
 def latency(step, variant, size, samples):
@@ -99,19 +114,19 @@ def test_the_criterion_is_in_the_name_where_it_is_not_the_methods_own(tmp_path, 
     "name", ["../../evil", "/evil", "a/../../../evil", "x.py:../../evil", "..", "a\\..\\evil", "\0"]
 )
 @pytest.mark.parametrize("field", ["model", "criterion"])
-def test_no_name_in_a_run_leads_out_of_the_results_folder(field, name, tmp_path, make_record):
+def test_no_name_in_a_run_leads_out_of_the_results_folder(field, name, tmp_path, make_record, timed_run):
     run = run_of(tmp_path)
     hostile = Run(run.root, msgspec.structs.replace(run.info, config={**run.info.config, field: name}))
     results = tmp_path / "a" / "b" / "performance"
-    records = [latency(0, variant, 1, [1.0]) for variant in matrices.VARIANTS]
-    paths = matrices.write_latencies(hostile.info, hostile.folder, records, results)
+    timings = [TimingRecord(step=0, latencies=[latency(0, variant, 1, [1.0]) for variant in matrices.TIMED])]
+    paths = matrices.write_timings(timed_run(), hostile.info, hostile.folder, timings, results)
     paths += matrices.write_steps(hostile, [make_record(0), make_record(1)], results)
-    assert len({path.name for path in paths}) == 3
+    assert len({path.name for path in paths}) == 4
     for path in paths:
         assert path.resolve().parent == results.resolve()
         assert (hostile.folder / path.name).exists()
     written = {path.resolve().parent for path in tmp_path.rglob("*") if path.is_file()}
-    assert written == {results.resolve(), hostile.folder.resolve()}
+    assert {folder for folder in written if "timed" not in folder.parts} == {results.resolve(), hostile.folder.resolve()}
 
 
 def test_a_method_that_is_a_path_is_refused(tmp_path):
@@ -133,29 +148,46 @@ def test_a_matrix_of_another_run_is_replaced_with_a_word(tmp_path, make_record, 
     assert first.info.key in (first.folder / path.name).read_text()
 
 
-def test_latencies_become_a_matrix_per_step_of_medians(tmp_path):
-    times = {"original": (3.0, 1.0, 2.0), "masked": (2.0, 2.5, 9.0), "pruned": (1.0, 1.0, 0.5)}
-    records = [
-        latency(step, variant, size, [size * sample for sample in samples])
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        ({}, "alexnet_structured_53.14_efficiency.txt"),
+        ({"backend": "openvino"}, "alexnet_structured_53.14_openvino_efficiency.txt"),
+        ({"dtype": "bf16"}, "alexnet_structured_53.14_bf16_efficiency.txt"),
+        ({"backend": "compile", "dtype": "bf16"}, "alexnet_structured_53.14_compile_bf16_efficiency.txt"),
+    ],
+)
+def test_timings_become_a_matrix_of_medians_per_step_and_a_json(settings, name, tmp_path, timed_run):
+    times = {"original": (3.0, 1.0, 2.0), "masked": (2.0, 2.5, 9.0), "pruned": (1.0, 1.0, 0.5), "rounded": (7.0,) * 3}
+    timings = [
+        TimingRecord(
+            step=step,
+            latencies=tuple(
+                latency(step, variant, size, [size * sample for sample in samples])
+                for size in (16, 1)
+                for variant, samples in times.items()
+            ),
+        )
         for step in (0, 6)
-        for size in (16, 1)
-        for variant, samples in times.items()
     ]
-    run = run_of(tmp_path)
-    paths = matrices.write_latencies(run.info, run.folder, records, tmp_path / "performance")
-    assert [path.name for path in paths] == [
-        "alexnet_structured_100.00_efficiency.txt",
-        "alexnet_structured_53.14_efficiency.txt",
-    ]
+    run, timed = run_of(tmp_path), timed_run(**settings)
+    paths = matrices.write_timings(timed, run.info, run.folder, timings, tmp_path / "performance")
+    assert paths[1].name == name
     np.testing.assert_allclose(np.loadtxt(paths[1]), [[1, 16], [2, 32], [2.5, 40], [1, 16]])
     assert "# rounds: 3 at batch 1, 3 at batch 16" in paths[1].read_text()
-    assert (run.folder / paths[1].name).exists()
+    assert "no speed-up expected" in paths[1].read_text()
+    document = msgspec.json.decode(paths[2].read_bytes())
+    assert paths[2].name == name.replace("53.14_", "").replace(".txt", ".json")
+    assert msgspec.convert(document["timings"], list[TimingRecord]) == timings
+    assert (document["run"], document["of"]) == (timed.info.key, run.info.key)
+    assert document["environment"]["threads"] == 2
+    assert all((run.folder / path.name).read_bytes() == path.read_bytes() for path in paths)
 
 
-def test_latencies_of_untrained_weights_belong_to_no_run(tmp_path):
+def test_timings_of_untrained_weights_belong_to_no_run(tmp_path, timed_run):
     run: Run = run_of(tmp_path)
-    records = [latency(0, variant, 1, [1.0]) for variant in matrices.VARIANTS]
-    (path,) = matrices.write_latencies(run.info, None, records, tmp_path / "performance")
+    timings = [TimingRecord(step=0, latencies=[latency(0, variant, 1, [1.0]) for variant in matrices.TIMED])]
+    path, _ = matrices.write_timings(timed_run(), run.info, None, timings, tmp_path / "performance")
     assert path.read_text().startswith("# run: none: untrained weights\n")
     assert not run.folder.exists()
 

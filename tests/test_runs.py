@@ -34,6 +34,8 @@ OTHER = {
     "gamma": 0.5,
     "deterministic": True,
     "keep": "last",
+    "validation": 0.25,
+    "until": ("params<=0.5",),
 }
 
 

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prunebench import tables
-from prunebench.records import Accuracy, LatencyRecord, LayerRecord
+from prunebench.goals import GoalRecord, Reading
+from prunebench.records import Accuracy, LayerRecord
 
 CELLS = st.text("abc 1.%", max_size=8)
 
@@ -65,26 +66,28 @@ def test_a_row_per_layer_shows_its_weights():
     assert lines[2].split() == ["fc", "Linear", "640", "0", "0", "%"]
 
 
-def test_the_speed_up_is_the_median_of_paired_ratios():
-    samples = {"original": (10.0, 20.0, 30.0), "masked": (11.0, 21.0, 31.0), "pruned": (5.0, 20.0, 10.0)}
-    records = [
-        LatencyRecord(
-            run=None,
-            model="tiny",
-            method="structured",
-            step=6,
-            nominal_left=0.531441,
-            variant=variant,
-            batch_size=4,
-            device="cpu",
-            dtype="fp32",
-            threads=2,
-            samples_ms=times,
-        )
-        for variant, times in samples.items()
-    ]
-    row = tables.latencies(records).splitlines()[1].split()
-    assert row == ["6", "53.1", "%", "4", "20.00", "21.00", "10.00", "2.00", "×", "3"]
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (GoalRecord(4, True, (Reading("macs<=0.5", 0.5, 0.432, True),)), ["Step 4 meets every goal", "0.432", "holds"]),
+        (
+            GoalRecord(10, False, (Reading("latency@1<=0.5", 0.5, 0.7, False, 0.68, 0.71),)),
+            ["Not reached", "step 10", "more than --iterations 10", "0.7 (0.68–0.71)", "does not hold"],
+        ),
+        (GoalRecord(None, False, (Reading("top1>=0.9", 0.9, 0.8, False),)), ["the unpruned model breaks a bound"]),
+        (GoalRecord(1, True, (Reading("latency@4<=20ms", 20.0, 12.5, True),)), ["12.5 ms"]),
+        (GoalRecord(1, True, (Reading("top1>=dense-0.01", 0.01, 0.005, True),)), ["dense-0.0050"]),
+    ],
+)
+def test_the_end_of_a_search_is_told_with_every_figure(found, words):
+    text = tables.goal_lines(found, 10)
+    assert [word for word in words if word not in text] == []
+
+
+def test_held_out_accuracy_has_a_column_where_there_is_some(make_record):
+    records = [make_record(step, validation=Accuracy(30 - step, 40)) for step in (0, 1)]
+    assert [line.split()[-1] for line in tables.steps(records).splitlines()[:3]] == ["validation", "0.750", "0.725"]
+    assert "validation" not in tables.steps([make_record(0)])
 
 
 @given(st.integers(1, 3).flatmap(lambda n: st.lists(st.lists(CELLS, min_size=n, max_size=n), min_size=1, max_size=5)))

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from prunebench.loop import prune, reevaluate, train
     from prunebench.records import LatencyRecord, StepRecord, TimingRecord
     from prunebench.runs import dense_run, pruning_run
+    from prunebench.seeking import seek
 
 _HOMES = {
     "RunConfig": "config",
@@ -39,6 +40,7 @@ _HOMES = {
     "train": "loop",
     "dense_run": "runs",
     "pruning_run": "runs",
+    "seek": "seeking",
     "time_run": "efficiency.timing",
     "time_untrained": "efficiency.timing",
 }
@@ -57,6 +59,7 @@ __all__ = [
     "prune",
     "pruning_run",
     "reevaluate",
+    "seek",
     "time_run",
     "time_untrained",
     "train",

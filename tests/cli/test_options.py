@@ -35,15 +35,19 @@ def parsed(*arguments):
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
 def test_a_command_has_an_option_for_each_field_that_concerns_it(command):
     parts = ("training", "nothing") if command.name == "train" else ("training", "pruning", "nothing")
-    names = {parameter.name for parameter in command.params}
-    assert set(deciding(*parts)) <= names
-    assert {"as_json", "quiet", "debug", "config_file"} <= names
+    flags = {flag for parameter in command.params for flag in parameter.opts}
+    without = set() if command.name == "prune" else {"--until"}
+    assert {option_name(name) for name in deciding(*parts)} - without <= flags
+    assert {"--json", "--quiet", "--debug", "--config"} <= flags
+    assert not without & flags
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
 def test_help_shows_every_option_once_with_its_default(command):
     text = CliRunner().invoke(command, ["--help"], terminal_width=200).output
     for parameter in command.params:
+        if isinstance(parameter, click.Argument):
+            continue
         flags = [line for line in text.splitlines() if line.startswith(f"  {parameter.opts[0]}")]
         exact = [line for line in flags if line.strip().split()[0].rstrip(",").split("/")[0] == parameter.opts[0]]
         assert len(exact) == 1, parameter.name

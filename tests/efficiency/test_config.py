@@ -16,6 +16,10 @@ from prunebench.errors import ConfigError
         ({"batch_sizes": (4, "8")}, "--batch-sizes"),
         ({"time_budget": 0}, "--time-budget"),
         ({"time_budget": "long"}, "--time-budget"),
+        ({"ci_width": 0}, "--ci-width"),
+        ({"dtype": "fp8"}, "--dtype"),
+        ({"steps": (-1,)}, "--steps"),
+        ({"image_size": 0}, "--image-size"),
     ],
 )
 def test_what_is_out_of_bounds_is_refused_with_the_name_of_its_option(values, option):
@@ -26,3 +30,9 @@ def test_what_is_out_of_bounds_is_refused_with_the_name_of_its_option(values, op
 def test_defaults_are_those_of_the_original_study():
     assert EfficiencyConfig().batch_sizes == (1, 4, 16, 64, 256)
     assert EfficiencyConfig().time_budget == 60
+    assert EfficiencyConfig().ci_width == 0.03
+
+
+def test_which_steps_are_timed_does_not_decide_how_they_are():
+    assert EfficiencyConfig(steps=(1, 2)).settings() == EfficiencyConfig().settings()
+    assert EfficiencyConfig(backend="openvino").settings() != EfficiencyConfig().settings()

@@ -12,7 +12,7 @@ from prunebench.cli.stopping import Stopping
 
 
 @click.command("train", cls=Command)
-@config_options("training", "nothing")
+@config_options("training", "nothing", without=("until",))
 @click.option("--dry-run", is_flag=True, help="Print the plan and write nothing.")
 @fresh_option
 @common_options

@@ -1,0 +1,107 @@
+"""What holds for every registered engine: it answers as eager PyTorch does, at every batch size, for every variant."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from dataclasses import replace
+
+import pytest
+import torch
+
+from prunebench import EfficiencyConfig
+from prunebench.architecture import models
+from prunebench.efficiency.backends import backends
+from prunebench.efficiency.engines import Setting, load, ready
+from prunebench.efficiency.variants import mask_like
+from prunebench.inputs import logits_of
+from prunebench.strategies import structured
+
+CPU = torch.device("cpu")
+NEEDS_COMPILER = pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="no C++ compiler")
+ENGINES = [pytest.param(name, marks=[NEEDS_COMPILER] if name == "compile" else []) for name in backends.names()]
+
+
+def setting(name, dtype="fp32"):
+    """An engine on the CPU."""
+    efficiency = EfficiencyConfig(backend=name, dtype=dtype)
+    return Setting(backend=backends.get(name), device=CPU, efficiency=efficiency, about={})
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_an_engine_answers_as_eager_pytorch_at_every_batch_size(name, tiny_state, request_for):
+    state = tiny_state()
+    structured.prune(state.model, {}, request_for(state.architecture.inputs, 0.3))
+    weights = copy.deepcopy(state.model.state_dict())
+    with torch.inference_mode():
+        loaded = load(state, setting(name))
+        for size in (1, 3, 2):
+            found = ready(state, loaded, state.architecture.inputs.example(size), setting(name))
+            assert found.difference < 1e-5
+            found.call()
+    assert all(torch.equal(tensor, weights[key]) for key, tensor in state.model.state_dict().items())
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_an_engine_runs_masked_models(name, tiny_state, request_for):
+    state, pruned = tiny_state(), tiny_state()
+    structured.prune(pruned.model, {}, request_for(pruned.architecture.inputs, 0.3))
+    masked = replace(state, model=mask_like(copy.deepcopy(state.model), pruned))
+    with torch.inference_mode():
+        found = ready(masked, load(masked, setting(name)), state.architecture.inputs.example(2), setting(name))
+    assert found.difference < 1e-5
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_an_engine_runs_bert(name, fresh):
+    state = fresh("bert")
+    with torch.inference_mode():
+        found = ready(state, load(state, setting(name)), state.architecture.inputs.example(2), setting(name))
+    assert found.difference < 1e-4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize("name", models.names())
+def test_exported_engines_answer_alike_for_every_pruned_model(name, engine, fresh, request_for):
+    state = fresh(name)
+    structured.prune(state.model, {}, request_for(state.architecture.inputs, 0.3))
+    with torch.inference_mode():
+        found = ready(state, load(state, setting(engine)), state.architecture.inputs.example(2), setting(engine))
+    assert found.difference < 1e-4
+
+
+@pytest.mark.parametrize("name", [name for name in ENGINES if "bf16" in backends.get(name.values[0]).dtypes])
+def test_bf16_is_near_and_not_the_same(name, fresh):
+    state = fresh("bert")
+    with torch.inference_mode():
+        loaded = load(state, setting(name, "bf16"))
+        found = ready(state, loaded, state.architecture.inputs.example(2), setting(name, "bf16"))
+        assert state.model.get_parameter("classifier.weight").dtype == torch.float32
+    assert found.difference < 0.1
+
+
+@NEEDS_COMPILER
+def test_each_model_and_batch_size_is_compiled_once_and_stays_compiled(tiny_state):
+    from torch._dynamo.utils import counters
+
+    made = [tiny_state() for _ in range(10)]  # one code, more models than Dynamo makes versions of one
+    batches = {size: made[0].architecture.inputs.example(size) for size in (1, 2)}
+    counters.clear()
+    with torch.inference_mode():
+        runs = [(load(state, setting("compile")).runner(size), size) for state in made for size in batches]
+        for _ in range(3):
+            for run, size in runs:
+                answer = run(batches[size])
+                assert torch.allclose(answer, logits_of(made[0].model, batches[size]), atol=1e-5)
+    assert counters["stats"]["unique_graphs"] == 20
+
+
+@NEEDS_COMPILER
+def test_to_be_compiled_twice_is_an_error(tiny_state):
+    state = tiny_state()
+    with torch.inference_mode():
+        run = load(state, setting("compile")).runner(2)
+        run(state.architecture.inputs.example(2))
+        with pytest.raises(Exception, match="recompile_limit"):
+            run(state.architecture.inputs.example(3))
