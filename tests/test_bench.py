@@ -62,6 +62,19 @@ def test_a_request_holds_the_settings_and_a_seed_of_its_own_for_every_step(bench
     assert first.seed == made.request(1).seed != second.seed
 
 
+def test_a_request_tells_the_step_the_multiple_and_the_original_sizes(bench):
+    asked = bench(round_to=4).request(3, {"features.0": 8})
+    assert (asked.step, asked.round_to, asked.sizes) == (3, 4, {"features.0": 8})
+    assert (bench().request(2).round_to, bench().request(2).sizes) == (1, {})
+
+
+def test_validation_accuracy_is_over_all_that_is_held_out(bench):
+    made = bench(validation=0.3)
+    assert made.validation(made.fresh()).total == 18
+    assert [found.total for found in made.accuracy(made.fresh())] == [25, 43]
+    assert bench().validation(bench().fresh()) is None
+
+
 def test_accuracy_is_over_all_test_and_training_samples_or_a_fixed_number_of_the_latter(bench):
     assert [found.total for found in bench().accuracy(bench().fresh())] == [25, 61]
     assert [found.total for found in bench(train_eval=30).accuracy(bench().fresh())] == [25, 30]

@@ -7,8 +7,18 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prunebench.data import Dataset, Split, about_to_download, checked, datasets, no_downloads, stratified, subset
-from prunebench.errors import DataError, DownloadNeeded
+from prunebench.data import (
+    Dataset,
+    Split,
+    about_to_download,
+    checked,
+    datasets,
+    hold_out,
+    no_downloads,
+    stratified,
+    subset,
+)
+from prunebench.errors import ConfigError, DataError, DownloadNeeded
 
 BUNDLED = ["digits", "reviews"]
 LABELS = st.lists(st.integers(0, 4), min_size=1, max_size=60).map(np.array)
@@ -77,6 +87,62 @@ def test_a_subset_keeps_inputs_and_labels_together(inputs):
     part = subset(Split(inputs, labels), np.array([1, 4, 7]))
     assert list(map(str, part.inputs)) == [str(inputs[i]) for i in (1, 4, 7)]
     assert part.labels.tolist() == [1, 0, 1]
+
+
+def numbered(labels):
+    """Samples that are their own position, as text."""
+    return Dataset(Split([str(i) for i in range(len(labels))], labels), Split(["a test"], [0]), CLASSES)
+
+
+def held(labels, share, seed=0):
+    return [int(text) for text in hold_out(numbered(labels), share, seed).validation.inputs]
+
+
+@given(st.lists(st.integers(0, 3), min_size=12, max_size=60).map(np.array), st.floats(0.1, 0.5), st.integers(0, 9))
+def test_held_out_data_is_a_stratified_share_of_the_training_data_that_is_not_trained_on(labels, share, seed):
+    labels = np.concatenate([labels, [0, 0, 1, 1, 2, 2, 3, 3]])
+    whole = numbered(labels)
+    parts = hold_out(whole, share, seed)
+    out, kept = ([int(text) for text in split.inputs] for split in (parts.validation, parts.train))
+    assert sorted([*out, *kept]) == list(range(len(labels)))
+    assert (out, kept) == (sorted(out), sorted(kept))
+    assert len(out) == round(share * len(labels))
+    for split in (parts.validation, parts.train):
+        assert split.labels.tolist() == labels[[int(text) for text in split.inputs]].tolist()
+    for kind in range(4):
+        assert abs(np.sum(labels[out] == kind) - np.sum(labels == kind) * len(out) / len(labels)) < 1
+    assert parts.test is whole.test
+    assert held(labels, share, seed) == out
+
+
+def test_another_seed_holds_out_other_samples():
+    labels = np.arange(60) % 3
+    assert len({tuple(held(labels, 0.2, seed)) for seed in range(5)}) == 5
+
+
+@pytest.mark.parametrize(
+    ("labels", "share", "told"),
+    [
+        ([0, 1] * 20, 0.01, "of 40 training samples 0 would be held out"),
+        ([0, 1] * 20, 0.99, "of 40 training samples 40 would be held out, and 0 of 2 classes"),
+        ([0] * 19 + [1], 0.9, "of 20 training samples 18 would be held out, and 1 of 2 classes would be left"),
+    ],
+)
+def test_too_little_on_either_side_is_refused(labels, share, told):
+    with pytest.raises(ConfigError, match=f"^--validation {share}: {told}.* Give another share, or more data"):
+        hold_out(numbered(np.array(labels)), share, 0)
+
+
+@pytest.mark.parametrize("inputs", [np.zeros((4, 8, 8), np.uint8), [Path("a")] * 4, ["a film"] * 4])
+def test_where_nothing_is_held_out_the_validation_data_is_empty(inputs):
+    whole = Dataset(Split(inputs, IMAGES.labels), Split(inputs, IMAGES.labels), CLASSES)
+    assert [len(split) for split in whole.splits.values()] == [4, 4, 0]
+    assert [len(split) for split in hold_out(whole, 0.5, 0).splits.values()] == [2, 4, 2]
+
+
+def test_validation_data_of_a_loader_is_refused_since_it_would_not_be_used():
+    with pytest.raises(DataError, match="mine returned validation data; leave it to --validation"):
+        checked(Dataset(IMAGES, IMAGES, CLASSES, IMAGES), "mine")
 
 
 @pytest.mark.parametrize("shape", [(4, 8, 8), (4, 1, 8, 8), (4, 3, 8, 8)])

@@ -7,9 +7,11 @@ import random
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 
 from prunebench import RunConfig, dense_run, prune, pruning_run, reevaluate, train
+from prunebench.data import hold_out
 from prunebench.errors import ConfigError, ModelError, Stopped
 from prunebench.records import Seconds
 from prunebench.resolve import resolve
@@ -99,7 +101,8 @@ def texts(run):
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("method", ["structured", "unstructured"])
 def test_a_run_stopped_after_many_batches_equals_one_that_never_stopped(method, seed, tiny_config, tmp_path):
-    config, draw, stops = tiny_config(method=method, iterations=2, augment=True), random.Random(seed), 0
+    about = {"validation": 0.2} | ({"round_to": 4} if method == "structured" else {})
+    config, draw, stops = tiny_config(method=method, iterations=2, augment=True, **about), random.Random(seed), 0
     whole = pruning_run(elsewhere(config, tmp_path / "whole"))
     expected = [timeless(record) for record in prune(elsewhere(config, tmp_path / "whole"), whole)]
     config = elsewhere(config, tmp_path / "stopped")
@@ -116,6 +119,64 @@ def test_a_run_stopped_after_many_batches_equals_one_that_never_stopped(method, 
     assert texts(run) == texts(whole)
     assert texts(dense_run(config)) == texts(dense_run(elsewhere(config, tmp_path / "whole")))
     assert not list(run.root.glob("*/progress-*"))
+
+
+def test_rounded_widths_follow_the_schedule_whether_a_run_was_stopped_or_not(tiny_config, tmp_path):
+    config = tiny_config(round_to=4, iterations=4, epochs=1)
+    whole = list(prune(elsewhere(config, tmp_path / "whole")))
+    assert [[layer.shape[0] for layer in record.layers[:2]] for record in whole] == [
+        *([8, 12], [8, 8], [4, 8], [4, 4], [4, 4])  # 6, 4, 3, 2 and 8, 6, 4, 3 without rounding
+    ]
+    assert whole[4].notes == ("nothing was removed from 2 of 2 groups (features.4, features.0)",)
+    for iterations in (1, 3, 4):  # each goes on from what is on disk
+        config = elsewhere(tiny_config(round_to=4, iterations=iterations, epochs=1), tmp_path / "stopped")
+        found = list(prune(config, pruning_run(config)))
+    assert [timeless(msgspec.structs.replace(record, run="")) for record in found] == [timeless(r) for r in whole]
+
+
+@pytest.mark.parametrize("method", ["structured", "unstructured"])
+def test_nothing_but_its_accuracy_depends_on_what_is_held_out(method, tiny_config, blobs, tmp_path):
+    whole, held = blobs(), hold_out(blobs(), 0.3, 5).validation.inputs
+    places = [i for i, image in enumerate(whole.train.inputs) if (image == held).all((1, 2)).any()]
+    assert len(places) == 18
+
+    def run_on(indices):
+        def load():
+            data = blobs()
+            data.train.inputs[indices] = np.random.default_rng(1).integers(0, 256, (len(indices), 12, 12))
+            return data
+
+        config = tiny_config(method=method, dataset=load, validation=0.3, seed=5, iterations=2)
+        run = pruning_run(elsewhere(config, tmp_path / str(len(indices))))
+        return run, [timeless(record) for record in prune(elsewhere(config, run.root), run)]
+
+    (_, expected), (_, found) = run_on([]), run_on(places)
+    for one, other in zip(expected, found, strict=True):
+        assert one.validation.total == other.validation.total == 18
+        assert one.train_after.total == 43
+        assert one.validation.correct > other.validation.correct
+        assert other == msgspec.structs.replace(one, validation=other.validation, run=other.run)
+
+
+def test_where_nothing_is_held_out_there_is_no_such_accuracy(tiny_config):
+    assert [record.validation for record in prune(tiny_config(iterations=1, epochs=1))] == [None, None]
+
+
+def test_a_training_run_tells_the_accuracy_on_held_out_data_that_step_0_repeats(tiny_config):
+    config = tiny_config(validation=0.3, iterations=1)
+    run = pruning_run(config)
+    first = next(iter(prune(config, run)))
+    assert train(config, dense_run(config)).validation == first.validation
+    assert run.record(0) == first
+
+
+def test_too_little_data_to_hold_out_is_told_before_the_training(tiny_config):
+    config, ticks = tiny_config(validation=0.001), []
+    run = pruning_run(config)
+    with pytest.raises(ConfigError, match="--validation"):
+        next(prune(config, run, ticks.append))
+    assert ticks == []
+    assert not run.root.exists() or everything(run.root) == []
 
 
 @pytest.mark.parametrize("at", [1, 4, 8, 9, 12])

@@ -126,7 +126,10 @@ def test_no_name_in_a_run_leads_out_of_the_results_folder(field, name, tmp_path,
         assert path.resolve().parent == results.resolve()
         assert (hostile.folder / path.name).exists()
     written = {path.resolve().parent for path in tmp_path.rglob("*") if path.is_file()}
-    assert {folder for folder in written if "timed" not in folder.parts} == {results.resolve(), hostile.folder.resolve()}
+    assert {folder for folder in written if "timed" not in folder.parts} == {
+        results.resolve(),
+        hostile.folder.resolve(),
+    }
 
 
 def test_a_method_that_is_a_path_is_refused(tmp_path):
@@ -210,3 +213,10 @@ def test_a_share_in_a_file_name_has_two_decimals_or_three_digits(share, text):
 @given(st.floats(0.05, 0.9), st.integers(1, 30))
 def test_steps_never_share_a_file(fraction, step):
     assert matrices.percent((1 - fraction) ** step) != matrices.percent((1 - fraction) ** (step + 1))
+
+
+def test_a_run_that_is_older_than_a_setting_is_described_without_it(tmp_path):
+    config = run_of(tmp_path).info.config
+    old = {name: value for name, value in config.items() if name not in ("validation", "round_to")}
+    now, before = (matrices.describe("a-run", given)["settings"] for given in (config, old))
+    assert now.replace(" validation=0.0", "").replace(" round_to=1", "") == before != now

@@ -11,6 +11,13 @@ def test_a_record_survives_json(make_record):
     assert msgspec.json.decode(msgspec.json.encode(record), type=StepRecord) == record
 
 
+def test_a_record_without_held_out_data_is_read_and_one_with_it_survives_json(make_record):
+    record = make_record(validation=Accuracy(3, 4))
+    assert msgspec.json.decode(msgspec.json.encode(record), type=StepRecord) == record
+    old = {name: value for name, value in msgspec.to_builtins(record).items() if name != "validation"}
+    assert msgspec.convert(old, StepRecord) == make_record()
+
+
 def test_a_record_is_immutable_and_versioned(make_record):
     record = make_record()
     with pytest.raises(AttributeError):

@@ -1,5 +1,6 @@
 import itertools
 
+import msgspec
 import pytest
 
 from prunebench.architecture import models
@@ -106,6 +107,7 @@ def test_an_unknown_name_is_told_before_anything_happens(given, message):
         ({"model": "vgg16", "weights": "none.pth"}, r"--weights none\.pth: there is no such file"),
         ({"model": "vgg16", "weights": "yesterday"}, "is neither none, imagenet, a file .* nor a run"),
         ({"model": "vgg16", "stem": "small"}, "--stem small is for the ResNets; vgg16 has one stem only"),
+        ({"model": "bert", "round_to": 8, "method": "unstructured"}, "--round-to is for structured pruning"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(given, message):
@@ -136,6 +138,53 @@ def test_a_second_training_phase_of_a_run_elsewhere_names_its_folder(make_record
     config = resolve(RunConfig(model="resnet18", weights=f"elsewhere/{first.info.key}"))
     assert (config.weights, config.lr) == (str(tmp_path / "elsewhere" / first.info.key), 0.1)
     assert resolve(config) == config
+
+
+def test_a_second_phase_of_a_run_without_a_newer_setting_takes_the_default(make_record, commit):
+    first = dense_run(RunConfig(model="resnet18", lr=0.1))
+    old = {name: value for name, value in first.info.config.items() if name != "validation"}
+    first.info = msgspec.structs.replace(first.info, config=old)
+    commit(first, make_record())
+    config = resolve(RunConfig(model="resnet18", weights=first.info.key))
+    assert (config.lr, config.validation) == (0.1, 0.0)
+
+
+def test_a_second_phase_holds_out_what_the_first_did(make_record, commit):
+    first = dense_run(RunConfig(model="resnet18", validation=0.2, seed=3))
+    commit(first, make_record())
+    config = resolve(RunConfig(model="resnet18", weights=first.info.key))
+    assert (config.validation, config.seed) == (0.2, 3)
+
+
+HELD = {"validation": 0.2}
+
+
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        ({}, {"validation": 0.2}),
+        ({}, {"until": ("top1>=0.5",)}),
+        (HELD, {"seed": 1}),
+        (HELD, {"limit_train": 50}),
+        (HELD, {"validation": 0.3}),
+    ],
+)
+def test_what_a_run_was_trained_on_is_not_held_out_in_a_second_phase(before, now, make_record, commit):
+    first = dense_run(RunConfig(model="resnet18", **before))
+    commit(first, make_record())
+    given = RunConfig(model="resnet18", weights=first.info.key, **now)
+    with pytest.raises(ConfigError, match=rf"run {first.info.key}, .* has trained on data .* held out here\."):
+        resolve(given)
+    elsewhere = msgspec.structs.replace(given, dataset="cifar10", validation=0.3)
+    assert resolve(elsewhere).validation == 0.3
+
+
+@pytest.mark.parametrize(("before", "now"), [({}, {"seed": 1}), (HELD, {"validation": 0.0}), (HELD, {"lr": 0.1})])
+def test_a_second_phase_that_holds_out_nothing_else_is_fine(before, now, make_record, commit):
+    first = dense_run(RunConfig(model="resnet18", **before))
+    commit(first, make_record())
+    config = resolve(RunConfig(model="resnet18", weights=first.info.key, **now))
+    assert {name: getattr(config, name) for name in now} == now
 
 
 @pytest.mark.parametrize("model", ["resnet18", "bert"])

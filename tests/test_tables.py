@@ -69,7 +69,7 @@ def test_a_row_per_layer_shows_its_weights():
 @pytest.mark.parametrize(
     ("found", "words"),
     [
-        (GoalRecord(4, True, (Reading("macs<=0.5", 0.5, 0.432, True),)), ["Step 4 meets every goal", "0.432", "holds"]),
+        (GoalRecord(4, True, (Reading("macs<=0.5", 0.5, 0.432, True),)), ["Step 4 is the answer", "0.432", "holds"]),
         (
             GoalRecord(10, False, (Reading("latency@1<=0.5", 0.5, 0.7, False, 0.68, 0.71),)),
             ["Not reached", "step 10", "more than --iterations 10", "0.7 (0.68–0.71)", "does not hold"],

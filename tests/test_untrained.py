@@ -16,6 +16,12 @@ def test_every_step_is_an_own_copy_pruned_further(tiny_config):
     assert [state.model.features[0].out_channels for _, _, state in states] == [8, 4, 2, 1]
 
 
+def test_rounded_widths_follow_the_schedule_of_the_unpruned_model(tiny_config):
+    states = [state for _, _, state in untrained(tiny_config(fraction=0.3, iterations=4, round_to=4))]
+    widths = [[state.model.features[i].out_channels for i in (0, 4)] for state in states]
+    assert widths == [[8, 12], [8, 8], [4, 8], [4, 4], [4, 4]]  # 6, 4, 3, 2 and 8, 6, 4, 3 without rounding
+
+
 def test_masks_grow_and_the_model_keeps_its_size(tiny_config):
     states = [state for _, _, state in untrained(tiny_config(method="unstructured", fraction=0.5, iterations=2))]
     assert len({params(state.model) for state in states}) == 1

@@ -100,3 +100,17 @@ def test_a_damaged_file_is_a_difference_of_its_step(file, made):
     assert [step for step in found if found[step]] == [step for step in missing if missing[step]] == [1]
     assert f"{path} is damaged" in found[1][0]
     assert f"{path} is missing" in missing[1][0]
+
+
+@pytest.mark.parametrize("change", ["one sample", "none"])
+def test_a_change_of_accuracy_on_held_out_data_is_found(change, tiny_config):
+    config = resolve(tiny_config(validation=0.3, epochs=1, iterations=1))
+    run = pruning_run(config)
+    record = list(prune(config, run))[1]
+    assert [verdict.differences for verdict in verify(run, config)] == [(), ()]
+    old = record.validation
+    new = Accuracy(abs(old.correct - 1), old.total) if change == "one sample" else None
+    rewrite(run, "steps/001/record.json", msgspec.structs.replace(record, validation=new))
+    recorded = f"{new.correct} of 18" if new else "none"
+    told = f"validation accuracy: recorded {recorded}, found {old.correct} of 18"
+    assert [verdict.differences for verdict in verify(run, config)] == [(), (told,)]

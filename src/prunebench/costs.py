@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from prunebench.checkpoint import Checkpoint, write_tensors
+from prunebench.files import writing
 from prunebench.inputs import Inputs, logits_of, to
 from prunebench.memory import peak_bytes
 from prunebench.methods import Masks
@@ -23,7 +25,11 @@ LEVEL = 3
 
 
 def costs(state: Checkpoint, inputs: Inputs) -> Costs:
-    """All costs of a model that reads these inputs; the model stays as it is."""
+    """All costs of a model that reads these inputs; the model stays as it is.
+
+    Raises:
+        DiskError: there is no room for its weights among the temporary files.
+    """
     plain, compressed = _file_bytes(state)
     return Costs(
         params=params(state.model),
@@ -56,7 +62,10 @@ def macs(model: nn.Module, inputs: Inputs) -> int:
 
 
 def activation_bytes(model: nn.Module, inputs: Inputs) -> int:
-    """The most that the intermediate results of one sample, its logits included, take at once in fp32 on the CPU."""
+    """The most that the intermediate results of one sample, its logits included, take at once in fp32 on the CPU.
+
+    The work space of operators is among them, as far as PyTorch allocates it; it depends on the kind of CPU.
+    """
     plain = copy.deepcopy(model).cpu().float().eval()
     example = inputs.example()
     with torch.inference_mode():
@@ -81,9 +90,11 @@ def masked(masks: Masks) -> int:
 
 def _file_bytes(state: Checkpoint) -> tuple[int, int]:
     """Bytes of the weights as a safetensors file, and of that file compressed."""
-    with tempfile.TemporaryDirectory() as folder:
+    weights = state.model.state_dict()
+    for name, mask in state.masks.items():  # a product with a mask leaves -0 too, whose signs compress badly
+        weights[name] = weights[name].masked_fill(~mask.to(weights[name].device), 0)
+    with tempfile.TemporaryDirectory() as folder, writing("The weights, to be counted,", Path(folder)):
         path = Path(folder) / "model.safetensors"
-        write_tensors(state.model.state_dict(), path)
-        with path.open("rb") as source, (Path(folder) / "model.zst").open("wb") as target:
-            _, compressed = zstandard.ZstdCompressor(level=LEVEL, threads=-1).copy_stream(source, target)
-        return path.stat().st_size, compressed
+        write_tensors(weights, path)
+        with path.open("rb") as source, Path(os.devnull).open("wb") as target:
+            return zstandard.ZstdCompressor(level=LEVEL, threads=-1).copy_stream(source, target)

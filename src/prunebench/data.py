@@ -53,9 +53,9 @@ class Dataset:
 
     @property
     def splits(self) -> dict[Part, Split]:
-        """Every part that there is."""
-        parts: dict[Part, Split] = {"train": self.train, "test": self.test}
-        return parts if self.validation is None else {**parts, "validation": self.validation}
+        """Every part by name; of validation data that was not held out, no samples."""
+        nothing = Split(self.train.inputs[:0], self.train.labels[:0])
+        return {"train": self.train, "test": self.test, "validation": self.validation or nothing}
 
     @property
     def kind(self) -> Kind:
@@ -140,10 +140,13 @@ def checked(dataset: object, name: str) -> Dataset:
     """The dataset with labels as int64 arrays, after checking that inputs, labels and classes agree.
 
     Raises:
-        DataError: it is no Dataset, a split is empty, or its labels do not fit its inputs or classes.
+        DataError: it is no Dataset, a split is empty, its labels do not fit its inputs or classes, or it brings
+            validation data.
     """
     if not isinstance(dataset, Dataset):
         raise DataError(f"{name} returned {type(dataset).__name__}; a loader returns prunebench.Dataset.")
+    if dataset.validation is not None:
+        raise DataError(f"{name} returned validation data; leave it to --validation, which holds out training data.")
     splits: dict[str, Any] = {}
     for which, split in (("train", dataset.train), ("test", dataset.test)):
         labels = np.asarray(split.labels)

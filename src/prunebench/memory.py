@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable
 
@@ -11,9 +12,9 @@ import torch
 def peak_bytes(call: Callable[[], object], device: torch.device) -> int:
     """Bytes that are held at once during a call, beyond those held before it; its result counts.
 
-    On the CPU they are followed by the events of PyTorch's profiler, so work space that an operator takes from the
-    allocator counts too, and what a library allocates by itself does not.
+    On the CPU: of what this thread allocates. What the call frees of what was held before does not lessen them.
     """
+    gc.collect()  # garbage that is freed later would be taken for the call's doing
     if device.type == "cuda":
         torch.cuda.synchronize(device)
         torch.cuda.reset_peak_memory_stats(device)
@@ -21,14 +22,23 @@ def peak_bytes(call: Callable[[], object], device: torch.device) -> int:
         call()
         torch.cuda.synchronize(device)
         return int(torch.cuda.max_memory_allocated(device)) - before
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # else the profiler writes to stderr
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profiled:
-        result = call()
-    del result
-    recorded = profiled.profiler.kineto_results.events()
-    changes = sorted((event.start_ns(), event.nbytes()) for event in recorded if event.name() == "[memory]")
     held = peak = 0
-    for _, change in changes:
+    for change in _changes(call):
         held += change
         peak = max(peak, held)
     return peak
+
+
+def _changes(call: Callable[[], object]) -> list[int]:
+    """Bytes that the CPU's allocator hands out (positive) and takes back (negative) during a call, in order.
+
+    From the events of PyTorch's profiler. A TorchDispatchMode that follows storages would miss the work space of
+    convolutions and attention, and everything in compiled code.
+    """
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # else the profiler writes to stderr
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profiled:
+        result = call()
+    del result  # only now: what is returned is held to the end
+    events = profiled.profiler.kineto_results.events()
+    changes = [event for event in events if event.name() == "[memory]"]
+    return [event.nbytes() for event in sorted(changes, key=lambda event: event.start_ns())]

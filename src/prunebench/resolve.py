@@ -9,11 +9,12 @@ import msgspec
 
 from prunebench.architecture import ModelEntry, models, takes
 from prunebench.catalogue import find
-from prunebench.config import RunConfig, deciding, default, field_types
+from prunebench.config import RunConfig, deciding, default, field_types, option_name
 from prunebench.data import datasets
 from prunebench.errors import AmbiguousRun, ConfigError, RunError
 from prunebench.goals import check_goals, parse
 from prunebench.methods import criteria, methods
+from prunebench.registry import reference
 from prunebench.store import Run
 
 Source = Literal["none", "imagenet", "file", "run", "hub"]
@@ -65,13 +66,33 @@ def resolve(config: RunConfig) -> RunConfig:
     if filled.stem == "small" and not takes(entry, "stem"):
         raise ConfigError(f"--stem small is for the ResNets; {filled.model} has one stem only.")
     if (filled.round_to or 1) > 1 and filled.method != "structured":
-        raise ConfigError(f"--round-to {filled.round_to}: only structured pruning removes channels; leave it out.")
+        raise ConfigError(
+            f"--round-to is for structured pruning, which removes whole channels; {filled.method} pruning removes none."
+        )
+    if run is not None:
+        _check_held_out(filled, run)
     return filled
 
 
 def _inherited(run: Run) -> dict[str, Any]:
     """What a second phase of training takes over from the run that it starts from: all but freezing."""
-    return {name: run.info.config[name] for name in deciding("training") if name not in ("model", "weights", "freeze")}
+    names = [name for name in deciding("training") if name not in ("model", "weights", "freeze")]
+    return {name: run.info.config[name] for name in names if name in run.info.config}
+
+
+def _check_held_out(config: RunConfig, run: Run) -> None:
+    """Raise ConfigError where the run that a config starts from has trained on what the config would hold out."""
+    decide = ("validation", "seed", "limit_train")
+    theirs = [run.info.config.get(name) for name in decide]
+    if (
+        config.validation
+        and run.info.config["dataset"] == reference(config.dataset)
+        and theirs != [getattr(config, name) for name in decide]
+    ):
+        raise ConfigError(
+            f"--validation {config.validation:g}: run {run.info.key}, from which --weights starts, has trained on data "
+            f"that would be held out here. Train it with the same {', '.join(map(option_name, decide))} first."
+        )
 
 
 def check_fit(config: RunConfig, kind: str | None) -> None:

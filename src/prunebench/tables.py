@@ -54,11 +54,11 @@ def layers(record: StepRecord) -> str:
 
 
 def goal_lines(found: GoalRecord, iterations: int) -> str:
-    """`Step 4 meets every goal.`, or that none does, and a line per goal with its bound and figure."""
+    """`Step 4 is the answer: it meets every goal.`, or that none does; and a line per goal with its figure."""
     if found.step is None:
         head = "Not reached: the unpruned model breaks a bound already."
     elif found.reached:
-        head = f"Step {found.step} meets every goal:"
+        head = f"Step {found.step} is the answer: it meets every goal."
     else:
         more = f" Try more than --iterations {iterations}." if found.step == iterations else ""
         head = f"Not reached. The last step that keeps the bounds of accuracy is step {found.step}:{more}"

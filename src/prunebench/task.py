@@ -15,7 +15,7 @@ Batch = tuple[Any, "torch.Tensor"]
 
 
 class Task(Protocol):
-    """Train, test and held-out data of one classification problem.
+    """Train, test and validation data of one classification problem; the last is empty where none is held out.
 
     Attributes:
         inputs: what a batch looks like.

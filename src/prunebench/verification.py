@@ -83,16 +83,24 @@ def _computed_anew(bench: Bench, run: Run, record: StepRecord, exact: bool) -> V
     wrong = [f"{name}: recorded {old:,}, found {new:,}" for name, (old, new) in counts.items() if old != new]
     remarks: list[str] = []
     test, train = bench.accuracy(state)
-    scores = [("test", record.test_after, test), ("train", record.train_after, train)]
-    if record.validation is not None and (validation := bench.validation(state)) is not None:
-        scores.append(("validation", record.validation, validation))
+    scores = [
+        ("test", record.test_after, test),
+        ("train", record.train_after, train),
+        ("validation", record.validation, bench.validation(state)),
+    ]
     for name, old, new in scores:
         if old != new:
-            told = f"{name} accuracy: recorded {old.correct} of {old.total}, found {new.correct} of {new.total}"
+            told = f"{name} accuracy: recorded {_told(old)}, found {_told(new)}"
             (wrong if exact or not _within(old, new) else remarks).append(told)
     return Verdict(record.step, ("checksums", *counts, "accuracies"), tuple(wrong), tuple(remarks))
 
 
-def _within(old: Accuracy, new: Accuracy) -> bool:
+def _told(accuracy: Accuracy | None) -> str:
+    return "none" if accuracy is None else f"{accuracy.correct} of {accuracy.total}"
+
+
+def _within(old: Accuracy | None, new: Accuracy | None) -> bool:
+    if old is None or new is None:
+        return False
     low, high = wilson(old)
     return old.total == new.total and low <= new.top1 <= high

@@ -126,6 +126,82 @@ def test_groups_from_which_nothing_goes_are_noted(widths, left, note, request_fo
     assert pruned.notes == ((note,) if note else ())
 
 
+@given(st.integers(1, 600), st.floats(0.01, 0.99), st.integers(1, 40), st.integers(1, 64))
+def test_the_rounded_width_is_the_first_multiple_above_the_schedule(units, fraction, steps, multiple):
+    exact, before = units, units
+    for step in range(1, steps + 1):
+        exact = max(1, exact - round(fraction * exact))
+        left = structured.left_after(units, fraction, step, multiple)
+        assert left == units or left % multiple == 0
+        assert exact <= left <= min(exact + multiple - 1, before)
+        before = left
+
+
+@pytest.fixture(scope="module", params=[("resnet18", 8), ("resnet18", 24), ("bert", 8)], ids=str)
+def rounded(request, fresh, request_for):
+    """A model before and after each of four steps with rounding, and what makes the request of a step."""
+    name, multiple = request.param
+    state = fresh(name, 32)
+    sizes = {layer.name: layer.shape[0] for layer in layer_records(state.model, {}, (), {})}
+
+    def ask(step, **about):
+        about = {"sizes": sizes, "round_to": multiple, **about}
+        return request_for(state.architecture.inputs, 0.3, step=step, **about)
+
+    model, models = copy.deepcopy(state.model), [state.model]
+    for step in range(1, 5):
+        structured.prune(model, {}, ask(step))
+        models.append(copy.deepcopy(model))
+    return models, ask
+
+
+def test_rounded_widths_follow_the_schedule_of_the_original_and_heads_are_not_rounded(rounded):
+    (original, *models), ask = rounded
+    first, _ = structured.find(original, ask(1))
+    for step, model in enumerate(models, 1):
+        heads = 0
+        for was, now in zip(first, structured.find(model, ask(1))[0], strict=True):
+            if was.kind == "heads":
+                heads += now.units
+                continue
+            exact = was.units
+            for _ in range(step):
+                exact -= round(0.3 * exact)
+            assert now.units == was.units or now.units % ask(1).round_to == 0
+            assert exact <= now.units < exact + ask(1).round_to
+        assert heads in (0, {1: 6, 2: 4, 3: 3, 4: 2}[step])  # of 8 in two layers
+
+
+def test_one_call_from_the_original_gives_the_widths_of_as_many_steps(rounded):
+    (original, *models), ask = rounded
+    for step in (1, 2, 4):
+        once = copy.deepcopy(original)
+        structured.prune(once, {}, ask(step, sizes={}))
+        shapes = {name: tuple(tensor.shape) for name, tensor in models[step - 1].state_dict().items()}
+        assert {name: tuple(tensor.shape) for name, tensor in once.state_dict().items()} == shapes
+
+
+def test_without_rounding_neither_the_step_nor_the_original_sizes_matter(rounded):
+    (original, *_), ask = rounded
+    plain, told = copy.deepcopy(original), copy.deepcopy(original)
+    structured.prune(plain, {}, ask(1, sizes={}, round_to=1))
+    structured.prune(told, {}, ask(7, round_to=1))
+    for name, tensor in plain.state_dict().items():
+        assert torch.equal(tensor, told.state_dict()[name])
+
+
+def test_a_step_whose_multiple_is_not_reached_is_noted_and_a_later_one_removes(request_for):
+    inputs, sizes = Inputs(kind="images", size=4), {"0": 16}
+    model = nn.Sequential(nn.Conv2d(3, 16, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 2))
+    found = []
+    for step in range(1, 9):
+        about = {"step": step, "round_to": 8, "sizes": sizes}
+        notes = structured.prune(model, {}, request_for(inputs, 0.1, **about)).notes
+        found.append((model[0].out_channels, notes != ()))
+    # 14, 13, 12, 11, 10, 9, 8, 7 without rounding
+    assert found == [*[(16, True)] * 6, (8, False), (8, True)]
+
+
 @pytest.mark.parametrize("layers", [[], [nn.BatchNorm2d(3)]])
 def test_a_model_without_a_conv_or_linear_layer_is_refused(layers, request_for):
     model = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from prunebench import RunConfig
+from prunebench import Dataset, RunConfig, Split
 from prunebench.errors import ConfigError, DataError
 from prunebench.resolve import resolve
 from prunebench.tasks.images import IMAGENET
@@ -37,6 +37,32 @@ def test_text_is_cut_to_the_sequence_length_with_the_tokenizer_given_or_one_of_i
     own, given = make_task(config), make_task(config, tokenizer=train_tokenizer(["a b c"]))
     assert (own.inputs.kind, own.inputs.length, own.classes) == ("text", 9, 2)
     assert given.inputs.vocabulary < own.inputs.vocabulary
+
+
+def test_held_out_images_do_not_count_for_normalisation():
+    config = resolve(RunConfig(model="resnet18", limit_train=100, validation=0.4))
+    kept = load_dataset(config).train.inputs / 255
+    assert make_task(config).inputs.mean == pytest.approx((kept.mean(),))
+    assert make_task(config).inputs.std == pytest.approx((kept.std(),))
+
+
+def test_no_piece_is_learnt_from_held_out_sentences(tiny_net):
+    sentences = [f"{'xyz'[i % 3]}{chr(0x3B1 + i)}" for i in range(20)]  # a letter of its own in each
+    data = Dataset(Split(sentences, np.arange(20) % 2), Split(["a test"], np.array([0])), ["no", "yes"])
+    config = resolve(RunConfig(model="bert", dataset=lambda: data, validation=0.3))
+    held, task = load_dataset(config).validation, make_task(config)
+    known = {sentence: "[UNK]" not in task.tokenizer.encode(sentence).tokens for sentence in sentences}
+    assert len(held) == 6
+    assert {sentence for sentence in sentences if not known[sentence]} == set(held.inputs)
+
+
+def test_what_is_held_out_is_decided_by_the_seed():
+    def held(seed):
+        config = resolve(RunConfig(model="resnet18", limit_train=100, validation=0.2, seed=seed))
+        return load_dataset(config).validation.inputs
+
+    assert np.array_equal(held(3), held(3))
+    assert not np.array_equal(held(3), held(4))
 
 
 def test_a_users_loader_gets_where_the_data_is_and_the_seed(blobs, tmp_path, tiny_net):

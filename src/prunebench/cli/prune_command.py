@@ -78,7 +78,7 @@ def command(
                 if len(records) >= len(run.steps()):  # a matrix never loses the columns of steps that are there
                     write_steps(run, records, results_dir)
                 console.note(step_line(record, config.iterations or 0))
-    paths = write_steps(run, records, results_dir)
+    paths = write_steps(run, records if len(records) >= len(run.steps()) else run.records(), results_dir)
     console.result("\n" + steps(records))
     if found is not None:
         console.records([found])

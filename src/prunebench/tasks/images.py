@@ -48,7 +48,7 @@ class ImageTask:
         for part, split in dataset.splits.items():
             in_memory = dataset.kind == "images"
             self._sources[part] = _Memory(split.inputs) if in_memory else _Files(split.inputs, size, workers)
-            self._labels[part] = torch.as_tensor(split.labels)
+            self._labels[part] = torch.as_tensor(split.labels, dtype=torch.int64)
         train = self._sources["train"]
         own = train.statistics() if isinstance(train, _Memory) and not statistics else IMAGENET
         mean, std = statistics or own

@@ -37,7 +37,7 @@ class TextTask:
         for part, split in dataset.splits.items():
             encoded = tokenizer.encode_batch(list(split.inputs))
             self._ids[part] = [torch.tensor(sentence.ids) for sentence in encoded]
-            self._labels[part] = torch.as_tensor(split.labels)
+            self._labels[part] = torch.as_tensor(split.labels, dtype=torch.int64)
 
     def labels(self, part: Part) -> torch.Tensor:
         """Labels of every sample, int64 of shape (samples,)."""
