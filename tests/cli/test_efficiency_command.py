@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 
 import msgspec
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from prunebench import RunConfig, pruning_run
-from prunebench.records import Environment, LatencyRecord
+from prunebench.records import Environment, TimingRecord
 
 HERE = Environment(seed=0, device="cpu", hardware="", threads=1, platform="", python="", versions={})
 SHORT = ("--batch-sizes", "1,3", "--time-budget", "0.2")
@@ -25,13 +26,17 @@ def test_a_run_is_timed_and_a_matrix_per_step_is_written(digits_run, prunebench,
     finished = prunebench("efficiency", "--model", "resnet18", *SHORT, *digits_run.places[:2], *results)
     assert finished.status == 0, finished.err
     assert "timing run resnet18-structured-" in finished.err
-    rows = [line.split() for line in finished.out.strip().splitlines()[1:-1]]
-    assert [row[0] for row in rows] == ["1", "1", "2", "2"]
+    title, times, costs, evidence = finished.out.strip().split("\n\n")
+    assert title == "eager, fp32, 32×32 images"
+    assert [line.split()[0] for line in times.splitlines()[1:5]] == ["1", "1", "2", "2"]
+    assert [line.split()[0] for line in costs.splitlines()[1:4]] == ["0", "1", "2"]
+    assert "rounded to 8" in evidence
     assert sorted(path.name for path in (tmp_path / "results").iterdir()) == [
         "resnet18_structured_81.00_efficiency.txt",
         "resnet18_structured_90.00_efficiency.txt",
+        "resnet18_structured_efficiency.json",
     ]
-    for path in (tmp_path / "results").iterdir():
+    for path in (tmp_path / "results").glob("*.txt"):
         matrix = np.loadtxt(path)
         assert matrix.shape == (4, 2)
         assert matrix[0].tolist() == [1, 3]
@@ -47,8 +52,9 @@ def test_without_a_run_the_untrained_architecture_is_timed(method, prunebench, t
     finished = prunebench("efficiency", *options, *SHORT)
     assert finished.status == 0, finished.err
     assert "timing the untrained resnet18" in finished.err
-    records = [msgspec.json.decode(line, type=LatencyRecord) for line in finished.out.splitlines()]
-    assert {(r.step, r.batch_size, r.variant) for r in records} == {
+    timings = [msgspec.json.decode(line, type=TimingRecord) for line in finished.out.splitlines()]
+    records = [record for timing in timings for record in timing.latencies]
+    assert {(r.step, r.batch_size, r.variant) for r in records} >= {
         (step, size, variant) for step in (1, 2) for size in (1, 3) for variant in ("original", "masked", "pruned")
     }
     assert {r.run for r in records} == {None}
@@ -112,6 +118,69 @@ def test_timing_goes_on_with_the_steps_that_are_missing(digits_run, prunebench, 
     first = prunebench("efficiency", "--model", "resnet18", *options)
     assert prunebench("prune", *digits_run.options, "--iterations", "3", *options[4:]).status == 0
     longer = prunebench("efficiency", "--model", "resnet18", *options)
-    rows = [[line.split() for line in finished.out.splitlines() if line.strip()][1:-1] for finished in (first, longer)]
-    assert rows[1][:2] == rows[0][:2]
-    assert [row[0] for row in rows[1]] == ["1", "2", "3"]
+    rows = [finished.out.strip().split("\n\n")[1].splitlines()[1:] for finished in (first, longer)]
+    assert [line.split()[:2] for line in rows[1][:2]] == [["1", "90.0"], ["2", "81.0"]]
+    assert rows[1][0].split() == rows[0][0].split()
+    assert [line.split()[0] for line in rows[1][:3]] == ["1", "2", "3"]
+    assert "2 step(s) were timed before" in longer.err
+
+
+def test_several_engines_have_a_file_each_and_one_that_is_missing_stops_no_other(
+    prunebench, tmp_path, monkeypatch, digits_run, results
+):
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "onnx" else real(name, *rest))
+    engines = ("--backend", "eager", "--backend", "onnxruntime", "--backend", "channels-last")
+    places = (*digits_run.places[:2], *results)
+    options = ("--model", "resnet18", "--steps", "0,2", "--batch-sizes", "1", "--time-budget", "0.2", *places)
+    finished = prunebench("efficiency", *options, *engines)
+    assert finished.status == 0, finished.err
+    (warning,) = (line for line in finished.err.splitlines() if line.startswith("Warning"))
+    assert warning.endswith("needs: install it with: pip install 'prunebench[onnx]'")
+    assert sorted(path.name for path in (tmp_path / "results").glob("*.json")) == [
+        "resnet18_structured_channels-last_efficiency.json",
+        "resnet18_structured_efficiency.json",
+    ]
+    assert (tmp_path / "results" / "resnet18_structured_100.00_efficiency.txt").exists()
+    alone = prunebench("efficiency", *options, "--backend", "onnxruntime")
+    assert alone.status == 2
+    assert alone.err.splitlines()[-1].startswith("Error: onnx is not installed")
+
+
+def test_bf16_shows_accuracy_and_another_image_size_is_timed(prunebench, digits_run, results):
+    places = (*digits_run.places[:2], *results)
+    options = ("--model", "resnet18", "--steps", "2", "--batch-sizes", "2", "--time-budget", "0.2", *places)
+    finished = prunebench("efficiency", *options, "--dtype", "bf16", "--image-size", "40")
+    assert finished.status == 0, finished.err
+    assert "eager, bf16, 40×40 images" in finished.out
+    assert "top-1" in finished.out.split("\n\n")[1].splitlines()[0]
+    assert "timing run resnet18-structured-" in finished.err
+
+
+def test_untrained_weights_are_timed_where_it_is_asked_for(prunebench, digits_run, results):
+    options = ("--model", "resnet18", "--architecture-only", "--iterations", "1", *SHORT, *digits_run.places[:2])
+    finished = prunebench("efficiency", *options, *results)
+    assert finished.status == 0, finished.err
+    assert "as asked: timing the untrained resnet18" in finished.err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--backend", "opnvino"), "Did you mean 'openvino'?"),
+        (("--dtype", "fp8"), "--dtype fp8"),
+        (("--steps", "11"), "The schedule has no step 11 that can be timed"),
+        (("--steps", "a,b"), "is not a list of whole numbers"),
+        (("--onnx",), "name the files to time"),
+        (("--onnx", "none.onnx"), "none.onnx: there is no such file."),
+        (("some.onnx",), "files are timed with --onnx"),
+        (("--onnx", "none.onnx", "--steps", "1"), "--steps says nothing about ONNX files"),
+    ],
+)
+def test_what_cannot_be_timed_is_told_and_nothing_is_written(options, message, prunebench, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = () if any("onnx" in word for word in options) else ("--model", "resnet18")
+    finished = prunebench("efficiency", *model, *options)
+    assert finished.status == 2
+    assert message in finished.err
+    assert list(tmp_path.glob("**/*.txt")) == []

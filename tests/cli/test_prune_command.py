@@ -169,3 +169,61 @@ def test_patterns_that_fit_nothing_are_told(digits_run, prunebench):
     last = finished.err.splitlines()[-1]
     assert last.startswith("Error: No module matches 'nothing.*'; the model consists of: conv1, bn1, ")
     assert last.endswith(", fc.")
+
+
+def test_a_goal_ends_the_pruning_and_its_step_is_exported(prunebench, tmp_path):
+    options = (*TINY, "--until", "macs<=0.7", "--export", "small.safetensors")
+    finished = prunebench("prune", "--model", "resnet18", *options)
+    assert finished.status == 0, finished.err
+    assert "until    macs<=0.7" in finished.err
+    assert "Step 2 is the answer: it meets every goal." in finished.out
+    assert "macs<=0.7  0.665  holds" in finished.out
+    assert "step 2 of run resnet18-structured-" in finished.out
+    assert (tmp_path / "small.safetensors").stat().st_size > 1e6
+    longer = prunebench("prune", "--model", "resnet18", *TINY, "--iterations", "3")
+    assert "3 of 4 steps are there" in longer.err
+    again = prunebench("prune", "--model", "resnet18", *options, "--json")
+    assert again.status == 0
+    lines = [msgspec.json.decode(line) for line in again.out.splitlines()]
+    assert [line.get("step") for line in lines] == [0, 1, 2, 2, 2]
+    assert lines[3]["reached"] is True
+    matrix = np.loadtxt(tmp_path / "performance" / "resnet18_structured_performance.txt")
+    assert matrix.shape == (5, 4)  # the columns of later steps stay
+
+
+def test_a_goal_that_is_not_reached_ends_with_1_and_is_told_with_its_figures(prunebench, tmp_path):
+    options = (*TINY, "--iterations", "1", "--until", "params<=0.1", "--until", "top1>=dense-1", "--validation", "0.3")
+    finished = prunebench("prune", "--model", "resnet18", *options)
+    assert finished.status == 2  # a share of 1 is no bound
+    options = tuple("top1>=dense-0.99" if word == "top1>=dense-1" else word for word in options)
+    finished = prunebench("prune", "--model", "resnet18", *options)
+    assert finished.status == 1, finished.err
+    assert "Not reached. The last step that keeps the bounds of accuracy is step 1: Try more than" in finished.out
+    assert "does not hold" in finished.out
+    assert "validation" in finished.out.splitlines()[1]
+    assert "held out 30 % of the training data" in finished.err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--until", "macs<0.5"), "macs is bounded by <=."),
+        (("--until", "macs<=0.5", "--method", "unstructured"), "masks do not lower MACs"),
+        (("--until", "top1>=0.5", "--validation", "0"), "--validation 0 holds none out"),
+        (("--export", "model.zip"), "give a name that ends in .safetensors, .pt2, .onnx"),
+        (("--backend", "tensorrt", "--until", "latency@1<=0.5"), "There is no backend 'tensorrt'"),
+        (("--round-to", "8", "--method", "unstructured"), "--round-to is for structured pruning"),
+    ],
+)
+def test_goals_and_files_that_cannot_be_are_told_before_anything_is_computed(options, message, prunebench, tmp_path):
+    finished = prunebench("prune", "--model", "resnet18", *TINY, *options)
+    assert finished.status == 2
+    assert message in finished.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_goal_the_last_step_is_exported(prunebench, tmp_path):
+    finished = prunebench("prune", "--model", "resnet18", *TINY, "--iterations", "1", "--export", "last.pt2")
+    assert finished.status == 0, finished.err
+    assert "step 1 of run resnet18-structured-" in finished.out
+    assert (tmp_path / "last.pt2").exists()

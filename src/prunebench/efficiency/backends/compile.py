@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 import types
+import warnings
+from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from prunebench.efficiency.backends import Backend, Loaded, backends, eager
-from prunebench.errors import ConfigError
+from prunebench.errors import ConfigError, ModelError, PrunebenchError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import torch
 
@@ -18,42 +21,94 @@ if TYPE_CHECKING:
 
 
 def load(state: Checkpoint, device: torch.device, dtype: str) -> Loaded:
-    """The model, compiled anew for every batch size.
-
-    Dynamo keeps what it compiled per code object, and after eight makes for one it silently runs the ninth in eager
-    mode. So each model and batch size gets a code object of its own, which is the same as resetting Dynamo for each
-    and yet lets them be called in alternation; to be made twice is an error.
-    """
+    """The model, compiled by the first call at every batch size; to be compiled again after that is a ModelError."""
     loaded = eager.load(state, device, dtype)
 
+    def place(batch: Any) -> Any:
+        placed = loaded.place(batch)
+        return placed if isinstance(placed, dict) else placed.contiguous()  # other strides would be compiled anew
+
+    @cache
     def runner(batch_size: int) -> Callable[[Any], Any]:
         import torch
-        from torch._dynamo import config
 
-        logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it warns where there is no GPU
-        eagerly = loaded.runner(batch_size)
-
-        def forward(inputs: Any) -> Any:
-            return eagerly(inputs)
-
-        alone = types.FunctionType(
-            forward.__code__.replace(co_name=f"forward_{batch_size}"), globals(), None, None, forward.__closure__
-        )
-        compiled = torch.compile(alone, dynamic=False)
-        limits = {"recompile_limit": 1, "fail_on_recompile_limit_hit": True}
+        compiled = torch.compile(_with_code_of_its_own(loaded.runner(batch_size)), dynamic=False)
+        again = torch.compiler.set_stance("fail_on_recompile")(compiled)
+        first = True
 
         def run(inputs: Any) -> Any:
-            with config.patch(limits):
-                try:
-                    return compiled(inputs)
-                except torch._inductor.exc.InvalidCxxCompiler as error:
-                    raise ConfigError(_NO_COMPILER) from error
+            nonlocal first
+            if first:
+                answer = _compiling(compiled, inputs)
+                first = False
+                return answer
+            try:
+                return again(inputs)
+            except RuntimeError as error:
+                if "fail_on_recompile" not in str(error):
+                    raise
+                reason = str(error).splitlines()[-1].strip(" -")
+                raise ModelError(
+                    f"--backend compile would have to compile {state.architecture.model} again at batch size "
+                    f"{batch_size}, and cannot time it: {reason}"
+                ) from error
 
         return run
 
-    return Loaded(loaded.place, runner)
+    return Loaded(place, runner)
 
 
-_NO_COMPILER = "--backend compile needs a C++ compiler, and none was found: install g++ or clang, or set CXX."
+def _with_code_of_its_own(call: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The same function with a new code object.
+
+    Dynamo keeps what it compiled per code object, and after eight makes for one it silently runs the ninth in eager
+    mode. A code object for each model and batch size is the same as resetting Dynamo for each, and yet they can be
+    called in alternation.
+    """
+
+    def forward(inputs: Any) -> Any:
+        return call(inputs)
+
+    return types.FunctionType(forward.__code__.replace(), globals(), closure=forward.__closure__)
+
+
+def _compiling(compiled: Callable[[Any], Any], inputs: Any) -> Any:
+    """Make the call that compiles."""
+    from torch._dynamo import config, exc
+
+    # Where a model's graph breaks, what follows has the code objects of the model's class, which all variants share.
+    shared = {"recompile_limit": config.accumulated_recompile_limit, "fail_on_recompile_limit_hit": True}
+    try:
+        with _quiet(), config.patch(shared):
+            return compiled(inputs)
+    except exc.BackendCompilerFailed as error:
+        raise _told(error.inner_exception) from error
+
+
+def _told(error: Exception) -> PrunebenchError:
+    """What the compiler said, in one line."""
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    if isinstance(error, InvalidCxxCompiler):
+        return ConfigError(
+            "--backend compile needs a C++ compiler, and none was found: install g++ or clang, or set CXX."
+        )
+    lines = str(error).strip().splitlines() or ["no reason is given"]
+    reason = next((line for line in lines if "error:" in line), lines[0])
+    return ModelError(f"--backend compile cannot compile the model: {type(error).__name__}: {reason}")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the compiler's hints, such as on TF32 or a CUDA that is not there, from the user's screen."""
+    before = logging.root.manager.disable
+    logging.disable(max(before, logging.WARNING))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
 
 backends.add("compile", Backend("compile", "torch.compile", load, few_steps=True))
