@@ -10,7 +10,7 @@ from prunebench.files import size
 from prunebench.lock import holder
 from prunebench.store import ASIDE, Run
 
-UNTOLD = ("data_dir", "runs_dir", "results_dir", "workers", "keep", "checkpoint_every", "iterations")
+UNTOLD = ("data_dir", "runs_dir", "results_dir", "workers", "keep", "checkpoint_every", "iterations", "until")
 """Settings by which nobody tells runs apart, or that are shown elsewhere."""
 
 

@@ -12,7 +12,7 @@ from prunebench.cli.options import Command, common_options, config_options, gath
 
 
 @click.command("evaluate", cls=Command)
-@config_options("training", "pruning", "nothing")
+@config_options("training", "pruning", "nothing", without=("until",))
 @run_option
 @click.option("--steps", callback=numbers, metavar="N,N", help="Steps to evaluate.  [default: the last]")
 @click.option("--layers", is_flag=True, help="Print the weights of every layer and how many are left.")

@@ -225,7 +225,8 @@ def _weight(batch_size: int, steps: int) -> float:
 def _compressible(setting: Setting) -> bool:
     """Whether layers stored compressed are a variant: where single weights were pruned; PyTorch has them in fp32."""
     masks = setting.about["method"] == "unstructured"
-    return masks and setting.backend.name == "eager" and setting.efficiency.dtype == "fp32"
+    here = setting.backend.name == "eager" and setting.device.type in ("cpu", "cuda")
+    return masks and here and setting.efficiency.dtype == "fp32"
 
 
 def _placed(state: Checkpoint, device: torch.device) -> Checkpoint:

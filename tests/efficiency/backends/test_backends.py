@@ -14,7 +14,6 @@ from prunebench.architecture import models
 from prunebench.efficiency.backends import backends
 from prunebench.efficiency.engines import Setting, load, ready
 from prunebench.efficiency.variants import mask_like
-from prunebench.inputs import logits_of
 from prunebench.strategies import structured
 
 CPU = torch.device("cpu")
@@ -79,29 +78,3 @@ def test_bf16_is_near_and_not_the_same(name, fresh):
         found = ready(state, loaded, state.architecture.inputs.example(2), setting(name, "bf16"))
         assert state.model.get_parameter("classifier.weight").dtype == torch.float32
     assert found.difference < 0.1
-
-
-@NEEDS_COMPILER
-def test_each_model_and_batch_size_is_compiled_once_and_stays_compiled(tiny_state):
-    from torch._dynamo.utils import counters
-
-    made = [tiny_state() for _ in range(10)]  # one code, more models than Dynamo makes versions of one
-    batches = {size: made[0].architecture.inputs.example(size) for size in (1, 2)}
-    counters.clear()
-    with torch.inference_mode():
-        runs = [(load(state, setting("compile")).runner(size), size) for state in made for size in batches]
-        for _ in range(3):
-            for run, size in runs:
-                answer = run(batches[size])
-                assert torch.allclose(answer, logits_of(made[0].model, batches[size]), atol=1e-5)
-    assert counters["stats"]["unique_graphs"] == 20
-
-
-@NEEDS_COMPILER
-def test_to_be_compiled_twice_is_an_error(tiny_state):
-    state = tiny_state()
-    with torch.inference_mode():
-        run = load(state, setting("compile")).runner(2)
-        run(state.architecture.inputs.example(2))
-        with pytest.raises(Exception, match="recompile_limit"):
-            run(state.architecture.inputs.example(3))
