@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prunebench.architecture import models
 from prunebench.data import datasets
+from prunebench.efficiency.backends import backends
 from prunebench.methods import criteria, methods
 
 
@@ -11,7 +12,7 @@ def test_every_entry_has_a_line(prunebench):
     finished = prunebench("list")
     assert finished.status == 0
     lines = [line.split() for line in finished.out.splitlines() if line.startswith("  ")]
-    for registry in (models, datasets, methods):
+    for registry in (models, datasets, backends, methods):
         for name in registry.names():
             (line,) = [words for words in lines if words[0] == name]
             assert len(words := line[1:]) > 2, words

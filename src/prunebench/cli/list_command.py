@@ -7,13 +7,14 @@ import click
 
 @click.command("list")
 def command() -> None:
-    """Models, datasets, methods and criteria, with a line each."""
+    """Models, datasets, methods, criteria and backends, with a line each."""
     from prunebench.architecture import models
     from prunebench.data import datasets
+    from prunebench.efficiency.backends import backends
     from prunebench.methods import criteria, methods
 
     width = 14
-    for title, registry in (("models", models), ("datasets", datasets)):
+    for title, registry in (("models", models), ("datasets", datasets), ("backends", backends)):
         click.echo(f"{title}")
         for name in registry.names():
             click.echo(f"  {name:<{width}}  {registry.get(name).summary}")

@@ -29,4 +29,4 @@ def load(state: Checkpoint, device: torch.device, dtype: str) -> Loaded:
     return Loaded(place, loaded.runner)
 
 
-backends.add("channels-last", Backend("channels-last", "eager PyTorch in the layout channels-last", load))
+backends.add("channels-last", Backend("channels-last", "PyTorch as it is, NHWC", load))

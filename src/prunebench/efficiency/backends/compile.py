@@ -111,4 +111,4 @@ def _quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-backends.add("compile", Backend("compile", "torch.compile", load, few_steps=True))
+backends.add("compile", Backend("compile", "PyTorch compiled by torch.compile", load, few_steps=True))

@@ -28,4 +28,4 @@ def load(state: Checkpoint, device: torch.device, dtype: str) -> Loaded:
     return Loaded(place, lambda batch_size: partial(logits_of, model))
 
 
-backends.add("eager", Backend("eager", "eager PyTorch", load))
+backends.add("eager", Backend("eager", "PyTorch as it is, NCHW", load))
