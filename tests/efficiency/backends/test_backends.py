@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -14,6 +16,7 @@ from prunebench.architecture import models
 from prunebench.efficiency.backends import backends
 from prunebench.efficiency.engines import Setting, load, ready
 from prunebench.efficiency.variants import mask_like
+from prunebench.exporting import export
 from prunebench.strategies import structured
 
 CPU = torch.device("cpu")
@@ -78,3 +81,18 @@ def test_bf16_is_near_and_not_the_same(name, fresh):
         found = ready(state, loaded, state.architecture.inputs.example(2), setting(name, "bf16"))
         assert state.model.get_parameter("classifier.weight").dtype == torch.float32
     assert found.difference < 0.1
+
+
+def test_signals_are_handled_after_openvino_has_run_two_models_and_dropped_them(tmp_path, tiny_state):
+    """Its plugin puts a stack for signal handlers in place, which must not be one that is gone."""
+    export(tiny_state(), "onnx", tmp_path / "tiny.onnx")
+    code = (
+        "import gc, os, signal; from pathlib import Path\n"
+        "from prunebench.efficiency.backends.openvino import open_request\n"
+        f"first, second = (open_request(Path({str(tmp_path / 'tiny.onnx')!r}), 1) for _ in range(2))\n"
+        "del first; gc.collect(); del second; gc.collect()\n"
+        "signal.signal(signal.SIGTERM, lambda *_: print('handled'))\n"
+        "os.kill(os.getpid(), signal.SIGTERM)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr

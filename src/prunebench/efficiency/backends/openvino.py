@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,9 +37,7 @@ def load(state: Checkpoint, device: torch.device, dtype: str) -> Loaded:
 
 def open_request(program: bytes | Path, threads: int, dtype: str = "fp32") -> Any:
     """What runs an ONNX file or its bytes."""
-    os.environ.setdefault("OPENVINO_TELEMETRY_ENABLED", "0")
-    openvino = importlib.import_module("openvino")
-    core = openvino.Core()
+    core = _core()
     model = core.read_model(program)
     settings = {
         "INFERENCE_PRECISION_HINT": PRECISION[dtype],
@@ -46,6 +45,18 @@ def open_request(program: bytes | Path, threads: int, dtype: str = "fp32") -> An
         "PERFORMANCE_HINT": "LATENCY",
     }
     return core.compile_model(model, "CPU", settings).create_infer_request()
+
+
+@cache
+def _core() -> Any:
+    """The one core of this process.
+
+    A core's CPU plugin gives the thread a stack for signal handlers, and when it is destroyed puts back the one from
+    before. With two cores, that may be the stack of the other, which is gone; the next signal that Python handles (of a
+    child that ends, say) then kills the process.
+    """
+    os.environ.setdefault("OPENVINO_TELEMETRY_ENABLED", "0")
+    return importlib.import_module("openvino").Core()
 
 
 backends.add(
