@@ -3,7 +3,7 @@
     python benchmarks/noise.py
 
 ResNet18 at 32 pixels, untrained, against itself after six steps of structured pruning by a tenth, at batch 1 and 16.
-In every repeat it is measured quietly, by prunebench's protocol for 4 seconds (at least 100 pairs, after warm-up);
+In every repeat it is measured quietly, by prunebench's protocol for 8 seconds (at least 100 pairs, after warm-up);
 then, while two processes burn CPU in random bursts, the same way, and as the quotient of two means of runs in sequence
 that take as long. The quiet figure is the median of the quiet ones, which are taken in turn with the others since a
 shared machine is not the same from one minute to the next. `--rounds` is the number of repeats.
@@ -30,7 +30,7 @@ from prunebench.inputs import logits_of
 from prunebench.statistics import paired_speedup
 from prunebench.untrained import untrained
 
-STEP, PAIRS, SECONDS, BURNERS, WITHIN = 6, 100, 4.0, 2, 0.10
+STEP, PAIRS, SECONDS, BURNERS, WITHIN = 6, 100, 8.0, 2, 0.10
 BATCHES = (1, 16)
 
 Call = Callable[[], object]

@@ -15,17 +15,23 @@ ORDER = [
     *("files", "lock", "manifest", "repeatable", "store", "catalogue"),
     *("statistics", "sparsity", "hardware", "goals"),
     *("data", "datasets", "inputs", "task", "architecture", "models", "methods", "strategies"),
-    *("resolve", "runs", "overview", "plan", "matrices", "tables", "latency_tables"),
+    *("resolve", "runs", "overview", "plan", "repeating", "matrices", "tables", "latency_tables"),
+    *("curves", "selection", "matrix_text", "matrix_files", "measures", "comparing", "matching", "compare_tables"),
+    "plots",
     *("tasks", "checkpoint", "weights", "loading", "exporting"),
     *("memory", "costs", "sizes", "collapse", "journal", "masking", "training", "machine"),
-    *("halfway", "bench", "loop", "verification", "untrained", "efficiency", "seeking", "cli"),
+    *("halfway", "bench", "loop", "verification", "untrained", "efficiency", "seeking"),
+    *("study", "reporting", "estimates", "jobs", "executors", "study_timing", "cli"),
 ]
 WITHOUT_TORCH = [
     *("errors", "config", "registry", "records", "seeding"),
     *("files", "lock", "manifest", "repeatable", "store", "catalogue"),
     *("statistics", "sparsity", "hardware", "goals", "data", "inputs", "task", "architecture", "methods", "resolve"),
     *("runs", "overview", "plan", "matrices", "tables", "latency_tables", "efficiency.config", "efficiency.protocol"),
-    *("efficiency.backends", "efficiency.steps", "efficiency.onnx_files", "cli.main"),
+    *("efficiency.backends", "efficiency.steps", "efficiency.onnx_files", "curves", "selection", "repeating"),
+    *("matrix_text", "matrix_files", "measures", "comparing", "matching", "compare_tables", "plots", "plots.drawing"),
+    *("plots.material", "reporting.document", "reporting.gathering", "reporting.page"),
+    *("study", "executors", "cli.main"),
 ]
 FILES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts): ast.parse(path.read_text(encoding="utf-8"))
@@ -99,7 +105,8 @@ def test_names_and_help_are_had_without_torch():
             "    assert registry.names()",
             "pruning_run(RunConfig(model='resnet18'))",
             "import sys",
-            "print(sorted({'torch', 'torchvision', 'transformers', 'sklearn', 'datasets'} & set(sys.modules)))",
+            "heavy = {'torch', 'torchvision', 'transformers', 'sklearn', 'datasets', 'matplotlib', 'plotly', 'scipy'}",
+            "print(sorted(heavy & set(sys.modules)))",
         ]
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,5 +1,5 @@
 import random
-from math import comb
+from math import comb, isnan, nan
 from statistics import median
 
 import numpy as np
@@ -8,7 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prunebench.records import Accuracy
-from prunebench.statistics import median_interval, paired_speedup, percentile, wilson
+from prunebench.statistics import (
+    MOST_SEEDS,
+    holm,
+    mean_difference,
+    mean_interval,
+    median_interval,
+    paired_speedup,
+    percentile,
+    seeds_needed,
+    wilson,
+    wilson_of,
+)
 
 ACCURACIES = st.integers(1, 10**5).flatmap(lambda n: st.builds(Accuracy, st.integers(0, n), st.just(n)))
 
@@ -94,3 +105,93 @@ def test_a_slow_moment_that_hits_both_leaves_the_speed_up_alone():
 @given(VALUES, st.floats(0, 1))
 def test_percentiles_are_numpys(values, share):
     assert percentile(values, share) == pytest.approx(np.percentile(values, 100 * share))
+
+
+def test_a_mean_of_shares_has_the_interval_of_as_many_correct_samples():
+    assert wilson_of(0.9, 200) == wilson(Accuracy(180, 200))
+    low, high = wilson_of(0.9013, 200)
+    assert wilson(Accuracy(180, 200))[0] < low < wilson(Accuracy(181, 200))[0]
+    assert wilson(Accuracy(180, 200))[1] < high < wilson(Accuracy(181, 200))[1]
+
+
+SHARES = st.lists(st.integers(0, 1000).map(lambda n: n / 1000), min_size=2, max_size=20)
+SPREAD = SHARES.filter(lambda values: len(set(values)) > 1)
+
+
+@given(SPREAD)
+def test_the_interval_of_a_mean_and_its_p_value_are_scipys(values):
+    from scipy import stats
+
+    found, (same, p) = mean_interval(values), mean_difference(values)
+    expected = stats.t.interval(0.95, len(values) - 1, loc=np.mean(values), scale=stats.sem(values))
+    assert found == same
+    assert (found.low, found.high) == pytest.approx(expected, abs=1e-12)
+    assert (found.n, found.mean, found.sd) == pytest.approx((len(values), np.mean(values), np.std(values, ddof=1)))
+    assert p == pytest.approx(stats.ttest_1samp(values, 0).pvalue, abs=1e-12)
+
+
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_the_interval_of_a_mean_covers_it_95_times_in_100(n):
+    draws = np.random.default_rng(n).normal(0.9, 0.02, (4000, n)).tolist()
+    intervals = [mean_interval(values) for values in draws]
+    covered = sum(found.low <= 0.9 <= found.high for found in intervals) / len(intervals)
+    assert covered == pytest.approx(0.95, abs=3.5 * (0.95 * 0.05 / 4000) ** 0.5)
+
+
+def test_one_value_has_a_mean_and_nothing_else():
+    found, p = mean_difference([0.25])
+    assert (found.n, found.mean) == (1, 0.25)
+    assert all(map(isnan, (found.sd, found.low, found.high, p)))
+    assert seeds_needed([0.25]) is None
+
+
+@given(SPREAD)
+def test_seeds_needed_is_where_the_interval_of_such_values_first_leaves_zero(values):
+    """Values with exactly this mean and deviation: mean ± sd·sqrt((n − 1) / n), for even n."""
+    needed, found = seeds_needed(values), mean_interval(values)
+    if found.mean == 0 or needed > 300:
+        return
+    for n in (2 * (needed // 2) - 2, 2 * ((needed + 1) // 2)):
+        half = found.sd * ((n - 1) / n) ** 0.5 if n >= 2 else nan
+        such = mean_interval([found.mean - half, found.mean + half] * (n // 2)) if n >= 2 else None
+        assert (such is not None and (such.low > 0 or such.high < 0)) == (n >= needed)
+
+
+@given(SPREAD)
+def test_more_seeds_are_needed_exactly_where_zero_is_inside(values):
+    found, needed = mean_interval(values), seeds_needed(values)
+    if found.mean != 0:
+        assert (needed > len(values)) == (found.low <= 0 <= found.high)
+
+
+def test_seeds_needed_is_none_without_a_difference_and_ends_somewhere():
+    assert seeds_needed([-0.25, 0.25]) is None
+    assert seeds_needed([0.0, 0.0, 0.0]) is None
+    assert seeds_needed([1.0, -0.9999, 1.0, -0.9999]) == MOST_SEEDS + 1
+
+
+def test_equal_differences_are_not_sure_of_anything_before_six():
+    for n in range(2, 6):
+        found, p = mean_difference([0.01] * n)
+        assert isnan(found.low)
+        assert isnan(found.high)
+        assert p == 2 / 2**n > 0.05
+        assert seeds_needed([0.01] * n) == 6
+    found, p = mean_difference([0.01] * 6)
+    assert (found.low, found.high, p) == (0.01, 0.01, 2 / 2**6)
+    assert mean_difference([0.0] * 6)[1] == 1
+
+
+@given(st.lists(st.floats(0, 1) | st.just(nan), max_size=12))
+def test_corrected_p_values_are_larger_keep_their_order_and_leave_out_nan(ps):
+    found = holm(ps)
+    counted = [(p, q) for p, q in zip(ps, found, strict=True) if not isnan(p)]
+    assert [isnan(q) for q in found] == [isnan(p) for p in ps]
+    assert all(p <= q <= min(1, len(counted) * p) for p, q in counted)
+    assert [q for _, q in sorted(counted)] == sorted(q for _, q in counted)
+    if counted:
+        assert min(q for _, q in counted) == min(1, len(counted) * min(p for p, _ in counted))
+
+
+def test_corrected_p_values_equal_a_worked_example():
+    assert holm([0.01, 0.04, nan, 0.03, 0.005]) == pytest.approx([0.03, 0.06, nan, 0.06, 0.02], nan_ok=True)

@@ -251,7 +251,7 @@ def _record(
         seed=config.seed,
         step=step or 0,
         fraction=0.0 if dense else config.fraction,
-        nominal_left=1.0 if dense else (1 - config.fraction) ** (step or 0),
+        nominal_left=1.0 if dense else method.left(config.fraction, step or 0),
         units=tuple(unit_count(kind, originals[kind], (before or left)[kind], left[kind]) for kind in left),
         prunable_weights=original,
         prunable_weights_masked=filters,

@@ -83,8 +83,11 @@ def text(rows: Sequence[Sequence[float]], names: Sequence[str], about: Mapping[s
     return "\n".join(head + [" ".join(f"{value:.10g}" for value in row) for row in rows]) + "\n"
 
 
-def write_steps(run: Run, records: Sequence[StepRecord], results_dir: str | Path) -> list[Path]:
-    """Write the matrices of a pruning run into its own folder and into `results_dir`; returns the latter's paths."""
+def write_steps(run: Run, records: Sequence[StepRecord], results_dir: str | Path | None) -> list[Path]:
+    """Write the matrices of a pruning run into its own folder, and into `results_dir` if there is one.
+
+    Returns the latter's paths, else the former's.
+    """
     info = run.info
     about = describe(info.key, info.config)
     columns = f"steps {records[0].step} to {records[-1].step}"
@@ -110,7 +113,7 @@ def write_steps(run: Run, records: Sequence[StepRecord], results_dir: str | Path
 
 
 def write_timings(
-    timed: Run, about: RunInfo, folder: Path | None, timings: Sequence[TimingRecord], results_dir: str | Path
+    timed: Run, about: RunInfo, folder: Path | None, timings: Sequence[TimingRecord], results_dir: str | Path | None
 ) -> list[Path]:
     """Write what was timed: a matrix per step, and all records with the environment as one JSON.
 
@@ -119,7 +122,7 @@ def write_timings(
         about: the run whose models were timed, or that would hold them.
         folder: of that run; None where untrained weights were timed.
         timings: the records of its steps.
-        results_dir: where to write, besides `folder`.
+        results_dir: where to write, besides `folder`; None: nowhere else.
     """
     settings = timed.info.config
     name = "_".join([stem(about), *_engine(settings)])
@@ -137,7 +140,11 @@ def write_timings(
 
 
 def _write_matrix(
-    info: RunInfo, folder: Path | None, timing: TimingRecord, settings: Mapping[str, object], results_dir: str | Path
+    info: RunInfo,
+    folder: Path | None,
+    timing: TimingRecord,
+    settings: Mapping[str, object],
+    results_dir: str | Path | None,
 ) -> Path:
     """Write the matrix of a timed step."""
     first = timing.latencies[0]
@@ -177,13 +184,13 @@ def describe(key: str, config: Mapping[str, object]) -> dict[str, object]:
     return {"run": key, "dataset": config["dataset"], "settings": " ".join(settings)}
 
 
-def _write(folder: Path | None, results_dir: str | Path, name: str, content: str) -> Path:
-    place = Path(results_dir) / name
-    if place.exists():
-        mine, other = content.splitlines()[0], place.read_text(encoding="utf-8").partition("\n")[0]
+def _write(folder: Path | None, results_dir: str | Path | None, name: str, content: str) -> Path:
+    places = [Path(place) / name for place in (folder, results_dir) if place is not None]
+    if results_dir is not None and places[-1].exists():
+        mine, other = content.splitlines()[0], places[-1].read_text(encoding="utf-8").partition("\n")[0]
         if mine != other:
-            log.info("replacing %s, which showed %s", place, other.removeprefix("# run: "))
-    for path in [place] if folder is None else [folder / name, place]:
+            log.info("replacing %s, which showed %s", places[-1], other.removeprefix("# run: "))
+    for path in places:
         with writing(path.name, path.parent):
             write_atomically(path, content.encode())
-    return place
+    return places[-1]

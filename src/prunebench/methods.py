@@ -114,6 +114,7 @@ class Method:
         count: (model, masks, request) → units left of each kind, among those that the request selects.
         prunable: model → names of the weights that the parameter count is told about.
         units: what is removed, for sentences, by what the model reads (None: a user's own model).
+        removes: whether it removes anything; a control does not.
     """
 
     name: str
@@ -123,6 +124,11 @@ class Method:
     prune: Callable[[nn.Module, Masks, Request], Pruned]
     count: Callable[[nn.Module, Masks, Request], dict[str, int]]
     prunable: Callable[[nn.Module], list[str]]
+    removes: bool = True
+
+    def left(self, fraction: float, step: int) -> float:
+        """The nominal share of units that is left after so many steps."""
+        return (1 - fraction) ** step if self.removes else 1.0
 
 
 @dataclass(frozen=True)

@@ -45,11 +45,14 @@ def pruning_plan(config: RunConfig, run: Run, dense: Run) -> Iterator[str]:
 
 
 def schedule(config: RunConfig) -> str:
-    """`10 × 0.1 → 34.9 % of channels`."""
+    """`10 × 0.1 → 34.9 % of channels`; `10 × nothing removed` of a control."""
     assert config.iterations is not None
     assert config.fraction is not None
-    unit = methods.get(config.method).units[models.get(config.model).reads]
-    left = 100 * (1 - config.fraction) ** config.iterations
+    method = methods.get(config.method)
+    if not method.removes:
+        return f"{config.iterations} × nothing removed"
+    unit = method.units[models.get(config.model).reads]
+    left = 100 * method.left(config.fraction, config.iterations)
     return f"{config.iterations} × {config.fraction:g} → {left:.3g} % of {unit}"
 
 

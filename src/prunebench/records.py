@@ -77,12 +77,12 @@ class Seconds(msgspec.Struct, frozen=True):
 class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One iteration of pruning and fine-tuning; step 0 is the trained, unpruned model.
 
-    `nominal_left` is (1 − fraction)^step. `prunable_weights` counts, for structured pruning, conv weights (for BERT
-    the encoder's linear weights), else all conv and linear weights: in the original, as masking filters would leave
-    them (kept filters × original inputs), and in the model as it is. `nonzero_params` are the parameters that no mask
-    has removed. `macs` are multiply-accumulates of one sample. `loss` is the mean training loss of the last
-    fine-tuning epoch (for step 0, of training). `validation` is the accuracy after fine-tuning on training data that
-    was held out.
+    `nominal_left` is (1 − fraction)^step, and 1 where the method removes nothing. `prunable_weights` counts, for
+    structured pruning, conv weights (for BERT the encoder's linear weights), else all conv and linear weights: in the
+    original, as masking filters would leave them (kept filters × original inputs), and in the model as it is.
+    `nonzero_params` are the parameters that no mask has removed. `macs` are multiply-accumulates of one sample. `loss`
+    is the mean training loss of the last fine-tuning epoch (for step 0, of training). `validation` is the accuracy
+    after fine-tuning on training data that was held out.
     """
 
     format: int = FORMAT

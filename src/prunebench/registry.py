@@ -14,7 +14,7 @@ import importlib.util
 import inspect
 import pkgutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, TypeVar
@@ -138,6 +138,16 @@ def reference(thing: Any) -> str:
         return f"<{name}>"
     source = getattr(module, "__file__", None)
     return f"{Path(source).resolve()}:{name}" if source else f"{thing.__module__}:{name}"
+
+
+def check_installed(packages: Sequence[str], option: str, extra: str) -> None:
+    """Raise ConfigError unless these packages are there, which an option needs and an extra of prunebench installs."""
+    missing = [name for name in packages if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ConfigError(
+            f"{' and '.join(missing)} is not installed, which {option} needs: install it with: "
+            f"pip install 'prunebench[{extra}]'"
+        )
 
 
 def without_folder(value: Any) -> Any:

@@ -61,6 +61,8 @@ def resolve(config: RunConfig) -> RunConfig:
         values["validation"] = values["validation"] or HELD_OUT
     filled = msgspec.structs.replace(config, **{**values, **given})
     check_goals(goals, filled)
+    if not method.removes and not all(goal.of_accuracy for goal in goals):
+        raise ConfigError(f"--until bounds costs, which --method {filled.method} does not lower: it removes nothing.")
     criteria.get(filled.criterion)
     check_fit(filled, data.reads)
     if filled.stem == "small" and not takes(entry, "stem"):

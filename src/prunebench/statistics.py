@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from math import comb, floor, isnan, sqrt
-from statistics import median
+from math import comb, floor, isnan, nan, sqrt
+from statistics import fmean, median, stdev
 from typing import NamedTuple
 
 from prunebench.records import Accuracy
@@ -13,10 +13,17 @@ from prunebench.records import Accuracy
 Z95 = 1.959963984540054
 """97.5th percentile of the standard normal distribution."""
 
+MOST_SEEDS = 1000
+"""`seeds_needed` looks no further: one more than this stands for any number above it."""
+
 
 def wilson(accuracy: Accuracy) -> tuple[float, float]:
     """95 % interval of a share of correct samples (Wilson 1927, score interval), both ends in 0 to 1."""
-    n, p = accuracy.total, accuracy.top1
+    return wilson_of(accuracy.top1, accuracy.total)
+
+
+def wilson_of(p: float, n: int) -> tuple[float, float]:
+    """The same of a share `p` of `n` samples, which need not be a whole number of them: a mean over runs is not."""
     centre = (p + Z95**2 / (2 * n)) / (1 + Z95**2 / n)
     half = Z95 / (1 + Z95**2 / n) * sqrt(p * (1 - p) / n + Z95**2 / (4 * n**2))
     return max(0.0, centre - half), min(1.0, centre + half)
@@ -58,6 +65,73 @@ def paired_speedup(original_ms: Sequence[float], other_ms: Sequence[float]) -> E
     return median_interval([a / b for a, b in zip(original_ms, other_ms, strict=True)])
 
 
+class MeanEstimate(NamedTuple):
+    """A mean of `n` values, their standard deviation and a 95 % interval of the mean; NaN where there are too few."""
+
+    n: int
+    mean: float
+    sd: float
+    low: float
+    high: float
+
+
+def mean_interval(values: Sequence[float]) -> MeanEstimate:
+    """The mean with its 95 % interval by Student's t; below two values there is no deviation and no interval."""
+    n, mean = len(values), fmean(values)
+    if n < 2:
+        return MeanEstimate(n, mean, nan, nan, nan)
+    sd = stdev(values)
+    half = sd * _reach(n)
+    return MeanEstimate(n, mean, sd, mean - half, mean + half)
+
+
+def mean_difference(differences: Sequence[float]) -> tuple[MeanEstimate, float]:
+    """The mean of paired differences with its 95 % interval, and the two-sided p-value of their being none.
+
+    Where all are equal, their spread is smaller than what was measured can show, not nothing; yet Student's t would
+    take it for nothing and be sure of any difference. There the interval is that of order statistics, which six
+    seeds are the fewest for, and p that of the sign test.
+    """
+    found = mean_interval(differences)
+    n, mean, sd = found.n, found.mean, found.sd
+    if n < 2:
+        return found, nan
+    if sd == 0:
+        of_order = median_interval(differences)
+        return found._replace(low=of_order.low, high=of_order.high), 1.0 if mean == 0 else 2.0 ** (1 - n)
+    from scipy.special import stdtr
+
+    return found, 2 * float(stdtr(n - 1, -abs(mean) / sd * sqrt(n)))
+
+
+def seeds_needed(differences: Sequence[float]) -> int | None:
+    """The fewest seeds at which a mean difference such as this, with a deviation such as this, is told from none.
+
+    That is where its 95 % interval leaves zero. None where there is no difference or nothing to tell its deviation
+    by; MOST_SEEDS + 1 stands for more than MOST_SEEDS.
+    """
+    found = mean_interval(differences)
+    if found.n < 2 or found.mean == 0:
+        return None
+    if found.sd == 0:
+        return next(n for n in range(2, MOST_SEEDS) if _rank(n))
+    ratio = abs(found.mean) / found.sd
+    return next((n for n in range(2, MOST_SEEDS + 1) if _reach(n) < ratio), MOST_SEEDS + 1)
+
+
+def holm(ps: Sequence[float]) -> list[float]:
+    """p-values corrected for their number (Holm 1979): at 5 %, one in twenty such lists holds an error, however long.
+
+    NaN stays, and is not counted.
+    """
+    counted = sorted((p, i) for i, p in enumerate(ps) if not isnan(p))
+    found, most = list(ps), 0.0
+    for rank, (p, i) in enumerate(counted):
+        most = max(most, min(1.0, (len(counted) - rank) * p))
+        found[i] = most
+    return found
+
+
 def percentile(values: Sequence[float], share: float) -> float:
     """The value below which `share` (0 to 1) of the values lie, interpolated linearly."""
     ordered = sorted(values)
@@ -65,6 +139,14 @@ def percentile(values: Sequence[float], share: float) -> float:
     below = floor(place)
     above = min(below + 1, len(ordered) - 1)
     return ordered[below] + (place - below) * (ordered[above] - ordered[below])
+
+
+@cache
+def _reach(n: int) -> float:
+    """Half the 95 % interval of a mean of n values, in standard deviations of the values."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(n - 1, 0.975)) / sqrt(n)
 
 
 @cache

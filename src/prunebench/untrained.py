@@ -27,7 +27,7 @@ def untrained(config: RunConfig) -> Iterator[tuple[int, float, Checkpoint]]:
         if step > 0:
             pruned = bench.method.prune(state.model, state.masks, bench.request(step, sizes))
             state = replace(state, masks=pruned.masks)
-        yield step, (1 - bench.config.fraction) ** step, replace(state, model=copy.deepcopy(state.model))
+        yield step, bench.method.left(bench.config.fraction, step), replace(state, model=copy.deepcopy(state.model))
 
 
 def stored_bytes(config: RunConfig, steps: int) -> list[int]:

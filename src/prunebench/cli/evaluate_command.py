@@ -31,10 +31,11 @@ def command(
     """Compute anew, from its files, what a step of a run scores, and set it beside what was recorded."""
     console = Console(as_json, quiet)
     from prunebench import tables
-    from prunebench.cli.finding import as_options, chosen_settings, config_as_computed, find_run
+    from prunebench.cli.finding import chosen_settings, config_as_computed, find_run
     from prunebench.cli.planning import machine_line
     from prunebench.errors import RunError
     from prunebench.loop import reevaluate
+    from prunebench.repeating import as_options
 
     given = gather(values, config_file)
     run = find_run(given, run_name, ("prune", "train"))

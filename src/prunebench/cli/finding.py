@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -46,18 +45,6 @@ def chosen_settings(given: RunConfig) -> dict[str, Any]:
     """Those of the given options that decide a result, as they are written into a run."""
     wanted = settings(given)
     return {name: wanted[name] for name in deciding("training", "pruning") if getattr(given, name) is not None}
-
-
-def as_options(chosen: Mapping[str, Any]) -> str:
-    """Settings as they are given on the command line."""
-    words = []
-    for name, value in chosen.items():
-        if isinstance(value, bool):
-            words.append(option_name(name) if value else option_name(f"no_{name}"))
-        else:
-            for part in value if isinstance(value, list) else [value]:
-                words += [option_name(name), str(part)]
-    return shlex.join(words)
 
 
 def _fits(run: Run, chosen: Mapping[str, Any]) -> bool:

@@ -23,7 +23,7 @@ def command() -> None:
     for name in methods.names():
         method = methods.get(name)
         click.echo(f"  {name:<{width}}  {method.summary}")
-        for criterion in criteria.names():
+        for criterion in criteria.names() if method.removes else ():
             mark = "  (default)" if criterion == method.criterion else ""
             click.echo(f"    × {criterion:<{width - 4}}  {criteria.get(criterion).summary}{mark}")
     click.echo("\nYour own: --model, --dataset or --criterion as path.py:function or package.module:function.")

@@ -20,7 +20,11 @@ COMMANDS = {
     "efficiency": "Time a pruned model against the original.",
     "export": "Write a pruned model for use elsewhere.",
     "runs": "List runs, or delete one.",
-    "list": "Models, datasets, methods and criteria.",
+    "study": "Run a grid of pruning runs, on this machine or on a cluster.",
+    "compare": "Say which of two is better, and how sure that is.",
+    "plot": "Draw the figures of runs, studies and result matrices.",
+    "report": "Write one interactive page about a run or a study.",
+    "list": "Models, datasets, methods, criteria and backends.",
     "demo": "Prune ResNet18 on digits and time it: five minutes.",
 }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from prunebench.errors import ConfigError, ModelError, PrunebenchError
 from prunebench.inputs import logits_of, to
 from prunebench.memory import peak_bytes
 from prunebench.records import Accuracy
+from prunebench.registry import check_installed
 from prunebench.training import Stop
 
 TOLERANCE = {"fp32": 1e-3, "bf16": 0.25}
@@ -60,12 +60,7 @@ class Ready:
 
 def check_usable(backend: Backend, device: torch.device, dtype: str) -> None:
     """Raise ConfigError where the backend is not installed, or does not compute on the device or in the dtype."""
-    missing = [name for name in backend.needs if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ConfigError(
-            f"{' and '.join(missing)} is not installed, which --backend {backend.name} needs: install it with: "
-            f"pip install 'prunebench[{backend.extra}]'"
-        )
+    check_installed(backend.needs, f"--backend {backend.name}", backend.extra)
     if backend.devices and device.type not in backend.devices:
         raise ConfigError(
             f"--backend {backend.name} computes on {' and '.join(backend.devices)} only; give --device "

@@ -1,0 +1,90 @@
+"""What a study will take of time and disk, by steps that were measured before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+
+from prunebench.config import RunConfig
+from prunebench.files import size
+from prunebench.records import StepRecord
+from prunebench.runs import dense_run
+from prunebench.store import Run
+
+ALIKE = ("model", "dataset", "image_size", "sequence_length")
+"""Settings that steps must share for one to tell what another takes."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds and bytes that are still to come, and how many steps nothing is known of."""
+
+    seconds: float
+    bytes: float
+    steps: int
+    unknown: int
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Seconds of trainings per epoch and of steps, and bytes of checkpoints, of one kind of run."""
+
+    epochs: list[float] = field(default_factory=list)
+    steps: list[float] = field(default_factory=list)
+    bytes: list[float] = field(default_factory=list)
+
+
+def estimate(planned: Iterable[tuple[RunConfig, Run]], measured: Sequence[Run]) -> Estimate:
+    """Estimate what is missing of the planned runs.
+
+    A step takes the median of the steps of the same model, data, size of inputs and method; a training the median of
+    the trainings per epoch; a checkpoint the median of their bytes.
+
+    Raises:
+        RunError: a record among the measured runs is damaged.
+    """
+    known = _known(measured)
+    seconds = total = 0.0
+    steps = unknown = 0
+    trained: set[str] = set()
+    for config, run in planned:
+        dense = dense_run(config)
+        trains = not dense.steps() and dense.info.key not in trained
+        trained.add(dense.info.key)
+        missing = [step for step in range((config.iterations or 0) + 1) if step not in run.steps()]
+        before, of = known.get(_alike(dense), Measured()), known.get(_alike(run), Measured())
+        steps += trains + len(missing)
+        if trains and before.epochs:
+            seconds += median(before.epochs) * (config.epochs or 0)
+            total += median(before.bytes or [0])
+        if of.steps:
+            seconds += median(of.steps) * len([step for step in missing if step > 0])
+            total += median(of.bytes or [0]) * len(missing)
+        unknown += (trains and not before.epochs) + (0 if of.steps else len(missing))
+    return Estimate(seconds, total, steps, unknown)
+
+
+def _known(measured: Sequence[Run]) -> dict[tuple[object, ...], Measured]:
+    known: dict[tuple[object, ...], Measured] = {}
+    for run in measured:
+        if run.info.kind in ("train", "prune"):
+            of = known.setdefault(_alike(run), Measured())
+            for record in run.records():
+                if run.info.kind == "train":
+                    of.epochs.append(record.seconds.finetune / int(str(run.info.config["epochs"])))
+                elif record.step > 0:
+                    of.steps.append(_seconds(record))
+                if record.step in run.checkpoints():
+                    of.bytes.append(size(run.step_folder(record.step)))
+    return known
+
+
+def _alike(run: Run) -> tuple[object, ...]:
+    method = run.info.config["method"] if run.info.kind == "prune" else None
+    return (run.info.kind, method, *(str(run.info.config[name]) for name in ALIKE))
+
+
+def _seconds(record: StepRecord) -> float:
+    of = record.seconds
+    return of.prune + of.evaluate_before + of.finetune + of.evaluate_after

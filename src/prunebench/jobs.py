@@ -1,0 +1,133 @@
+"""Jobs: a study's runs as pieces of work that depend on each other, for executors to do in any process."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from prunebench.config import RunConfig
+from prunebench.errors import PrunebenchError, RunLocked, Stopped
+from prunebench.loop import prune, train
+from prunebench.matrices import write_steps
+from prunebench.records import StepRecord
+from prunebench.registry import reference
+from prunebench.runs import NAMES, dense_run, finished, pruning_run
+from prunebench.seeking import seek
+from prunebench.store import Run
+from prunebench.training import Stop
+
+PATIENCE = 60.0
+"""Seconds that a job waits for another process to leave its run: one on a node that was lost dies a little later."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run to compute: a dense model that is trained, or a pruning run, whose dense run comes first.
+
+    Attributes:
+        config: resolved, every path in it absolute, since it may be done by a process in another folder.
+        key: the run's.
+        needs: the key of the job that has to be done before; None where there is none.
+    """
+
+    kind: Literal["train", "prune"]
+    config: RunConfig
+    key: str
+    needs: str | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job: `error` says in a line or two why it failed, `trace` where."""
+
+    key: str
+    error: str = ""
+    trace: str = ""
+    stopped: bool = False
+    seconds: float = 0.0
+
+    @property
+    def fine(self) -> bool:
+        """Whether the run is finished."""
+        return not (self.error or self.stopped)
+
+
+Told = Callable[[Job, StepRecord], None]
+"""Hears of every step that a job has done."""
+
+
+def jobs_of(planned: Iterable[tuple[RunConfig, Run]]) -> list[Job]:
+    """The jobs that are not done yet; what others need comes first."""
+    trains: dict[str, Job] = {}
+    prunes = []
+    for config, run in planned:
+        if finished(run, config):
+            continue
+        place = _anywhere(config)
+        dense = dense_run(place)
+        if not dense.steps():
+            trains.setdefault(dense.info.key, Job("train", place, dense.info.key))
+        prunes.append(Job("prune", place, run.info.key, dense.info.key if dense.info.key in trains else None))
+    return [*trains.values(), *prunes]
+
+
+def do(job: Job, stop: Stop | None = None, told: Told | None = None) -> Outcome:
+    """Do a job, and tell what became of it; it raises nothing that concerns this job alone."""
+    started = time.monotonic()
+    error = trace = ""
+    stopped = False
+    try:
+        _patiently(job, stop, told, started + PATIENCE)
+    except Stopped:
+        stopped = True
+    except Exception as problem:  # whatever it is, the other runs go on
+        error = str(problem) if isinstance(problem, PrunebenchError) else f"{type(problem).__name__}: {problem}"
+        trace = traceback.format_exc()
+    return Outcome(job.key, error, trace, stopped, time.monotonic() - started)
+
+
+def unfit(job: Job, needed: Outcome) -> Outcome:
+    """The outcome of a job whose dense run was not trained."""
+    return Outcome(job.key, f"Its dense run {needed.key} failed: {needed.error}", stopped=needed.stopped)
+
+
+def _patiently(job: Job, stop: Stop | None, told: Told | None, until: float) -> None:
+    while True:
+        try:
+            return _compute(job, stop, told)
+        except RunLocked:
+            if time.monotonic() > until:
+                raise
+            time.sleep(1.0)
+
+
+def _compute(job: Job, stop: Stop | None, told: Told | None) -> None:
+    if job.kind == "train":
+        record = train(job.config, dense_run(job.config), stop=stop)
+        if told:
+            told(job, record)
+        return
+    run, records = pruning_run(job.config), []
+    work = seek(job.config, run, stop=stop) if job.config.until else prune(job.config, run, stop=stop)
+    for record_or_goal in work:
+        if isinstance(record_or_goal, StepRecord):
+            records.append(record_or_goal)
+            if told:
+                told(job, record_or_goal)
+    write_steps(run, records, None)
+
+
+def _anywhere(config: RunConfig) -> RunConfig:
+    """The config with absolute paths."""
+    places = {name: str(Path(str(getattr(config, name))).absolute()) for name in ("runs_dir", "data_dir")}
+    named = {name: reference(getattr(config, name)) for name in NAMES}
+    weights = str(config.weights)
+    if Path(weights).exists():
+        places["weights"] = str(Path(weights).absolute())
+    return msgspec.structs.replace(config, **places, **named)

@@ -1,0 +1,71 @@
+"""Drawing: the figures that were asked for, or all that the material allows, as bytes of PNG and SVG."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from prunebench.curves import AXES
+from prunebench.errors import ConfigError, DataError
+from prunebench.matrix_files import Material
+from prunebench.plots import Plot, plots
+from prunebench.plots.style import render, styled
+
+log = logging.getLogger(__name__)
+
+KINDS = ("png", "svg")
+
+
+class Drawn(NamedTuple):
+    """A picture as files: the figure, the picture's name, and its bytes by kind."""
+
+    figure: str
+    name: str
+    files: dict[str, bytes]
+
+
+def draw(material: Material, names: Sequence[str] = (), axis: str = "left") -> Iterator[Drawn]:
+    """Draw figures; without names every one that the material allows.
+
+    Raises:
+        UnknownName: there is no such figure.
+        ConfigError: no curve has the axis.
+        DataError: a figure that was asked for cannot be drawn, or none can.
+    """
+    asked: list[Plot] = [plots.get(name) for name in dict.fromkeys(names)]
+    _check_axis(material, axis)
+    drawn: set[str] = set()
+    with styled():
+        for plot in asked or map(plots.get, plots.names()):
+            pictures = plot.draw(material, axis)
+            if asked and not pictures:
+                raise DataError(_lacks(plot, material, axis))
+            for picture in pictures:
+                drawn.add(plot.name)
+                yield Drawn(plot.name, picture.name, {kind: render(picture.figure, kind) for kind in KINDS})
+    if not drawn:
+        raise DataError(f"Nothing can be drawn of {_holds(material)}; `prunebench prune` and `efficiency` make more.")
+    if not asked and axis != "left" and not any(plots.get(name).by_axis for name in drawn):
+        log.warning("No accuracy is drawn over %s: along it nothing was removed.", axis)
+
+
+def _check_axis(material: Material, axis: str) -> None:
+    have = list(dict.fromkeys(name for curve in material.curves for name in curve.axes))
+    if axis not in have and have:
+        known = (
+            f"no curve has {axis!r}" if axis in AXES or axis.startswith("latency@") else f"there is no axis {axis!r}"
+        )
+        raise ConfigError(f"--axis: {known}; there are: {', '.join(have)}.")
+
+
+def _lacks(plot: Plot, material: Material, axis: str) -> str:
+    over = "" if axis == "left" else f" over {axis!r}"
+    return f"The figure {plot.name!r} cannot be drawn{over}: it needs {plot.needs}; there are {_holds(material)}."
+
+
+def _holds(material: Material) -> str:
+    """`3 curves, 0 parameter counts, 10 timed steps`."""
+    return (
+        f"{len(material.curves)} curves, {len(material.counts)} counts of parameters, {len(material.times)} timed steps"
+    )

@@ -1,0 +1,126 @@
+"""Material: what paths hold that can be drawn, read from text matrices and from runs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+from prunebench.catalogue import all_runs, find
+from prunebench.curves import Curve, Settings, curves_of, deciding_settings, engine_of
+from prunebench.errors import DataError, RunError
+from prunebench.matrices import TIMED, efficiency, num_params
+from prunebench.matrix_files import Counts, Material, Times, read
+from prunebench.store import Run
+
+log = logging.getLogger(__name__)
+
+Item = TypeVar("Item")
+
+
+def gather(paths: Iterable[str | Path]) -> Material:
+    """The material of matrices, folders of matrices, runs and folders of runs.
+
+    Of curves with the same settings and seed the first is taken; among runs that is the newest.
+
+    Raises:
+        DataError: a path is not there, or holds nothing that can be drawn.
+        RunError: a run is damaged, or there is nothing of it to draw.
+    """
+    matrices: list[Path] = []
+    parts: list[Material] = []
+    for path in map(Path, paths):
+        if (path / "run.json").is_file():
+            parts.append(_of_run(path))
+            continue
+        if runs := all_runs(path):
+            parts.append(_of_runs(runs, runs))
+        if not path.is_dir() or any(path.glob("*.txt")):
+            matrices.append(path)
+        elif not runs:
+            raise DataError(f"{path} holds no text matrices and no runs with a finished step.{_inside(path)}")
+    parts.append(read(matrices))
+    return Material(
+        curves=_distinct([curve for part in parts for curve in part.curves]),
+        counts=_first([of for part in parts for of in part.counts], lambda of: _text(of.settings)),
+        times=_first(
+            [of for part in parts for of in part.times],
+            lambda of: f"{_text(of.settings)} {of.left:.4g} {of.engine} {of.batch_sizes}",
+        ),
+    )
+
+
+def _inside(path: Path) -> str:
+    """Folders in a folder that hold what it does not."""
+    found = [place.as_posix() for place in sorted(path.glob("[!.]*")) if any(place.glob("*.txt")) or all_runs(place)]
+    return f" Name one of: {', '.join(found)}." if found else " `prunebench prune` makes both."
+
+
+def _of_run(path: Path) -> Material:
+    """The material of one run, with the timings among its neighbours."""
+    run = find(path.parent, str(path))
+    timed = [other for other in all_runs(path.resolve().parent) if other.info.source == run.info.key]
+    if run.info.kind == "train" or (run.info.kind == "prune" and run.steps()[-1] == 0):
+        raise RunError(f"Run {run.info.key} has pruned nothing; there is nothing of it to draw.")
+    return _of_runs([run], [run, *timed])
+
+
+def _of_runs(runs: Sequence[Run], every: Sequence[Run]) -> Material:
+    """The material of runs, with the timings of them among `every`."""
+    pruned = [run for run in runs if run.info.kind == "prune" and run.steps()[-1] > 0]
+    curves = [replace(curve, settings=_given(curve.settings)) for curve in curves_of(pruned, every)]
+    settings = {curve.name: curve.settings for curve in curves}
+    return Material(
+        curves=tuple(curves),
+        counts=tuple(_counts(curve) for curve in curves if curve.settings.get("method") == "structured"),
+        times=tuple(
+            times
+            for run in every
+            if run.info.kind == "efficiency"
+            for times in _times(run, settings.get(str(run.info.source), _given(deciding_settings(run))))
+        ),
+    )
+
+
+def _counts(curve: Curve) -> Counts:
+    first = curve.records[0].prunable_weights
+    left, _, masked, actual = num_params(curve.records)
+    return Counts(curve.settings, (1.0, *(share / 100 for share in left)), (first, *masked), (first, *actual))
+
+
+def _times(run: Run, settings: Settings) -> list[Times]:
+    found = []
+    for timing in map(run.timing, run.steps()):
+        sizes, *rows = efficiency(timing.latencies)
+        ms = {name: tuple(row) for name, row in zip(TIMED, rows, strict=True)}
+        left = timing.latencies[0].nominal_left
+        found.append(Times(settings, left, engine_of(timing), tuple(map(int, sizes)), ms))
+    return found
+
+
+def _distinct(curves: Sequence[Curve]) -> tuple[Curve, ...]:
+    """The first of curves of one run, and of curves of the same settings and seed."""
+    found: dict[str, Curve] = {}
+    for curve in _first(curves, lambda curve: curve.name):
+        taken = found.setdefault(f"{_text(curve.settings)} {curve.seed}", curve)
+        if taken is not curve:
+            log.warning("%s is passed over: %s has the same settings and seed.", curve.name, taken.name)
+    return tuple(found.values())
+
+
+def _first(items: Iterable[Item], key: Callable[[Item], str]) -> tuple[Item, ...]:
+    found: dict[str, Item] = {}
+    for item in items:
+        found.setdefault(key(item), item)
+    return tuple(found.values())
+
+
+def _given(settings: Settings) -> Settings:
+    """The settings that have a value, as text matrices name them."""
+    return {name: value for name, value in settings.items() if value not in (None, [])}
+
+
+def _text(settings: Settings) -> str:
+    return repr(sorted(settings.items()))

@@ -1,0 +1,145 @@
+"""Naming: what pictures, their files and the lines in them are called."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from prunebench.architecture import models
+from prunebench.catalogue import title
+from prunebench.curves import AXES, SHOWN, Curve, Settings, axis_title, differing, labels
+from prunebench.methods import methods
+from prunebench.plots import Picture
+
+Group = list[Curve]
+"""Curves that differ in their seed alone."""
+
+OF = "% of the unpruned model"
+"""What every share is of."""
+
+
+class Subject(NamedTuple):
+    """What was pruned, and how; the dataset is empty where it is not known."""
+
+    model: str
+    dataset: str
+    method: str
+
+    def __str__(self) -> str:
+        return f"{self.model}{f' on {self.dataset}' if self.dataset else ''}, {self.method}"
+
+
+def subject(settings: Settings) -> Subject:
+    """The subject of a run; of a reference its short name."""
+    model, dataset, method = (settings.get(name) for name in Subject._fields)
+    return Subject(title(model), title(dataset or ""), str(method))
+
+
+def per_step(fraction: object, once: bool = False) -> str:
+    """`10 % a step`, or `94 % in one step`; empty where the fraction is not known."""
+    return f"{100 * fraction:.3g} % {'in one' if once else 'a'} step" if isinstance(fraction, float) else ""
+
+
+def line_names(groups: Sequence[Group]) -> list[str]:
+    """A name for every line of a picture, by what it differs in."""
+    once = [max(len(curve.steps) for curve in group) == 2 for group in groups]
+    return _names([group[0].settings for group in groups], once)
+
+
+def titles(settings: Sequence[Settings]) -> list[str]:
+    """A title for every picture that is about one group: its subject, criterion and fraction, and more if need be."""
+    found = []
+    for of in settings:
+        parts = [subject(of), title(of.get("criterion") or ""), per_step(of.get("fraction"))]
+        found.append(", ".join(str(part) for part in parts if part))
+    for same in {name for name in found if found.count(name) > 1}:
+        alike = [i for i, name in enumerate(found) if name == same]
+        for i, name in zip(alike, _names([settings[i] for i in alike], [False] * len(alike)), strict=True):
+            found[i] += f" ({name})"
+    return found
+
+
+def pooled(groups: Sequence[Sequence[object]]) -> tuple[str, list[str]]:
+    """What to add to a title, and to the name of each line, about how many seeds are behind it."""
+    counts = [len(group) for group in groups]
+    if max(counts) == 1:
+        return "", [""] * len(counts)
+    if len(set(counts)) == 1:
+        return f", n = {counts[0]} seeds", [""] * len(counts)
+    return "", [f" (n = {count})" for count in counts]
+
+
+def axis_label(axis: str, groups: Sequence[Group]) -> str:
+    """What an axis is a percentage of."""
+    if axis in ("left", "units"):
+        kinds = {units(group[0].settings) for group in groups}
+        how = "nominal" if axis == "left" else "achieved"
+        return f"{kinds.pop() if len(kinds) == 1 else 'units'} left, {OF} ({how})"
+    if axis == "params":
+        with_records = {bool(curve.records) for group in groups for curve in group}
+        if with_records == {False}:
+            return f"prunable weights left, {OF}"
+        return f"parameters{'' if with_records == {True} else ' (of matrices: prunable weights)'} left, {OF}"
+    return f"{AXES[axis] if axis in AXES else axis_title(axis)}, {OF}"
+
+
+def nominal(settings: Settings) -> str:
+    """`channels left, % of the unpruned model (nominal)`."""
+    return f"{units(settings)} left, {OF} (nominal)"
+
+
+def units(settings: Settings) -> str:
+    """`channels`, `weights`: what was removed."""
+    model, method = str(settings.get("model")), str(settings.get("method"))
+    reads = models.get(model).reads if model in models.names() else None
+    return methods.get(method).units[reads] if method in methods.names() else "units"
+
+
+def slug(*parts: object, axis: str = "left") -> str:
+    """The name of a picture's files: `accuracy-resnet18-digits-structured-by-macs`."""
+    words = [*parts, *([] if axis == "left" else ["by", axis])]
+    return "-".join(title(word) for word in words if str(word)).lower()
+
+
+def slug_of(figure: str, settings: Settings, *more: str) -> str:
+    """The same of a picture about one group; a criterion is in it where it is not the method's own."""
+    method, criterion = str(settings.get("method")), settings.get("criterion")
+    usual = methods.get(method).criterion if method in methods.names() else None
+    return slug(figure, *subject(settings), "" if criterion in (None, usual) else criterion, *more)
+
+
+def numbered(pictures: Iterable[Picture]) -> list[Picture]:
+    """Pictures with a number behind each name that an earlier one has."""
+    found: dict[str, Picture] = {}
+    for picture in pictures:
+        name, count = picture.name, 1
+        while name in found:
+            count += 1
+            name = f"{picture.name}-{count}"
+        found[name] = replace(picture, name=name)
+    return list(found.values())
+
+
+def _names(settings: Sequence[Settings], once: Sequence[bool]) -> list[str]:
+    """`l1, 50 % a step`: names made of what differs; `once` tells of each whether all went in one step."""
+    several = "fraction" in differing(settings)
+    told = [per_step(of.get("fraction"), several and at_once) for of, at_once in zip(settings, once, strict=True)]
+    words = [{**_short(of), "fraction": fraction or None} for of, fraction in zip(settings, told, strict=True)]
+    if len(set(found := labels(words))) < len(found):  # such as two functions of one file
+        words = [{**of, "fraction": fraction or None} for of, fraction in zip(settings, told, strict=True)]
+        found = labels(words)
+    if not set(SHOWN) & set(differing(words)):
+        found = [
+            name.removeprefix(f"{of.get('model')} {of.get('method')} ") for name, of in zip(found, words, strict=True)
+        ]
+    return [
+        name.replace(f" {fraction}", f", {fraction}") if fraction else name
+        for name, fraction in zip(found, told, strict=True)
+    ]
+
+
+def _short(settings: Settings) -> dict[str, object]:
+    """Settings with references by their short names."""
+    names = [name for name in ("model", "dataset", "criterion") if settings.get(name) is not None]
+    return {**settings, **{name: title(settings[name]) for name in names}}

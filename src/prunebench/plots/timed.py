@@ -1,0 +1,34 @@
+"""Timed: the steps of a run on one engine together, and what pictures of them are called."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from prunebench.matrix_files import Material, Times
+from prunebench.plots.naming import slug_of, titles, units
+
+
+def by_run(material: Material) -> list[list[Times]]:
+    """The timed steps of each run and engine, the most pruned last, in a stable order."""
+    found: dict[str, list[Times]] = {}
+    for times in material.times:
+        found.setdefault(f"{sorted(times.settings.items())} {times.engine}", []).append(times)
+    return [sorted(found[key], key=lambda times: -times.left) for key in sorted(found)]
+
+
+def titles_of(runs: Sequence[list[Times]]) -> list[str]:
+    """A title for a picture about each; engines other than eager PyTorch are named."""
+    settings = {str(run[0].settings): run[0].settings for run in runs}
+    named = dict(zip(settings, titles(list(settings.values())), strict=True))
+    return [named[str(run[0].settings)] + ("" if run[0].engine == "eager" else f", {run[0].engine}") for run in runs]
+
+
+def timed_slug(figure: str, run: Sequence[Times]) -> str:
+    """The name of the files of a picture about one run and engine."""
+    engine = run[0].engine
+    return slug_of(figure, run[0].settings, "" if engine == "eager" else engine.replace(", ", "-"))
+
+
+def left_of(times: Times) -> str:
+    """`34.87 % of channels left (nominal)`."""
+    return f"{100 * times.left:.4g} % of {units(times.settings)} left (nominal)"

@@ -1,0 +1,266 @@
+"""Study: a grid of runs, read from one TOML file.
+
+    controls = true             # random pruning, and the dense model trained for as many epochs; or a list of models
+
+    [base]                      # settings of every run
+    epochs = 10
+
+    [[experiments]]             # what the grid is laid over; every combination of lists is one
+    model = ["alexnet", "resnet18"]
+    method = "unstructured"
+
+    [grid]                      # every combination is a run
+    fraction = [0.1, 0.5]
+    seed = [0, 1, 2]
+
+    [[exclude]]                 # but for those that have all these settings
+    model = "alexnet"
+    fraction = 0.1
+
+    [efficiency]                # how runs are timed once all are there: fields of EfficiencyConfig,
+    backends = ["eager"]        # and lists of backends and dtypes
+    batch_sizes = [1, 16]
+
+Instead of tables, `experiments` may list configs, as files beside the study's own. Nothing but `[grid]` or
+`experiments` is needed. What an experiment sets wins over `[base]`, and the grid over both.
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from prunebench.config import RunConfig, deciding, default, field_types, merge, read_toml
+from prunebench.efficiency.backends import backends
+from prunebench.efficiency.config import EfficiencyConfig
+from prunebench.errors import ConfigError
+from prunebench.files import write_atomically, writing
+from prunebench.methods import methods
+from prunebench.records import FORMAT
+from prunebench.registry import without_folder
+from prunebench.resolve import resolve
+from prunebench.runs import pruning_run, settings
+from prunebench.store import Run
+
+TABLES = ("controls", "experiments", "base", "grid", "exclude", "efficiency")
+
+THREADS = 1
+"""CPU threads of each run, unless [base] says otherwise: results depend on them, and must not on who computes a run."""
+
+FILE = "study.json"
+"""In the study's folder: what it consists of."""
+
+LISTS = ("include", "exclude", "until")
+"""Settings whose values are lists themselves."""
+
+Planned = tuple[RunConfig, Run]
+"""A resolved config and the run that it makes."""
+
+
+class Study(msgspec.Struct, frozen=True, kw_only=True):
+    """A study as its file has it.
+
+    Attributes:
+        name: the file's, without its ending.
+        source: its text.
+        bases: the settings that the grid is laid over, one or several.
+        grid: field → values.
+        exclude: combinations that are left out: field → value.
+        controls: the models beside whose runs controls are run; None: all.
+        timings: how runs are timed: a config for every backend and dtype.
+    """
+
+    name: str
+    source: str
+    bases: tuple[RunConfig, ...]
+    grid: dict[str, list[Any]]
+    exclude: tuple[dict[str, Any], ...]
+    controls: tuple[str, ...] | None
+    timings: tuple[EfficiencyConfig, ...]
+
+
+class StudyRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """`study.json`: the study's file, and the keys of its pruning runs."""
+
+    format: int = FORMAT
+    name: str
+    source: str
+    runs: tuple[str, ...]
+
+
+def read_study(path: str | Path) -> Study:
+    """Read a study.
+
+    Raises:
+        ConfigError: the file or one that it names is missing or malformed, or a setting is not one.
+    """
+    path = Path(path)
+    try:
+        source = path.read_text(encoding="utf-8")
+        tables = tomllib.loads(source)
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: there is no such file.") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as TOML: {error}.") from None
+    for name in tables:
+        if name not in TABLES:
+            near = difflib.get_close_matches(name, TABLES, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else f" There are: {', '.join(TABLES)}."
+            raise ConfigError(f"{path}: a study has no {name!r}.{hint} A setting of every run belongs into [base].")
+    for name in ("base", "grid", "efficiency"):
+        _check_kind(path, tables, name, dict, f"a table, [{name}]")
+    for name in ("experiments", "exclude"):
+        _check_kind(path, tables, name, list, f"a list: [[{name}]]")
+    grid = tables.get("grid", {})
+    for name, values in grid.items():
+        _check_name(path, "grid", name, deciding("training", "pruning"))
+        if not isinstance(values, list) or not values:
+            raise ConfigError(f"{path}: [grid] {name}: expected a list of values, such as {name} = [{values!r}].")
+    for combination in tables.get("exclude", []):
+        for name in combination:
+            _check_name(path, "exclude", name, deciding("training", "pruning"))
+    base = _config(path, "base", tables.get("base", {}))
+    found = [config for each in tables.get("experiments", [{}]) for config in _experiment(path, each)]
+    return Study(
+        name=path.stem,
+        source=source,
+        bases=tuple(merge(config, base) for config in found),
+        grid=grid,
+        exclude=tuple(tables.get("exclude", [])),
+        controls=_controlled(path, tables.get("controls", False)),
+        timings=_timings(path, tables.get("efficiency")),
+    )
+
+
+def plan(study: Study, runs_dir: str | None = None) -> list[Planned]:
+    """Every run of a study, each once, in a stable order; all in a folder of the study's own.
+
+    Args:
+        study: what to run.
+        runs_dir: where the study's folder is, instead of what its file says.
+
+    Raises:
+        ConfigError: a combination is none that can run; the message names it.
+    """
+    found: dict[str, Planned] = {}
+    for config in _combinations(study, runs_dir):
+        controlled = study.controls is None or config.model in study.controls
+        for each in [config, *(_controls(config) if controlled else ())]:
+            run = pruning_run(each)
+            if run.info.key not in found or (found[run.info.key][0].iterations or 0) < (each.iterations or 0):
+                found[run.info.key] = each, run
+    if not found:
+        raise ConfigError(f"The study {study.name} has no run: [[exclude]] leaves none of the grid.")
+    return list(found.values())
+
+
+def folder_of(plan: Sequence[Planned]) -> Path:
+    """The study's folder."""
+    return plan[0][1].root
+
+
+def write_study(study: Study, plan: Sequence[Planned]) -> None:
+    """Write `study.json` into the study's folder."""
+    record = StudyRecord(name=study.name, source=study.source, runs=tuple(run.info.key for _, run in plan))
+    path = folder_of(plan) / FILE
+    with writing(f"The study {study.name}", path.parent):
+        write_atomically(path, msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
+
+
+def _combinations(study: Study, runs_dir: str | None) -> Iterator[RunConfig]:
+    for base, values in itertools.product(study.bases, itertools.product(*study.grid.values())):
+        chosen = dict(zip(study.grid, values, strict=True))
+        try:
+            given = merge(RunConfig(**chosen), base)
+            folder = Path(runs_dir or given.runs_dir or default("runs_dir")) / study.name
+            config = resolve(msgspec.structs.replace(given, runs_dir=str(folder), threads=given.threads or THREADS))
+        except ConfigError as error:
+            said = ", ".join(f"{name} = {value!r}" for name, value in chosen.items()) or "[base]"
+            raise ConfigError(f"Study {study.name}, {said}: {error}") from None
+        if not any(_has(config, combination) for combination in study.exclude):
+            yield config
+
+
+def _controls(config: RunConfig) -> Iterable[RunConfig]:
+    """Random pruning, and the dense model trained for as many epochs, whatever the run removes."""
+    if methods.get(config.method).removes:
+        control = msgspec.structs.replace(config, until=())
+        yield msgspec.structs.replace(control, criterion="random")
+        usual = dict.fromkeys(("criterion", "fraction", "scope", "targets", "include", "exclude", "round_to"))
+        yield resolve(msgspec.structs.replace(control, method="none", **usual))
+
+
+def _has(config: RunConfig, combination: Mapping[str, Any]) -> bool:
+    """Whether a config has all these settings."""
+    mine = settings(config)
+    return all(without_folder(mine[name]) == without_folder(value) for name, value in combination.items())
+
+
+def _experiment(path: Path, given: Any) -> Iterator[RunConfig]:
+    """The configs of an entry of `experiments`: of a file, or of every combination of a table's lists."""
+    if isinstance(given, str):
+        yield read_toml(path.parent / given)
+        return
+    if not isinstance(given, dict):
+        raise ConfigError(f"{path}: experiments: {given!r} is neither the name of a config nor a table.")
+    lists = [value if isinstance(value, list) and name not in LISTS else [value] for name, value in given.items()]
+    for values in itertools.product(*lists):
+        yield _config(path, "experiments", dict(zip(given, values, strict=True)))
+
+
+def _controlled(path: Path, given: Any) -> tuple[str, ...] | None:
+    if isinstance(given, bool):
+        return None if given else ()
+    if isinstance(given, list) and all(isinstance(name, str) for name in given):
+        return tuple(given)
+    raise ConfigError(f"{path}: controls: expected true, false, or a list of models.")
+
+
+def _config(path: Path, table: str, values: Mapping[str, Any]) -> RunConfig:
+    for name in values:
+        _check_name(path, table, name, list(field_types()))
+    try:
+        return RunConfig(**values)
+    except ConfigError as error:
+        raise ConfigError(f"{path}, [{table}]: {error}") from None
+
+
+def _timings(path: Path, values: Mapping[str, Any] | None) -> tuple[EfficiencyConfig, ...]:
+    if values is None:
+        return ()
+    names = [*field_types(EfficiencyConfig), "backends", "dtypes"]
+    for name in values:
+        _check_name(path, "efficiency", name, names)
+    rest = dict(values)
+    engines = rest.pop("backends", [rest.pop("backend", "eager")])
+    dtypes = rest.pop("dtypes", [rest.pop("dtype", "fp32")])
+    try:
+        for engine in engines:
+            backends.get(engine)
+        return tuple(
+            EfficiencyConfig(backend=engine, dtype=dtype, **rest)
+            for engine, dtype in itertools.product(engines, dtypes)
+        )
+    except ConfigError as error:
+        raise ConfigError(f"{path}, [efficiency]: {error}") from None
+
+
+def _check_name(path: Path, table: str, name: str, names: Sequence[str]) -> None:
+    if name in names:
+        return
+    if name in field_types() and table in ("grid", "exclude"):
+        raise ConfigError(f"{path}: [{table}] {name}: it decides no result; put it into [base].")
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else " `prunebench prune --help` lists them."
+    raise ConfigError(f"{path}: [{table}] has no setting {name!r}.{hint}")
+
+
+def _check_kind(path: Path, tables: Mapping[str, Any], name: str, kind: type, wanted: str) -> None:
+    if not isinstance(tables.get(name, kind()), kind):
+        raise ConfigError(f"{path}: {name}: expected {wanted}.")

@@ -1,0 +1,92 @@
+"""Runs on a real cluster: two nodes on this machine, one of which is killed while it computes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from prunebench.errors import ConfigError
+from prunebench.executors import Options, executors
+from prunebench.jobs import do, jobs_of
+from prunebench.registry import check_installed
+from prunebench.study import folder_of
+
+TEXT = '[grid]\ncriterion = ["{parts}:slow"]\nseed = [0, 1]\n'
+
+CLUSTER = """
+import json, sys, threading, time
+from pathlib import Path
+from ray.cluster_utils import Cluster
+from prunebench.executors import Options, executors
+from prunebench.jobs import jobs_of
+from prunebench.study import plan, read_study
+
+if __name__ == "__main__":
+    study, runs, kill = sys.argv[1:]
+    planned = plan(read_study(study), runs)
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
+    cluster.wait_for_nodes()
+    run = next(run for _, run in planned)
+    killed = []
+
+    def kill_one():
+        while not (run.folder.exists() and list(run.folder.glob("progress-*"))):
+            time.sleep(0.05)
+        cluster.remove_node(nodes[0], allow_graceful=False)
+        killed.append(run.info.key)
+        cluster.add_node(num_cpus=1)
+
+    if kill == "kill":
+        threading.Thread(target=kill_one, daemon=True).start()
+    outcomes = list(executors.get("ray").run(jobs_of(planned), Options(address=cluster.address)))
+    print(json.dumps({"errors": [outcome.error for outcome in outcomes], "killed": killed}))
+    cluster.shutdown()
+"""
+
+
+@pytest.fixture
+def on_cluster(tmp_path):
+    """Does a study on a cluster in a process of its own; kills a node in the middle if asked to."""
+
+    def compute(runs, kill=""):
+        script = tmp_path / "cluster.py"
+        script.write_text(CLUSTER, encoding="utf-8")
+        command = [sys.executable, str(script), str(tmp_path / "small.toml"), str(tmp_path / runs), kill]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path, timeout=240)
+        return json.loads(done.stdout.splitlines()[-1])
+
+    return compute
+
+
+def test_a_study_ends_to_the_bit_as_on_one_machine_though_a_node_is_killed(
+    small, on_cluster, contents, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("PRUNEBENCH_TEST_PAUSE", "0.4")
+    planned = small(TEXT, "cluster")
+    found = on_cluster("cluster", "kill")
+    assert found["errors"] == [""] * 4
+    assert found["killed"] == [planned[0][1].info.key]
+    assert jobs_of(planned) == []
+    monkeypatch.delenv("PRUNEBENCH_TEST_PAUSE")
+    alone = small(TEXT, "alone")
+    for job in jobs_of(alone):
+        assert do(job).fine
+    assert contents(folder_of(planned)) == contents(folder_of(alone))
+    assert len(contents(folder_of(alone))) > 10
+
+
+def test_where_no_cluster_answers_it_is_told(small):
+    jobs = jobs_of(small("", "none"))
+    with pytest.raises(ConfigError, match=r"--address 127\.0\.0\.1:1: no Ray cluster answers there"):
+        list(executors.get("ray").run(jobs, Options(address="127.0.0.1:1")))
+
+
+def test_a_package_that_is_missing_is_told():
+    with pytest.raises(ConfigError, match=r"no_such_package is not installed.*pip install 'prunebench\[ray\]'"):
+        check_installed(("no_such_package",), "--executor ray", "ray")
+    assert Path(__file__).exists()

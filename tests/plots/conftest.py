@@ -1,0 +1,122 @@
+"""Small material that every figure can be drawn of, made without running anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from prunebench.curves import Curve
+from prunebench.matrix_files import Counts, Material, Times
+from prunebench.plots.style import styled
+from prunebench.records import Accuracy, LatencyRecord, LayerRecord, TimingRecord
+
+LEFT = (1.0, 0.5, 0.25)
+AFTER = (0.9, 0.8, 0.6)
+BEFORE = (0.9, 0.5, 0.2)
+MS = (8.0, 4.0, 2.0)
+
+
+@pytest.fixture
+def in_style() -> Iterator[None]:
+    """Figures are made within it."""
+    with styled():
+        yield
+
+
+@pytest.fixture(scope="session")
+def make_curve() -> Callable[..., Curve]:
+    """Makes the curve of a run; `better` is added to its accuracies, other keywords replace settings."""
+
+    def make(
+        *, seed: int = 0, better: float = 0.0, left: tuple[float, ...] = LEFT, timed: bool = False, **settings: Any
+    ) -> Curve:
+        chosen = {"model": "net", "dataset": "digits", "method": "unstructured", "criterion": "l1", "fraction": 0.5}
+        chosen |= settings
+        after = tuple(value + better for value in AFTER[: len(left)])
+        axes = {"left": left, "params": tuple(0.1 + 0.9 * share for share in left)}
+        curve = Curve(
+            name=f"{sorted(chosen.items())} {seed}",
+            settings=chosen,
+            seed=seed,
+            steps=tuple(range(len(left))),
+            before=tuple(value + better for value in BEFORE[: len(left)]),
+            after=after,
+            train_before=after,
+            train_after=after,
+            axes=axes,
+        )
+        if not timed:
+            return curve
+        latency = {"latency@1": tuple(ms / MS[0] for ms in MS), "latency@4": tuple(ms / MS[0] for ms in MS)}
+        return replace(curve, axes={**axes, **latency}, timings={"eager": tuple(map(timing, (1, 2)))})
+
+    return make
+
+
+def timing(step: int) -> TimingRecord:
+    """The times of a step."""
+    return TimingRecord(
+        step=step,
+        latencies=tuple(
+            LatencyRecord(
+                run=None,
+                model="net",
+                method="structured",
+                step=step,
+                nominal_left=LEFT[step],
+                variant=variant,
+                batch_size=size,
+                device="cpu",
+                dtype="fp32",
+                threads=1,
+                samples_ms=(size * (MS[step] if variant == "pruned" else MS[0]),),
+            )
+            for variant in ("original", "masked", "pruned")
+            for size in (1, 4)
+        ),
+    )
+
+
+@pytest.fixture(scope="session")
+def with_layers(make_record: Any) -> Callable[..., Curve]:
+    """Gives a curve records with two layers, of which `kept` and half as much is left."""
+
+    def give(curve: Curve, kept: tuple[float, ...] = LEFT) -> Curve:
+        records = tuple(
+            make_record(
+                step,
+                test_after=Accuracy(round(360 * curve.after[at]), 360),
+                layers=tuple(
+                    LayerRecord(name, "Linear", (100, 100), (100, 100), 10_000, round(10_000 * share))
+                    for name, share in (("fc1", kept[at]), ("fc2", kept[at] / 2 if step else 1))
+                ),
+            )
+            for at, step in enumerate(curve.steps)
+        )
+        return replace(curve, records=records)
+
+    return give
+
+
+@pytest.fixture(scope="session")
+def material(make_curve: Callable[..., Curve], with_layers: Callable[..., Curve]) -> Material:
+    """Three seeds, a control, a second criterion, a second fraction and a second model; counts and times."""
+    about = {"model": "net", "dataset": "digits", "method": "structured", "criterion": "l2", "fraction": 0.5}
+    curves = [make_curve(seed=seed, better=seed / 100, timed=True) for seed in range(3)]
+    curves += [
+        with_layers(make_curve(**{"criterion": "random", "better": -0.1})),
+        make_curve(fraction=0.75, left=(1.0, 0.25)),
+        make_curve(model="other", better=0.05),
+        make_curve(method="none", left=(1.0, 1.0, 1.0), better=0.02),
+    ]
+    return Material(
+        curves=tuple(curves),
+        counts=(Counts(about, LEFT, (1000.0, 500.0, 250.0), (1000.0, 250.0, 62.5)),),
+        times=tuple(
+            Times(about, left, "eager", (1, 4), {"original": (8, 32), "masked": (9, 33), "pruned": (ms, 4 * ms)})
+            for left, ms in zip(LEFT[1:], MS[1:], strict=True)
+        ),
+    )

@@ -1,0 +1,59 @@
+"""What a study will take is told by steps that were measured."""
+
+from __future__ import annotations
+
+import pytest
+
+from prunebench.catalogue import all_runs
+from prunebench.estimates import estimate
+from prunebench.records import Seconds
+from prunebench.resolve import resolve
+from prunebench.runs import dense_run, pruning_run
+
+
+@pytest.fixture
+def planned(tiny_config):
+    def make(**changes):
+        config = resolve(tiny_config(iterations=3, epochs=10, **changes))
+        return config, pruning_run(config)
+
+    return make
+
+
+def write(folder):
+    (folder / "structure.json").write_bytes(b"{}" * 500)
+
+
+def test_a_training_and_a_step_take_what_such_took_before(planned, make_record, commit, tmp_path):
+    config, run = planned()
+    commit(dense_run(config), make_record(0, seconds=Seconds(finetune=20.0)), write=write)
+    for step, seconds in ((0, 99.0), (1, 3.0), (2, 5.0)):
+        commit(run, make_record(step, seconds=Seconds(1.0, 1.0, seconds, 1.0)), write=write)
+    measured = all_runs(tmp_path / "runs")
+    of_step = (run.step_folder(1) / "record.json").stat().st_size + 1000
+    found = estimate([planned()], measured)
+    assert (found.seconds, found.steps, found.unknown) == (7.0, 1, 0)
+    assert found.bytes == pytest.approx(of_step, rel=0.05)
+    found = estimate([planned(), planned(seed=1), planned(seed=1, fraction=0.5)], measured)
+    assert found.seconds == pytest.approx(7.0 + 20.0 + 2 * 3 * 7.0)  # one training serves two runs
+    assert (found.steps, found.unknown) == (1 + 1 + 2 * 4, 0)
+
+
+def test_nothing_is_guessed_of_a_kind_that_was_not_measured(planned, make_record, commit, tmp_path):
+    assert estimate([planned()], []) == estimate([planned()], all_runs(tmp_path / "runs"))
+    assert estimate([planned()], []).unknown == estimate([planned()], []).steps == 5
+    config, run = planned()
+    commit(run, *(make_record(step) for step in range(4)))
+    other = planned(method="unstructured")
+    found = estimate([other], all_runs(tmp_path / "runs"))
+    assert (found.seconds, found.steps, found.unknown) == (0.0, 5, 5)
+    found = estimate([(config, run)], all_runs(tmp_path / "runs"))
+    assert (found.steps, found.unknown) == (1, 1)  # the dense run is gone
+
+
+def test_what_is_finished_takes_nothing(planned, make_record, commit):
+    config, run = planned()
+    commit(dense_run(config), make_record(0))
+    commit(run, *(make_record(step) for step in range(4)))
+    found = estimate([(config, run)], [run])
+    assert (found.seconds, found.bytes, found.steps, found.unknown) == (0.0, 0.0, 0, 0)

@@ -1,0 +1,106 @@
+"""Jobs: what is not done yet, in an order in which it can be done, and what became of it."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from prunebench import jobs
+from prunebench.jobs import Job, Outcome, do, jobs_of, unfit
+from prunebench.lock import held
+from prunebench.resolve import resolve
+from prunebench.runs import dense_run, pruning_run
+
+
+@pytest.fixture
+def planned(tiny_config):
+    """Makes planned runs of the small CNN."""
+
+    def make(**changes):
+        config = resolve(tiny_config(threads=1, **changes))
+        return config, pruning_run(config)
+
+    return make
+
+
+def test_a_dense_run_comes_once_and_before_those_that_need_it(planned):
+    found = jobs_of([planned(fraction=0.1), planned(fraction=0.2), planned(fraction=0.1, seed=1)])
+    assert [job.kind for job in found] == ["train", "train", "prune", "prune", "prune"]
+    first, second = (job.key for job in found[:2])
+    assert [job.needs for job in found] == [None, None, first, first, second]
+
+
+def test_what_is_done_is_no_job_and_what_it_needed_is_not_either(planned):
+    runs = [planned(fraction=0.1, iterations=1), planned(fraction=0.2, iterations=1)]
+    outcomes = [do(job) for job in jobs_of(runs[:1])]
+    assert all(outcome.fine for outcome in outcomes)
+    (left,) = jobs_of(runs)
+    assert (left.key, left.needs) == (runs[1][1].info.key, None)
+    more = planned(fraction=0.1, iterations=2)
+    assert [job.key for job in jobs_of([more])] == [runs[0][1].info.key]
+
+
+def test_a_job_keeps_its_steps_and_its_matrices_in_its_run_and_nowhere_else(planned, tmp_path):
+    config, run = planned(iterations=1)
+    steps = []
+    for job in jobs_of([(config, run)]):
+        assert do(job, told=lambda job, record: steps.append((job.kind, record.step))).fine
+    assert steps == [("train", 0), ("prune", 0), ("prune", 1)]
+    assert run.steps() == [0, 1]
+    assert [path.suffix for path in run.folder.glob("*.txt")] == [".txt", ".txt"]
+    assert not (tmp_path / "performance").exists()
+
+
+def test_paths_are_absolute_and_the_run_is_the_same(planned, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (config, run) = planned(runs_dir="here", data_dir="there")
+    (job, _) = jobs_of([(config, run)])
+    assert Path(str(job.config.runs_dir)) == tmp_path / "here"
+    assert Path(str(job.config.data_dir)) == tmp_path / "there"
+    assert job.key == dense_run(config).info.key
+
+
+def test_whatever_goes_wrong_is_an_outcome(planned, monkeypatch):
+    config, run = planned(exclude=("no.such.module",))
+    mistake = do(Job("prune", config, run.info.key))
+    assert mistake.error.startswith("No module matches 'no.such.module'")
+    assert not mistake.fine
+    assert not run.folder.exists()
+
+    def broken(*args, **named):
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(jobs, "prune", broken)
+    bug = do(Job("prune", config, run.info.key))
+    assert bug.error == "ZeroDivisionError: a bug"
+    assert "test_jobs.py" in bug.trace
+
+
+def test_a_job_that_is_asked_to_stop_is_stopped_and_goes_on(planned):
+    config, run = planned()
+    dense, job = jobs_of([(config, run)])
+    assert do(dense).fine
+    stopped = do(job, stop=lambda: True)
+    assert (stopped.stopped, stopped.error, stopped.fine) == (True, "", False)
+    assert do(job).fine
+
+
+def test_what_needs_a_failed_run_fails_and_says_why():
+    job = Job("prune", None, "child", "parent")
+    assert unfit(job, Outcome("parent", "no disk")).error == "Its dense run parent failed: no disk"
+    assert unfit(job, Outcome("parent", stopped=True)).stopped
+
+
+def test_a_run_that_another_process_holds_is_waited_for(planned, monkeypatch):
+    config, run = planned()
+    dense, _ = jobs_of([(config, run)])
+    monkeypatch.setattr(jobs, "PATIENCE", 0.0)
+    with held(dense_run(config).folder):
+        assert "is being computed by process" in do(dense).error
+    holding = ExitStack()
+    holding.enter_context(held(dense_run(config).folder))
+    monkeypatch.setattr(jobs, "PATIENCE", 60.0)
+    monkeypatch.setattr(jobs.time, "sleep", lambda seconds: holding.close())
+    assert do(dense).fine

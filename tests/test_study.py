@@ -1,0 +1,176 @@
+"""A study's file becomes a plan of runs."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+import pytest
+
+from prunebench.errors import ConfigError
+from prunebench.study import StudyRecord, folder_of, plan, read_study, write_study
+
+SMALL = '[base]\nmodel = "resnet18"\n'
+
+
+@pytest.fixture
+def planned(tmp_path):
+    """Makes the plan of a study's text: the configs, by what is told apart."""
+
+    def make(text, *names, **files):
+        for name, content in files.items():
+            (tmp_path / f"{name}.toml").write_text(content, encoding="utf-8")
+        (tmp_path / "mine.toml").write_text(text, encoding="utf-8")
+        found = plan(read_study(tmp_path / "mine.toml"), str(tmp_path / "runs"))
+        return [tuple(getattr(config, name) for name in names) for config, _ in found]
+
+    return make
+
+
+def test_every_combination_of_the_grid_is_a_run(planned):
+    text = SMALL + '[grid]\nmethod = ["structured", "unstructured"]\nfraction = [0.1, 0.5]\nseed = [0, 1]\n'
+    assert planned(text, "method", "fraction", "seed") == [
+        (method, fraction, seed)
+        for method in ("structured", "unstructured")
+        for fraction in (0.1, 0.5)
+        for seed in (0, 1)
+    ]
+
+
+def test_without_a_grid_there_is_one_run(planned):
+    assert planned(SMALL, "model", "seed") == [("resnet18", 0)]
+
+
+def test_what_has_all_settings_of_an_exclusion_is_left_out(planned):
+    grid = '[grid]\nmethod = ["structured", "unstructured"]\nseed = [0, 1]\n'
+    exclude = '[[exclude]]\nmethod = "structured"\nseed = 1\n[[exclude]]\ncriterion = "l1"\nseed = 0\n'
+    assert planned(SMALL + grid + exclude, "method", "seed") == [("structured", 0), ("unstructured", 1)]
+
+
+def test_an_experiment_wins_over_the_base_and_the_grid_over_both(planned):
+    text = '[base]\nepochs = 3\nbatch_size = 8\nseed = 5\n[[experiments]]\nmodel = "resnet18"\nepochs = 4\n'
+    grid = "[grid]\nseed = [6]\n"
+    assert planned(text + grid, "model", "epochs", "batch_size", "seed") == [("resnet18", 4, 8, 6)]
+
+
+def test_lists_of_an_experiment_are_combined_but_for_those_that_are_values(planned):
+    text = '[[experiments]]\nmodel = ["resnet18", "alexnet"]\nfraction = [0.1, 0.2]\nexclude = ["*.0", "conv1"]\n'
+    assert planned(text, "model", "fraction", "exclude") == [
+        (model, fraction, ("*.0", "conv1")) for model in ("resnet18", "alexnet") for fraction in (0.1, 0.2)
+    ]
+
+
+def test_experiments_may_be_files_beside_the_study(planned):
+    found = planned(
+        'experiments = ["one.toml", "two.toml"]\n[base]\nepochs = 3\n[grid]\nseed = [0, 1]\n',
+        *("model", "epochs", "seed"),
+        one='model = "resnet18"\n',
+        two='model = "bert"\nepochs = 1\n',
+    )
+    assert found == [("resnet18", 3, 0), ("resnet18", 3, 1), ("bert", 1, 0), ("bert", 1, 1)]
+
+
+def test_controls_prune_at_random_and_not_at_all_and_one_serves_all_fractions(planned):
+    text = "controls = true\n" + SMALL + "[grid]\nfraction = [0.1, 0.5]\n"
+    found = planned(text.replace("[grid]", "iterations = 4\n[grid]"), "method", "criterion", "fraction", "iterations")
+    assert found == [
+        ("structured", "l2", 0.1, 4),
+        ("structured", "random", 0.1, 4),
+        ("none", "l1", 0.1, 4),
+        ("structured", "l2", 0.5, 4),
+        ("structured", "random", 0.5, 4),
+    ]
+
+
+def test_one_control_is_as_long_as_the_longest_run(planned):
+    text = 'controls = true\n[base]\nmodel = "resnet18"\n[[experiments]]\niterations = 2\nfraction = 0.5\n'
+    found = planned(text + "[[experiments]]\niterations = 6\n", "method", "criterion", "iterations")
+    assert [iterations for method, _, iterations in found if method == "none"] == [6]
+
+
+def test_controls_may_be_of_some_models(planned):
+    text = 'controls = ["alexnet"]\n[grid]\nmodel = ["resnet18", "alexnet"]\n'
+    assert [model for model, method in planned(text, "model", "method") if method == "none"] == ["alexnet"]
+
+
+def test_runs_that_are_the_same_are_planned_once(planned):
+    assert len(planned(SMALL + '[grid]\nmethod = ["structured", "structured"]\n', "method")) == 1
+    random = 'controls = true\n[base]\nmodel = "resnet18"\ncriterion = "random"\n'
+    assert planned(random, "method", "criterion") == [("structured", "random"), ("none", "l1")]
+
+
+def test_threads_are_fixed_for_every_run(planned):
+    assert planned(SMALL, "threads") == [(1,)]
+    assert planned(SMALL + "threads = 3\n", "threads") == [(3,)]
+
+
+def test_all_runs_are_in_the_folder_of_the_study_which_says_what_it_consists_of(tmp_path):
+    path = tmp_path / "my-study.toml"
+    path.write_text(SMALL + f'runs_dir = "{tmp_path / "kept"}"\n[grid]\nseed = [0, 1]\n', encoding="utf-8")
+    study = read_study(path)
+    planned = plan(study)
+    assert {run.root for _, run in planned} == {tmp_path / "kept" / "my-study"}
+    assert not (tmp_path / "kept").exists()
+    write_study(study, planned)
+    found = msgspec.json.decode((folder_of(planned) / "study.json").read_bytes(), type=StudyRecord)
+    assert (found.name, found.source) == ("my-study", path.read_text(encoding="utf-8"))
+    assert found.runs == tuple(run.info.key for _, run in planned)
+    assert json.loads((folder_of(planned) / "study.json").read_text(encoding="utf-8"))["format"] == found.format
+
+
+def test_how_to_time_is_a_config_for_every_engine_and_dtype(tmp_path):
+    path = tmp_path / "s.toml"
+    text = '[efficiency]\nbackends = ["eager", "compile"]\ndtypes = ["fp32", "bf16"]\nbatch_sizes = [2]\n'
+    path.write_text(SMALL + text, encoding="utf-8")
+    found = read_study(path).timings
+    assert [(each.backend, each.dtype) for each in found] == [
+        (backend, dtype) for backend in ("eager", "compile") for dtype in ("fp32", "bf16")
+    ]
+    assert {each.batch_sizes for each in found} == {(2,)}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[bas]\n", r"a study has no 'bas'\. Did you mean 'base'\?"),
+        ('model = "resnet18"\n', r"a study has no 'model'\..* belongs into \[base\]"),
+        ("[base\n", "cannot be read as TOML"),
+        ('[base]\nmodle = "x"\n', r"\[base\] has no setting 'modle'\. Did you mean 'model'\?"),
+        ("[base]\nfraction = 2.0\n", r"\[base\]: --fraction 2\.0"),
+        ("[grid]\nseed = 3\n", r"\[grid\] seed: expected a list of values, such as seed = \[3\]"),
+        ("[grid]\nseed = []\n", r"\[grid\] seed: expected a list"),
+        ("[grid]\nthreads = [1, 2]\n", r"\[grid\] threads: it decides no result; put it into \[base\]"),
+        ('[[exclude]]\nmodl = "x"\n', r"\[exclude\] has no setting 'modl'"),
+        ("exclude = 3\n", r"exclude: expected a list: \[\[exclude\]\]"),
+        ("controls = 3\n", "controls: expected true, false, or a list of models"),
+        ("experiments = [3]\n", "3 is neither the name of a config nor a table"),
+        ('experiments = ["none.toml"]\n', r"none\.toml: there is no such file"),
+        ("[efficiency]\nbatch_size = [1]\n", r"\[efficiency\] has no setting 'batch_size'. Did you mean 'batch_sizes'"),
+        ('[efficiency]\nbackends = ["egaer"]\n', r"\[efficiency\]: .*egaer"),
+    ],
+)
+def test_a_file_that_is_no_study_is_told_in_a_line(text, message, tmp_path):
+    path = tmp_path / "s.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=message) as found:
+        read_study(path)
+    assert "\n" not in str(found.value)
+
+
+def test_a_missing_file_is_told(tmp_path):
+    with pytest.raises(ConfigError, match="there is no such file"):
+        read_study(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[grid]\nmodel = ["resnet18", "resnet19"]\n', "Study mine, model = 'resnet19': .*resnet19"),
+        (SMALL + "[grid]\nfraction = [0.1, 7]\n", r"fraction = 7: --fraction 7"),
+        ("", r"Study mine, \[base\]: --model is missing"),
+        (SMALL + "[[exclude]]\nseed = 0\n", "has no run"),
+    ],
+)
+def test_a_combination_that_cannot_run_is_named(text, message, planned):
+    with pytest.raises(ConfigError, match=message):
+        planned(text)
