@@ -1,0 +1,119 @@
+"""`prunebench study`: a grid of runs that goes on where it was stopped, and says what failed."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+PARTS = """
+from pathlib import Path
+import numpy as np
+from torch import nn
+from prunebench import Dataset, Split
+
+def net(classes):
+    return nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(32, classes))
+
+def load():
+    draw = np.random.default_rng(0)
+    labels = np.arange(60) % 3
+    images = (draw.integers(0, 120, (60, 12, 12)) + 50 * labels[:, None, None]).astype(np.uint8)
+    return Dataset(Split(images[:40], labels[:40]), Split(images[40:], labels[40:]), ["a", "b", "c"])
+
+def mine(weight):
+    if Path("fail").exists():
+        raise RuntimeError("not today")
+    return weight.abs()
+"""
+STUDY = """
+controls = true
+
+[base]
+model = "parts.py:net"
+dataset = "parts.py:load"
+image_size = 12
+epochs = 1
+iterations = 2
+fraction = 0.3
+
+[grid]
+criterion = ["l1", "parts.py:mine"]
+
+[efficiency]
+batch_sizes = [2]
+time_budget = 0.5
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with a study."""
+    place = tmp_path_factory.mktemp("study")
+    (place / "parts.py").write_text(PARTS, encoding="utf-8")
+    (place / "mine.toml").write_text(STUDY, encoding="utf-8")
+    return place
+
+
+@pytest.fixture
+def study(folder, prunebench, monkeypatch):
+    """Runs it there."""
+    monkeypatch.chdir(folder)
+    return lambda *options: prunebench("study", "mine.toml", *options)
+
+
+def test_a_dry_run_lists_the_runs_and_writes_nothing(study, folder):
+    finished = study("--dry-run")
+    assert finished.status == 0, finished.err
+    assert "study mine: 4 runs, 1 thread(s) each, in runs/mine" in finished.out
+    assert finished.out.count("  to do  ") == 4
+    assert "dense, same epochs" in finished.out
+    assert "13 step(s) are left to do\n13 of them are of a kind that was not measured yet" in finished.out
+    assert sorted(path.name for path in folder.iterdir()) == ["mine.toml", "parts.py"]
+
+
+def test_a_run_that_fails_stops_no_other_and_the_end_says_which_and_why(study, folder):
+    (folder / "fail").touch()
+    finished = study("--jobs", "2")
+    (folder / "fail").unlink()
+    assert finished.status == 1
+    assert "3 of 4 runs of the study mine are finished, in runs/mine" in finished.out
+    (line,) = [line for line in finished.err.splitlines() if line.startswith("failed: ")]
+    assert "parts.py:mine failed: RuntimeError: not today" in line
+    assert "Traceback" not in finished.err
+    assert not (folder / "performance").exists()
+    written = json.loads((folder / "runs/mine/study.json").read_text(encoding="utf-8"))
+    assert (written["name"], len(written["runs"]), written["source"]) == ("mine", 4, STUDY)
+
+
+def test_the_same_command_goes_on_with_what_is_missing_and_times_it(study, folder):
+    told = study("--dry-run").out
+    assert told.count("finished") == 3
+    assert "3 step(s) are left to do" in told
+    assert "of disk, as such steps took before" in told
+    finished = study()
+    assert finished.status == 0, finished.err
+    assert "4 of 4 runs of the study mine are finished" in finished.out
+    assert "[1/1] parts-structured-" in finished.err
+    assert len(list((folder / "runs/mine").glob("parts-structured-*/*_efficiency.json"))) == 1  # criteria take as long
+    again = study()
+    assert again.status == 0
+    assert "step" not in again.out
+    assert "timed on" not in again.err
+    assert study("--dry-run").out.endswith("nothing is left to do\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--executor", "slurm"), "There is no executor 'slurm'"),
+        (("--address", "10.0.0.1:6379"), "--address is of a Ray cluster; give --executor ray."),
+        (("--jobs", "0"), "Invalid value for '--jobs'"),
+        (("--runs-dir", "/proc/nowhere"), "/proc/nowhere"),
+    ],
+)
+def test_wrong_options_are_told_in_a_line(study, options, message):
+    finished = study(*options)
+    assert finished.status == 2
+    assert message in finished.err
+    assert "Traceback" not in finished.err

@@ -1,0 +1,85 @@
+"""Every config that is shipped has a plan, and the original study's are what it did."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from prunebench.config import read_toml
+from prunebench.plan import pruning_plan
+from prunebench.resolve import resolve
+from prunebench.runs import dense_run, pruning_run
+from prunebench.study import plan, read_study
+
+ROOT = Path(__file__).parent.parent / "configs"
+PAPER = sorted(path for path in (ROOT / "paper").glob("*.toml") if path.stem != "paper")
+
+DID = {  # model, method, criterion, fraction, iterations, epochs and learning rate of fine-tuning
+    "alexnet-unstructured-l1": ("alexnet", "unstructured", "l1", 0.5, 6, 10, 1e-4),
+    "alexnet-unstructured-random": ("alexnet", "unstructured", "random", 0.5, 6, 10, 1e-4),
+    "alexnet-unstructured-one-shot": ("alexnet", "unstructured", "l1", 0.9375, 1, 10, 1e-4),
+    "alexnet-structured": ("alexnet", "structured", "l2", 0.1, 10, 5, 3e-4),
+    "vgg16-unstructured-l1": ("vgg16", "unstructured", "l1", 0.5, 6, 5, 1e-4),
+    "vgg16-structured": ("vgg16", "structured", "l2", 0.1, 10, 5, 3e-4),
+    "resnet18-unstructured-l1": ("resnet18", "unstructured", "l1", 0.5, 6, 5, 1e-4),
+    "resnet18-structured": ("resnet18", "structured", "l2", 0.1, 10, 5, 3e-4),
+    "resnet50-unstructured-l1": ("resnet50", "unstructured", "l1", 0.5, 6, 5, 1e-4),
+    "resnet50-structured": ("resnet50", "structured", "l2", 0.1, 10, 5, 3e-4),
+    "bert-unstructured-0.16": ("bert", "unstructured", "l1", 0.1591, 12, 1, 1e-4),
+    "bert-unstructured-0.3": ("bert", "unstructured", "l1", 0.3, 6, 1, 1e-4),
+    "bert-unstructured-0.5": ("bert", "unstructured", "l1", 0.5, 6, 1, 1e-4),
+}
+DENSE = {  # dataset, weights, learning rate, batch size
+    "alexnet": ("cifar10", "imagenet", 1e-3, 128),
+    "vgg16": ("cifar10", "imagenet", 1e-3, 64),
+    "resnet18": ("cifar10", "imagenet", 1e-3, 128),
+    "resnet50": ("cifar10", "imagenet", 1e-2, 128),
+    "bert": ("sst2", "bert-base-uncased", 1e-5, 32),
+}
+
+
+def test_every_experiment_of_the_original_study_has_a_file():
+    assert {path.stem for path in PAPER} == {*DID, "alexnet-head", "vgg16-head"}
+
+
+@pytest.mark.parametrize("path", PAPER, ids=lambda path: path.stem)
+def test_an_experiment_is_what_the_study_did(path, tmp_path):
+    config = resolve(read_toml(path))
+    assert (config.dataset, config.weights, config.batch_size) == (*DENSE[config.model][:2], DENSE[config.model][3])
+    assert config.image_size == 224 or config.model == "bert"
+    if path.stem.endswith("-head"):
+        assert config.freeze
+        return
+    c = config
+    found = (c.model, c.method, c.criterion, c.fraction, c.iterations, c.finetune_epochs, c.finetune_lr)
+    assert found == DID[path.stem]
+    assert (config.lr, config.finetune_optimizer) == (DENSE[config.model][2], "sgd")
+    assert config.targets == "all" or config.method == "structured"
+    lines = "\n".join(pruning_plan(config, pruning_run(config), dense_run(config)))
+    assert f"{c.iterations} × {c.fraction:g}" in lines
+
+
+def test_the_whole_study_runs_each_with_three_seeds_and_its_controls(tmp_path):
+    planned = [config for config, _ in plan(read_study(ROOT / "paper" / "paper.toml"), str(tmp_path))]
+    for model, method, criterion, fraction, iterations, *_ in DID.values():
+        same = [
+            c.seed
+            for c in planned
+            if (c.model, c.method, c.criterion, c.fraction, c.iterations)
+            == (model, method, criterion, fraction, iterations)
+        ]
+        assert sorted(same) == [0, 1, 2]
+    assert {c.model for c in planned if c.method == "none"} == set(DENSE)
+    assert {(c.model, c.method) for c in planned if c.criterion == "random"} == {
+        (did[0], did[1]) for did in DID.values()
+    }
+
+
+def test_the_embedded_study_has_the_same_models_and_methods_and_its_controls(tmp_path):
+    planned = [config for config, _ in plan(read_study(ROOT / "embedded-study.toml"), str(tmp_path))]
+    pairs = {(c.model, c.method) for c in planned if c.method != "none"}
+    assert pairs == {(did[0], did[1]) for did in DID.values()}
+    assert {c.model for c in planned if c.method == "none"} == {"alexnet", "resnet18"}
+    assert {c.dataset for c in planned} == {"digits", "reviews"}
+    assert {c.seed for c in planned} == {0, 1, 2}
