@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from prunebench.cli.main import cli
+from prunebench.study import plan, read_study
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -51,6 +52,17 @@ def test_python_example_prints_a_line_per_step(tmp_path, monkeypatch, capsys):
     exec(compile(small, "README.md", "exec"), {})
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["0", "1"]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_study_that_is_shown_has_a_plan(tmp_path):
+    (tmp_path / "shown.toml").write_text(re.findall(r"```toml\n(.*?)```", README, re.DOTALL)[0], encoding="utf-8")
+    planned = plan(read_study(tmp_path / "shown.toml"), str(tmp_path))
+    assert {(config.model, config.fraction) for config, _ in planned if config.criterion == "l1"} == {
+        ("resnet18", 0.1),
+        ("resnet18", 0.5),
+        ("alexnet", 0.1),  # of the control
+        ("alexnet", 0.5),
+    }
 
 
 def test_no_place_holder_is_left():
