@@ -181,8 +181,6 @@ def labels(groups: Sequence[Settings]) -> list[str]:
     names = [name for name in SHOWN if name in differing(groups)] or ["model", "method"]
     found = [_label(settings, names) for settings in groups]
     for name in differing(groups):
-        if name in names:
-            continue
         for same in {label for label in found if found.count(label) > 1}:
             alike = [i for i, label in enumerate(found) if label == same]
             if len({repr(groups[i].get(name)) for i in alike}) > 1:

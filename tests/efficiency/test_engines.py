@@ -10,7 +10,7 @@ import torch
 
 from prunebench import EfficiencyConfig
 from prunebench.efficiency.backends import Backend, Loaded, backends, eager
-from prunebench.efficiency.engines import Setting, as_logits, check_usable, load, memory_of, ready
+from prunebench.efficiency.engines import TOLERANCE, Setting, as_logits, check_usable, load, memory_of, ready
 from prunebench.errors import ConfigError, ModelError
 
 CPU = torch.device("cpu")
@@ -53,7 +53,8 @@ def test_an_engine_that_answers_otherwise_is_not_timed(share, fits, tiny_state):
 def test_the_difference_may_be_larger_in_bf16(tiny_state):
     state, of = tiny_state(), setting(wrong_by(5e-3), "bf16")
     with torch.inference_mode():
-        ready(state, load(state, of), state.architecture.inputs.example(2), of)
+        found = ready(state, load(state, of), state.architecture.inputs.example(2), of)
+    assert found.difference > TOLERANCE["fp32"]
 
 
 @pytest.mark.parametrize("where", ["load", "run"])

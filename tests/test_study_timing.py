@@ -1,0 +1,50 @@
+"""A study times one run of each kind, once."""
+
+from __future__ import annotations
+
+import pytest
+
+from prunebench import EfficiencyConfig
+from prunebench.jobs import do, jobs_of
+from prunebench.resolve import resolve
+from prunebench.runs import pruning_run
+from prunebench.study_timing import time_study
+
+
+@pytest.fixture
+def planned(tiny_config):
+    """Two seeds, another criterion, and a control, all finished."""
+    about = [{"seed": 0}, {"seed": 1}, {"criterion": "random"}, {"method": "none"}]
+    configs = [resolve(tiny_config(threads=1, iterations=1, epochs=1, **each)) for each in about]
+    found = [(config, pruning_run(config)) for config in configs]
+    assert all(do(job).fine for job in jobs_of(found))
+    return found
+
+
+def test_runs_that_take_as_long_are_timed_once_on_every_engine_and_not_again(planned):
+    timings = [EfficiencyConfig(backend=name, batch_sizes=(2,), time_budget=0.2) for name in ("eager", "channels-last")]
+    found = list(time_study(planned, timings))
+    first = planned[0][1]
+    assert [(timed.key, timed.engine, timed.new, timed.error) for timed in found] == [
+        (first.info.key, "eager, fp32", True, ""),
+        (first.info.key, "channels-last, fp32", True, ""),
+    ]
+    assert len(list(first.folder.glob("*_efficiency.json"))) == 2
+    assert not any(list(run.folder.glob("*_efficiency.*")) for _, run in planned[1:])
+    assert [timed.new for timed in time_study(planned, timings)] == [False, False]
+
+
+def test_an_engine_that_cannot_run_is_told_and_the_others_go_on(planned):
+    timings = [
+        EfficiencyConfig(image_size=1, batch_sizes=(2,), time_budget=0.2),
+        EfficiencyConfig(batch_sizes=(2,), time_budget=0.2),
+    ]
+    wrong, right = time_study(planned, timings)
+    assert wrong.error != ""
+    assert not wrong.new
+    assert (right.new, right.error) == (True, "")
+
+
+def test_what_is_not_finished_is_not_timed(tiny_config):
+    config = resolve(tiny_config(threads=1))
+    assert list(time_study([(config, pruning_run(config))], [EfficiencyConfig()])) == []
