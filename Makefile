@@ -10,7 +10,7 @@ test: .venv/installed
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/mypy
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow" -n 2 --dist loadfile
 
 # --group needs pip 25.1, so pip is brought up to date first.
 .venv/installed: pyproject.toml
