@@ -27,9 +27,8 @@ def planned(tiny_config):
 
 def test_a_dense_run_comes_once_and_before_those_that_need_it(planned):
     found = jobs_of([planned(fraction=0.1), planned(fraction=0.2), planned(fraction=0.1, seed=1)])
-    assert [job.kind for job in found] == ["train", "train", "prune", "prune", "prune"]
-    first, second = (job.key for job in found[:2])
-    assert [job.needs for job in found] == [None, None, first, first, second]
+    assert [job.kind for job in found] == ["train", "prune", "prune", "train", "prune"]
+    assert [job.needs for job in found] == [None, found[0].key, found[0].key, None, found[3].key]
 
 
 def test_what_is_done_is_no_job_and_what_it_needed_is_not_either(planned):

@@ -63,18 +63,18 @@ Told = Callable[[Job, StepRecord], None]
 
 
 def jobs_of(planned: Iterable[tuple[RunConfig, Run]]) -> list[Job]:
-    """The jobs that are not done yet; what others need comes first."""
-    trains: dict[str, Job] = {}
-    prunes = []
+    """The jobs that are not done yet; a dense run comes before the first that needs it."""
+    jobs: dict[str, Job] = {}
     for config, run in planned:
         if finished(run, config):
             continue
         place = _anywhere(config)
         dense = dense_run(place)
         if not dense.steps():
-            trains.setdefault(dense.info.key, Job("train", place, dense.info.key))
-        prunes.append(Job("prune", place, run.info.key, dense.info.key if dense.info.key in trains else None))
-    return [*trains.values(), *prunes]
+            jobs.setdefault(dense.info.key, Job("train", place, dense.info.key))
+        needs = dense.info.key if dense.info.key in jobs else None
+        jobs[run.info.key] = Job("prune", place, run.info.key, needs)
+    return list(jobs.values())
 
 
 def do(job: Job, stop: Stop | None = None, told: Told | None = None) -> Outcome:

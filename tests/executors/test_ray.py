@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -18,7 +17,7 @@ from prunebench.study import folder_of
 TEXT = '[grid]\ncriterion = ["{parts}:slow"]\nseed = [0, 1]\n'
 
 CLUSTER = """
-import json, sys, threading, time
+import json, signal, sys, threading, time
 from pathlib import Path
 from ray.cluster_utils import Cluster
 from prunebench.executors import Options, executors
@@ -39,12 +38,19 @@ if __name__ == "__main__":
             time.sleep(0.05)
         cluster.remove_node(nodes[0], allow_graceful=False)
         killed.append(run.info.key)
-        cluster.add_node(num_cpus=1)
 
     if kill == "kill":
         threading.Thread(target=kill_one, daemon=True).start()
-    outcomes = list(executors.get("ray").run(jobs_of(planned), Options(address=cluster.address)))
-    print(json.dumps({"errors": [outcome.error for outcome in outcomes], "killed": killed}))
+    mine = signal.getsignal(signal.SIGTERM)
+    handlers = set()
+
+    def stop():
+        handlers.add(signal.getsignal(signal.SIGTERM) is mine)
+        return False
+
+    outcomes = list(executors.get("ray").run(jobs_of(planned), Options(address=cluster.address, stop=stop)))
+    found = {"errors": [outcome.error for outcome in outcomes], "killed": killed, "handlers": list(handlers)}
+    print(json.dumps(found))
     cluster.shutdown()
 """
 
@@ -71,6 +77,7 @@ def test_a_study_ends_to_the_bit_as_on_one_machine_though_a_node_is_killed(
     found = on_cluster("cluster", "kill")
     assert found["errors"] == [""] * 4
     assert found["killed"] == [planned[0][1].info.key]
+    assert found["handlers"] == [True]
     assert jobs_of(planned) == []
     monkeypatch.delenv("PRUNEBENCH_TEST_PAUSE")
     alone = small(TEXT, "alone")
@@ -89,4 +96,3 @@ def test_where_no_cluster_answers_it_is_told(small):
 def test_a_package_that_is_missing_is_told():
     with pytest.raises(ConfigError, match=r"no_such_package is not installed.*pip install 'prunebench\[ray\]'"):
         check_installed(("no_such_package",), "--executor ray", "ray")
-    assert Path(__file__).exists()

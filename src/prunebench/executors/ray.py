@@ -6,7 +6,9 @@ is tried again on another, where its run goes on after its last finished epoch.
 
 from __future__ import annotations
 
+import signal
 import socket
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -42,7 +44,10 @@ def _connect(ray: Any, options: Options) -> None:
     here = {"num_cpus": options.jobs} if options.address is None else {}
     if options.address is not None:
         _check_answers(options.address)
+    handler = signal.getsignal(signal.SIGTERM)
     ray.init(address=options.address or "local", configure_logging=False, log_to_driver=False, **here)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)  # Ray has put its own in place, which ends the process at once
 
 
 def _check_answers(address: str) -> None:
