@@ -62,7 +62,7 @@ def test_a_file_is_a_reference_wherever_a_name_stands(user_file):
 
 def test_a_method_is_chosen_by_name(user_file):
     for own in (f"{user_file}:score", load(f"{user_file}:score")):
-        with pytest.raises(UnknownName, match=r"There are: structured, unstructured\.$"):
+        with pytest.raises(UnknownName, match=r"There are: none, structured, unstructured\.$"):
             methods.get(own)
 
 

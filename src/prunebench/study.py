@@ -165,9 +165,14 @@ def folder_of(plan: Sequence[Planned]) -> Path:
     return plan[0][1].root
 
 
+def record_of(study: Study, plan: Sequence[Planned]) -> StudyRecord:
+    """What a study consists of."""
+    return StudyRecord(name=study.name, source=study.source, runs=tuple(run.info.key for _, run in plan))
+
+
 def write_study(study: Study, plan: Sequence[Planned]) -> None:
     """Write `study.json` into the study's folder."""
-    record = StudyRecord(name=study.name, source=study.source, runs=tuple(run.info.key for _, run in plan))
+    record = record_of(study, plan)
     path = folder_of(plan) / FILE
     with writing(f"The study {study.name}", path.parent):
         write_atomically(path, msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")

@@ -70,6 +70,8 @@ def test_a_dry_run_lists_the_runs_and_writes_nothing(study, folder):
     assert "dense, same epochs" in finished.out
     assert "13 step(s) are left to do\n13 of them are of a kind that was not measured yet" in finished.out
     assert sorted(path.name for path in folder.iterdir()) == ["mine.toml", "parts.py"]
+    (record,) = map(json.loads, study("--dry-run", "--json").out.splitlines())
+    assert all(key in finished.out for key in record["runs"])
 
 
 def test_a_run_that_fails_stops_no_other_and_the_end_says_which_and_why(study, folder):

@@ -48,7 +48,7 @@ def command(
     from prunebench.executors import Options, executors
     from prunebench.files import check_writable
     from prunebench.registry import check_installed
-    from prunebench.study import folder_of, plan, read_study, write_study
+    from prunebench.study import folder_of, plan, read_study, record_of, write_study
 
     chosen = executors.get(executor)
     check_installed(chosen.needs, f"--executor {executor}", chosen.extra)
@@ -57,6 +57,7 @@ def command(
     study = read_study(file)
     planned = plan(study, runs_dir)
     _announce(console, study, planned, jobs, dry_run)
+    console.records([record_of(study, planned)])
     if dry_run:
         return
     check_writable(folder_of(planned))

@@ -28,16 +28,21 @@ RETRIES = 5
 def run(jobs: Sequence[Job], options: Options) -> Iterator[Outcome]:
     """Do the jobs on the cluster at `options.address`, or on one that is begun on this machine and ended after.
 
+    A process that is connected to a cluster already does them there, and stays connected.
+
     Raises:
         ConfigError: there is no cluster at the address, or none of its nodes is large enough for a run.
     """
     import ray
 
-    _connect(ray, options)
+    connected = ray.is_initialized()
+    if not connected:
+        _connect(ray, options)
     try:
         yield from _outcomes(ray, jobs, options)
     finally:
-        ray.shutdown()
+        if not connected:
+            ray.shutdown()
 
 
 def _connect(ray: Any, options: Options) -> None:
