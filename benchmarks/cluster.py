@@ -65,7 +65,7 @@ def weights(runs: Sequence[Planned]) -> list[str]:
 def main() -> int:
     """Run it."""
     parser = options(__doc__ or "", rounds=1)
-    parser.add_argument("--epochs", type=int, default=20, metavar="N", help="of training  [default: 20]")
+    parser.add_argument("--epochs", type=int, default=6, metavar="N", help="of training  [default: 6]")
     given = parser.parse_args()
     took, of_a_run, bits = {}, [], []
     with tempfile.TemporaryDirectory() as place:
