@@ -170,8 +170,6 @@ def differing(groups: Sequence[Settings]) -> list[str]:
 SHOWN = ("model", "method", "criterion", "fraction")
 """Settings that name a group of runs before any other does."""
 
-FOLLOWS = {"dataset": "model", "criterion": "method"}
-
 
 def labels(groups: Sequence[Settings]) -> list[str]:
     """A name for each group of runs, made of the settings in which it differs from others; never the same twice.
