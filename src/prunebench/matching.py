@@ -8,9 +8,12 @@ from typing import NamedTuple
 
 from prunebench.comparing import Group, pairs
 from prunebench.config import deciding, meta
-from prunebench.curves import FOLLOWS, Curve, Settings, by_settings, curve_of, differing, labels
+from prunebench.curves import Curve, Settings, by_settings, curve_of, differing, labels
 from prunebench.errors import RunError
 from prunebench.selection import Selected
+
+FOLLOWS = {"dataset": "model", "criterion": "method"}
+"""Settings that need not be equal where the one that they follow from is filtered."""
 
 HOW_TO_PRUNE = [name for name in deciding("pruning") if name != "method" and not name.startswith("finetune_")]
 """Settings that decide nothing where nothing is removed."""
