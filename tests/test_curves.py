@@ -85,8 +85,16 @@ def test_latency_is_a_share_of_the_originals_and_unknown_where_it_was_not_timed(
     assert (shares[0], shares[2]) == (1.0, 0.25)
     assert isnan(shares[1])
     assert curve.axes["latency@16 openvino"][1] == 0.75
-    assert milliseconds(curve, "latency@1")[::2] == (8.0, 2.0)
-    assert isnan(milliseconds(curve, "latency@1")[1])
+    assert milliseconds([curve], "latency@1") == {"resnet18": 8.0}
+    assert milliseconds([curve], "latency@16 openvino") == {"resnet18": 4.0}
+
+
+def test_milliseconds_are_those_of_the_unpruned_model_over_all_its_measurements(made):
+    _, run = made()
+    slow = curve_of(run, {"eager": [timing(step, {"original": 8.0 * step, "pruned": 2.0}) for step in (1, 2)]})
+    fast = curve_of(run, {"eager": [timing(1, {"original": 1.0, "pruned": 0.5})]})
+    assert milliseconds([slow, fast], "latency@1") == {"resnet18": 8.0}
+    assert milliseconds([slow, fast], "latency@4") == {}
 
 
 def test_where_layers_are_stored_compressed_that_is_the_time_that_counts(made):

@@ -215,16 +215,19 @@ def _latencies(engine: str, timed: Sequence[TimingRecord], steps: Sequence[int])
     }
 
 
-def milliseconds(curve: Curve, axis: str) -> tuple[float, ...]:
-    """Median milliseconds of the pruned model behind an axis of latency, per step; NaN where it was not timed."""
-    found: dict[int, float] = {}
-    for engine, timings in curve.timings.items():
-        for timing in timings:
-            for latency in timing.latencies:
-                if latency_axis(engine, latency.batch_size) == axis and latency.variant in ("original", "pruned"):
-                    step = 0 if latency.variant == "original" else timing.step
-                    found[step] = median(latency.samples_ms)
-    return tuple(found.get(step, float("nan")) for step in curve.steps)
+def milliseconds(curves: Iterable[Curve], axis: str) -> dict[str, float]:
+    """Model → median milliseconds behind an axis of latency of the unpruned one, over every time that it was measured.
+
+    A machine is faster at one time than at another, so that times of different measurements tell nothing; times
+    within one do. Those of a pruned model are therefore its share of the unpruned model's, times these.
+    """
+    found: dict[str, list[float]] = {}
+    for curve in curves:
+        for engine, timings in curve.timings.items():
+            for latency in (latency for timing in timings for latency in timing.latencies):
+                if latency_axis(engine, latency.batch_size) == axis and latency.variant == "original":
+                    found.setdefault(str(curve.settings["model"]), []).append(median(latency.samples_ms))
+    return {model: median(medians) for model, medians in found.items()}
 
 
 def _hashable(settings: Settings) -> str:

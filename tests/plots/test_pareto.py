@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from prunebench.matrix_files import Material
 from prunebench.plots import plots
@@ -34,7 +37,21 @@ def test_every_step_is_drawn_by_its_milliseconds_with_the_front(make_curve, in_s
     np.testing.assert_allclose(steps.get_xdata(), [8, 4, 2])
     np.testing.assert_allclose(steps.get_ydata(), [0.905, 0.805, 0.605])
     np.testing.assert_allclose(best.get_xdata(), [2, 4, 8])
-    assert points(group, "latency@1")[0].low < 0.905 < points(group, "latency@1")[0].high
+    (first, *_) = points(group, "latency@1", {"net": 8.0})
+    assert first.low < 0.905 < first.high
+
+
+def test_a_machine_that_was_slower_at_another_time_moves_no_point(make_curve, in_style):
+    one = make_curve(timed=True)
+    other = make_curve(timed=True, criterion="random")
+    slower = [
+        replace(t, latencies=tuple(replace(x, samples_ms=(10 * x.samples_ms[0],)) for x in t.latencies))
+        for t in other.timings["eager"]
+    ]
+    other = dataclasses.replace(other, timings={"eager": tuple(slower)})
+    (picture,) = plots.get("pareto").draw(Material(curves=(one, other)), "left")
+    first, second = (line.get_xdata() for line in picture.figure.axes[0].get_lines()[:2])
+    np.testing.assert_array_equal(first, second)
 
 
 def test_the_axis_names_the_batch_size(make_curve, in_style):

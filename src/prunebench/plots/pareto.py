@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import isfinite, nan
 from typing import NamedTuple
 
@@ -13,6 +13,9 @@ from prunebench.plots.naming import Group, line_names, numbered, pooled, slug, s
 from prunebench.plots.scales import accuracy_axis, quantity_axis
 from prunebench.plots.style import GREY, canvas, legend, line, looks
 from prunebench.statistics import mean_interval
+
+WIDE = 8.0
+"""Inches: every setting of a study is a line here, and the legend takes two columns."""
 
 
 class Point(NamedTuple):
@@ -44,21 +47,21 @@ def draw(material: Material, axis: str) -> list[Picture]:
     pictures = []
     for machine, groups in sorted(places.items()):
         for of in _axes(groups, axis):
-            timed = [group for group in groups if points(group, of)]
+            timed = [group for group in groups if any(of in curve.axes for curve in group)]
             pictures.append(_picture(machine, timed, of))
     return numbered(pictures)
 
 
-def points(group: Group, axis: str) -> list[Point]:
-    """The steps of a group that were timed, whichever of its seeds was."""
-    times = [milliseconds(curve, axis) for curve in group]
+def points(group: Group, axis: str, unpruned: Mapping[str, float]) -> list[Point]:
+    """The steps of a group that were timed, whichever of its seeds was; `unpruned` as `curves.milliseconds` has it."""
     found = []
     for step in sorted({step for curve in group for step in curve.steps}):
-        places = [(i, at) for i, curve in enumerate(group) if (at := curve.at(step)) is not None]
-        ms = next((times[i][at] for i, at in places if isfinite(times[i][at])), nan)
-        if isfinite(ms):
-            _, mean, _, low, high = mean_interval([group[i].after[at] for i, at in places])
-            found.append(Point(ms, mean, low, high))
+        places = [(curve, at) for curve in group if (at := curve.at(step)) is not None]
+        shares = [curve.axes[axis][at] for curve, at in places if axis in curve.axes]
+        share = next(filter(isfinite, shares), nan)
+        if isfinite(share):
+            _, mean, _, low, high = mean_interval([curve.after[at] for curve, at in places])
+            found.append(Point(share * unpruned[str(group[0].settings["model"])], mean, low, high))
     return found
 
 
@@ -99,27 +102,28 @@ def _picture(machine: Machine, groups: Sequence[Group], axis: str) -> Picture:
         title = f"accuracy against latency{f' on {machine.dataset}' if machine.dataset else ''}"
     size, _, engine = axis.removeprefix("latency@").partition(" ")
     label = ", ".join(part for part in (f"milliseconds per batch of {size}", engine, str(machine)) if part)
-    figure, axes = canvas(title + seeds, label, "test accuracy, %")
+    figure, axes = canvas(title + seeds, label, "test accuracy, %", width=WIDE)
     names = line_names(groups) if len(groups) > 1 else ["every step"]
+    unpruned = milliseconds((curve for group in groups for curve in group), axis)
     handles, every = [], []
     for group, look in zip(groups, looks(len(groups)), strict=True):
-        of = points(group, axis)
+        of = points(group, axis, unpruned)
         every += of
         x, y = [point.ms for point in of], [point.mean for point in of]
-        handles += axes.plot(x, y, **line(look, linewidth=0.8, alpha=0.9))
+        handles += axes.plot(x, y, **line(look, linewidth=0.8, alpha=0.8))
         if any(isfinite(point.low) for point in of):
             heights = [[point.mean - point.low for point in of], [point.high - point.mean for point in of]]
-            axes.errorbar(x, y, yerr=heights, fmt="none", ecolor=look.color, elinewidth=0.8, capsize=2)
+            axes.errorbar(x, y, yerr=heights, fmt="none", ecolor=look.color, elinewidth=0.8, alpha=0.5)
     best = front(every)
     handles += axes.plot(
         [point.ms for point in best],
         [point.mean for point in best],
         color=GREY,
-        linewidth=5,
-        alpha=0.35,
-        solid_capstyle="round",
+        marker="o",
+        markersize=11,
+        markerfacecolor="none",
+        linestyle=":",
         drawstyle="steps-post",
-        zorder=1.5,
     )
     quantity_axis(axes, "x", [point.ms for point in every])
     accuracy_axis(axes)

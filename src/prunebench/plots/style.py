@@ -48,7 +48,7 @@ WIDTH, HEIGHT = 6.4, 4.4
 """Inches, without the legend."""
 
 LETTERS = 80
-"""That fit side by side into the width of a picture."""
+"""That fit side by side into a picture of that width."""
 
 
 class Look(NamedTuple):
@@ -88,11 +88,12 @@ def canvas(title: str, x: str, y: str, *, width: float = WIDTH, height: float = 
 
 def legend(figure: Figure, handles: Sequence[Artist], labels: Sequence[str]) -> None:
     """A legend below the axes; the picture grows by it."""
-    longest = max(map(len, labels))
-    columns = max(1, min(3, len(labels), LETTERS // (longest + 8)))
-    wrapped = [_wrapped(label, LETTERS - 8) for label in labels]
-    lines = -(-sum(label.count("\n") + 1 for label in wrapped) // columns)
     width, height = figure.get_size_inches()
+    letters = int(LETTERS * width / WIDTH)
+    longest = max(map(len, labels))
+    columns = max(1, min(3, len(labels), letters // (longest + 8)))
+    wrapped = [_wrapped(label, letters - 8) for label in labels]
+    lines = -(-sum(label.count("\n") + 1 for label in wrapped) // columns)
     figure.set_size_inches(width, height + 0.2 * lines + 0.1)
     figure.legend(handles, wrapped, loc="outside lower center", ncols=columns)
 
