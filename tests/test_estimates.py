@@ -7,8 +7,8 @@ import pytest
 from prunebench.catalogue import all_runs
 from prunebench.estimates import estimate
 from prunebench.records import Seconds
-from prunebench.resolve import resolve
-from prunebench.runs import dense_run, pruning_run
+from prunebench.resolve import dense_run, phases, resolve
+from prunebench.runs import pruning_run
 
 
 @pytest.fixture
@@ -57,3 +57,19 @@ def test_what_is_finished_takes_nothing(planned, make_record, commit):
     commit(run, *(make_record(step) for step in range(4)))
     found = estimate([(config, run)], [run])
     assert (found.seconds, found.bytes, found.steps, found.unknown) == (0.0, 0.0, 0, 0)
+
+
+def test_both_phases_of_a_training_are_counted(planned, make_record, commit, tmp_path):
+    (tmp_path / "head.toml").write_text("epochs = 5\nfreeze = true\n", encoding="utf-8")
+    config, run = planned()
+    commit(dense_run(config), make_record(0, seconds=Seconds(finetune=20.0)))
+    commit(run, *(make_record(step) for step in range(4)))
+    phased = planned(weights=str(tmp_path / "head.toml"))
+    found = estimate([phased], all_runs(tmp_path / "runs"))
+    assert found.steps == 2 + 4
+    first, second = (dense_run(phase) for phase in phases(phased[0]))
+    more = found.seconds
+    commit(first, make_record(0))
+    assert more - estimate([phased], [dense_run(config), run]).seconds == pytest.approx(5 * 2.0)
+    commit(second, make_record(0))
+    assert more - estimate([phased], [dense_run(config), run]).seconds == pytest.approx(15 * 2.0)

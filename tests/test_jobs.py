@@ -10,8 +10,8 @@ import pytest
 from prunebench import jobs
 from prunebench.jobs import Job, Outcome, do, jobs_of, unfit
 from prunebench.lock import held
-from prunebench.resolve import resolve
-from prunebench.runs import dense_run, pruning_run
+from prunebench.resolve import dense_run, resolve
+from prunebench.runs import pruning_run
 
 
 @pytest.fixture
@@ -103,3 +103,13 @@ def test_a_run_that_another_process_holds_is_waited_for(planned, monkeypatch):
     monkeypatch.setattr(jobs, "PATIENCE", 60.0)
     monkeypatch.setattr(jobs.time, "sleep", lambda seconds: holding.close())
     assert do(dense).fine
+
+
+def test_a_first_phase_of_training_is_a_job_that_the_dense_run_needs(planned, tmp_path):
+    (tmp_path / "head.toml").write_text("epochs = 1\nfreeze = true\n", encoding="utf-8")
+    runs = [planned(weights=str(tmp_path / "head.toml"), iterations=1, fraction=fraction) for fraction in (0.1, 0.2)]
+    found = jobs_of(runs)
+    assert [job.kind for job in found] == ["train", "train", "prune", "prune"]
+    assert [job.needs for job in found] == [None, found[0].key, found[1].key, found[1].key]
+    assert all(do(job).fine for job in found)
+    assert jobs_of(runs) == []

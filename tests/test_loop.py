@@ -14,7 +14,7 @@ from prunebench import RunConfig, dense_run, prune, pruning_run, reevaluate, tra
 from prunebench.data import hold_out
 from prunebench.errors import ConfigError, ModelError, Stopped
 from prunebench.records import Seconds
-from prunebench.resolve import resolve
+from prunebench.resolve import phases, resolve
 from prunebench.store import Run
 
 METHODS = [("structured", "l2"), ("structured", "random"), ("unstructured", "l1"), ("unstructured", "random")]
@@ -364,3 +364,50 @@ def test_patterns_that_match_nothing_are_told_before_the_training(tiny_config):
     with pytest.raises(ConfigError, match="'feature'; the model consists of: features, classifier"):
         next(prune(tiny_config(exclude=("feature",)), progress=ticks.append))
     assert ticks == []
+
+
+@pytest.fixture
+def two_phases(tiny_config, tmp_path):
+    """Makes configs of a training in two phases, the first with the body frozen."""
+    (tmp_path / "head.toml").write_text("epochs = 1\nlr = 0.1\nbatch_size = 16\nfreeze = true\n", encoding="utf-8")
+    return lambda **changes: tiny_config(weights=str(tmp_path / "head.toml"), iterations=1, **changes)
+
+
+def test_a_first_phase_is_trained_in_a_run_of_its_own_and_gone_on_from(two_phases, tmp_path):
+    config = two_phases()
+    run = pruning_run(config)
+    records = [timeless(record) for record in prune(config, run)]
+    first, second = (dense_run(phase) for phase in phases(resolve(config)))
+    assert first.steps() == second.steps() == [0]
+    assert second.info.config["weights"] == first.info.key
+    assert first.record(0).loss != second.record(0).loss
+    by_hand = two_phases(runs_dir=str(tmp_path / "by-hand"))
+    (begin, _) = phases(resolve(by_hand))
+    train(begin, dense_run(begin))
+    by_hand = msgspec.structs.replace(by_hand, weights=first.info.key)
+    assert [timeless(record) for record in prune(by_hand, pruning_run(by_hand))] == records
+    in_memory = [timeless(record) for record in prune(two_phases(runs_dir=str(tmp_path / "none")))]
+    assert [msgspec.structs.replace(record, run=run.info.key) for record in in_memory] == records
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_first_phase_is_not_trained_again(two_phases):
+    config = two_phases()
+    first, second = (dense_run(phase) for phase in phases(resolve(config)))
+    train(config, second)
+    created = first.folder.joinpath("run.json").read_bytes()
+    again = two_phases(epochs=3)
+    train(again, dense_run(again))
+    assert first.folder.joinpath("run.json").read_bytes() == created
+    assert len(list(first.root.glob("*-dense-*"))) == 3
+
+
+def test_a_training_in_two_phases_that_was_stopped_in_either_goes_on(two_phases, tmp_path):
+    expected = timeless(train(two_phases(runs_dir=str(tmp_path / "whole"))))
+    config = two_phases()
+    for after in (2, 7):  # batches: four of the first phase, four an epoch of the second
+        asked = itertools.count(1)
+        with pytest.raises(Stopped):
+            train(config, dense_run(config), stop=lambda asked=asked, after=after: next(asked) >= after)
+    found = timeless(train(config, dense_run(config)))
+    assert msgspec.structs.replace(found, run="") == expected

@@ -5,8 +5,8 @@ from prunebench.architecture import models
 from prunebench.config import RunConfig
 from prunebench.methods import methods
 from prunebench.plan import pruning_plan, schedule, training_plan
-from prunebench.resolve import resolve
-from prunebench.runs import dense_run, pruning_run
+from prunebench.resolve import dense_run, phases, resolve
+from prunebench.runs import pruning_run
 
 
 @pytest.fixture
@@ -72,3 +72,14 @@ def test_a_training_plan_says_where_it_starts_and_what_is_trained():
     assert "from     fresh weights, the classifier alone: 3 epochs of adamw" in "\n".join(training_plan(config, run))
     published = msgspec.structs.replace(config, weights="imagenet")
     assert "from     weights imagenet" in "\n".join(training_plan(published, run))
+
+
+def test_a_plan_says_whether_the_first_phase_of_training_is_there(tmp_path, make_record, commit):
+    (tmp_path / "head.toml").write_text("epochs = 1\nfreeze = true\n", encoding="utf-8")
+    config = resolve(RunConfig(model="resnet18", weights=str(tmp_path / "head.toml"), runs_dir=str(tmp_path / "runs")))
+    first = dense_run(phases(config)[0])
+    assert f"from     head.toml, run {first.info.key} (will be trained first)" in "\n".join(
+        training_plan(config, dense_run(config))
+    )
+    commit(first, make_record())
+    assert f"{first.info.key} (trained)" in "\n".join(training_plan(config, dense_run(config)))

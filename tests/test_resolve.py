@@ -1,15 +1,16 @@
 import itertools
+import re
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from prunebench.architecture import models
 from prunebench.config import RunConfig, field_types
 from prunebench.data import datasets
 from prunebench.errors import AmbiguousRun, ConfigError, UnknownName
 from prunebench.methods import methods
-from prunebench.resolve import resolve
-from prunebench.runs import dense_run
+from prunebench.resolve import HELD_OUT, dense_run, phases, resolve, settings
 
 UNSET = {"limit_train", "limit_test", "threads"}
 
@@ -193,3 +194,69 @@ def test_an_ambiguous_run_is_no_name_at_hugging_face(model, make_record, commit)
         commit(dense_run(RunConfig(model=model, seed=seed)), make_record())
     with pytest.raises(AmbiguousRun, match="names several runs"):
         resolve(RunConfig(model=model, weights=f"{model}-dense"))
+
+
+@pytest.fixture
+def head(tmp_path):
+    """A config of a first phase: the classifier alone, of any model."""
+    (tmp_path / "head.toml").write_text("epochs = 3\nlr = 0.1\nfreeze = true\nimage_size = 40\n", encoding="utf-8")
+    return RunConfig(model="resnet18", weights="head.toml", seed=2, epochs=5, limit_train=100)
+
+
+def test_a_first_phase_is_trained_on_the_same_data_by_settings_of_its_own(head, tmp_path):
+    first, second = phases(resolve(head))
+    assert (first.epochs, first.lr, first.freeze, first.weights) == (3, 0.1, True, "none")
+    assert (second.epochs, second.lr, second.freeze) == (5, 0.1, False)
+    assert second.weights == str(tmp_path / "head.toml")
+    for name in ("model", "dataset", "seed", "limit_train", "image_size"):
+        assert getattr(first, name) == getattr(second, name)
+    assert second.image_size == 40
+    with (tmp_path / "head.toml").open("a", encoding="utf-8") as file:
+        file.write('runs_dir = "elsewhere"\nthreads = 1\nfraction = 0.7\n')
+    assert phases(resolve(head)) == [first, second]
+    assert phases(first) == [first]
+
+
+def test_a_config_resolves_to_the_same_though_it_was_resolved_before(head):
+    once = resolve(head)
+    assert resolve(once) == once
+    assert dense_run(once).info.key == dense_run(head).info.key
+    goal = resolve(replace(head, until=("top1>=dense-0.1",)))
+    assert resolve(goal) == goal
+    assert phases(goal)[0].validation == goal.validation == HELD_OUT
+
+
+def test_the_run_is_the_one_that_starts_from_the_run_of_the_first_phase(head, make_record, commit):
+    first = dense_run(phases(resolve(head))[0])
+    before = dense_run(head)
+    assert settings(resolve(head))["weights"] == first.info.key
+    commit(first, make_record())
+    assert dense_run(head).info.key == before.info.key
+    assert dense_run(replace(head, weights=first.info.key)).info.key == before.info.key
+
+
+def test_each_seed_has_a_first_phase_of_its_own_unless_the_file_says_which(head, tmp_path):
+    def runs():
+        return {dense_run(phases(resolve(replace(head, seed=seed)))[0]).info.key for seed in (0, 1)}
+
+    assert len(runs()) == 2
+    with (tmp_path / "head.toml").open("a", encoding="utf-8") as file:
+        file.write("seed = 7\n")
+    assert len(runs()) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "head.toml: there is no such file"),
+        ("epochs = 0", "head.toml: --epochs 0"),
+        ('model = "vgg16"', "--weights head.toml trains a vgg16, not a resnet18"),
+        ('weights = "head.toml"', "names a third config, head.toml: training has two phases at most"),
+    ],
+)
+def test_a_first_phase_that_cannot_be_is_told(head, text, message, tmp_path):
+    (tmp_path / "head.toml").unlink()
+    if text is not None:
+        (tmp_path / "head.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        resolve(head)

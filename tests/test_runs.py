@@ -3,8 +3,8 @@ import pytest
 
 from prunebench.config import RunConfig, deciding, field_types
 from prunebench.errors import ConfigError
-from prunebench.resolve import resolve
-from prunebench.runs import dense_run, pruning_run, settings, why_new
+from prunebench.resolve import dense_run, resolve, settings
+from prunebench.runs import pruning_run, why_new
 
 OTHER = {
     "model": "resnet50",

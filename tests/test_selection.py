@@ -6,8 +6,8 @@ import pytest
 
 from prunebench.config import RunConfig
 from prunebench.errors import ConfigError, RunError
-from prunebench.resolve import resolve
-from prunebench.runs import dense_run, pruning_run
+from prunebench.resolve import dense_run, resolve
+from prunebench.runs import pruning_run
 from prunebench.selection import select
 
 

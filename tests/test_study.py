@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from prunebench.errors import ConfigError
+from prunebench.resolve import phases
 from prunebench.study import StudyRecord, folder_of, plan, read_study, write_study
 
 SMALL = '[base]\nmodel = "resnet18"\n'
@@ -68,6 +69,16 @@ def test_experiments_may_be_files_beside_the_study(planned):
         two='model = "bert"\nepochs = 1\n',
     )
     assert found == [("resnet18", 3, 0), ("resnet18", 3, 1), ("bert", 1, 0), ("bert", 1, 1)]
+
+
+@pytest.mark.parametrize("table", ["[base]\nweights =", "[grid]\nweights =", "[[experiments]]\nweights ="])
+def test_a_first_phase_of_training_is_a_file_beside_the_study(table, tmp_path):
+    (tmp_path / "head.toml").write_text("epochs = 2\nfreeze = true\n", encoding="utf-8")
+    value = '["head.toml"]' if "grid" in table else '"head.toml"'
+    path = tmp_path / "s.toml"
+    path.write_text(f'{table} {value}\n{"[base]" if "base" not in table else ""}\nmodel = "resnet18"\n', "utf-8")
+    ((config, _),) = plan(read_study(path), str(tmp_path / "runs"))
+    assert [phase.epochs for phase in phases(config)] == [2, 2]
 
 
 def test_controls_prune_at_random_and_not_at_all_and_one_serves_all_fractions(planned):

@@ -16,8 +16,7 @@ from transformers import PreTrainedTokenizerFast
 from prunebench import RunConfig, checkpoint, prune, pruning_run, train
 from prunebench.data import no_downloads
 from prunebench.errors import DataError, DownloadNeeded, ModelError
-from prunebench.resolve import resolve
-from prunebench.runs import dense_run
+from prunebench.resolve import dense_run, resolve
 from prunebench.tasks.images import IMAGENET
 from prunebench.tasks.make import make_task
 from prunebench.tasks.text import train_tokenizer

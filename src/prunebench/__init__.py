@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from prunebench.loading import load
     from prunebench.loop import prune, reevaluate, train
     from prunebench.records import LatencyRecord, StepRecord, TimingRecord
-    from prunebench.runs import dense_run, pruning_run
+    from prunebench.resolve import dense_run
+    from prunebench.runs import pruning_run
     from prunebench.seeking import seek
 
 _HOMES = {

@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import math
 import tomllib
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
@@ -55,7 +56,8 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     dataset: Annotated[Any, _training("Dataset: a name, or path.py:function.")] = None
     data_dir: Annotated[str, _neutral("Where datasets are, or are downloaded to.", "data")] | None = None
     weights: Annotated[str,
-        _training("Start from: none, imagenet, a Hugging Face name or folder, a .pth or .safetensors file, or a run.", "none")] | None = None
+        _training("Start from: none, imagenet, a Hugging Face name or folder, a .pth or .safetensors file, a run, "
+                  "or a .toml of settings to train by first.", "none")] | None = None
     stem: Annotated[Literal["standard", "small"],
         _training("First layers of the ResNets; small is 3×3, stride 1, no pooling.", "standard")] | None = None
 
@@ -207,9 +209,15 @@ def read_toml(path: str | Path) -> RunConfig:
             hint = f" Did you mean {near[0]!r}?" if near else " `prunebench prune --help` lists them."
             raise ConfigError(f"{path}: there is no setting {key!r}.{hint}")
     try:
-        return RunConfig(**values)
+        return RunConfig(**values | beside(path, values))
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
+
+
+def beside(path: str | Path, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a TOML file that name another one, which is looked for in the same folder."""
+    other = values.get("weights")
+    return {"weights": str(Path(path).parent / str(other))} if str(other).endswith(".toml") else {}
 
 
 def merge(over: RunConfig, under: RunConfig) -> RunConfig:

@@ -9,7 +9,7 @@ from statistics import median
 from prunebench.config import RunConfig
 from prunebench.files import size
 from prunebench.records import StepRecord
-from prunebench.runs import dense_run
+from prunebench.runs import untrained
 from prunebench.store import Run
 
 ALIKE = ("model", "dataset", "image_size", "sequence_length")
@@ -49,19 +49,23 @@ def estimate(planned: Iterable[tuple[RunConfig, Run]], measured: Sequence[Run]) 
     steps = unknown = 0
     trained: set[str] = set()
     for config, run in planned:
-        dense = dense_run(config)
-        trains = not dense.steps() and dense.info.key not in trained
-        trained.add(dense.info.key)
+        for phase, dense in untrained(config):
+            if dense.info.key in trained:
+                continue
+            trained.add(dense.info.key)
+            before = known.get(_alike(dense), Measured())
+            steps += 1
+            unknown += not before.epochs
+            if before.epochs:
+                seconds += median(before.epochs) * (phase.epochs or 0)
+                total += median(before.bytes or [0])
         missing = [step for step in range((config.iterations or 0) + 1) if step not in run.steps()]
-        before, of = known.get(_alike(dense), Measured()), known.get(_alike(run), Measured())
-        steps += trains + len(missing)
-        if trains and before.epochs:
-            seconds += median(before.epochs) * (config.epochs or 0)
-            total += median(before.bytes or [0])
+        of = known.get(_alike(run), Measured())
+        steps += len(missing)
         if of.steps:
             seconds += median(of.steps) * len([step for step in missing if step > 0])
             total += median(of.bytes or [0]) * len(missing)
-        unknown += (trains and not before.epochs) + (0 if of.steps else len(missing))
+        unknown += 0 if of.steps else len(missing)
     return Estimate(seconds, total, steps, unknown)
 
 

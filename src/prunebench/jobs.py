@@ -17,7 +17,8 @@ from prunebench.loop import prune, train
 from prunebench.matrices import write_steps
 from prunebench.records import StepRecord
 from prunebench.registry import reference
-from prunebench.runs import NAMES, dense_run, finished, pruning_run
+from prunebench.resolve import NAMES, dense_run
+from prunebench.runs import finished, pruning_run, untrained
 from prunebench.seeking import seek
 from prunebench.store import Run
 from prunebench.training import Stop
@@ -69,10 +70,10 @@ def jobs_of(planned: Iterable[tuple[RunConfig, Run]]) -> list[Job]:
         if finished(run, config):
             continue
         place = _anywhere(config)
-        dense = dense_run(place)
-        if not dense.steps():
-            jobs.setdefault(dense.info.key, Job("train", place, dense.info.key))
-        needs = dense.info.key if dense.info.key in jobs else None
+        needs = None
+        for phase, dense in untrained(place):
+            jobs.setdefault(dense.info.key, Job("train", phase, dense.info.key, needs))
+            needs = dense.info.key
         jobs[run.info.key] = Job("prune", place, run.info.key, needs)
     return list(jobs.values())
 

@@ -22,8 +22,8 @@ from prunebench.costs import macs, masked, params
 from prunebench.halfway import Halfway, Keeper, SoFar
 from prunebench.records import Accuracy, Seconds, StepRecord
 from prunebench.registry import reference
-from prunebench.resolve import resolve
-from prunebench.runs import answer, dense_run, trim
+from prunebench.resolve import dense_run, phases, resolve
+from prunebench.runs import answer, trim
 from prunebench.sizes import layer_records, prunable_weights, unit_count
 from prunebench.store import Run
 from prunebench.training import Progress, Recipe, Stop
@@ -126,6 +126,8 @@ def _unpruned(bench: Bench, run: Run | None) -> tuple[Checkpoint, StepRecord]:
 
 def _train(bench: Bench, run: Run | None) -> tuple[Checkpoint, StepRecord]:
     """The trained model and its record, from the run if they are there."""
+    if run is None or not run.steps():
+        _train_before(bench, run)
     if run is None:
         return _trained(bench, None)
     if not run.steps():
@@ -136,6 +138,16 @@ def _train(bench: Bench, run: Run | None) -> tuple[Checkpoint, StepRecord]:
                 return _trained(bench, run)
     run.tidy()
     return checkpoint.load(run.checkpoint(0), bench.config.model), run.record(0)
+
+
+def _train_before(bench: Bench, run: Run | None) -> None:
+    """Train what `--weights FILE.toml` names, in a run of its own, and start from that."""
+    *before, _ = phases(bench.config)
+    for phase in before:
+        own = run.sibling(dense_run(phase).info) if run is not None else None
+        if own is None or not own.steps():
+            log.info("training by %s first%s", bench.config.weights, f", as run {own.info.key}" if own else "")
+        bench.start = start_of(_train(Bench(phase, bench.progress, bench.stop), own)[0])
 
 
 def _trained(bench: Bench, run: Run | None) -> tuple[Checkpoint, StepRecord]:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from prunebench.architecture import models
 from prunebench.config import RunConfig
 from prunebench.data import datasets
 from prunebench.methods import methods
 from prunebench.registry import reference
+from prunebench.resolve import weights_source
 from prunebench.store import Run
 
 
 def training_plan(config: RunConfig, run: Run) -> Iterator[str]:
     """Lines on a training run; `config` is resolved."""
     yield f"train {_what(config)}"
-    start = "fresh weights" if config.weights == "none" else f"weights {config.weights}"
+    start = _start(config)
     if config.freeze:
         start += ", the classifier alone"
     epochs = f"{config.epochs} epochs of {config.optimizer}, lr {config.lr:g}, {config.schedule}"
@@ -27,7 +29,7 @@ def pruning_plan(config: RunConfig, run: Run, dense: Run) -> Iterator[str]:
     """Lines on a pruning run and the dense run that it starts from; `config` is resolved."""
     iterations = config.iterations or 0
     yield f"prune {_what(config)}"
-    yield f"  dense    {dense.info.key} ({'trained' if dense.steps() else 'will be trained first'})"
+    yield f"  dense    {dense.info.key} ({_trained(dense)})"
     yield f"  method   {config.method}, criterion {reference(config.criterion)}"
     yield f"  schedule {'at most ' if config.until else ''}{schedule(config)}"
     if config.until:
@@ -54,6 +56,17 @@ def schedule(config: RunConfig) -> str:
     unit = method.units[models.get(config.model).reads]
     left = 100 * method.left(config.fraction, config.iterations)
     return f"{config.iterations} × {config.fraction:g} → {left:.3g} % of {unit}"
+
+
+def _start(config: RunConfig) -> str:
+    source, run = weights_source(config, models.get(config.model))
+    if source == "config" and run is not None:
+        return f"{Path(str(config.weights)).name}, run {run.info.key} ({_trained(run)})"
+    return "fresh weights" if source == "none" else f"weights {config.weights}"
+
+
+def _trained(run: Run) -> str:
+    return "trained" if run.steps() else "will be trained first"
 
 
 def _begun(run: Run) -> str:

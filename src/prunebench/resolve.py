@@ -1,24 +1,39 @@
-"""Fill the empty fields of a RunConfig, once: option, file, model and dataset entry, method, default."""
+"""Fill the empty fields of a RunConfig, once: option, file, model and dataset entry, method, default.
+
+A config may start from the run of another one (`--weights FILE.toml`): whoever resolves knows which run a config makes.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
 from prunebench.architecture import ModelEntry, models, takes
-from prunebench.catalogue import find
-from prunebench.config import RunConfig, deciding, default, field_types, option_name
+from prunebench.catalogue import find, identify
+from prunebench.config import RunConfig, deciding, default, field_types, merge, option_name, read_toml
 from prunebench.data import datasets
 from prunebench.errors import AmbiguousRun, ConfigError, RunError
 from prunebench.goals import check_goals, parse
 from prunebench.methods import criteria, methods
-from prunebench.registry import reference
+from prunebench.records import RunInfo
+from prunebench.registry import content, reference, without_folder
 from prunebench.store import Run
 
-Source = Literal["none", "imagenet", "file", "run", "hub"]
+Source = Literal["none", "imagenet", "file", "run", "config", "hub"]
 FILES = (".pth", ".pt", ".safetensors")
+CONFIG = ".toml"
+
+TRAINS = (
+    *("weights", "freeze", "epochs", "batch_size", "optimizer", "lr", "schedule", "gamma", "momentum"),
+    *("weight_decay", "clip_norm"),
+)
+"""Settings that each of two phases of training has of its own; of what they train on, and where, both have the same."""
+
+NAMES = ("model", "dataset", "criterion")
+"""Settings whose values may be functions."""
 
 SEARCHED = 50
 """Iterations after which a search for a goal ends, unless others were asked for."""
@@ -51,7 +66,9 @@ def resolve(config: RunConfig) -> RunConfig:
         values["augment"] = False
     values.update(inherited)
     given = {name: getattr(config, name) for name in field_types() if getattr(config, name) is not None}
-    if run is not None:
+    if source == "config":
+        given["weights"] = str(Path(str(config.weights)).absolute())
+    elif run is not None:
         at_home = run.root.resolve() == Path(config.runs_dir or default("runs_dir")).resolve()
         given["weights"] = run.info.key if at_home else str(run.folder)
     goals = [parse(text) for text in config.until or ()]
@@ -110,7 +127,9 @@ def check_fit(config: RunConfig, kind: str | None) -> None:
 
 
 def weights_source(config: RunConfig, entry: ModelEntry) -> tuple[Source, Run | None]:
-    """Where `--weights` points: nowhere, ImageNet, a file, a run (the second value), or Hugging Face.
+    """Where `--weights` points: nowhere, ImageNet, a file, a run, another config, or Hugging Face.
+
+    The second value is the run, that of the other config even where it is not trained yet.
 
     Raises:
         ConfigError: it points at nothing that this model can start from.
@@ -122,6 +141,8 @@ def weights_source(config: RunConfig, entry: ModelEntry) -> tuple[Source, Run | 
         if entry.published != "torchvision":
             raise ConfigError(f"--weights imagenet: there are none for {entry.name}.")
         return "imagenet", None
+    if weights.endswith(CONFIG):
+        return "config", dense_run(_first_phase(config))
     if weights.endswith(FILES):
         if not Path(weights).is_file():
             raise ConfigError(f"--weights {weights}: there is no such file.")
@@ -137,5 +158,82 @@ def weights_source(config: RunConfig, entry: ModelEntry) -> tuple[Source, Run | 
         if entry.published == "huggingface":
             return "hub", None
         raise ConfigError(
-            f"--weights {weights} is neither none, imagenet, a file ({', '.join(FILES)}) nor a run. {error}"
+            f"--weights {weights} is neither none, imagenet, a file ({', '.join((*FILES, CONFIG))}) nor a run. {error}"
         ) from None
+
+
+def _first_phase(config: RunConfig) -> RunConfig:
+    """The training that comes first where `weights` names another config.
+
+    It has its own settings of training; those of data and the seed are those of `config` where it says nothing of them,
+    and machine and folders are.
+
+    Raises:
+        ConfigError: the file is missing or malformed, is about another model, or names a third config.
+    """
+    path = str(config.weights)
+    own = read_toml(path)
+    if str(own.weights).endswith(CONFIG):
+        raise ConfigError(f"--weights {path} names a third config, {own.weights}: training has two phases at most.")
+    shared = [name for name in deciding("training", "nothing") if name not in TRAINS]
+    trains = RunConfig(**{name: getattr(own, name) for name in deciding("training")})
+    first = merge(trains, RunConfig(**{name: getattr(config, name) for name in shared}))
+    if config.model is not None and without_folder(reference(first.model)) != without_folder(reference(config.model)):
+        raise ConfigError(f"--weights {path} trains a {reference(first.model)}, not a {reference(config.model)}.")
+    return first
+
+
+def phases(config: RunConfig) -> list[RunConfig]:
+    """The trainings of a resolved config, in their order: itself, and before it the one that `weights` may name."""
+    first = [resolve(_first_phase(config))] if str(config.weights).endswith(CONFIG) else []
+    return [*first, config]
+
+
+def dense_run(config: RunConfig) -> Run:
+    """The run that trains the dense model of a config; every pruning run of the same training shares it."""
+    config = resolve(config)
+    return Run(str(config.runs_dir), identity("train", config, deciding("training"), NAMES[:2], None))
+
+
+def settings(config: RunConfig) -> dict[str, Any]:
+    """The fields of a config as they are written into a run: functions as references, tuples as lists, for another
+    config the key of its run."""
+    found = {name: getattr(config, name) for name in field_types()}
+    named = {name: reference(found[name]) for name in NAMES if found[name] is not None}
+    if str(config.weights).endswith(CONFIG):
+        named["weights"] = dense_run(_first_phase(config)).info.key
+    return {name: list(v) if isinstance(v, tuple) else v for name, v in {**found, **named}.items()}
+
+
+def identity(kind: str, config: RunConfig, fields: list[str], names: tuple[str, ...], dense: str | None) -> RunInfo:
+    """What a run of a resolved config is: the `fields` decide it, and the contents of files that `names` refer to."""
+    values = settings(config)
+    chosen = {name: without_folder(values[name]) for name in fields}
+    digests = {name: content(getattr(config, name)) for name in names}
+    source, start = weights_source(config, models.get(config.model))
+    if start is not None:
+        digests["weights"] = f"step {max(start.steps(), default=0)}"
+    elif source in ("file", "hub"):
+        digests["weights"] = _weights_digest(Path(str(config.weights)))
+    digests["data"] = _listing(config)
+    contents = {name: digest for name, digest in digests.items() if digest is not None}
+    return identify(kind, values, chosen, contents, dense)
+
+
+def _weights_digest(path: Path) -> str | None:
+    """SHA-256 of a weight file, or of all files of a folder with their names; None for a name of Hugging Face."""
+    if not path.exists():
+        return None
+    total = hashlib.sha256()
+    for file in [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file()):
+        with file.open("rb") as stream:
+            total.update(f"{file.name} {hashlib.file_digest(stream, 'sha256').hexdigest()}\n".encode())
+    return total.hexdigest()
+
+
+def _listing(config: RunConfig) -> str | None:
+    """SHA-256 of the names and sizes of the local files that the dataset reads."""
+    folder = Path(str(config.data_dir))
+    files = sorted(datasets.get(config.dataset).files(folder))
+    text = "".join(f"{file.relative_to(folder)} {file.stat().st_size}\n" for file in files)
+    return hashlib.sha256(text.encode()).hexdigest() if files else None

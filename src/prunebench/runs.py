@@ -1,31 +1,19 @@
-"""Which run belongs to a config: the identity of dense and pruning runs, and why a new one starts."""
+"""Which run prunes or times by a config, why a new one starts, and what of it is there."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from prunebench.architecture import models
 from prunebench.catalogue import all_runs, identify
-from prunebench.config import RunConfig, deciding, field_types
-from prunebench.data import datasets
+from prunebench.config import RunConfig, deciding
 from prunebench.lock import held
 from prunebench.records import RunInfo, StepRecord
-from prunebench.registry import content, reference, without_folder
-from prunebench.resolve import resolve, weights_source
+from prunebench.registry import without_folder
+from prunebench.resolve import NAMES, dense_run, identity, phases, resolve, settings
 from prunebench.store import Run
-
-NAMES = ("model", "dataset", "criterion")
-
-
-def dense_run(config: RunConfig) -> Run:
-    """The run that trains the dense model of a config; every pruning run of the same training shares it."""
-    config = resolve(config)
-    return Run(str(config.runs_dir), _identity("train", config, deciding("training"), NAMES[:2], None))
 
 
 def pruning_run(config: RunConfig) -> Run:
@@ -33,7 +21,13 @@ def pruning_run(config: RunConfig) -> Run:
     config = resolve(config)
     dense = dense_run(config)
     fields = deciding("training", "pruning")
-    return dense.sibling(_identity("prune", config, fields, NAMES, dense.info.key))
+    return dense.sibling(identity("prune", config, fields, NAMES, dense.info.key))
+
+
+def untrained(config: RunConfig) -> list[tuple[RunConfig, Run]]:
+    """The trainings that a config still needs, in their order, with their runs; none where its dense model is there."""
+    found = [(phase, dense_run(phase)) for phase in phases(resolve(config))]
+    return [] if found[-1][1].steps() else [(phase, run) for phase, run in found if not run.steps()]
 
 
 def why_new(run: Run) -> str | None:
@@ -98,46 +92,6 @@ def _apart(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
     return [name for name in sorted({*one, *other}) if one.get(name) != other.get(name)]
 
 
-def settings(config: RunConfig) -> dict[str, Any]:
-    """The fields of a config as they are written into a run: functions as references, tuples as lists."""
-    found = {name: getattr(config, name) for name in field_types()}
-    named = {name: reference(found[name]) for name in NAMES if found[name] is not None}
-    return {name: list(v) if isinstance(v, tuple) else v for name, v in {**found, **named}.items()}
-
-
 def _comparable(info: RunInfo) -> dict[str, Any]:
     fields = deciding("training") if info.kind == "train" else deciding("training", "pruning")
     return {name: without_folder(info.config.get(name)) for name in fields}
-
-
-def _identity(kind: str, config: RunConfig, fields: list[str], names: tuple[str, ...], dense: str | None) -> RunInfo:
-    values = settings(config)
-    chosen = {name: without_folder(values[name]) for name in fields}
-    digests = {name: content(getattr(config, name)) for name in names}
-    source, start = weights_source(config, models.get(config.model))
-    if start is not None:
-        digests["weights"] = f"step {start.steps()[-1]}"
-    elif source in ("file", "hub"):
-        digests["weights"] = _weights_digest(Path(str(config.weights)))
-    digests["data"] = _listing(config)
-    contents = {name: digest for name, digest in digests.items() if digest is not None}
-    return identify(kind, values, chosen, contents, dense)
-
-
-def _weights_digest(path: Path) -> str | None:
-    """SHA-256 of a weight file, or of all files of a folder with their names; None for a name of Hugging Face."""
-    if not path.exists():
-        return None
-    total = hashlib.sha256()
-    for file in [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file()):
-        with file.open("rb") as stream:
-            total.update(f"{file.name} {hashlib.file_digest(stream, 'sha256').hexdigest()}\n".encode())
-    return total.hexdigest()
-
-
-def _listing(config: RunConfig) -> str | None:
-    """SHA-256 of the names and sizes of the local files that the dataset reads."""
-    folder = Path(str(config.data_dir))
-    files = sorted(datasets.get(config.dataset).files(folder))
-    text = "".join(f"{file.relative_to(folder)} {file.stat().st_size}\n" for file in files)
-    return hashlib.sha256(text.encode()).hexdigest() if files else None

@@ -36,7 +36,7 @@ from typing import Any
 
 import msgspec
 
-from prunebench.config import RunConfig, deciding, default, field_types, merge, read_toml
+from prunebench.config import RunConfig, beside, deciding, default, field_types, merge, read_toml
 from prunebench.efficiency.backends import backends
 from prunebench.efficiency.config import EfficiencyConfig
 from prunebench.errors import ConfigError
@@ -44,8 +44,8 @@ from prunebench.files import write_atomically, writing
 from prunebench.methods import methods
 from prunebench.records import FORMAT
 from prunebench.registry import without_folder
-from prunebench.resolve import resolve
-from prunebench.runs import pruning_run, settings
+from prunebench.resolve import resolve, settings
+from prunebench.runs import pruning_run
 from prunebench.store import Run
 
 TABLES = ("controls", "experiments", "base", "grid", "exclude", "efficiency")
@@ -122,6 +122,7 @@ def read_study(path: str | Path) -> Study:
         _check_name(path, "grid", name, deciding("training", "pruning"))
         if not isinstance(values, list) or not values:
             raise ConfigError(f"{path}: [grid] {name}: expected a list of values, such as {name} = [{values!r}].")
+        grid[name] = [{name: value, **beside(path, {name: value})}[name] for value in values]
     for combination in tables.get("exclude", []):
         for name in combination:
             _check_name(path, "exclude", name, deciding("training", "pruning"))
@@ -231,7 +232,7 @@ def _config(path: Path, table: str, values: Mapping[str, Any]) -> RunConfig:
     for name in values:
         _check_name(path, table, name, list(field_types()))
     try:
-        return RunConfig(**values)
+        return RunConfig(**{**values, **beside(path, values)})
     except ConfigError as error:
         raise ConfigError(f"{path}, [{table}]: {error}") from None
 

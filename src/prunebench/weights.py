@@ -20,7 +20,7 @@ from prunebench.config import RunConfig
 from prunebench.data import about_to_download
 from prunebench.errors import DataError, ModelError
 from prunebench.registry import reference, without_folder
-from prunebench.resolve import weights_source
+from prunebench.resolve import phases, weights_source
 from prunebench.store import Run
 from prunebench.task import Task
 from prunebench.tasks.images import IMAGENET, Statistics
@@ -49,8 +49,10 @@ def open_start(config: RunConfig) -> Start:
     """
     entry = models.get(config.model)
     source, run = weights_source(config, entry)
-    if run is not None:
+    if run is not None and run.steps():
         return _from_run(config, run)
+    if source == "config":  # before the first phase is trained, where what it starts from
+        return open_start(phases(config)[0])
     if source == "hub":
         return _from_hub(config)
     if source == "none":

@@ -59,6 +59,21 @@ def test_a_second_phase_trains_the_classifier_of_a_run_alone(prunebench, tmp_pat
     assert {name for name in one if not one[name].equal(other[name])} == {"fc.weight", "fc.bias"}
 
 
+def test_a_first_phase_is_a_file_of_settings(prunebench, tmp_path):
+    (tmp_path / "head.toml").write_text("epochs = 1\nfreeze = true\n", encoding="utf-8")
+    plan = prunebench("train", *TINY, "--weights", "head.toml", "--dry-run")
+    assert "from     head.toml, run resnet18-dense-" in plan.out
+    assert "disk     about 89.5 MB: two dense runs" in plan.out
+    finished = prunebench("train", *TINY, "--weights", "head.toml")
+    assert finished.status == 0, finished.err
+    assert len(runs(tmp_path)) == 2
+    again = prunebench("train", *TINY, "--weights", "head.toml")
+    assert again.status == 0
+    assert "(finished)" in again.err
+    wrong = prunebench("train", *TINY, "--weights", "haed.toml")
+    assert (wrong.status, wrong.err) == (2, "Error: haed.toml: there is no such file.\n")
+
+
 def test_pruning_options_are_not_for_training(prunebench, tmp_path):
     finished = prunebench("train", *TINY, "--fraction", "0.5")
     assert (finished.status, list(tmp_path.iterdir())) == (2, [])

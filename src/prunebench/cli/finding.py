@@ -11,7 +11,7 @@ from prunebench.catalogue import all_runs, find
 from prunebench.config import RunConfig, deciding, default, field_types, option_name
 from prunebench.errors import RunError
 from prunebench.registry import without_folder
-from prunebench.runs import settings
+from prunebench.resolve import settings
 from prunebench.store import Run
 
 

@@ -10,8 +10,8 @@ from prunebench.data import no_downloads
 from prunebench.errors import DownloadNeeded
 from prunebench.files import check_writable
 from prunebench.plan import pruning_plan, training_plan
-from prunebench.resolve import resolve
-from prunebench.runs import dense_run, finished, pruning_run, why_new
+from prunebench.resolve import dense_run, resolve
+from prunebench.runs import finished, pruning_run, untrained, why_new
 from prunebench.store import Run
 
 
@@ -25,7 +25,7 @@ def announce_training(
         start_over(console, run)
     _announce(console, config, run, training_plan(config, run), dry_run)
     if dry_run:
-        console.result(_disk(config, [], train=not run.steps()))
+        console.result(_disk(config, []))
     return config, run
 
 
@@ -42,7 +42,7 @@ def announce_pruning(
     _announce(console, config, run, pruning_plan(config, run, dense), dry_run)
     if dry_run:
         steps = [step for step in range((config.iterations or 0) + 1) if step not in run.steps()]
-        console.result(_disk(config, steps, train=not dense.steps()))
+        console.result(_disk(config, steps))
     return config, run
 
 
@@ -73,8 +73,8 @@ def _announce(console: Console, config: RunConfig, run: Run, plan: Iterable[str]
         check_writable(str(config.results_dir))
 
 
-def _disk(config: RunConfig, steps: Sequence[int], *, train: bool) -> str:
-    """What the checkpoints of the steps, and of the dense run if it is to be trained, will take of disk."""
+def _disk(config: RunConfig, steps: Sequence[int]) -> str:
+    """What the checkpoints of the steps, and of the dense models that are to be trained, will take of disk."""
     from prunebench.untrained import stored_bytes
 
     try:
@@ -82,7 +82,8 @@ def _disk(config: RunConfig, steps: Sequence[int], *, train: bool) -> str:
             sizes = stored_bytes(config, max(steps, default=0) + 1)
     except DownloadNeeded as reason:
         return f"  disk     can be told once the data is there. {reason}"
-    total = sum(sizes[step] for step in steps) + (sizes[0] if train else 0)
+    trainings = len(untrained(config))
+    total = sum(sizes[step] for step in steps) + trainings * sizes[0]
     amount = f"{total / 1e9:.2f} GB" if total >= 1e9 else f"{total / 1e6:.1f} MB"
-    missing = [f"{len(steps)} step(s)"] * bool(steps) + ["the dense run"] * train
+    missing = [f"{len(steps)} step(s)"] * bool(steps) + ([], ["the dense run"], ["two dense runs"])[trainings]
     return f"  disk     about {amount}: {' and '.join(missing) or 'nothing is missing'}"
