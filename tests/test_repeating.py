@@ -11,8 +11,9 @@ from prunebench import RunConfig, dense_run, pruning_run
 from prunebench.catalogue import identify
 from prunebench.cli.options import gather
 from prunebench.cli.prune_command import command as prune
+from prunebench.cli.train_command import command as train
 from prunebench.config import field_types
-from prunebench.repeating import as_options, command_of
+from prunebench.repeating import as_options, command_of, started_from
 from prunebench.store import Run
 
 CONFIGS = {
@@ -45,12 +46,12 @@ def run_of(tmp_path, here, make_record):
     return make
 
 
-def parsed(command):
-    """The config that `prunebench prune …` reads from a command."""
+def parsed(command, by=prune):
+    """The config that `prunebench prune …` (or another) reads from a command."""
     program, name, *words = shlex.split(command)
-    assert (program, name) == ("prunebench", "prune")
-    with prune.make_context(name, words) as context:
-        return gather({name: context.params[name] for name in field_types()}, None)
+    assert (program, name) == ("prunebench", by.name)
+    with by.make_context(name, words) as context:
+        return gather({name: context.params[name] for name in field_types() if name in context.params}, None)
 
 
 @pytest.mark.parametrize("settings", CONFIGS.values(), ids=CONFIGS)
@@ -73,6 +74,10 @@ def test_a_run_that_starts_from_another_is_told_in_full_since_it_inherits(run_of
     with dense.working(here):
         dense.commit(make_record(0), lambda folder: None)
     run = run_of(RunConfig(model="resnet18", weights=dense.info.key, momentum=0.9))
+    assert started_from(run).info == dense.info
+    assert started_from(dense) is None
+    trained = msgspec.structs.replace(parsed(command_of(dense), train), runs_dir=str(tmp_path))
+    assert dense_run(trained).info.key == dense.info.key
     again = msgspec.structs.replace(parsed(command_of(run)), runs_dir=str(tmp_path))
     assert (again.momentum, again.weights) == (0.9, dense.info.key)
     assert pruning_run(again).info.key == run.info.key

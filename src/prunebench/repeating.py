@@ -6,7 +6,8 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from prunebench.config import default, field_types, meta, option_name
+from prunebench.catalogue import find
+from prunebench.config import deciding, default, field_types, meta, option_name
 from prunebench.store import Run
 
 ALWAYS = ("model", "dataset", "method", "criterion", "fraction", "iterations", "seed")
@@ -32,7 +33,7 @@ def as_options(chosen: Mapping[str, Any]) -> str:
 
 
 def command_of(run: Run, source: Run | None = None) -> str | None:
-    """The command that computes a pruning run, or a timing run of `source`, anew.
+    """The command that computes a training or pruning run, or a timing run of `source`, anew.
 
     None where the run was made in Python from an object that has no name, such as a lambda.
 
@@ -48,9 +49,17 @@ def command_of(run: Run, source: Run | None = None) -> str | None:
         timing["batch_sizes"] = ",".join(map(str, config["batch_sizes"]))
         timing |= {name: config[name] for name in TIMING if _resized(name, run, source)}
         return f"prunebench efficiency --run {source.info.key} {as_options(timing | machine)}"
-    chosen = {name: config[name] for name in field_types() if _told(name, config)}
+    train = run.info.kind == "train"
+    names = deciding("training") if train else field_types()
+    chosen = {name: config[name] for name in names if _told(name, config)}
     deterministic = {"deterministic": True} if run.environment().deterministic else {}
-    return f"prunebench prune {as_options(chosen | machine | deterministic)}"
+    return f"prunebench {'train' if train else 'prune'} {as_options(chosen | machine | deterministic)}"
+
+
+def started_from(run: Run) -> Run | None:
+    """The run that a run's training went on from; None where it began otherwise, or that one is not there."""
+    folder = run.root / str(run.info.config.get("weights"))
+    return find(run.root, str(folder)) if (folder / "run.json").is_file() else None
 
 
 def _told(name: str, config: Mapping[str, Any]) -> bool:

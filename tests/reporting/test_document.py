@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
+from prunebench.catalogue import identify
 from prunebench.reporting.document import document
 from prunebench.reporting.gathering import gather
+from prunebench.store import Run
 from prunebench.study import StudyRecord
 
 
@@ -37,6 +39,16 @@ def test_every_run_has_its_command_and_timings_name_the_run(study):
     (timing,) = material.timings
     assert commands[timing.info.key].startswith(f"prunebench efficiency --run {timing.info.source} --backend eager")
     assert commands[timing.info.source].startswith("prunebench prune --model tiny --dataset digits")
+
+
+def test_a_run_that_starts_from_another_has_the_command_of_that_one_before_its_own(tmp_path, pruned, commit, make_record):
+    config = {"model": "tiny", "dataset": "digits", "weights": "none", "method": "none", "epochs": 3}
+    first = Run(tmp_path, identify("train", config, config, {}))
+    commit(first, make_record())
+    run = pruned(tmp_path, weights=first.info.key)
+    before, own = document(gather(str(run.folder))).commands
+    assert (before.run, own.run) == (first.info.key, run.info.key)
+    assert before.command.startswith("prunebench train --model tiny --dataset digits --epochs 3")
 
 
 def test_the_text_of_a_study_is_shown(tmp_path, pruned):

@@ -8,7 +8,7 @@ import msgspec
 
 from prunebench.curves import Curve, axis_title, by_settings, curves_of
 from prunebench.records import Environment
-from prunebench.repeating import command_of
+from prunebench.repeating import command_of, started_from
 from prunebench.reporting.figures import Group, axes_of, by_family, figures
 from prunebench.reporting.gathering import Material
 from prunebench.reporting.remarks import remarks
@@ -121,7 +121,8 @@ def _machines(material: Material) -> list[Machine]:
 
 def _commands(material: Material) -> list[Command]:
     sources = {run.info.key: run for run in material.runs}
-    pruned = [Command(run.info.key, command_of(run)) for run in material.runs]
+    before = {first.info.key: first for run in material.runs if (first := started_from(run)) is not None}
+    pruned = [Command(run.info.key, command_of(run)) for run in (*before.values(), *material.runs)]
     timed = [Command(run.info.key, command_of(run, sources[str(run.info.source)])) for run in material.timings]
     return pruned + timed
 
