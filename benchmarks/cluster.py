@@ -19,10 +19,10 @@ import ray
 from ray.cluster_utils import Cluster
 
 from pairing import Claim, options, report
-from prunebench.executors import Options, executors
 from prunebench.files import digest
-from prunebench.jobs import Outcome, jobs_of
-from prunebench.study import Planned, plan, read_study
+from prunebench.studies.executors import Options, executors
+from prunebench.studies.jobs import Outcome, jobs_of
+from prunebench.studies.study import Planned, plan, read_study
 
 RUNS, SECONDS, FACTOR = 8, 60.0, 1.8
 

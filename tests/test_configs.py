@@ -10,7 +10,7 @@ from prunebench.config import read_toml
 from prunebench.plan import pruning_plan
 from prunebench.resolve import dense_run, phases, resolve
 from prunebench.runs import pruning_run
-from prunebench.study import plan, read_study
+from prunebench.studies.study import plan, read_study
 
 ROOT = Path(__file__).parent.parent / "configs"
 PAPER = sorted(path for path in (ROOT / "paper").glob("*.toml") if path.stem != "paper")

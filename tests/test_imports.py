@@ -16,12 +16,11 @@ ORDER = [
     *("statistics", "sparsity", "hardware", "goals"),
     *("data", "datasets", "inputs", "task", "architecture", "models", "methods", "strategies"),
     *("resolve", "runs", "overview", "plan", "repeating", "matrices", "tables", "latency_tables"),
-    *("curves", "selection", "matrix_text", "matrix_files", "measures", "comparing", "matching", "compare_tables"),
-    "plots",
+    *("curves", "selection", "matrix_text", "matrix_files", "comparing", "plots"),
     *("tasks", "checkpoint", "weights", "loading", "exporting"),
     *("memory", "costs", "sizes", "collapse", "journal", "masking", "training", "machine"),
     *("halfway", "bench", "loop", "verification", "untrained", "efficiency", "seeking"),
-    *("study", "reporting", "estimates", "jobs", "executors", "study_timing", "cli"),
+    *("studies", "reporting", "cli"),
 ]
 WITHOUT_TORCH = [
     *("errors", "config", "registry", "records", "seeding"),
@@ -29,9 +28,10 @@ WITHOUT_TORCH = [
     *("statistics", "sparsity", "hardware", "goals", "data", "inputs", "task", "architecture", "methods", "resolve"),
     *("runs", "overview", "plan", "matrices", "tables", "latency_tables", "efficiency.config", "efficiency.protocol"),
     *("efficiency.backends", "efficiency.steps", "efficiency.onnx_files", "curves", "selection", "repeating"),
-    *("matrix_text", "matrix_files", "measures", "comparing", "matching", "compare_tables", "plots", "plots.drawing"),
+    *("matrix_text", "matrix_files", "comparing.measures", "comparing.verdicts", "comparing.matching"),
+    *("comparing.tables", "plots", "plots.drawing"),
     *("plots.material", "reporting.document", "reporting.gathering", "reporting.page"),
-    *("study", "executors", "cli.main"),
+    *("studies.study", "studies.executors", "cli.main"),
 ]
 FILES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts): ast.parse(path.read_text(encoding="utf-8"))

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from prunebench.cli.main import cli
-from prunebench.study import plan, read_study
+from prunebench.studies.study import plan, read_study
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

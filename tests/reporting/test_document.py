@@ -8,7 +8,7 @@ from prunebench.catalogue import identify
 from prunebench.reporting.document import document
 from prunebench.reporting.gathering import gather
 from prunebench.store import Run
-from prunebench.study import StudyRecord
+from prunebench.studies.study import StudyRecord
 
 
 def test_it_says_what_was_run(study):
@@ -41,7 +41,9 @@ def test_every_run_has_its_command_and_timings_name_the_run(study):
     assert commands[timing.info.source].startswith("prunebench prune --model tiny --dataset digits")
 
 
-def test_a_run_that_starts_from_another_has_the_command_of_that_one_before_its_own(tmp_path, pruned, commit, make_record):
+def test_a_run_that_starts_from_another_has_the_command_of_that_one_before_its_own(
+    tmp_path, pruned, commit, make_record
+):
     config = {"model": "tiny", "dataset": "digits", "weights": "none", "method": "none", "epochs": 3}
     first = Run(tmp_path, identify("train", config, config, {}))
     commit(first, make_record())

@@ -11,7 +11,7 @@ from prunebench.catalogue import identify
 from prunebench.errors import RunError
 from prunebench.reporting.gathering import gather
 from prunebench.store import Run
-from prunebench.study import StudyRecord
+from prunebench.studies.study import StudyRecord
 
 
 def write_study(root, *keys):

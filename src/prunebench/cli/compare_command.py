@@ -13,7 +13,7 @@ from prunebench.cli.console import Console
 from prunebench.cli.options import numbers
 
 if TYPE_CHECKING:
-    from prunebench.comparing import Verdict
+    from prunebench.comparing.verdicts import Verdict
     from prunebench.selection import Selected
 
 
@@ -54,9 +54,9 @@ def command(
 
 def _compare_two(console: Console, a: str, b: str, root: str, steps: tuple[int, ...] | None) -> None:
     """Compare what two words name."""
-    from prunebench.compare_tables import apart, explained, verdicts
-    from prunebench.comparing import compare, corrected
-    from prunebench.matching import matched
+    from prunebench.comparing.matching import matched
+    from prunebench.comparing.tables import apart, explained, verdicts
+    from prunebench.comparing.verdicts import compare, corrected
     from prunebench.selection import select
 
     sides = select(a, root), select(b, root)
@@ -74,11 +74,11 @@ def _compare_two(console: Console, a: str, b: str, root: str, steps: tuple[int, 
 
 def _compare_all(console: Console, root: str, steps: tuple[int, ...] | None) -> None:
     """Compare every two groups of a study, a table per model."""
-    from prunebench.compare_tables import explained, verdicts
-    from prunebench.comparing import common_seeds, compare, corrected
+    from prunebench.comparing.matching import of_study, subject
+    from prunebench.comparing.tables import explained, verdicts
+    from prunebench.comparing.verdicts import common_seeds, compare, corrected
     from prunebench.curves import curve_of
     from prunebench.errors import RunError
-    from prunebench.matching import of_study, subject
     from prunebench.selection import pruning_runs
 
     tables: dict[str, list[Verdict]] = {}
@@ -126,8 +126,8 @@ def _check(found: Sequence[Verdict], steps: tuple[int, ...] | None) -> None:
 
 def _of_all_seeds(side: Selected, root: str) -> str:
     """What a side is called with all of its seeds."""
+    from prunebench.comparing.matching import all_seeds
     from prunebench.curves import deciding_settings
-    from prunebench.matching import all_seeds
     from prunebench.selection import pruning_runs
 
     if side.filter or len(side.runs) > 1:

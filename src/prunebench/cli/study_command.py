@@ -13,9 +13,9 @@ from prunebench.cli.stopping import Stopping
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from prunebench.jobs import Job, Outcome
     from prunebench.records import StepRecord
-    from prunebench.study import Planned, Study
+    from prunebench.studies.jobs import Job, Outcome
+    from prunebench.studies.study import Planned, Study
 
 
 @click.command("study")
@@ -45,10 +45,10 @@ def command(
     """
     console = Console(as_json, quiet)
     from prunebench.errors import ConfigError, Stopped
-    from prunebench.executors import Options, executors
     from prunebench.files import check_writable
     from prunebench.registry import check_installed
-    from prunebench.study import folder_of, plan, read_study, record_of, write_study
+    from prunebench.studies.executors import Options, executors
+    from prunebench.studies.study import folder_of, plan, read_study, record_of, write_study
 
     chosen = executors.get(executor)
     check_installed(chosen.needs, f"--executor {executor}", chosen.extra)
@@ -62,7 +62,7 @@ def command(
         return
     check_writable(folder_of(planned))
     write_study(study, planned)
-    from prunebench.jobs import jobs_of
+    from prunebench.studies.jobs import jobs_of
 
     todo = jobs_of(planned)
     with Stopping() as stopping:
@@ -100,7 +100,7 @@ def _time(console: Console, study: Study, planned: Sequence[Planned], stop: Call
     """Time the runs as the study asks; returns a line for each that could not be."""
     if not study.timings:
         return []
-    from prunebench.study_timing import time_study
+    from prunebench.studies.timing import time_study
 
     problems = []
     for timed in time_study(planned, study.timings, stop):
@@ -115,9 +115,9 @@ def _announce(console: Console, study: Study, planned: Sequence[Planned], jobs: 
     """Print the runs and their state; before a dry run also what is to come."""
     from prunebench.catalogue import all_runs
     from prunebench.curves import deciding_settings, labels
-    from prunebench.estimates import estimate
     from prunebench.runs import finished
-    from prunebench.study import folder_of
+    from prunebench.studies.estimates import estimate
+    from prunebench.studies.study import folder_of
     from prunebench.tables import align, short
 
     say = console.result if dry_run else console.note

@@ -14,7 +14,7 @@ from prunebench.reporting.gathering import Material
 from prunebench.reporting.remarks import remarks
 from prunebench.reporting.verdicts import Comparison, comparisons
 from prunebench.store import Run
-from prunebench.study import StudyRecord
+from prunebench.studies.study import StudyRecord
 
 
 class Axis(msgspec.Struct, frozen=True):

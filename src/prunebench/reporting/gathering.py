@@ -13,7 +13,7 @@ from prunebench.curves import deciding_settings
 from prunebench.errors import RunError
 from prunebench.selection import pruning_runs, select
 from prunebench.store import Run
-from prunebench.study import FILE, StudyRecord
+from prunebench.studies.study import FILE, StudyRecord
 
 
 @dataclass(frozen=True)

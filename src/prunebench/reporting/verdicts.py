@@ -7,10 +7,10 @@ from math import isnan
 
 import msgspec
 
-from prunebench.compare_tables import word
-from prunebench.comparing import Verdict, common_seeds, compare, corrected, pairs
+from prunebench.comparing.measures import TOP1
+from prunebench.comparing.tables import word
+from prunebench.comparing.verdicts import Verdict, common_seeds, compare, corrected, pairs
 from prunebench.curves import Curve
-from prunebench.measures import TOP1
 
 
 class VerdictRow(msgspec.Struct, frozen=True, kw_only=True):

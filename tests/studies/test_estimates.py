@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from prunebench.catalogue import all_runs
-from prunebench.estimates import estimate
 from prunebench.records import Seconds
 from prunebench.resolve import dense_run, phases, resolve
 from prunebench.runs import pruning_run
+from prunebench.studies.estimates import estimate
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ from math import nan
 import msgspec
 import pytest
 
-from prunebench.compare_tables import apart, explained, verdicts, word
-from prunebench.comparing import Summary, Verdict
+from prunebench.comparing.matching import Match
+from prunebench.comparing.measures import AREA, LEFT, TOP1
+from prunebench.comparing.tables import apart, explained, verdicts, word
+from prunebench.comparing.verdicts import Summary, Verdict
 from prunebench.curves import Curve
-from prunebench.matching import Match
-from prunebench.measures import AREA, LEFT, TOP1
 from prunebench.statistics import MOST_SEEDS
 
 SUMMARY = Summary(

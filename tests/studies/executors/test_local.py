@@ -8,9 +8,9 @@ import subprocess
 import sys
 import time
 
-from prunebench.executors import Options, executors
-from prunebench.jobs import do, jobs_of
-from prunebench.study import folder_of
+from prunebench.studies.executors import Options, executors
+from prunebench.studies.jobs import do, jobs_of
+from prunebench.studies.study import folder_of
 
 LOCAL = executors.get("local")
 
@@ -101,7 +101,7 @@ def _lives(pid):
 
 def test_a_worker_is_not_stopped_by_ctrl_c_before_its_batch_is_done():
     """Ctrl-C reaches every process of a terminal; a worker leaves it to the study."""
-    from prunebench.executors import local
+    from prunebench.studies.executors import local
 
     class Pipe:
         def recv(self):

@@ -14,10 +14,10 @@ from typing import Literal
 
 import msgspec
 
+from prunebench.comparing.measures import TOP1, Measure, by_seed, measures, span_of
 from prunebench.config import deciding
 from prunebench.curves import Curve, Settings, labels
 from prunebench.errors import RunError
-from prunebench.measures import TOP1, Measure, by_seed, measures, span_of
 from prunebench.statistics import holm, mean_difference, mean_interval, seeds_needed, wilson_of
 
 Group = Sequence[Curve]

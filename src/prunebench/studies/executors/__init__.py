@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from prunebench.registry import Registry
 
 if TYPE_CHECKING:
-    from prunebench.jobs import Job, Outcome, Told
+    from prunebench.studies.jobs import Job, Outcome, Told
 
 
 @dataclass(frozen=True)
@@ -41,4 +41,4 @@ class Executor:
     extra: str = ""
 
 
-executors: Registry[Executor] = Registry("executor", "prunebench.executors", None)
+executors: Registry[Executor] = Registry("executor", "prunebench.studies.executors", None)

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from prunebench.comparing.measures import AREA, LEFT, TOP1, Span, area, left_at_loss, measures, span_of
 from prunebench.curves import Curve
 from prunebench.errors import RunError
-from prunebench.measures import AREA, LEFT, TOP1, Span, area, left_at_loss, measures, span_of
 from prunebench.records import Accuracy
 
 

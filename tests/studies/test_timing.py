@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from prunebench import EfficiencyConfig
-from prunebench.jobs import do, jobs_of
 from prunebench.resolve import resolve
 from prunebench.runs import pruning_run
-from prunebench.study_timing import time_study
+from prunebench.studies.jobs import do, jobs_of
+from prunebench.studies.timing import time_study
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ import textwrap
 from collections.abc import Sequence
 from math import isnan
 
-from prunebench.comparing import Summary, Verdict
+from prunebench.comparing.matching import Match
+from prunebench.comparing.measures import AREA, LEFT, TOP1
+from prunebench.comparing.verdicts import Summary, Verdict
 from prunebench.curves import differing
-from prunebench.matching import Match
-from prunebench.measures import AREA, LEFT, TOP1
 from prunebench.statistics import MOST_SEEDS
 from prunebench.tables import align
 

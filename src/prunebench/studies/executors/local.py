@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from multiprocessing import connection
 from typing import TYPE_CHECKING, Any
 
-from prunebench.executors import Executor, Options, executors
+from prunebench.studies.executors import Executor, Options, executors
 
 if TYPE_CHECKING:
-    from prunebench.jobs import Job, Outcome
+    from prunebench.studies.jobs import Job, Outcome
 
 TICK = 0.5
 """Seconds after which it is asked again whether to stop."""
@@ -30,7 +30,7 @@ class Worker:
 
 def run(jobs: Sequence[Job], options: Options) -> Iterator[Outcome]:
     """Do the jobs in `options.jobs` processes, which load PyTorch once each."""
-    from prunebench.jobs import unfit
+    from prunebench.studies.jobs import unfit
 
     context = multiprocessing.get_context("spawn")
     stopping = context.Event()
@@ -82,7 +82,7 @@ def _free(workers: list[Worker], most: int, context: Any, stopping: Any) -> Work
 
 def _heard(workers: list[Worker], options: Options) -> Iterator[Outcome]:
     """What workers have to say, after a while at most."""
-    from prunebench.jobs import Outcome
+    from prunebench.studies.jobs import Outcome
 
     busy = {worker.pipe: (worker, worker.job) for worker in workers if worker.job is not None}
     for pipe in connection.wait(list(busy), TICK):
@@ -107,7 +107,7 @@ def _died(code: int | None) -> str:
 
 def _work(pipe: Any, stopping: Any) -> None:
     """Do jobs that come through the pipe until it is closed."""
-    from prunebench.jobs import do
+    from prunebench.studies.jobs import do
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the study is told, and asks its workers to stop
     threading.Thread(target=_end_with_parent, daemon=True).start()

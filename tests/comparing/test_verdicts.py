@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prunebench.comparing import common_seeds, compare, corrected, pairs, summarise
+from prunebench.comparing.measures import AREA, LEFT, TOP1
+from prunebench.comparing.verdicts import common_seeds, compare, corrected, pairs, summarise
 from prunebench.curves import Curve
 from prunebench.errors import RunError
-from prunebench.measures import AREA, LEFT, TOP1
 from prunebench.records import Accuracy
 from prunebench.statistics import holm, wilson
 

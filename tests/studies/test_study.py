@@ -9,7 +9,7 @@ import pytest
 
 from prunebench.errors import ConfigError
 from prunebench.resolve import phases
-from prunebench.study import StudyRecord, folder_of, plan, read_study, write_study
+from prunebench.studies.study import StudyRecord, folder_of, plan, read_study, write_study
 
 SMALL = '[base]\nmodel = "resnet18"\n'
 

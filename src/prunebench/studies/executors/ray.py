@@ -13,10 +13,10 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from prunebench.executors import Executor, Options, executors
+from prunebench.studies.executors import Executor, Options, executors
 
 if TYPE_CHECKING:
-    from prunebench.jobs import Job, Outcome
+    from prunebench.studies.jobs import Job, Outcome
 
 TICK = 0.5
 """Seconds after which it is asked again whether to stop."""
@@ -70,7 +70,7 @@ def _check_answers(address: str) -> None:
 
 
 def _outcomes(ray: Any, jobs: Sequence[Job], options: Options) -> Iterator[Outcome]:
-    from prunebench.jobs import Outcome
+    from prunebench.studies.jobs import Outcome
 
     resources = [_resources(ray, job) for job in jobs]
     task = ray.remote(_do)
@@ -118,7 +118,7 @@ def _resources(ray: Any, job: Job) -> dict[str, float]:
 
 def _do(job: Job, needed: Outcome | None) -> Outcome:
     """The task; Ray begins it when `needed`, the outcome of another task, is there."""
-    from prunebench.jobs import Outcome, do, unfit
+    from prunebench.studies.jobs import Outcome, do, unfit
 
     if needed is not None and not needed.fine:
         return unfit(job, needed)

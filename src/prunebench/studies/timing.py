@@ -13,7 +13,7 @@ from prunebench.errors import PrunebenchError, Stopped
 from prunebench.matrices import write_timings
 from prunebench.methods import methods
 from prunebench.runs import efficiency_run, finished
-from prunebench.study import Planned
+from prunebench.studies.study import Planned
 from prunebench.training import Stop
 
 

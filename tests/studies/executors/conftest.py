@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from prunebench.study import Planned, plan, read_study
+from prunebench.studies.study import Planned, plan, read_study
 
 PARTS = """
 import os, signal, time

@@ -9,10 +9,10 @@ import sys
 import pytest
 
 from prunebench.errors import ConfigError
-from prunebench.executors import Options, executors
-from prunebench.jobs import do, jobs_of
 from prunebench.registry import check_installed
-from prunebench.study import folder_of
+from prunebench.studies.executors import Options, executors
+from prunebench.studies.jobs import do, jobs_of
+from prunebench.studies.study import folder_of
 
 TEXT = '[grid]\ncriterion = ["{parts}:slow"]\nseed = [0, 1]\n'
 
@@ -20,9 +20,9 @@ CLUSTER = """
 import json, signal, sys, threading, time
 from pathlib import Path
 from ray.cluster_utils import Cluster
-from prunebench.executors import Options, executors
-from prunebench.jobs import jobs_of
-from prunebench.study import plan, read_study
+from prunebench.studies.executors import Options, executors
+from prunebench.studies.jobs import jobs_of
+from prunebench.studies.study import plan, read_study
 
 if __name__ == "__main__":
     study, runs, kill = sys.argv[1:]

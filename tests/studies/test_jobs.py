@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from prunebench import jobs
-from prunebench.jobs import Job, Outcome, do, jobs_of, unfit
 from prunebench.lock import held
 from prunebench.resolve import dense_run, resolve
 from prunebench.runs import pruning_run
+from prunebench.studies import jobs
+from prunebench.studies.jobs import Job, Outcome, do, jobs_of, unfit
 
 
 @pytest.fixture

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from prunebench.comparing.matching import all_seeds, matched, of_study, subject
 from prunebench.config import RunConfig
 from prunebench.curves import curve_of, deciding_settings
 from prunebench.errors import RunError
-from prunebench.matching import all_seeds, matched, of_study, subject
 from prunebench.resolve import resolve
 from prunebench.runs import pruning_run
 from prunebench.selection import pruning_runs, select

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import NamedTuple
 
-from prunebench.comparing import Group, pairs
+from prunebench.comparing.verdicts import Group, pairs
 from prunebench.config import deciding, meta
 from prunebench.curves import Curve, Settings, by_settings, curve_of, differing, labels
 from prunebench.errors import RunError

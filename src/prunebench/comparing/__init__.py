@@ -1,0 +1,1 @@
+"""Comparing: figures over seeds, verdicts with intervals, and which runs belong side by side."""

@@ -1,0 +1,1 @@
+"""Studies: grids of runs, their work as jobs, and what does them."""
