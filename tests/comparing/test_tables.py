@@ -145,9 +145,17 @@ def test_equal_differences_are_marked_and_explained():
     assert "six such seeds" not in explained([verdict(difference=0.0, low=0.0, high=0.0)])
 
 
+def test_steps_of_both_are_named_where_they_differ():
+    apart = verdict(of_b=msgspec.structs.replace(VERDICT.of_b, step=4))
+    assert [line.split("  ")[0] for line in verdicts([apart]).splitlines() if "|" in line] == ["1 | 4", "1 | 4"]
+    assert "step 4 | 1, say" in explained([apart])
+    assert "step 4 | 1, say" not in explained([VERDICT])
+
+
 def test_lines_fit_into_100_columns():
     long = msgspec.structs.replace(LEFT_OVER, seeds_needed=None, p=nan)
-    found = [verdict(step=10, seeds_needed=MOST_SEEDS + 1), VERDICT, verdict(low=nan, high=nan), long]
+    late = verdict(of_a=msgspec.structs.replace(SUMMARY, step=10), of_b=msgspec.structs.replace(SUMMARY, step=12))
+    found = [msgspec.structs.replace(late, seeds_needed=MOST_SEEDS + 1), VERDICT, verdict(low=nan, high=nan), long]
     text = f"{verdicts(found)}\n{explained([*found, verdict(n=1), verdict(verdict='better', p_holm=0.5)])}"
     assert max(map(len, text.splitlines())) <= 100
 

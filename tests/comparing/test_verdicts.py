@@ -125,6 +125,17 @@ def test_steps_are_compared_where_as_much_is_left_and_whole_runs_always():
     assert [v.step for v in compare(a, group([900, 880, 700], criterion="l1")) if v.measure == TOP1] == [1, 2]
 
 
+def test_one_step_is_compared_with_those_of_another_schedule_after_which_as_much_is_left():
+    slow, fast = group([900, 890, 880], [900, 870, 865], fraction=0.5), group([900, 800], [900, 790], fraction=0.75)
+    (found,) = [v for v in compare(slow, fast) if v.measure == TOP1]
+    assert (found.step, found.of_b.step, found.steps, found.difference) == (2, 1, "2 | 1", 0.0775)
+    (turned,) = [v for v in compare(fast, slow) if v.measure == TOP1]
+    assert (turned.steps, turned.difference) == ("1 | 2", -0.0775)
+    rounded = group([900] + [800] * 12, [900] + [790] * 12, fraction=0.1591)
+    halves = group([900] * 4, [900] * 4, fraction=0.5)
+    assert [v.steps for v in compare(halves, rounded) if v.measure == TOP1] == ["1 | 4", "2 | 8", "3 | 12"]
+
+
 def test_the_unpruned_model_is_compared_where_it_was_trained_otherwise():
     a, b = group([900, 890], [910, 880]), group([900, 890], [910, 880], epochs=5)
     assert [v.step for v in compare(a, b) if v.measure == TOP1] == [0, 1]

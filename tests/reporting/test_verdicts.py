@@ -30,7 +30,7 @@ def test_a_sentence_tells_difference_interval_and_what_would_tell(tmp_path, prun
         pruned(tmp_path, seed=seed)
         pruned(tmp_path, method="unstructured", seed=seed, more=more)
     ((_, found),) = compared(tmp_path).items()
-    row = next(row for row in found.rows if row.step == 1)
+    row = next(row for row in found.rows if row.steps == "1")
     half = T_TWO_DEGREES * (9 / 360) / sqrt(3)  # differences −7 + (0, −9, 9)
     interval = f"−{7 / 360 + half:.4f} to {half - 7 / 360:.4f}"
     assert row.sentence == (
@@ -45,7 +45,7 @@ def needed(ratio):
 
 def test_the_headline_is_of_the_last_step_that_both_have(study):
     found = compared(study)["structured", "unstructured"]
-    row = next(row for row in found.rows if row.step == 2)
+    row = next(row for row in found.rows if row.steps == "2")
     assert found.headline == f"step 2, {row.measure}: {row.sentence}"
     assert (row.mean_a, row.mean_b) == pytest.approx((302 / 360, 338 / 360))
     assert row.n == 3

@@ -77,6 +77,11 @@ def explained(found: Sequence[Verdict]) -> str:
             "test samples: 95 % Wilson interval of the mean accuracy, by the number of test samples. Seeds share one "
             "test set, so they do not narrow it: other test samples could move both."
         )
+    if any("|" in verdict.steps for verdict in found):
+        notes.append(
+            "step 4 | 1, say: step 4 of the first leaves as large a share as step 1 of the second. The one with more "
+            "steps was fine-tuned more often."
+        )
     if shown & set(AREA.values()):
         notes.append(
             "area: under the curve of accuracy over the share left, from 1 down to what both reach (down to), divided "
@@ -196,7 +201,7 @@ def _down_to(verdict: Verdict) -> str:
 
 
 def _what(verdict: Verdict) -> str:
-    return str(verdict.step) if verdict.measure == TOP1 else SHORT[verdict.measure]
+    return verdict.steps if verdict.measure == TOP1 else SHORT[verdict.measure]
 
 
 def _pair(verdict: Verdict, letters: dict[str, str]) -> str:

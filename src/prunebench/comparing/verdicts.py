@@ -8,7 +8,7 @@ verdict holds its p-value corrected for the number of verdicts beside it (Holm 1
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
+from itertools import combinations, product
 from math import isclose, isnan, nan
 from typing import Literal
 
@@ -22,6 +22,9 @@ from prunebench.statistics import holm, mean_difference, mean_interval, seeds_ne
 
 Group = Sequence[Curve]
 """Runs that differ in their seed alone."""
+
+AS_MUCH = 1e-3
+"""Shares left that differ by less, relative to them, are the same: fractions are given with few digits."""
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,9 +53,9 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """Whether A is better than B in one measure, over the seeds that both have.
 
     `difference` is the mean of A − B with its 95 % interval, `verdict` that of A: better or worse where the interval
-    leaves zero. `seeds_needed` is where the interval of such a difference would (see statistics); None where no
-    number of seeds would tell. `p` is two-sided, and `p_holm` corrected for all verdicts that were made together;
-    NaN where nothing was tested.
+    leaves zero. `step` is A's; B's is that of `of_b`. `seeds_needed` is where the interval of such a difference would
+    (see statistics); None where no number of seeds would tell. `p` is two-sided, and `p_holm` corrected for all
+    verdicts that were made together; NaN where nothing was tested.
     """
 
     measure: str
@@ -74,6 +77,11 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     of_a: Summary
     of_b: Summary
 
+    @property
+    def steps(self) -> str:
+        """`4`; `4 | 1` where as much is left after other steps of A than of B; empty for whole runs."""
+        return " | ".join(dict.fromkeys(str(of.step) for of in (self.of_a, self.of_b) if of.step is not None))
+
 
 def summarise(group: Group) -> list[Summary]:
     """Every measure of runs that differ in their seed alone.
@@ -87,9 +95,9 @@ def summarise(group: Group) -> list[Summary]:
 def compare(a: Group, b: Group, names: tuple[str, str] | None = None) -> list[Verdict]:
     """A verdict per measure that both groups have, paired by seed; empty where they share none.
 
-    Accuracies after a step are compared where both have the same nominal share left, or where one is a control
-    that was fine-tuned for as many epochs; those of step 0 only where the two were trained otherwise, since all that
-    is pruned after one training starts from the same model.
+    Accuracies are compared after steps that leave the same nominal share, whatever their numbers; with a control, after
+    as many steps that were fine-tuned for as many epochs; those of step 0 only where the two were trained otherwise,
+    since all that is pruned after one training starts from the same model.
 
     Args:
         a: runs that differ in their seed alone.
@@ -108,11 +116,10 @@ def compare(a: Group, b: Group, names: tuple[str, str] | None = None) -> list[Ve
     one, other = ([curve for curve in side if curve.seed in seeds] for side in (a, b))
     called = names or tuple(labels([one[0].settings, other[0].settings]))
     span = span_of([*one, *other])
-    theirs = {(measure.name, measure.step): measure for measure in measures(other, span)}
     found = [
-        _verdict(mine, theirs[mine.name, mine.step], called[0], called[1])
-        for mine in measures(one, span)
-        if (mine.name, mine.step) in theirs and _comparable(mine, theirs[mine.name, mine.step], one[0], other[0])
+        _verdict(mine, theirs, called[0], called[1])
+        for mine, theirs in product(measures(one, span), measures(other, span))
+        if mine.name == theirs.name and _comparable(mine, theirs, one[0], other[0])
     ]
     return corrected([verdict for verdict in found if verdict is not None])
 
@@ -159,10 +166,13 @@ def _seeds(group: Group) -> str:
 def _comparable(mine: Measure, theirs: Measure, a: Curve, b: Curve) -> bool:
     if mine.name != TOP1:
         return True
-    if mine.step == 0:
-        return any(a.settings.get(name) != b.settings.get(name) for name in deciding("training") if name != "seed")
-    as_long = a.settings.get("finetune_epochs") == b.settings.get("finetune_epochs")
-    return isclose(mine.left, theirs.left) or (as_long and (a.is_control or b.is_control))
+    if 0 in (mine.step, theirs.step):
+        trained = [name for name in deciding("training") if name != "seed"]
+        return mine.step == theirs.step and any(a.settings.get(name) != b.settings.get(name) for name in trained)
+    if a.is_control or b.is_control:
+        as_long = a.settings.get("finetune_epochs") == b.settings.get("finetune_epochs")
+        return mine.step == theirs.step and (as_long or isclose(mine.left, theirs.left))
+    return isclose(mine.left, theirs.left, rel_tol=AS_MUCH)
 
 
 def _verdict(mine: Measure, theirs: Measure, a: str, b: str) -> Verdict | None:

@@ -86,7 +86,7 @@ function fillVerdicts() {
 function comparisonOf({ a, b, headline, rows }, open) {
   const summary = element("summary", {}, element("b", {}, a), " against ", element("b", {}, b), ` – ${headline}`);
   const table = element("table", {});
-  const cells = rows.map((row) => [row.measure, row.step ?? "", row.mean_a.toFixed(4), row.mean_b.toFixed(4), row.sentence,
+  const cells = rows.map((row) => [row.measure, row.steps, row.mean_a.toFixed(4), row.mean_b.toFixed(4), row.sentence,
     row.p === null ? "" : row.p.toPrecision(2)]);
   const heads = ["measure", "step", a, b, `${a} is`, "p (Holm)"];
   table.append(...tableOf(heads, cells, ["text", "", "", "", "text sentence", ""]));

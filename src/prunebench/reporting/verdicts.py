@@ -14,10 +14,13 @@ from prunebench.curves import Curve
 
 
 class VerdictRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One verdict: the means of both, and what their difference says of A; `p` is corrected for all of its family."""
+    """One verdict: the means of both, and what their difference says of A.
+
+    `steps` are those of both (see Verdict); `p` is corrected for all verdicts of its family.
+    """
 
     measure: str
-    step: int | None
+    steps: str
     n: int
     mean_a: float
     mean_b: float
@@ -74,14 +77,14 @@ def _headline(verdicts: Sequence[Verdict]) -> str:
         return "nothing to compare: no seed, or no figure, in common"
     steps = [verdict for verdict in verdicts if verdict.measure == TOP1]
     chosen = steps[-1] if steps else verdicts[0]
-    where = f"step {chosen.step}, {chosen.measure}" if steps else chosen.measure
+    where = f"step {chosen.steps}, {chosen.measure}" if steps else chosen.measure
     return f"{where}: {sentence(chosen)}"
 
 
 def _row(verdict: Verdict) -> VerdictRow:
     return VerdictRow(
         measure=verdict.measure,
-        step=verdict.step,
+        steps=verdict.steps,
         n=verdict.n,
         mean_a=verdict.mean_a,
         mean_b=verdict.mean_b,
