@@ -20,6 +20,7 @@ from prunebench.curves import (
     latency_axis,
     milliseconds,
     timed_alike,
+    unpruned,
 )
 from prunebench.records import LatencyRecord, TimingRecord
 from prunebench.resolve import resolve
@@ -85,15 +86,15 @@ def test_latency_is_a_share_of_the_originals_and_unknown_where_it_was_not_timed(
     assert (shares[0], shares[2]) == (1.0, 0.25)
     assert isnan(shares[1])
     assert curve.axes["latency@16 openvino"][1] == 0.75
-    assert milliseconds([curve], "latency@1") == {"resnet18": 8.0}
-    assert milliseconds([curve], "latency@16 openvino") == {"resnet18": 4.0}
+    assert milliseconds([curve], "latency@1") == {unpruned(curve): 8.0}
+    assert milliseconds([curve], "latency@16 openvino") == {unpruned(curve): 4.0}
 
 
 def test_milliseconds_are_those_of_the_unpruned_model_over_all_its_measurements(made):
     _, run = made()
     slow = curve_of(run, {"eager": [timing(step, {"original": 8.0 * step, "pruned": 2.0}) for step in (1, 2)]})
     fast = curve_of(run, {"eager": [timing(1, {"original": 1.0, "pruned": 0.5})]})
-    assert milliseconds([slow, fast], "latency@1") == {"resnet18": 8.0}
+    assert milliseconds([slow, fast], "latency@1") == {unpruned(fast): 8.0}
     assert milliseconds([slow, fast], "latency@4") == {}
 
 
@@ -157,3 +158,54 @@ def test_axes_have_titles(made):
     assert axis_title("macs") == "MACs left"
     assert axis_title(latency_axis("eager", 4)) == "measured latency left, batch 4"
     assert axis_title(latency_axis("openvino, bf16", 1)) == "measured latency left, batch 1, openvino, bf16"
+
+
+@pytest.fixture
+def head(tmp_path):
+    """A config of a first phase of training."""
+    (tmp_path / "head.toml").write_text("epochs = 1\nfreeze = true\n", encoding="utf-8")
+    return str(tmp_path / "head.toml")
+
+
+def test_seeds_whose_training_had_two_phases_are_one_group(made, head, tmp_path):
+    runs = [made(weights=head, seed=seed)[1] for seed in range(3)]
+    assert len({run.info.config["weights"] for run in runs}) == 3
+    assert [len(group) for group in by_settings(map(curve_of, runs))] == [3]
+    (label,) = {repr(labels([curve_of(run).settings])) for run in runs}
+    assert "any" not in label
+    assert len({timed_alike(run) for run in runs}) == 1
+    (tmp_path / "head.toml").write_text("epochs = 2\nfreeze = true\n", encoding="utf-8")
+    other = made(weights=head)[1]
+    assert [len(group) for group in by_settings(map(curve_of, [*runs, other]))] == [3, 1]
+
+
+def test_batch_sizes_that_were_timed_one_after_the_other_are_all_there(made, tmp_path, here):
+    config, run = made()
+    for size, ms in ((1, 4.0), (16, 2.0)):
+        into = efficiency_run(config, {"batch_sizes": [size]}, run)
+        with into.working(here):
+            into.commit(timing(1, {"original": 8.0, "pruned": ms}, size), lambda folder: None)
+    (curve,) = curves_of([run], all_runs(tmp_path))
+    assert (curve.axes["latency@1"][1], curve.axes["latency@16"][1]) == (0.5, 0.25)
+
+
+def test_of_a_batch_size_that_was_timed_twice_the_newer_times_count(made, tmp_path, here):
+    config, run = made()
+    for budget, ms, step in ((9, 4.0, 1), (10, 2.0, 1), (10, 1.0, 2)):
+        into = efficiency_run(config, {"time_budget": budget}, run)
+        with into.working(here):
+            into.commit(timing(step, {"original": 8.0, "pruned": ms}), lambda folder: None)
+    every = sorted(all_runs(tmp_path), key=lambda found: found.info.config.get("time_budget") == 9)
+    (curve,) = curves_of([run], every)
+    assert curve.axes["latency@1"] == (1.0, 0.25, 0.125)
+    (curve,) = curves_of([run], every[::-1])
+    assert curve.axes["latency@1"] == (1.0, 0.5, 0.125)
+
+
+def test_models_of_other_sizes_take_other_times(made):
+    small, large = (made(image_size=size)[1] for size in (32, 64))
+    curves = [
+        curve_of(run, {"eager": [timing(1, {"original": ms, "pruned": ms / 2})]})
+        for run, ms in ((small, 10.0), (large, 400.0))
+    ]
+    assert milliseconds(curves, "latency@1") == {unpruned(curves[0]): 10.0, unpruned(curves[1]): 400.0}

@@ -19,7 +19,7 @@ ORDER = [
     *("curves", "selection", "matrix_text", "matrix_files", "comparing", "plots"),
     *("tasks", "checkpoint", "weights", "loading", "exporting"),
     *("memory", "costs", "sizes", "collapse", "journal", "masking", "training", "machine"),
-    *("halfway", "bench", "loop", "verification", "untrained", "efficiency", "seeking"),
+    *("halfway", "bench", "loop", "verification", "untrained", "efficiency", "searches", "seeking"),
     *("studies", "reporting", "cli"),
 ]
 WITHOUT_TORCH = [
@@ -30,7 +30,7 @@ WITHOUT_TORCH = [
     *("efficiency.backends", "efficiency.steps", "efficiency.onnx_files", "curves", "selection", "repeating"),
     *("matrix_text", "matrix_files", "comparing.measures", "comparing.verdicts", "comparing.matching"),
     *("comparing.tables", "plots", "plots.drawing"),
-    *("plots.material", "reporting.document", "reporting.gathering", "reporting.page"),
+    *("searches", "plots.material", "reporting.document", "reporting.gathering", "reporting.page"),
     *("studies.study", "studies.executors", "cli.main"),
 ]
 FILES = {

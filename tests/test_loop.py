@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import shutil
 from pathlib import Path
 
 import msgspec
@@ -411,3 +412,27 @@ def test_a_training_in_two_phases_that_was_stopped_in_either_goes_on(two_phases,
             train(config, dense_run(config), stop=lambda asked=asked, after=after: next(asked) >= after)
     found = timeless(train(config, dense_run(config)))
     assert msgspec.structs.replace(found, run="") == expected
+
+
+def test_a_first_phase_on_less_data_leaves_the_same_model_whoever_trains_it(two_phases, tmp_path):
+    """`prune` prepares data before the first phase; `train` does after it, and normalises by what that has seen."""
+    with (tmp_path / "head.toml").open("a", encoding="utf-8") as file:
+        file.write("limit_train = 20\n")
+    pruned, trained = two_phases(), two_phases(runs_dir=str(tmp_path / "trained"))
+    list(prune(pruned, pruning_run(pruned)))
+    train(trained, dense_run(trained))
+    files = [dense_run(config).step_folder(0) / "model.safetensors" for config in (pruned, trained)]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    structures = [file.with_name("structure.json").read_bytes() for file in files]
+    assert structures[0] == structures[1]
+
+
+def test_a_run_goes_on_alike_though_its_first_phase_was_deleted(two_phases, tmp_path):
+    with (tmp_path / "head.toml").open("a", encoding="utf-8") as file:
+        file.write("limit_train = 20\n")
+    config, whole = two_phases(), two_phases(runs_dir=str(tmp_path / "whole"))
+    expected = [timeless(record) for record in prune(whole, pruning_run(whole))]
+    found = [timeless(next(prune(config, pruning_run(config))))]
+    shutil.rmtree(dense_run(phases(resolve(config))[0]).folder)
+    found += [timeless(record) for record in prune(config, pruning_run(config))][1:]
+    assert found == expected

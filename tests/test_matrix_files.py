@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prunebench import matrices
-from prunebench.curves import milliseconds
+from prunebench.curves import milliseconds, unpruned
 from prunebench.errors import DataError
 from prunebench.matrix_files import read
 
@@ -58,7 +58,7 @@ def test_counts_and_times_of_a_run_become_its_axes(tmp_path):
     assert curve.axes["latency@1"] == pytest.approx((1, nan, 0.5, nan), nan_ok=True)
     assert curve.axes["latency@4"] == pytest.approx((1, nan, 0.75, nan), nan_ok=True)
     assert curve.axes["latency@1 openvino"] == pytest.approx((1, nan, nan, 0.25), nan_ok=True)
-    assert milliseconds([curve], "latency@4") == {curve.settings["model"]: 8}
+    assert milliseconds([curve], "latency@4") == {unpruned(curve): 8}
     (counts,) = found.counts
     assert counts.left == pytest.approx((1, 0.9, 0.729))
     assert (counts.masked, counts.actual) == ((200, 180, 150), (200, 160, 100))

@@ -251,7 +251,7 @@ def test_each_seed_has_a_first_phase_of_its_own_unless_the_file_says_which(head,
         (None, "head.toml: there is no such file"),
         ("epochs = 0", "head.toml: --epochs 0"),
         ('model = "vgg16"', "--weights head.toml trains a vgg16, not a resnet18"),
-        ('weights = "head.toml"', "names a third config, head.toml: training has two phases at most"),
+        ('weights = "head.toml"', "head.toml: training has two phases at most"),
     ],
 )
 def test_a_first_phase_that_cannot_be_is_told(head, text, message, tmp_path):

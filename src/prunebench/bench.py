@@ -24,7 +24,7 @@ from prunebench.seeding import seed_all, seed_of
 from prunebench.task import Task
 from prunebench.tasks.make import make_task
 from prunebench.training import Position, Progress, Recipe, Stop, evaluate, fit
-from prunebench.weights import Start, open_start
+from prunebench.weights import Start, open_start, start_of
 
 
 class Bench:
@@ -45,6 +45,11 @@ class Bench:
     def start(self) -> Start:
         """Where the dense model starts from."""
         return open_start(self.config)
+
+    def start_from(self, state: Checkpoint) -> None:
+        """Start from a model instead, with its tokenizer and normalisation; what was prepared for another goes."""
+        self.start = start_of(state)
+        self.__dict__.pop("task", None)
 
     @cached_property
     def task(self) -> Task:

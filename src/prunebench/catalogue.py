@@ -10,12 +10,17 @@ from pathlib import Path
 
 import msgspec
 
+from prunebench.config import deciding
 from prunebench.errors import AmbiguousRun, RunError
 from prunebench.manifest import read_manifest
 from prunebench.records import RunInfo
+from prunebench.registry import without_folder
 from prunebench.store import Run
 
 log = logging.getLogger(__name__)
+
+ANY_SEED = "weights_of_any_seed"
+"""In a stored run's settings: `any_seed` of the run that it started from, where that has the same seed."""
 
 RECIPE = 1
 """Raised when a change of prunebench changes the result of a run."""
@@ -40,6 +45,22 @@ def identify(
         source=source,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def started_from(config: Mapping[str, object]) -> object:
+    """What `weights` were in the settings of a stored run; the same for every seed.
+
+    Where each seed started from a run of its own (`--weights FILE.toml`), that is what these have in common.
+    """
+    return config.get(ANY_SEED) or config.get("weights")
+
+
+def any_seed(info: RunInfo) -> str:
+    """The same text for dense runs that differ in their seed alone; of the form of a key, which it is none of."""
+    fields = [name for name in deciding("training") if name not in ("seed", "weights")]
+    told = {name: without_folder(info.config.get(name)) for name in fields} | {"weights": started_from(info.config)}
+    text = msgspec.json.encode(told, order="deterministic")
+    return f"{title(info.config['model'])}-dense-any-{hashlib.sha256(text).hexdigest()[:10]}"
 
 
 def title(name: object) -> str:

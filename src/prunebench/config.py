@@ -19,6 +19,10 @@ import msgspec
 
 from prunebench.errors import ConfigError
 
+WEIGHT_FILES = (".pth", ".pt", ".safetensors")
+SETTINGS_FILE = ".toml"
+"""What names of files end with that `weights` may be: weights, or settings that are trained by first."""
+
 Decides = Literal["training", "pruning", "nothing"]
 
 
@@ -215,9 +219,10 @@ def read_toml(path: str | Path) -> RunConfig:
 
 
 def beside(path: str | Path, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a TOML file that name another one, which is looked for in the same folder."""
-    other = values.get("weights")
-    return {"weights": str(Path(path).parent / str(other))} if str(other).endswith(".toml") else {}
+    """`weights` of a TOML file, where they are a file themselves: it is looked for beside the one that names it."""
+    other = str(values.get("weights"))
+    named = other.endswith((*WEIGHT_FILES, SETTINGS_FILE))
+    return {"weights": str((Path(path).parent / other).absolute())} if named else {}
 
 
 def merge(over: RunConfig, under: RunConfig) -> RunConfig:

@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
+import msgspec
+
+from prunebench.catalogue import started_from
 from prunebench.config import deciding
 from prunebench.records import Accuracy, StepRecord, TimingRecord
 from prunebench.registry import without_folder
@@ -71,8 +74,9 @@ class Curve:
 
 def deciding_settings(run: Run) -> dict[str, object]:
     """What decides a run's result, without its seed."""
-    return {
-        name: without_folder(run.info.config.get(name)) for name in deciding("training", "pruning") if name != "seed"
+    names = [name for name in deciding("training", "pruning") if name != "seed"]
+    return {name: without_folder(run.info.config.get(name)) for name in names} | {
+        "weights": without_folder(started_from(run.info.config))
     }
 
 
@@ -120,9 +124,28 @@ def curves_of(runs: Sequence[Run], every: Sequence[Run]) -> list[Curve]:
     for run in every:
         if run.info.kind == "efficiency" and run.info.source is not None:
             found = [run.timing(step) for step in run.steps()]
-            timed.setdefault(run.info.source, {}).setdefault(engine_of(found[0]), found)
+            engines = timed.setdefault(run.info.source, {})
+            engines[engine_of(found[0])] = _merged(engines.get(engine_of(found[0]), []), found)
     alike = {timed_alike(run): timed[run.info.key] for run in runs if run.info.key in timed}
     return [curve_of(run, timed.get(run.info.key) or alike.get(timed_alike(run), {})) for run in runs]
+
+
+def _merged(newer: Sequence[TimingRecord], older: Sequence[TimingRecord]) -> list[TimingRecord]:
+    """Newer timings on an engine, and older ones of steps and batch sizes that these lack, where all else is equal."""
+    if newer and _place(newer[0]) != _place(older[0]):
+        return list(newer)
+    found = {timing.step: timing for timing in newer}
+    for timing in older:
+        mine = found.setdefault(timing.step, timing)
+        sizes = {latency.batch_size for latency in mine.latencies}
+        more = tuple(latency for latency in timing.latencies if latency.batch_size not in sizes)
+        found[timing.step] = msgspec.structs.replace(mine, latencies=mine.latencies + more)
+    return [found[step] for step in sorted(found)]
+
+
+def _place(timing: TimingRecord) -> tuple[object, ...]:
+    first = timing.latencies[0]
+    return first.device, first.threads, first.inputs
 
 
 def timed_alike(run: Run) -> str:
@@ -216,7 +239,7 @@ def _latencies(engine: str, timed: Sequence[TimingRecord], steps: Sequence[int])
 
 
 def milliseconds(curves: Iterable[Curve], axis: str) -> dict[str, float]:
-    """Model → median milliseconds behind an axis of latency of the unpruned one, over every time that it was measured.
+    """Median milliseconds behind an axis of latency of unpruned models (`unpruned`), over all their measurements.
 
     A machine is faster at one time than at another, so that times of different measurements tell nothing; times
     within one do. Those of a pruned model are therefore its share of the unpruned model's, times these.
@@ -226,8 +249,18 @@ def milliseconds(curves: Iterable[Curve], axis: str) -> dict[str, float]:
         for engine, timings in curve.timings.items():
             for latency in (latency for timing in timings for latency in timing.latencies):
                 if latency_axis(engine, latency.batch_size) == axis and latency.variant == "original":
-                    found.setdefault(str(curve.settings["model"]), []).append(median(latency.samples_ms))
+                    found.setdefault(unpruned(curve), []).append(median(latency.samples_ms))
     return {model: median(medians) for model, medians in found.items()}
+
+
+SIZED = ("model", "dataset", "stem", "image_size", "sequence_length", "memory_format")
+"""Settings that decide how long an unpruned model takes."""
+
+
+def unpruned(curve: Curve) -> str:
+    """The same text for curves whose unpruned models take as long, as they were timed."""
+    inputs = sorted({latency.inputs for of in curve.timings.values() for timing in of for latency in timing.latencies})
+    return repr([*(curve.settings.get(name) for name in SIZED), *inputs])
 
 
 def _hashable(settings: Settings) -> str:

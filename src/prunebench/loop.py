@@ -27,7 +27,6 @@ from prunebench.runs import answer, trim
 from prunebench.sizes import layer_records, prunable_weights, unit_count
 from prunebench.store import Run
 from prunebench.training import Progress, Recipe, Stop
-from prunebench.weights import start_of
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +100,7 @@ def reevaluate(run: Run, step: int, config: RunConfig) -> tuple[Accuracy, Accura
     """
     bench = Bench(resolve(config), None)
     state = checkpoint.load(run.checkpoint(step), bench.config.model)
-    bench.start = start_of(state)
+    bench.start_from(state)
     return bench.accuracy(state)
 
 
@@ -147,7 +146,7 @@ def _train_before(bench: Bench, run: Run | None) -> None:
         own = run.sibling(dense_run(phase).info) if run is not None else None
         if own is None or not own.steps():
             log.info("training by %s first%s", bench.config.weights, f", as run {own.info.key}" if own else "")
-        bench.start = start_of(_train(Bench(phase, bench.progress, bench.stop), own)[0])
+        bench.start_from(_train(Bench(phase, bench.progress, bench.stop), own)[0])
 
 
 def _trained(bench: Bench, run: Run | None) -> tuple[Checkpoint, StepRecord]:

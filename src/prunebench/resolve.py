@@ -12,8 +12,18 @@ from typing import Any, Literal
 import msgspec
 
 from prunebench.architecture import ModelEntry, models, takes
-from prunebench.catalogue import find, identify
-from prunebench.config import RunConfig, deciding, default, field_types, merge, option_name, read_toml
+from prunebench.catalogue import ANY_SEED, any_seed, find, identify
+from prunebench.config import (
+    SETTINGS_FILE,
+    WEIGHT_FILES,
+    RunConfig,
+    deciding,
+    default,
+    field_types,
+    merge,
+    option_name,
+    read_toml,
+)
 from prunebench.data import datasets
 from prunebench.errors import AmbiguousRun, ConfigError, RunError
 from prunebench.goals import check_goals, parse
@@ -23,9 +33,6 @@ from prunebench.registry import content, reference, without_folder
 from prunebench.store import Run
 
 Source = Literal["none", "imagenet", "file", "run", "config", "hub"]
-FILES = (".pth", ".pt", ".safetensors")
-CONFIG = ".toml"
-
 TRAINS = (
     *("weights", "freeze", "epochs", "batch_size", "optimizer", "lr", "schedule", "gamma", "momentum"),
     *("weight_decay", "clip_norm"),
@@ -141,9 +148,9 @@ def weights_source(config: RunConfig, entry: ModelEntry) -> tuple[Source, Run | 
         if entry.published != "torchvision":
             raise ConfigError(f"--weights imagenet: there are none for {entry.name}.")
         return "imagenet", None
-    if weights.endswith(CONFIG):
+    if weights.endswith(SETTINGS_FILE):
         return "config", dense_run(_first_phase(config))
-    if weights.endswith(FILES):
+    if weights.endswith(WEIGHT_FILES):
         if not Path(weights).is_file():
             raise ConfigError(f"--weights {weights}: there is no such file.")
         return "file", None
@@ -157,8 +164,9 @@ def weights_source(config: RunConfig, entry: ModelEntry) -> tuple[Source, Run | 
     except RunError as error:
         if entry.published == "huggingface":
             return "hub", None
+        files = ", ".join((*WEIGHT_FILES, SETTINGS_FILE))
         raise ConfigError(
-            f"--weights {weights} is neither none, imagenet, a file ({', '.join((*FILES, CONFIG))}) nor a run. {error}"
+            f"--weights {weights} is neither none, imagenet, a file ({files}) nor a run. {error}"
         ) from None
 
 
@@ -173,7 +181,7 @@ def _first_phase(config: RunConfig) -> RunConfig:
     """
     path = str(config.weights)
     own = read_toml(path)
-    if str(own.weights).endswith(CONFIG):
+    if str(own.weights).endswith(SETTINGS_FILE):
         raise ConfigError(f"--weights {path} names a third config, {own.weights}: training has two phases at most.")
     shared = [name for name in deciding("training", "nothing") if name not in TRAINS]
     trains = RunConfig(**{name: getattr(own, name) for name in deciding("training")})
@@ -185,7 +193,7 @@ def _first_phase(config: RunConfig) -> RunConfig:
 
 def phases(config: RunConfig) -> list[RunConfig]:
     """The trainings of a resolved config, in their order: itself, and before it the one that `weights` may name."""
-    first = [resolve(_first_phase(config))] if str(config.weights).endswith(CONFIG) else []
+    first = [resolve(_first_phase(config))] if str(config.weights).endswith(SETTINGS_FILE) else []
     return [*first, config]
 
 
@@ -200,7 +208,7 @@ def settings(config: RunConfig) -> dict[str, Any]:
     config the key of its run."""
     found = {name: getattr(config, name) for name in field_types()}
     named = {name: reference(found[name]) for name in NAMES if found[name] is not None}
-    if str(config.weights).endswith(CONFIG):
+    if str(config.weights).endswith(SETTINGS_FILE):
         named["weights"] = dense_run(_first_phase(config)).info.key
     return {name: list(v) if isinstance(v, tuple) else v for name, v in {**found, **named}.items()}
 
@@ -213,6 +221,8 @@ def identity(kind: str, config: RunConfig, fields: list[str], names: tuple[str, 
     source, start = weights_source(config, models.get(config.model))
     if start is not None:
         digests["weights"] = f"step {max(start.steps(), default=0)}"
+        if start.info.config.get("seed") == config.seed:
+            values[ANY_SEED] = any_seed(start.info)
     elif source in ("file", "hub"):
         digests["weights"] = _weights_digest(Path(str(config.weights)))
     digests["data"] = _listing(config)

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from contextlib import closing
-from statistics import median
 from typing import cast
 
 from prunebench.config import RunConfig
-from prunebench.efficiency.config import EfficiencyConfig
 from prunebench.efficiency.timing import time_run
 from prunebench.goals import Goal, GoalRecord, Reading, parse, read
 from prunebench.loop import prune
 from prunebench.records import StepRecord
 from prunebench.resolve import resolve
 from prunebench.runs import efficiency_run
-from prunebench.statistics import paired_speedup
+from prunebench.searches import read_latency, timing_of
 from prunebench.store import Run
 from prunebench.training import Progress, Stop
-
-SECONDS = 20.0
-"""Of timing for each latency that a goal asks for, at most."""
 
 
 def seek(
@@ -85,13 +80,7 @@ def _read(
 ) -> Reading:
     if goal.measure != "latency":
         return read(goal, record, first)
-    efficiency = EfficiencyConfig(backend=backend, batch_sizes=(goal.batch,), steps=(record.step,), time_budget=SECONDS)
+    efficiency = timing_of(goal, record.step, backend)
     into = efficiency_run(config, efficiency.settings(), run)
     (timing,) = time_run(run, config, efficiency, into=into, stop=stop)
-    of = {latency.variant: latency.samples_ms for latency in timing.latencies}
-    if goal.unit == "ms":
-        figure = median(of["pruned"])
-        return Reading(goal.text, goal.bound, figure, figure <= goal.bound)
-    share = paired_speedup(of["pruned"], of["original"])  # its time / the original's
-    ends = (share.low, share.high) if share.known else (None, None)
-    return Reading(goal.text, goal.bound, share.median, share.median <= goal.bound, *ends)
+    return read_latency(goal, timing)

@@ -20,7 +20,7 @@ from prunebench.config import RunConfig
 from prunebench.data import about_to_download
 from prunebench.errors import DataError, ModelError
 from prunebench.registry import reference, without_folder
-from prunebench.resolve import phases, weights_source
+from prunebench.resolve import dense_run, phases, weights_source
 from prunebench.store import Run
 from prunebench.task import Task
 from prunebench.tasks.images import IMAGENET, Statistics
@@ -49,10 +49,8 @@ def open_start(config: RunConfig) -> Start:
     """
     entry = models.get(config.model)
     source, run = weights_source(config, entry)
-    if run is not None and run.steps():
-        return _from_run(config, run)
-    if source == "config":  # before the first phase is trained, where what it starts from
-        return open_start(phases(config)[0])
+    if run is not None:
+        return _from_run(config, run) if run.steps() else _without_first_phase(config)
     if source == "hub":
         return _from_hub(config)
     if source == "none":
@@ -183,6 +181,14 @@ def _from_hub(config: RunConfig) -> Start:
         return start
 
     return Start(tokenizer, None, make)
+
+
+def _without_first_phase(config: RunConfig) -> Start:
+    """As the dense model where that is there and its first phase is not; else where the first phase will start."""
+    dense = dense_run(config)
+    if dense.checkpoints():
+        return start_of(checkpoint.load(dense.checkpoint(0), config.model))
+    return open_start(phases(config)[0])
 
 
 def _from_run(config: RunConfig, run: Run) -> Start:

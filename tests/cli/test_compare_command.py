@@ -15,7 +15,7 @@ from prunebench.runs import pruning_run
 
 @pytest.fixture(scope="module")
 def make(make_record, commit):
-    """Makes a pruning run of three steps that lose so many samples each, in a folder of runs; gives its key."""
+    """Makes a pruning run of steps that lose so many samples each, in a folder of runs; gives its key."""
 
     def make(root, seed, loses, **given):
         config = resolve(RunConfig(**{"model": "alexnet", **given}, seed=seed, runs_dir=str(root)))
@@ -23,7 +23,9 @@ def make(make_record, commit):
         about = {"run": run.info.key, "seed": seed, "method": config.method, "fraction": config.fraction}
         if config.method == "none":
             about |= {"nominal_left": 1.0, "nonzero_params": 10_100, "macs": 640_000}
-        records = [make_record(step, **about, test_after=Accuracy(340 - loses[step], 360)) for step in range(4)]
+        records = [
+            make_record(step, **about, test_after=Accuracy(340 - loses[step], 360)) for step in range(len(loses))
+        ]
         commit(run, *records)
         return run.info.key
 
@@ -146,3 +148,22 @@ def test_a_control_that_was_tuned_for_longer_is_none(study, make, prunebench):
     finished = prunebench("compare", make("runs", 0, [0, 1, 2, 3], fraction=0.5), key)
     assert finished.status == 2
     assert "the same --finetune-epochs" in finished.err
+
+
+def test_a_model_that_lacks_a_step_is_told_and_the_others_are_compared(study, make, prunebench):
+    for method in ("structured", "none"):
+        make("runs", 0, [0, 1], model="resnet18", method=method)
+    finished = prunebench("compare", "--study", "runs", "--steps", "3")
+    assert finished.status == 0, finished.err
+    assert "resnet18 on digits has no such step to compare" in finished.err
+    assert finished.out.startswith("alexnet on digits")
+    assert "resnet18" not in finished.out
+
+
+def test_matches_without_a_seed_in_common_are_told_and_the_others_compared(study, make, prunebench):
+    make("runs", 0, [0, 1, 2, 3], model="resnet18")
+    make("runs", 1, [0, 1, 2, 3], model="resnet18", criterion="l1")
+    finished = prunebench("compare", "criterion=l2", "criterion=l1,method=structured")
+    assert finished.status == 0, finished.err
+    assert "no seed in common: resnet18 on digits" in finished.err
+    assert "better at n=3" in finished.out

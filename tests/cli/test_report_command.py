@@ -61,3 +61,9 @@ def test_a_folder_as_output_is_refused(prunebench, digits_run, tmp_path):
     finished = prunebench("report", str(digits_run.folder / "runs"), "-o", str(tmp_path))
     assert finished.status == 2
     assert "report.html" in finished.err
+
+
+def test_a_title_that_is_no_text_is_shown_with_question_marks(prunebench, digits_run, out):
+    finished = prunebench("report", str(digits_run.folder / "runs"), "-o", str(out), "--title", "ours \udcff")
+    assert finished.status == 0, finished.err
+    assert "<title>ours ?</title>" in out.read_text(encoding="utf-8")

@@ -119,3 +119,17 @@ def test_wrong_options_are_told_in_a_line(study, options, message):
     assert finished.status == 2
     assert message in finished.err
     assert "Traceback" not in finished.err
+
+
+def test_a_study_of_searches_ends_with_them_and_times_them(prunebench, folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    text = STUDY.replace("controls = true", "").replace("iterations = 2", 'iterations = 9\nuntil = ["macs<=0.8"]')
+    (folder / "search.toml").write_text(text.replace(', "parts.py:mine"', ""), encoding="utf-8")
+    before = prunebench("study", "search.toml", "--dry-run")
+    assert "at most 11 step(s) are left to do" in before.out
+    finished = prunebench("study", "search.toml")
+    assert finished.status == 0, finished.err
+    assert " timed on eager, fp32" in finished.err
+    again = prunebench("study", "search.toml", "--dry-run")
+    assert "nothing is left to do" in again.out
+    assert "finished" in again.out

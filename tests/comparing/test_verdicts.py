@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prunebench.comparing.measures import AREA, LEFT, TOP1
-from prunebench.comparing.verdicts import common_seeds, compare, corrected, pairs, summarise
+from prunebench.comparing.verdicts import common_seeds, compare, corrected, pairs, summarise, telling
 from prunebench.curves import Curve
 from prunebench.errors import RunError
 from prunebench.records import Accuracy
@@ -83,9 +83,10 @@ def test_a_verdict_says_what_its_interval_does(a, b):
         assert verdict.difference == pytest.approx(verdict.mean_a - verdict.mean_b, abs=1e-9)
         ahead = verdict.low > 0 if verdict.higher_is_better else verdict.high < 0
         behind = verdict.high < 0 if verdict.higher_is_better else verdict.low > 0
+        assert not verdict.bounded or verdict.verdict == "indistinguishable"
         if verdict.verdict == "indistinguishable":
-            bounded = verdict.of_a.upper_bounds or verdict.of_b.upper_bounds
-            assert not (ahead or behind) or bounded
+            assert not ahead
+            assert not behind
         else:
             assert {"better": ahead, "worse": behind}[verdict.verdict]
             assert verdict.p <= 0.05
@@ -161,16 +162,26 @@ def test_a_run_that_ended_before_it_lost_a_point_may_yet_turn_the_verdict():
     a = group([900, 899, 898, 898, 600], [900, 899, 898, 897, 600], [900, 899, 898, 899, 500])
     b = group([900, 900], [900, 899], [900, 901], criterion="l1")
     left = {v.measure: v for v in compare(a, b)}[LEFT["params"]]
-    assert left.high < 0
+    assert isnan(left.low)
+    assert isnan(left.high)
     assert (left.verdict, left.seeds_needed, left.of_a.upper_bounds, left.of_b.upper_bounds) == (
         *("indistinguishable", None),
         *(0, 3),
     )
     assert isnan(left.p)
-    # the other way round nothing could turn it: what has less left already could only have less
+    # what has less left already could only have less, but nobody knows how much that varies
     c = group([900, 700], [900, 710], [900, 690], criterion="l1")
     left = {v.measure: v for v in compare(b, c)}[LEFT["params"]]
-    assert (left.verdict, left.of_a.upper_bounds) == ("better", 3)
+    assert (left.verdict, left.of_a.upper_bounds, left.bounded) == ("indistinguishable", 3, True)
+    assert (isnan(left.p), isnan(left.of_a.high), isnan(left.of_b.high)) == (True, True, False)
+
+
+def test_the_last_step_that_most_seeds_have_tells_the_most():
+    a = group([900, 890, 880, 870], [900, 880, 870], [900, 890, 860])
+    found = compare(a, group([900, 880, 860, 850], [900, 870, 860], [900, 870, 850], criterion="l1"))
+    assert [(v.step, v.n) for v in found if v.measure == TOP1] == [(1, 3), (2, 3), (3, 1)]
+    assert telling(found).step == 2
+    assert telling([v for v in found if v.measure != TOP1]) is None
 
 
 def test_the_same_difference_in_every_seed_proves_nothing_before_six_seeds():

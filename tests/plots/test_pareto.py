@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from prunebench.curves import milliseconds
 from prunebench.matrix_files import Material
 from prunebench.plots import plots
 from prunebench.plots.pareto import Point, front, points
@@ -37,7 +38,7 @@ def test_every_step_is_drawn_by_its_milliseconds_with_the_front(make_curve, in_s
     np.testing.assert_allclose(steps.get_xdata(), [8, 4, 2])
     np.testing.assert_allclose(steps.get_ydata(), [0.905, 0.805, 0.605])
     np.testing.assert_allclose(best.get_xdata(), [2, 4, 8])
-    (first, *_) = points(group, "latency@1", {"net": 8.0})
+    (first, *_) = points(group, "latency@1", milliseconds(group, "latency@1"))
     assert first.low < 0.905 < first.high
 
 

@@ -47,3 +47,11 @@ def test_batch_sizes_have_a_tick_each():
     _, axes = canvas("title", "x", "y")
     scales.size_axis(axes, [256, 1, 16, 1])
     assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "16", "256"]
+
+
+def test_nothing_left_has_no_place_on_a_logarithmic_axis(in_style):
+    _, axes = canvas("title", "x", "y")
+    scales.share_axis(axes, [1.0, 0.5, 0.0])
+    left, right = axes.get_xlim()
+    assert 0 < right < 0.5
+    assert left > 1

@@ -113,3 +113,10 @@ def test_a_first_phase_of_training_is_a_job_that_the_dense_run_needs(planned, tm
     assert [job.needs for job in found] == [None, found[0].key, found[1].key, found[1].key]
     assert all(do(job).fine for job in found)
     assert jobs_of(runs) == []
+
+
+def test_a_folder_that_is_called_like_a_keyword_is_no_weights(planned, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "none").mkdir()
+    config, run = planned(weights="none")
+    assert [job.config.weights for job in jobs_of([(config, run)])] == ["none", "none"]

@@ -185,3 +185,25 @@ def test_a_missing_file_is_told(tmp_path):
 def test_a_combination_that_cannot_run_is_named(text, message, planned):
     with pytest.raises(ConfigError, match=message):
         planned(text)
+
+
+def test_a_first_phase_can_be_excluded(tmp_path):
+    (tmp_path / "head.toml").write_text("epochs = 2\nfreeze = true\n", encoding="utf-8")
+    path = tmp_path / "s.toml"
+    text = '[base]\nmodel = "resnet18"\n[grid]\nweights = ["none", "head.toml"]\n[[exclude]]\nweights = "head.toml"\n'
+    path.write_text(text, encoding="utf-8")
+    assert [config.weights for config, _ in plan(read_study(path), str(tmp_path))] == ["none"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('controls = ["alexnt"]\n[base]\nmodel = "alexnet"\n', "it has no runs of 'alexnt', but of alexnet"),
+        ('controls = true\n[base]\nmodel = "alexnet"\nuntil = ["macs<=0.5"]\n', "Leave controls out"),
+        ('[base]\nmodel = "alexnet"\nkeep = "records"\n[efficiency]\nbatch_sizes = [1]\n', "Leave one out"),
+    ],
+)
+def test_what_a_study_cannot_do_is_told_before_it_begins(text, message, tmp_path):
+    (tmp_path / "s.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=message):
+        plan(read_study(tmp_path / "s.toml"), str(tmp_path))

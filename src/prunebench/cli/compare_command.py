@@ -54,14 +54,19 @@ def command(
 
 def _compare_two(console: Console, a: str, b: str, root: str, steps: tuple[int, ...] | None) -> None:
     """Compare what two words name."""
-    from prunebench.comparing.matching import matched
+    from prunebench.comparing.matching import matched, subject
     from prunebench.comparing.tables import apart, explained, verdicts
-    from prunebench.comparing.verdicts import compare, corrected
+    from prunebench.comparing.verdicts import common_seeds, compare, corrected
     from prunebench.selection import select
 
     sides = select(a, root), select(b, root)
     matches = matched(*sides)
-    made = [verdict for match in matches for verdict in compare(match.a, match.b, match.names)]
+    paired = [match for match in matches if common_seeds(match.a, match.b)]
+    for match in matches if paired else ():
+        if match not in paired:
+            names = " and ".join(match.names)
+            console.note(f"Not compared, for they have no seed in common: {subject(match.a)}, {names}.")
+    made = [verdict for match in paired or matches for verdict in compare(match.a, match.b, match.names)]
     _check(made, steps)
     made = corrected(_at(made, steps))
     console.records(made)
@@ -76,7 +81,7 @@ def _compare_all(console: Console, root: str, steps: tuple[int, ...] | None) -> 
     """Compare every two groups of a study, a table per model."""
     from prunebench.comparing.matching import of_study, subject
     from prunebench.comparing.tables import explained, verdicts
-    from prunebench.comparing.verdicts import common_seeds, compare, corrected
+    from prunebench.comparing.verdicts import common_seeds, compare, corrected, telling
     from prunebench.curves import curve_of
     from prunebench.errors import RunError
     from prunebench.selection import pruning_runs
@@ -87,18 +92,23 @@ def _compare_all(console: Console, root: str, steps: tuple[int, ...] | None) -> 
             console.note(f"Not compared, for they have no seed in common: {match.names[0]}; {match.names[1]}.")
             continue
         made = compare(match.a, match.b, match.names)
-        last = max((verdict.step for verdict in made if verdict.step is not None), default=0)
-        tables.setdefault(subject(match.a), []).extend(made if steps else _at(made, (last,)))
+        last = telling(made)
+        shown = made if steps else [verdict for verdict in made if verdict.step is None or verdict is last]
+        tables.setdefault(subject(match.a), []).extend(shown)
     if not tables:
         raise RunError(f"{root} holds no two groups of pruning runs that compare: of one model, with a seed in common.")
     _check([verdict for table in tables.values() for verdict in table], steps)
-    made = corrected([verdict for table in tables.values() for verdict in _at(table, steps)])
+    tables = {title: _at(table, steps) for title, table in tables.items()}
+    for title in [title for title, table in tables.items() if not table]:
+        console.note(f"{title} has no such step to compare.")
+        del tables[title]
+    made = corrected([verdict for table in tables.values() for verdict in table])
     console.records(made)
     rest = iter(made)
     for title, table in tables.items():
-        console.result(f"{title}\n{verdicts(list(islice(rest, len(_at(table, steps)))))}\n")
+        console.result(f"{title}\n{verdicts(list(islice(rest, len(table))))}\n")
     if steps is None:
-        console.result("Accuracies are those of the last step that two groups share; --steps names others.")
+        console.result("Accuracies are those of the last step that most seeds share; --steps names others.")
     console.result(explained(made))
 
 

@@ -31,7 +31,8 @@ def command(path: str, output: str, title: str | None, debug: bool) -> None:
     place = Path(output)
     if place.is_dir():
         raise ConfigError(f"{place} is a folder; give -o the name of a file, such as {place / 'report.html'}.")
-    content = page(document(gather(path), title))
+    shown = title and title.encode("utf-8", "replace").decode()  # bytes of another encoding are no text
+    content = page(document(gather(path), shown))
     with writing(place.name, place.parent):
         write_atomically(place, content)
     console.result(f"written {place} ({short(len(content))}B)")

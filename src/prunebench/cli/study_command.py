@@ -115,7 +115,7 @@ def _announce(console: Console, study: Study, planned: Sequence[Planned], jobs: 
     """Print the runs and their state; before a dry run also what is to come."""
     from prunebench.catalogue import all_runs
     from prunebench.curves import deciding_settings, labels
-    from prunebench.runs import finished
+    from prunebench.searches import done
     from prunebench.studies.estimates import estimate
     from prunebench.studies.study import folder_of
     from prunebench.tables import align, short
@@ -127,8 +127,9 @@ def _announce(console: Console, study: Study, planned: Sequence[Planned], jobs: 
     rows = []
     for (config, run), name in zip(planned, names, strict=True):
         there = len([step for step in run.steps() if step <= (config.iterations or 0)])
-        begun = f"{there} of {(config.iterations or 0) + 1} steps are there" if there else "to do"
-        rows.append([name, f"seed {config.seed}", "finished" if finished(run, config) else begun, run.info.key])
+        of = f" of {'at most ' * bool(config.until)}{(config.iterations or 0) + 1} steps are there"
+        state = "finished" if done(run, config) else f"{there}{of}" if there else "to do"
+        rows.append([name, f"seed {config.seed}", state, run.info.key])
     say(align(rows, left=4))
     if not dry_run:
         return
@@ -138,7 +139,8 @@ def _announce(console: Console, study: Study, planned: Sequence[Planned], jobs: 
         say("nothing is left to do")
         return
     known = left.steps - left.unknown
-    lines = [f"{left.steps} step(s) are left to do"]
+    searches = any(config.until and not done(run, config) for config, run in planned)
+    lines = [f"{'at most ' * searches}{left.steps} step(s) are left to do"]
     if known:
         took = f"about {_duration(left.seconds / jobs)}" + (f" with --jobs {jobs}" if jobs > 1 else "")
         lines.append(f"{known} of them: {took}, {short(round(left.bytes))}B of disk, as such steps took before")

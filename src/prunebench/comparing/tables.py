@@ -90,7 +90,8 @@ def explained(found: Sequence[Verdict]) -> str:
     if shown & set(LEFT.values()):
         notes.append(
             "left: the smallest share left before accuracy first falls 1 point below the unpruned model's; smaller is "
-            "better. ≤: some runs end before that, so theirs could be smaller with more --iterations."
+            "better. ≤: some runs end before that, so theirs could be smaller with more --iterations; how much the "
+            "differences vary is not known then, so there is no interval and no verdict."
         )
     if any(verdict.n == 1 for verdict in found):
         notes.append("One seed tells no spread, so there is no interval and no verdict: run others too (--seed).")
@@ -169,12 +170,15 @@ def _doubtful(verdict: Verdict) -> bool:
 
 def _all_equal(verdict: Verdict) -> bool:
     """Whether the difference is the same in every seed, and not zero."""
-    return verdict.difference != 0 and (isnan(verdict.low) or verdict.low == verdict.high)
+    alike = isnan(verdict.low) or verdict.low == verdict.high
+    return verdict.difference != 0 and alike and not verdict.bounded
 
 
 def _mean(of: Summary) -> str:
-    """`0.950 ± 0.006 (0.934–0.966)`; `≤ 0.729 (one seed)`."""
-    text = "≤ " * bool(of.upper_bounds) + f"{of.mean:.3f}"
+    """`0.950 ± 0.006 (0.934–0.966)`; `0.729 (one seed)`; `≤ 0.729`, whose spread nobody knows."""
+    if of.upper_bounds:
+        return f"≤ {of.mean:.3f}"
+    text = f"{of.mean:.3f}"
     if isnan(of.low):
         return f"{text} (one seed)"
     return f"{text} ± {of.sd:.3f} ({of.low:.3f}–{of.high:.3f})"
@@ -184,7 +188,7 @@ def _difference(verdict: Verdict) -> str:
     """`+0.0100 (-0.0130 to +0.0330)`; `=` where it is the same in every seed."""
     text = f"{verdict.difference:+.4f}"
     if isnan(verdict.low):
-        return text if verdict.n == 1 else f"{text} (=)"
+        return text if verdict.n == 1 or verdict.bounded else f"{text} (=)"
     return f"{text} ({verdict.low:+.4f} to {verdict.high:+.4f})" + " =" * _all_equal(verdict)
 
 

@@ -78,6 +78,11 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     of_b: Summary
 
     @property
+    def bounded(self) -> bool:
+        """Whether runs ended before they lost a point, so that the difference is known in no seed of theirs."""
+        return bool(self.of_a.upper_bounds or self.of_b.upper_bounds)
+
+    @property
     def steps(self) -> str:
         """`4`; `4 | 1` where as much is left after other steps of A than of B; empty for whole runs."""
         return " | ".join(dict.fromkeys(str(of.step) for of in (self.of_a, self.of_b) if of.step is not None))
@@ -122,6 +127,13 @@ def compare(a: Group, b: Group, names: tuple[str, str] | None = None) -> list[Ve
         if mine.name == theirs.name and _comparable(mine, theirs, one[0], other[0])
     ]
     return corrected([verdict for verdict in found if verdict is not None])
+
+
+def telling(verdicts: Sequence[Verdict]) -> Verdict | None:
+    """The verdict on accuracy after the last step that as many seeds have as any; None where there is none."""
+    accuracies = [verdict for verdict in verdicts if verdict.measure == TOP1]
+    most = max((verdict.n for verdict in accuracies), default=0)
+    return next((verdict for verdict in reversed(accuracies) if verdict.n == most), None)
 
 
 def corrected(verdicts: Sequence[Verdict]) -> list[Verdict]:
@@ -184,8 +196,9 @@ def _verdict(mine: Measure, theirs: Measure, a: str, b: str) -> Verdict | None:
     differences = [round(mine.values[seed] - theirs.values[seed], 12) for seed in seeds]
     found, p = mean_difference(differences)
     needed, verdict = seeds_needed(differences), _word(found.low, found.high, mine.higher_is_better)
-    if not mine.bounds.union(theirs.bounds).isdisjoint(seeds) and _undone(mine, theirs, found.mean, seeds):
-        needed, verdict, p = None, "indistinguishable", nan
+    low, high = found.low, found.high
+    if not mine.bounds.union(theirs.bounds).isdisjoint(seeds):  # bounds have no spread that tells anything
+        needed, verdict, low, high, p = None, "indistinguishable", nan, nan, nan
     of_a, of_b = _summary(mine, seeds), _summary(theirs, seeds)
     return Verdict(
         measure=mine.name,
@@ -197,8 +210,8 @@ def _verdict(mine: Measure, theirs: Measure, a: str, b: str) -> Verdict | None:
         mean_a=of_a.mean,
         mean_b=of_b.mean,
         difference=found.mean,
-        low=found.low,
-        high=found.high,
+        low=low,
+        high=high,
         verdict=verdict,
         seeds_needed=needed,
         higher_is_better=mine.higher_is_better,
@@ -217,14 +230,11 @@ def _word(low: float, high: float, higher_is_better: bool) -> Literal["better", 
     return "indistinguishable"
 
 
-def _undone(mine: Measure, theirs: Measure, difference: float, seeds: Sequence[int]) -> bool:
-    """Whether more iterations could turn a difference round: the side with more left ended before it lost a point."""
-    larger = [mine] * (difference >= 0) + [theirs] * (difference <= 0)
-    return any(not measure.bounds.isdisjoint(seeds) for measure in larger)
-
-
 def _summary(measure: Measure, seeds: Sequence[int]) -> Summary:
     found = mean_interval([measure.values[seed] for seed in seeds])
+    bounds = len(measure.bounds.intersection(seeds))
+    if bounds:
+        found = found._replace(sd=nan, low=nan, high=nan)
     low, high = (None, None) if measure.samples is None else wilson_of(found.mean, measure.samples)
     return Summary(
         measure=measure.name,
@@ -237,5 +247,5 @@ def _summary(measure: Measure, seeds: Sequence[int]) -> Summary:
         wilson_low=low,
         wilson_high=high,
         down_to=measure.down_to,
-        upper_bounds=len(measure.bounds.intersection(seeds)),
+        upper_bounds=bounds,
     )

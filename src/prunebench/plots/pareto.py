@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import isfinite, nan
+from math import isfinite
 from typing import NamedTuple
 
-from prunebench.curves import by_settings, milliseconds
+from prunebench.curves import by_settings, milliseconds, unpruned
 from prunebench.matrix_files import Material
 from prunebench.plots import Picture, Plot, plots
 from prunebench.plots.naming import Group, line_names, numbered, pooled, slug, subject, titles
@@ -52,16 +52,15 @@ def draw(material: Material, axis: str) -> list[Picture]:
     return numbered(pictures)
 
 
-def points(group: Group, axis: str, unpruned: Mapping[str, float]) -> list[Point]:
-    """The steps of a group that were timed, whichever of its seeds was; `unpruned` as `curves.milliseconds` has it."""
+def points(group: Group, axis: str, originals: Mapping[str, float]) -> list[Point]:
+    """The steps of a group that were timed, whichever of its seeds was; `originals` are those of `milliseconds`."""
     found = []
     for step in sorted({step for curve in group for step in curve.steps}):
         places = [(curve, at) for curve in group if (at := curve.at(step)) is not None]
-        shares = [curve.axes[axis][at] for curve, at in places if axis in curve.axes]
-        share = next(filter(isfinite, shares), nan)
-        if isfinite(share):
+        timed = [(curve, curve.axes[axis][at]) for curve, at in places if axis in curve.axes]
+        for curve, share in [pair for pair in timed if isfinite(pair[1])][:1]:
             _, mean, _, low, high = mean_interval([curve.after[at] for curve, at in places])
-            found.append(Point(share * unpruned[str(group[0].settings["model"])], mean, low, high))
+            found.append(Point(share * originals[unpruned(curve)], mean, low, high))
     return found
 
 
@@ -104,10 +103,10 @@ def _picture(machine: Machine, groups: Sequence[Group], axis: str) -> Picture:
     label = ", ".join(part for part in (f"milliseconds per batch of {size}", engine, str(machine)) if part)
     figure, axes = canvas(title + seeds, label, "test accuracy, %", width=WIDE)
     names = line_names(groups) if len(groups) > 1 else ["every step"]
-    unpruned = milliseconds((curve for group in groups for curve in group), axis)
+    originals = milliseconds((curve for group in groups for curve in group), axis)
     handles, every = [], []
     for group, look in zip(groups, looks(len(groups)), strict=True):
-        of = points(group, axis, unpruned)
+        of = points(group, axis, originals)
         every += of
         x, y = [point.ms for point in of], [point.mean for point in of]
         handles += axes.plot(x, y, **line(look, linewidth=0.8, alpha=0.8))

@@ -21,7 +21,8 @@ NEAR = 0.03
 
 def share_axis(axes: Axes, shares: Sequence[float]) -> None:
     """The x-axis of what is left: logarithmic, from 100 % down, with ticks in percent."""
-    low, high = min(shares), max(shares)
+    positive = [share for share in shares if share > 0]  # nothing left has no place on a logarithmic axis
+    low, high = min(positive), max(positive)
     _scale(axes, "x", share_ticks(low, high), [percent(tick) for tick in share_ticks(low, high)])
     margin = (high / low) ** 0.04 if high > low else 1.1
     axes.set_xlim(high * margin, low / margin)

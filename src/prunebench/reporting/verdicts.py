@@ -7,9 +7,8 @@ from math import isnan
 
 import msgspec
 
-from prunebench.comparing.measures import TOP1
 from prunebench.comparing.tables import word
-from prunebench.comparing.verdicts import Verdict, common_seeds, compare, corrected, pairs
+from prunebench.comparing.verdicts import Verdict, common_seeds, compare, corrected, pairs, telling
 from prunebench.curves import Curve
 
 
@@ -29,7 +28,7 @@ class VerdictRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """Two groups of one family, the verdict on the last step that both have, and every other one."""
+    """Two groups of one family, the verdict on the last step that most seeds have, and every other one."""
 
     family: str
     a: str
@@ -63,7 +62,7 @@ def sentence(verdict: Verdict) -> str:
     said, semicolon, more = word(verdict).partition("; ")
     between = f", {_number(verdict.low)} to {_number(verdict.high)}"
     if isnan(verdict.low):
-        between = ", the same in every seed" if verdict.n > 1 else ""
+        between = ", the same in every seed" if verdict.n > 1 and not verdict.bounded else ""
     return f"{said} (difference {_number(verdict.difference)}{between}){semicolon}{more}"
 
 
@@ -72,12 +71,11 @@ def _compared(a: Sequence[Curve], b: Sequence[Curve], names: tuple[str, str]) ->
 
 
 def _headline(verdicts: Sequence[Verdict]) -> str:
-    """What the last step that both have says; else the first verdict."""
+    """What the last step says that most seeds have; else the first verdict."""
     if not verdicts:
         return "nothing to compare: no seed, or no figure, in common"
-    steps = [verdict for verdict in verdicts if verdict.measure == TOP1]
-    chosen = steps[-1] if steps else verdicts[0]
-    where = f"step {chosen.steps}, {chosen.measure}" if steps else chosen.measure
+    chosen = telling(verdicts) or verdicts[0]
+    where = f"step {chosen.steps}, {chosen.measure}" if chosen.steps else chosen.measure
     return f"{where}: {sentence(chosen)}"
 
 

@@ -10,6 +10,7 @@ from prunebench.config import RunConfig
 from prunebench.files import size
 from prunebench.records import StepRecord
 from prunebench.runs import untrained
+from prunebench.searches import done
 from prunebench.store import Run
 
 ALIKE = ("model", "dataset", "image_size", "sequence_length")
@@ -59,7 +60,8 @@ def estimate(planned: Iterable[tuple[RunConfig, Run]], measured: Sequence[Run]) 
             if before.epochs:
                 seconds += median(before.epochs) * (phase.epochs or 0)
                 total += median(before.bytes or [0])
-        missing = [step for step in range((config.iterations or 0) + 1) if step not in run.steps()]
+        there = range((config.iterations or 0) + 1) if done(run, config) else run.steps()
+        missing = [step for step in range((config.iterations or 0) + 1) if step not in there]
         of = known.get(_alike(run), Measured())
         steps += len(missing)
         if of.steps:

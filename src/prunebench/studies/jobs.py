@@ -11,14 +11,16 @@ from typing import Literal
 
 import msgspec
 
+from prunebench.architecture import models
 from prunebench.config import RunConfig
 from prunebench.errors import PrunebenchError, RunLocked, Stopped
 from prunebench.loop import prune, train
 from prunebench.matrices import write_steps
 from prunebench.records import StepRecord
 from prunebench.registry import reference
-from prunebench.resolve import NAMES, dense_run
-from prunebench.runs import finished, pruning_run, untrained
+from prunebench.resolve import NAMES, dense_run, weights_source
+from prunebench.runs import pruning_run, untrained
+from prunebench.searches import done
 from prunebench.seeking import seek
 from prunebench.store import Run
 from prunebench.training import Stop
@@ -67,7 +69,7 @@ def jobs_of(planned: Iterable[tuple[RunConfig, Run]]) -> list[Job]:
     """The jobs that are not done yet; a dense run comes before the first that needs it."""
     jobs: dict[str, Job] = {}
     for config, run in planned:
-        if finished(run, config):
+        if done(run, config):
             continue
         place = _anywhere(config)
         needs = None
@@ -128,7 +130,8 @@ def _anywhere(config: RunConfig) -> RunConfig:
     """The config with absolute paths."""
     places = {name: str(Path(str(getattr(config, name))).absolute()) for name in ("runs_dir", "data_dir")}
     named = {name: reference(getattr(config, name)) for name in NAMES}
-    weights = str(config.weights)
-    if Path(weights).exists():
-        places["weights"] = str(Path(weights).absolute())
+    weights = Path(str(config.weights))
+    source, _ = weights_source(config, models.get(config.model))
+    if source in ("file", "config") or (source == "hub" and weights.is_dir()):
+        places["weights"] = str(weights.absolute())
     return msgspec.structs.replace(config, **places, **named)

@@ -43,7 +43,7 @@ from prunebench.errors import ConfigError
 from prunebench.files import write_atomically, writing
 from prunebench.methods import methods
 from prunebench.records import FORMAT
-from prunebench.registry import without_folder
+from prunebench.registry import reference, without_folder
 from prunebench.resolve import resolve, settings
 from prunebench.runs import pruning_run
 from prunebench.store import Run
@@ -133,7 +133,7 @@ def read_study(path: str | Path) -> Study:
         source=source,
         bases=tuple(merge(config, base) for config in found),
         grid=grid,
-        exclude=tuple(tables.get("exclude", [])),
+        exclude=tuple({**combination, **beside(path, combination)} for combination in tables.get("exclude", [])),
         controls=_controlled(path, tables.get("controls", False)),
         timings=_timings(path, tables.get("efficiency")),
     )
@@ -150,7 +150,9 @@ def plan(study: Study, runs_dir: str | None = None) -> list[Planned]:
         ConfigError: a combination is none that can run; the message names it.
     """
     found: dict[str, Planned] = {}
-    for config in _combinations(study, runs_dir):
+    combinations = list(_combinations(study, runs_dir))
+    _check_controls(study, combinations)
+    for config in combinations:
         controlled = study.controls is None or config.model in study.controls
         for each in [config, *(_controls(config) if controlled else ())]:
             run = pruning_run(each)
@@ -159,6 +161,22 @@ def plan(study: Study, runs_dir: str | None = None) -> list[Planned]:
     if not found:
         raise ConfigError(f"The study {study.name} has no run: [[exclude]] leaves none of the grid.")
     return list(found.values())
+
+
+def _check_controls(study: Study, combinations: Sequence[RunConfig]) -> None:
+    models = list(dict.fromkeys(str(reference(config.model)) for config in combinations))
+    for name in study.controls or ():
+        if name not in models:
+            raise ConfigError(f"Study {study.name}, controls: it has no runs of {name!r}, but of {', '.join(models)}.")
+    if study.controls != () and any(config.until for config in combinations):
+        raise ConfigError(
+            f"Study {study.name}: how many steps `until` takes is known at its end only, and controls take as many. "
+            'Leave controls out; to compare with random pruning, give criterion = ["l2", "random"] in [grid].'
+        )
+    if study.timings and any(config.keep == "records" for config in combinations):
+        raise ConfigError(
+            f'Study {study.name}: keep = "records" leaves no checkpoints, and [efficiency] times them. Leave one out.'
+        )
 
 
 def folder_of(plan: Sequence[Planned]) -> Path:
@@ -204,7 +222,7 @@ def _controls(config: RunConfig) -> Iterable[RunConfig]:
 
 def _has(config: RunConfig, combination: Mapping[str, Any]) -> bool:
     """Whether a config has all these settings."""
-    mine = settings(config)
+    mine = settings(config) | {"weights": config.weights}
     return all(without_folder(mine[name]) == without_folder(value) for name, value in combination.items())
 
 

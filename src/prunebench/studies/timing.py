@@ -12,7 +12,8 @@ from prunebench.efficiency.timing import time_run
 from prunebench.errors import PrunebenchError, Stopped
 from prunebench.matrices import write_timings
 from prunebench.methods import methods
-from prunebench.runs import efficiency_run, finished
+from prunebench.runs import efficiency_run
+from prunebench.searches import done
 from prunebench.studies.study import Planned
 from prunebench.training import Stop
 
@@ -53,6 +54,6 @@ def time_study(
 def _kinds(planned: Sequence[Planned]) -> list[Planned]:
     found: dict[str, Planned] = {}
     for config, run in planned:
-        if methods.get(config.method).removes and finished(run, config):
+        if methods.get(config.method).removes and done(run, config):
             found.setdefault(timed_alike(run), (config, run))
     return list(found.values())

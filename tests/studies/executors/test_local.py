@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -117,3 +118,13 @@ def test_a_worker_is_not_stopped_by_ctrl_c_before_its_batch_is_done():
         local._end_with_parent = ended
         signal.signal(signal.SIGINT, before)
     assert seen == [signal.SIG_IGN]
+
+
+def test_a_worker_that_is_killed_while_it_is_idle_is_replaced(small):
+    planned = small("[grid]\nfraction = [0.1, 0.2]\n")
+    outcomes = LOCAL.run(jobs_of(planned), Options(jobs=1))
+    assert next(outcomes).fine
+    (worker,) = multiprocessing.active_children()
+    worker.kill()
+    worker.join()
+    assert [outcome.fine for outcome in outcomes] == [True, True]

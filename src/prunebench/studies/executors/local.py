@@ -51,9 +51,14 @@ def run(jobs: Sequence[Job], options: Options) -> Iterator[Outcome]:
                 worker = _free(workers, options.jobs, context, stopping)
                 if worker is None:
                     break
+                try:
+                    worker.pipe.send(ready[0])
+                except OSError:  # it was killed while it had nothing to do
+                    worker.process.join()
+                    workers.remove(worker)
+                    continue
                 worker.job = ready[0]
                 waiting.remove(ready[0])
-                worker.pipe.send(ready[0])
             for outcome in _heard(workers, options):
                 done[outcome.key] = outcome
                 yield outcome
