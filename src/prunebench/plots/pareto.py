@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import NamedTuple
 
-from prunebench.curves import by_settings, milliseconds, unpruned
+from prunebench.curves import SHOWN, by_settings, milliseconds, unpruned
 from prunebench.matrix_files import Material
 from prunebench.plots import Picture, Plot, plots
 from prunebench.plots.naming import Group, line_names, numbered, pooled, slug, subject, titles
@@ -14,7 +14,7 @@ from prunebench.plots.scales import accuracy_axis, quantity_axis
 from prunebench.plots.style import GREY, canvas, legend, line, looks
 from prunebench.statistics import mean_interval
 
-WIDE = 8.0
+WIDE = 8.4
 """Inches: every setting of a study is a line here, and the legend takes two columns."""
 
 
@@ -94,6 +94,7 @@ def _axes(groups: Sequence[Group], axis: str) -> list[str]:
 
 
 def _picture(machine: Machine, groups: Sequence[Group], axis: str) -> Picture:
+    groups = sorted(groups, key=lambda group: repr([group[0].settings.get(name) for name in SHOWN]))
     seeds, counts = pooled(groups)
     if len(groups) == 1:
         title = titles([groups[0][0].settings])[0]

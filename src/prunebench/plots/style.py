@@ -91,7 +91,7 @@ def legend(figure: Figure, handles: Sequence[Artist], labels: Sequence[str]) -> 
     width, height = figure.get_size_inches()
     letters = int(LETTERS * width / WIDTH)
     longest = max(map(len, labels))
-    columns = max(1, min(3, len(labels), letters // (longest + 8)))
+    columns = max(1, min(3, len(labels), letters // (longest + 5)))
     wrapped = [_wrapped(label, letters - 8) for label in labels]
     lines = -(-sum(label.count("\n") + 1 for label in wrapped) // columns)
     figure.set_size_inches(width, height + 0.2 * lines + 0.1)

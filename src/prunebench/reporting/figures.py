@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from statistics import fmean, median
+from collections.abc import Mapping, Sequence
+from statistics import fmean
 
 import msgspec
 
-from prunebench.curves import AXES, Curve, labels, latency_axis
+from prunebench.curves import AXES, Curve, labels, latency_axis, milliseconds, unpruned
 from prunebench.statistics import mean_interval, paired_speedup, wilson_of
 
 
@@ -20,7 +20,11 @@ class Spread(msgspec.Struct, frozen=True):
 
 
 class Timed(msgspec.Struct, frozen=True):
-    """One step on one engine at one batch size: milliseconds, and the speed-up over the original with its interval."""
+    """One step on one engine at one batch size: milliseconds, and the speed-up over the original with its interval.
+
+    `ms` is the median of the unpruned model over all its measurements, divided by the speed-up (see
+    `curves.milliseconds`).
+    """
 
     ms: float
     speedup: float
@@ -78,13 +82,17 @@ def by_family(groups: Sequence[list[Curve]]) -> dict[str, list[list[Curve]]]:
 def figures(groups: Sequence[list[Curve]]) -> list[Group]:
     """The figures of the groups of one family, named by the settings in which they differ."""
     names = labels([group[0].settings for group in groups])
+    curves = [curve for group in groups for curve in group]
+    originals = {axis: milliseconds(curves, axis) for axis in {axis for curve in curves for axis in curve.axes}}
     return [
         Group(
             label=name,
             family=family(group),
             control=group[0].is_control,
             seeds=tuple(curve.seed for curve in group),
-            rows=tuple(_row(group, step) for step in sorted({step for curve in group for step in curve.steps})),
+            rows=tuple(
+                _row(group, step, originals) for step in sorted({step for curve in group for step in curve.steps})
+            ),
         )
         for name, group in zip(names, groups, strict=True)
     ]
@@ -97,10 +105,10 @@ def axes_of(groups: Sequence[Group]) -> list[str]:
     return list(found)
 
 
-def _row(group: Sequence[Curve], step: int) -> Row:
+def _row(group: Sequence[Curve], step: int, originals: Mapping[str, Mapping[str, float]]) -> Row:
     places = [(curve, at) for curve in group if (at := curve.at(step)) is not None]
     tested = [curve.tested[at] for curve, at in places]
-    timed = _timed(group, step)
+    timed = _timed(group, step, originals)
     shares = {axis: fmean(curve.axes[axis][at] for curve, at in places) for axis in AXES}
     return Row(
         step=step,
@@ -120,17 +128,19 @@ def _spread(values: Sequence[float]) -> Spread:
     return Spread(found.mean, found.low, found.high)
 
 
-def _timed(group: Sequence[Curve], step: int) -> dict[str, Timed]:
+def _timed(group: Sequence[Curve], step: int, originals: Mapping[str, Mapping[str, float]]) -> dict[str, Timed]:
     """Times of a step by axis; the unpruned model is as quick as itself."""
     curve = next((curve for curve in group if curve.timings and step in curve.steps), None)
     found: dict[str, Timed] = {}
-    for engine, timings in curve.timings.items() if curve else ():
+    if curve is None:
+        return found
+    for engine, timings in curve.timings.items():
         for timing in timings:
             if step not in (0, timing.step):
                 continue
             of = {(latency.variant, latency.batch_size): latency.samples_ms for latency in timing.latencies}
             for size in sorted({size for variant, size in of if variant == "pruned"}):
                 original, pruned = of["original", size], of.get(("sparse", size), of["pruned", size])
-                ms = pruned if step else original
-                found.setdefault(latency_axis(engine, size), Timed(median(ms), *paired_speedup(original, ms)))
+                axis, speedup = latency_axis(engine, size), paired_speedup(original, pruned if step else original)
+                found.setdefault(axis, Timed(originals[axis][unpruned(curve)] / speedup.median, *speedup))
     return found
