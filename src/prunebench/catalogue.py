@@ -47,7 +47,7 @@ def identify(
     )
 
 
-def started_from(config: Mapping[str, object]) -> object:
+def weights_without_seed(config: Mapping[str, object]) -> object:
     """What `weights` were in the settings of a stored run; the same for every seed.
 
     Where each seed started from a run of its own (`--weights FILE.toml`), that is what these have in common.
@@ -58,7 +58,7 @@ def started_from(config: Mapping[str, object]) -> object:
 def any_seed(info: RunInfo) -> str:
     """The same text for dense runs that differ in their seed alone; of the form of a key, which it is none of."""
     fields = [name for name in deciding("training") if name not in ("seed", "weights")]
-    told = {name: without_folder(info.config.get(name)) for name in fields} | {"weights": started_from(info.config)}
+    told = {name: without_folder(info.config.get(name)) for name in fields} | {"weights": weights_without_seed(info.config)}
     text = msgspec.json.encode(told, order="deterministic")
     return f"{title(info.config['model'])}-dense-any-{hashlib.sha256(text).hexdigest()[:10]}"
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from prunebench.catalogue import started_from
+from prunebench.catalogue import weights_without_seed
 from prunebench.config import deciding
 from prunebench.records import Accuracy, StepRecord, TimingRecord
 from prunebench.registry import without_folder
@@ -76,7 +76,7 @@ def deciding_settings(run: Run) -> dict[str, object]:
     """What decides a run's result, without its seed."""
     names = [name for name in deciding("training", "pruning") if name != "seed"]
     return {name: without_folder(run.info.config.get(name)) for name in names} | {
-        "weights": without_folder(started_from(run.info.config))
+        "weights": without_folder(weights_without_seed(run.info.config))
     }
 
 
@@ -143,7 +143,7 @@ def _merged(newer: Sequence[TimingRecord], older: Sequence[TimingRecord]) -> lis
     return [found[step] for step in sorted(found)]
 
 
-def _place(timing: TimingRecord) -> tuple[object, ...]:
+def _place(timing: TimingRecord) -> tuple[str, int, str]:
     first = timing.latencies[0]
     return first.device, first.threads, first.inputs
 
@@ -258,9 +258,9 @@ SIZED = ("model", "dataset", "stem", "image_size", "sequence_length", "memory_fo
 
 
 def unpruned(curve: Curve) -> str:
-    """The same text for curves whose unpruned models take as long, as they were timed."""
-    inputs = sorted({latency.inputs for of in curve.timings.values() for timing in of for latency in timing.latencies})
-    return repr([*(curve.settings.get(name) for name in SIZED), *inputs])
+    """The same text for curves whose unpruned models take as long where they were timed."""
+    places = sorted({_place(timing) for timings in curve.timings.values() for timing in timings})
+    return repr([*(curve.settings.get(name) for name in SIZED), *places])
 
 
 def _hashable(settings: Settings) -> str:
