@@ -58,8 +58,8 @@ def weights_without_seed(config: Mapping[str, object]) -> object:
 def any_seed(info: RunInfo) -> str:
     """The same text for dense runs that differ in their seed alone; of the form of a key, which it is none of."""
     fields = [name for name in deciding("training") if name not in ("seed", "weights")]
-    told = {name: without_folder(info.config.get(name)) for name in fields} | {"weights": weights_without_seed(info.config)}
-    text = msgspec.json.encode(told, order="deterministic")
+    told = {name: without_folder(info.config.get(name)) for name in fields}
+    text = msgspec.json.encode([told, weights_without_seed(info.config)], order="deterministic")
     return f"{title(info.config['model'])}-dense-any-{hashlib.sha256(text).hexdigest()[:10]}"
 
 

@@ -15,7 +15,7 @@ from statistics import median
 
 import msgspec
 
-from prunebench.catalogue import weights_without_seed, title
+from prunebench.catalogue import title, weights_without_seed
 from prunebench.config import deciding
 from prunebench.files import write_atomically, writing
 from prunebench.methods import methods
@@ -179,7 +179,8 @@ def percent(share: float) -> str:
 
 def describe(key: str, config: Mapping[str, object]) -> dict[str, object]:
     """What a matrix is about: the run's key, the dataset, and every setting that decides the result."""
-    known = {name: config.get(name) for name in deciding("training", "pruning")} | {"weights": weights_without_seed(config)}
+    known = {name: config.get(name) for name in deciding("training", "pruning")}
+    known["weights"] = weights_without_seed(config)
     settings = [f"{name}={value}" for name, value in known.items() if value not in (None, [])]
     return {"run": key, "dataset": config["dataset"], "settings": " ".join(settings)}
 
