@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prunebench.catalogue import all_runs, find, identify, title
+from prunebench import RunConfig, pruning_run
+from prunebench.catalogue import all_runs, find, identify, studies_in, title
 from prunebench.errors import AmbiguousRun, RunError
 from prunebench.files import write_atomically
 from prunebench.manifest import Manifest, encode
@@ -155,3 +156,14 @@ def test_a_folder_without_a_finished_step_is_no_run_unless_one_asks_for_it(empty
         find(empty.root, empty.info.key)
     assert find(empty.root, str(empty.folder), begun=True).info == empty.info
     assert find(empty.root, empty.info.key, begun=True).info == empty.info
+
+
+def test_a_run_that_lies_in_a_study_is_told_where(tmp_path, make_record, commit):
+    run = pruning_run(RunConfig(model="resnet18", runs_dir=str(tmp_path / "small")))
+    commit(run, make_record())
+    (tmp_path / "small" / "study.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(RunError, match=rf"but in {tmp_path}/small: give --runs-dir {tmp_path}/small"):
+        find(tmp_path, run.info.key)
+    with pytest.raises(RunError, match=r"is no run's folder\. Its runs:  prunebench runs --runs-dir"):
+        find(tmp_path, str(tmp_path / "small"))
+    assert studies_in(tmp_path) == [tmp_path / "small"]

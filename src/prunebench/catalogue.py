@@ -108,5 +108,14 @@ def find(root: str | Path, name: str, *, begun: bool = False) -> Run:
         return found[0]
     if found:
         raise AmbiguousRun(f"{name!r} names several runs: {', '.join(run.info.key for run in found)}.")
+    if inside := [place for place in studies_in(root) if (place / name / "run.json").is_file()]:
+        raise RunError(f"There is no run {name!r} in {root}, but in {inside[0]}: give --runs-dir {inside[0]}.")
+    if Path(name).is_dir():
+        raise RunError(f"{name} is no run's folder. Its runs:  prunebench runs --runs-dir {name}")
     have = ", ".join(run.info.key for run in runs[:8]) or "none"
     raise RunError(f"There is no run {name!r} in {root}; the newest are: {have}.")
+
+
+def studies_in(root: str | Path) -> list[Path]:
+    """The folders of studies in a folder of runs, by name."""
+    return sorted(path.parent for path in Path(root).glob("[!.]*/study.json"))

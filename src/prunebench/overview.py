@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import msgspec
 
+from prunebench.catalogue import ANY_SEED
 from prunebench.files import size
 from prunebench.lock import holder
 from prunebench.store import ASIDE, Run
 
-UNTOLD = ("data_dir", "runs_dir", "results_dir", "workers", "keep", "checkpoint_every", "iterations", "until")
+UNTOLD = ("data_dir", "runs_dir", "results_dir", "workers", "keep", "checkpoint_every", "iterations", "until", ANY_SEED)
 """Settings by which nobody tells runs apart, or that are shown elsewhere."""
 
 

@@ -8,7 +8,7 @@ from prunebench.cli import demo_command
 def test_the_demo_is_the_main_job():
     assert demo_command.STEPS == (
         "prune --model resnet18 --method structured --fraction 0.1 --iterations 10",
-        "efficiency --model resnet18",
+        "efficiency --model resnet18 --steps 5,10 --batch-sizes 1,16",
     )
 
 
@@ -16,7 +16,7 @@ def test_the_demo_prints_results_and_where_they_are(prunebench, tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     smaller = " --limit-train 60 --limit-test 20 --epochs 1"
     prune, efficiency = demo_command.STEPS
-    steps = (prune.replace("10", "2") + smaller, efficiency + " --time-budget 0.1 --batch-sizes 1,2")
+    steps = (prune.replace("10", "2") + smaller, efficiency.replace("5,10", "1,2") + " --time-budget 0.1")
     monkeypatch.setattr(demo_command, "STEPS", steps)
     finished = prunebench("demo")
     assert finished.status == 0

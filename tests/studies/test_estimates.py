@@ -73,3 +73,18 @@ def test_both_phases_of_a_training_are_counted(planned, make_record, commit, tmp
     assert more - estimate([phased], [dense_run(config), run]).seconds == pytest.approx(5 * 2.0)
     commit(second, make_record(0))
     assert more - estimate([phased], [dense_run(config), run]).seconds == pytest.approx(15 * 2.0)
+
+
+def test_checkpoints_take_what_those_of_the_same_step_took(planned, make_record, commit, tmp_path):
+    """Pruned models shrink from step to step."""
+    _, run = planned()
+    for step, kb in ((0, 90), (1, 60), (2, 30)):
+        commit(
+            run,
+            make_record(step),
+            write=lambda folder, kb=kb: (folder / "structure.json").write_bytes(bytes(1000 * kb)),
+        )
+    other = planned(seed=1)
+    commit(dense_run(other[0]), make_record(0))
+    found = estimate([other], all_runs(tmp_path / "runs"))
+    assert found.bytes == pytest.approx(90_000 + 60_000 + 30_000 + 90_000, rel=0.1)

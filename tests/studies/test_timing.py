@@ -8,7 +8,7 @@ from prunebench import EfficiencyConfig
 from prunebench.resolve import resolve
 from prunebench.runs import pruning_run
 from prunebench.studies.jobs import do, jobs_of
-from prunebench.studies.timing import time_study
+from prunebench.studies.timing import time_study, untimed
 
 
 @pytest.fixture
@@ -25,9 +25,9 @@ def test_runs_that_take_as_long_are_timed_once_on_every_engine_and_not_again(pla
     timings = [EfficiencyConfig(backend=name, batch_sizes=(2,), time_budget=0.2) for name in ("eager", "channels-last")]
     found = list(time_study(planned, timings))
     first = planned[0][1]
-    assert [(timed.key, timed.engine, timed.new, timed.error) for timed in found] == [
-        (first.info.key, "eager, fp32", True, ""),
-        (first.info.key, "channels-last, fp32", True, ""),
+    assert [(timed.key, timed.engine, timed.others, timed.new, timed.error) for timed in found] == [
+        (first.info.key, "eager, fp32", 2, True, ""),
+        (first.info.key, "channels-last, fp32", 2, True, ""),
     ]
     assert len(list(first.folder.glob("*_efficiency.json"))) == 2
     assert not any(list(run.folder.glob("*_efficiency.*")) for _, run in planned[1:])
@@ -48,3 +48,12 @@ def test_an_engine_that_cannot_run_is_told_and_the_others_go_on(planned):
 def test_what_is_not_finished_is_not_timed(tiny_config):
     config = resolve(tiny_config(threads=1))
     assert list(time_study([(config, pruning_run(config))], [EfficiencyConfig()])) == []
+
+
+def test_what_is_still_to_be_timed_is_told(planned, tiny_config):
+    timings = [EfficiencyConfig(backend=name, batch_sizes=(2,), time_budget=0.2) for name in ("eager", "channels-last")]
+    assert untimed(planned, timings) == timings
+    list(time_study(planned, timings[:1]))
+    assert untimed(planned, timings) == timings[1:]
+    config = resolve(tiny_config(threads=1, method="unstructured"))
+    assert untimed([(config, pruning_run(config))], timings) == timings

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -44,12 +45,16 @@ def command(
     if study is not None and runs_dir is not None:
         raise click.UsageError("--study and --runs-dir both say where the runs are; give one of them.")
     root = study or runs_dir or "runs"
+    if (study or runs_dir) and not Path(root).is_dir():
+        raise click.UsageError(f"There is no folder {root}.")
     if a is not None and b is not None:
         _compare_two(console, a, b, root, steps)
     elif a is None and study is not None:
         _compare_all(console, root, steps)
     else:
-        raise click.UsageError("Name two to compare, such as criterion=l1 criterion=l2, or a study with --study DIR.")
+        raise click.UsageError(
+            "Name two to compare, such as criterion=l1 criterion=l2; or none, and a study: --study DIR."
+        )
 
 
 def _compare_two(console: Console, a: str, b: str, root: str, steps: tuple[int, ...] | None) -> None:

@@ -19,7 +19,7 @@ from prunebench.cli.console import Console
 def command(runs_dir: str, delete: str | None, yes: bool, as_json: bool, debug: bool) -> None:
     """List runs, the newest first: state, progress, size, age, and the settings in which they differ."""
     console = Console(as_json)
-    from prunebench.catalogue import all_runs, find
+    from prunebench.catalogue import all_runs, find, studies_in
     from prunebench.errors import ConfigError
     from prunebench.overview import overview
     from prunebench.store import ASIDE
@@ -39,6 +39,8 @@ def command(runs_dir: str, delete: str | None, yes: bool, as_json: bool, debug: 
         return
     rows = overview(all_runs(root, begun=True) + all_runs(root / ASIDE, begun=True))
     console.records(rows)
+    for place in studies_in(root):
+        console.result(f"{place} is a study. Its runs:  prunebench runs --runs-dir {place}")
     if not rows:
         console.result(f"There are no runs in {root} yet. Make one:  prunebench prune --model resnet18")
         return

@@ -107,7 +107,8 @@ def _time(console: Console, study: Study, planned: Sequence[Planned], stop: Call
         if timed.error:
             problems.append(f"not timed: {timed.key} on {timed.engine}: {timed.error}")
         elif timed.new:
-            console.note(f"{timed.key} timed on {timed.engine}")
+            others = f", for {timed.others} more that take as long" if timed.others else ""
+            console.note(f"{timed.key} timed on {timed.engine}{others}")
     return problems
 
 
@@ -118,6 +119,7 @@ def _announce(console: Console, study: Study, planned: Sequence[Planned], jobs: 
     from prunebench.searches import done
     from prunebench.studies.estimates import estimate
     from prunebench.studies.study import folder_of
+    from prunebench.studies.timing import untimed
     from prunebench.tables import align, short
 
     say = console.result if dry_run else console.note
@@ -135,17 +137,23 @@ def _announce(console: Console, study: Study, planned: Sequence[Planned], jobs: 
         return
     root = folder_of(planned)
     left = estimate(planned, [*all_runs(root), *all_runs(root.parent)])
-    if left.steps == 0:
+    to_time = untimed(planned, study.timings)
+    if left.steps == 0 and not to_time:
         say("nothing is left to do")
         return
     known = left.steps - left.unknown
     searches = any(config.until and not done(run, config) for config, run in planned)
-    lines = [f"{'at most ' * searches}{left.steps} step(s) are left to do"]
+    lines = [f"{'at most ' * searches}{left.steps} step(s) are left to do"] * bool(left.steps)
     if known:
         took = f"about {_duration(left.seconds / jobs)}" + (f" with --jobs {jobs}" if jobs > 1 else "")
         lines.append(f"{known} of them: {took}, {short(round(left.bytes))}B of disk, as such steps took before")
     if left.unknown:
         lines.append(f"{left.unknown} of them are of a kind that was not measured yet")
+    if to_time:
+        lines.append(
+            f"{len(to_time)} timing(s) are left to do, of about {_duration(sum(each.time_budget for each in to_time))} "
+            "besides preparation"
+        )
     say("\n".join(lines))
 
 

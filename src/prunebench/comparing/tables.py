@@ -91,7 +91,7 @@ def explained(found: Sequence[Verdict]) -> str:
         notes.append(
             "left: the smallest share left before accuracy first falls 1 point below the unpruned model's; smaller is "
             "better. ≤: some runs end before that, so theirs could be smaller with more --iterations; how much the "
-            "differences vary is not known then, so there is no interval and no verdict."
+            "differences vary is not known then, so there is no interval, and they stay indistinguishable."
         )
     if any(verdict.n == 1 for verdict in found):
         notes.append("One seed tells no spread, so there is no interval and no verdict: run others too (--seed).")

@@ -101,7 +101,8 @@ def _picture(machine: Machine, groups: Sequence[Group], axis: str) -> Picture:
     else:
         title = f"accuracy against latency{f' on {machine.dataset}' if machine.dataset else ''}"
     size, _, engine = axis.removeprefix("latency@").partition(" ")
-    label = ", ".join(part for part in (f"milliseconds per batch of {size}", engine, str(machine)) if part)
+    what = f"milliseconds per batch of {size} (the unpruned model's, times the share measured beside it)"
+    label = ", ".join(part for part in (what, engine, str(machine)) if part)
     figure, axes = canvas(title + seeds, label, "test accuracy, %", width=WIDE)
     names = line_names(groups) if len(groups) > 1 else ["every step"]
     originals = milliseconds((curve for group in groups for curve in group), axis)

@@ -44,7 +44,7 @@ def gather(path: str, root: str = "runs") -> Material:
     Raises:
         RunError: there is no pruning run, or `study.json` cannot be read.
     """
-    if not Path(path).exists() and path == root:
+    if not Path(path).exists() and (path == root or "/" in path):
         raise RunError(f"There is no folder {path}; name a run, a study or a folder of runs.")
     studies = sorted(place.parent.as_posix() for place in Path(path).glob(f"*/{FILE}"))
     if studies and not pruning_runs(path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from statistics import median
 
 from prunebench.config import RunConfig
@@ -29,18 +30,22 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Measured:
-    """Seconds of trainings per epoch and of steps, and bytes of checkpoints, of one kind of run."""
+    """Seconds of trainings per epoch and of steps, and bytes of checkpoints by step, of one kind of run."""
 
     epochs: list[float] = field(default_factory=list)
     steps: list[float] = field(default_factory=list)
-    bytes: list[float] = field(default_factory=list)
+    bytes: dict[int, list[float]] = field(default_factory=dict)
+
+    def bytes_of(self, step: int) -> float:
+        """The median bytes of a step's checkpoints; of a step that was never kept as of the largest."""
+        return median(self.bytes.get(step) or [max(chain.from_iterable(self.bytes.values()), default=0)])
 
 
 def estimate(planned: Iterable[tuple[RunConfig, Run]], measured: Sequence[Run]) -> Estimate:
     """Estimate what is missing of the planned runs.
 
     A step takes the median of the steps of the same model, data, size of inputs and method; a training the median of
-    the trainings per epoch; a checkpoint the median of their bytes.
+    the trainings per epoch; a checkpoint the median bytes of those of the same step.
 
     Raises:
         RunError: a record among the measured runs is damaged.
@@ -59,14 +64,14 @@ def estimate(planned: Iterable[tuple[RunConfig, Run]], measured: Sequence[Run]) 
             unknown += not before.epochs
             if before.epochs:
                 seconds += median(before.epochs) * (phase.epochs or 0)
-                total += median(before.bytes or [0])
+                total += before.bytes_of(0)
         there = range((config.iterations or 0) + 1) if done(run, config) else run.steps()
         missing = [step for step in range((config.iterations or 0) + 1) if step not in there]
         of = known.get(_alike(run), Measured())
         steps += len(missing)
         if of.steps:
             seconds += median(of.steps) * len([step for step in missing if step > 0])
-            total += median(of.bytes or [0]) * len(missing)
+            total += sum(map(of.bytes_of, missing))
         unknown += 0 if of.steps else len(missing)
     return Estimate(seconds, total, steps, unknown)
 
@@ -82,7 +87,7 @@ def _known(measured: Sequence[Run]) -> dict[tuple[object, ...], Measured]:
                 elif record.step > 0:
                     of.steps.append(_seconds(record))
                 if record.step in run.checkpoints():
-                    of.bytes.append(size(run.step_folder(record.step)))
+                    of.bytes.setdefault(record.step, []).append(size(run.step_folder(record.step)))
     return known
 
 

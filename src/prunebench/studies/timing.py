@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from prunebench.curves import timed_alike
 from prunebench.efficiency.config import EfficiencyConfig
+from prunebench.efficiency.steps import timed_steps
 from prunebench.efficiency.timing import time_run
 from prunebench.errors import PrunebenchError, Stopped
 from prunebench.matrices import write_timings
@@ -20,10 +21,14 @@ from prunebench.training import Stop
 
 @dataclass(frozen=True)
 class Timed:
-    """A run that was timed on an engine; `error` says in a line why it was not, `new` whether it was now."""
+    """A run that was timed on an engine, for itself and `others`, which take as long.
+
+    `error` says in a line why it was not, `new` whether it was now.
+    """
 
     key: str
     engine: str
+    others: int = 0
     new: bool = False
     error: str = ""
 
@@ -36,7 +41,9 @@ def time_study(
     Raises:
         Stopped: `stop` asked for it.
     """
-    for (config, run), efficiency in itertools.product(_kinds(planned), timings):
+    finished = [(config, run) for config, run in planned if done(run, config)]
+    for alike, efficiency in itertools.product(_kinds(finished), timings):
+        config, run = alike[0]
         engine = f"{efficiency.backend}, {efficiency.dtype}"
         into = efficiency_run(config, efficiency.settings(), run)
         had = set(into.steps())
@@ -44,16 +51,28 @@ def time_study(
             found = list(time_run(run, config, efficiency, into=into, stop=stop))
             if new := {timing.step for timing in found} > had:
                 write_timings(into, run.info, run.folder, found, None)
-            yield Timed(run.info.key, engine, new)
+            yield Timed(run.info.key, engine, len(alike) - 1, new)
         except Stopped:
             raise
         except PrunebenchError as error:
-            yield Timed(run.info.key, engine, error=str(error))
+            yield Timed(run.info.key, engine, len(alike) - 1, error=str(error))
 
 
-def _kinds(planned: Sequence[Planned]) -> list[Planned]:
-    found: dict[str, Planned] = {}
+def untimed(planned: Sequence[Planned], timings: Sequence[EfficiencyConfig]) -> list[EfficiencyConfig]:
+    """What is still to be timed: a config for every run and engine, of a kind of run once."""
+    found = []
+    for alike, efficiency in itertools.product(_kinds(planned), timings):
+        config, run = alike[0]
+        into = efficiency_run(config, efficiency.settings(), run)
+        there = done(run, config) and set(timed_steps(run, efficiency)) <= set(into.steps())
+        found += [efficiency] * (not there)
+    return found
+
+
+def _kinds(planned: Sequence[Planned]) -> list[list[Planned]]:
+    """Runs that remove something, those that take as long together."""
+    found: dict[str, list[Planned]] = {}
     for config, run in planned:
-        if methods.get(config.method).removes and done(run, config):
-            found.setdefault(timed_alike(run), (config, run))
+        if methods.get(config.method).removes:
+            found.setdefault(timed_alike(run), []).append((config, run))
     return list(found.values())
