@@ -147,6 +147,7 @@ def _train_before(bench: Bench, run: Run | None) -> None:
         if own is None or not own.steps():
             log.info("training by %s first%s", bench.config.weights, f", as run {own.info.key}" if own else "")
         bench.start_from(_train(Bench(phase, bench.progress, bench.stop), own)[0])
+        log.info("training goes on from there, by its own settings")
 
 
 def _trained(bench: Bench, run: Run | None) -> tuple[Checkpoint, StepRecord]:
