@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from prunebench.catalogue import all_runs, identify
-from prunebench.config import RunConfig, deciding
+from prunebench.config import RunConfig, deciding, field_types
 from prunebench.lock import held
 from prunebench.records import RunInfo, StepRecord
 from prunebench.registry import without_folder
@@ -51,6 +51,12 @@ def efficiency_run(config: RunConfig, settings_of_timing: Mapping[str, Any], tim
     values = {**settings(config), **given}
     info = identify("efficiency", values, chosen, {}, pruning.info.key if timed else None)
     return Run(str(config.runs_dir), info)
+
+
+def stored_config(run: Run, **over: Any) -> RunConfig:
+    """The config that a run was made of, but for what `over` says."""
+    stored: dict[str, Any] = {name: value for name, value in run.info.config.items() if name in field_types()}
+    return RunConfig(**{**stored, **over})
 
 
 def answer(run: Run, config: RunConfig) -> list[StepRecord] | None:

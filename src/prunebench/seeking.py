@@ -13,7 +13,7 @@ from prunebench.loop import prune
 from prunebench.records import StepRecord
 from prunebench.resolve import resolve
 from prunebench.runs import efficiency_run
-from prunebench.searches import read_latency, timing_of
+from prunebench.searches import over, read_latency, timing_of
 from prunebench.store import Run
 from prunebench.training import Progress, Stop
 
@@ -45,9 +45,9 @@ def seek(
     """
     config = resolve(config)
     goals = [parse(text) for text in config.until or ()]
-    only_accuracy = all(goal.of_accuracy for goal in goals)
     first: StepRecord | None = None
     answer: GoalRecord | None = None
+    readings: tuple[Reading, ...] = ()
     steps = cast(Generator[StepRecord, None, None], prune(config, run, progress, stop))
     with closing(steps) as records:
         for record in records:
@@ -58,14 +58,11 @@ def seek(
             )
             accurate = all(found.holds for goal, found in zip(goals, readings, strict=True) if goal.of_accuracy)
             cheap = all(found.holds for goal, found in zip(goals, readings, strict=True) if not goal.of_accuracy)
-            if not accurate:
-                answer = answer or GoalRecord(None, False, readings)
+            if accurate:
+                answer = GoalRecord(record.step, cheap, readings)
+            if over(goals, readings):
                 break
-            answer = GoalRecord(record.step, cheap, readings)
-            if cheap and not only_accuracy:
-                break
-    assert answer is not None
-    yield answer
+    yield answer or GoalRecord(None, False, readings)
 
 
 def _read(

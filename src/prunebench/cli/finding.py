@@ -8,10 +8,11 @@ from typing import Any
 import msgspec
 
 from prunebench.catalogue import all_runs, find
-from prunebench.config import RunConfig, deciding, default, field_types, option_name
+from prunebench.config import RunConfig, deciding, default, option_name
 from prunebench.errors import RunError
 from prunebench.registry import without_folder
 from prunebench.resolve import settings
+from prunebench.runs import stored_config
 from prunebench.store import Run
 
 
@@ -65,7 +66,6 @@ def config_as_computed(run: Run, given: RunConfig) -> RunConfig:
 
 def config_of(run: Run, given: RunConfig) -> RunConfig:
     """The config of a run; where data and results are, device and threads, and the user's files, as given."""
-    stored: dict[str, Any] = {name: value for name, value in run.info.config.items() if name in field_types()}
     named = ("model", "dataset", "criterion")
     over = {name: getattr(given, name) for name in (*deciding("nothing"), *named) if name != "iterations"}
-    return RunConfig(**{**stored, **{name: value for name, value in over.items() if value is not None}})
+    return stored_config(run, **{name: value for name, value in over.items() if value is not None})

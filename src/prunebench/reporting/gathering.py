@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from prunebench.catalogue import all_runs
-from prunebench.config import RunConfig, field_types
 from prunebench.curves import deciding_settings
 from prunebench.errors import RunError
+from prunebench.runs import stored_config
 from prunebench.searches import done
 from prunebench.selection import pruning_runs, select
 from prunebench.store import Run
@@ -81,15 +80,9 @@ def _stopped(run: Run) -> str | None:
     last = max(run.steps(), default=None)
     if run.info.kind != "prune" or not isinstance(asked, int) or (last is not None and last >= asked):
         return None
-    if last is not None and done(run, _config(run)):
+    if last is not None and done(run, stored_config(run, runs_dir=str(run.root))):
         return None  # a search, which ends where its goals are met
     return f"{run.info.key} has stopped {'before step 0' if last is None else f'at step {last}'} of {asked}."
-
-
-def _config(run: Run) -> RunConfig:
-    """The config that a run was made of; where it is kept is where it was found."""
-    stored: dict[str, Any] = {name: value for name, value in run.info.config.items() if name in field_types()}
-    return RunConfig(**{**stored, "runs_dir": str(run.root)})
 
 
 def _study(path: Path) -> StudyRecord | None:

@@ -65,8 +65,8 @@ def estimate(planned: Iterable[tuple[RunConfig, Run]], measured: Sequence[Run]) 
             if before.epochs:
                 seconds += median(before.epochs) * (phase.epochs or 0)
                 total += before.bytes_of(0)
-        there = range((config.iterations or 0) + 1) if done(run, config) else run.steps()
-        missing = [step for step in range((config.iterations or 0) + 1) if step not in there]
+        asked = [] if done(run, config) else range((config.iterations or 0) + 1)
+        missing = [step for step in asked if step not in run.steps()]
         of = known.get(_alike(run), Measured())
         steps += len(missing)
         if of.steps:

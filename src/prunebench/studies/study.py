@@ -151,7 +151,7 @@ def plan(study: Study, runs_dir: str | None = None) -> list[Planned]:
     """
     found: dict[str, Planned] = {}
     combinations = list(_combinations(study, runs_dir))
-    _check_controls(study, combinations)
+    _check_together(study, combinations)
     for config in combinations:
         controlled = study.controls is None or config.model in study.controls
         for each in [config, *(_controls(config) if controlled else ())]:
@@ -163,7 +163,8 @@ def plan(study: Study, runs_dir: str | None = None) -> list[Planned]:
     return list(found.values())
 
 
-def _check_controls(study: Study, combinations: Sequence[RunConfig]) -> None:
+def _check_together(study: Study, combinations: Sequence[RunConfig]) -> None:
+    """Raise ConfigError where controls or timings do not go with the runs."""
     models = list(dict.fromkeys(str(reference(config.model)) for config in combinations))
     for name in study.controls or ():
         if name not in models:
