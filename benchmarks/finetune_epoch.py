@@ -22,13 +22,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from pairing import Claim, alternate, options, ratios, report
-from prunebench.bench import Bench
-from prunebench.checkpoint import Checkpoint
 from prunebench.config import RunConfig
-from prunebench.inputs import logits_of
-from prunebench.resolve import resolve
+from prunebench.experiment.resolve import resolve
+from prunebench.experiment.setup import Bench
+from prunebench.models.checkpoint import Checkpoint
+from prunebench.models.inputs import logits_of
 from prunebench.seeding import order, seed_all
-from prunebench.training import Recipe, chunks, evaluate, make_optimizer
+from prunebench.training.fit import Recipe, chunks, evaluate, make_optimizer
 
 MODELS = ("resnet18", "resnet50", "alexnet", "vgg16", "bert")
 Batches = list[tuple[Any, torch.Tensor]]

@@ -24,7 +24,7 @@ from torchvision.datasets import FashionMNIST
 
 from pairing import Claim, alternate, options, ratios, report
 from prunebench import RunConfig, prune
-from prunebench.architecture import models
+from prunebench.models.architecture import models
 
 SIZES = {"resnet18": 32, "alexnet": 64}
 TRAIN, TEST, BATCH, FRACTION, LR = 4096, 1024, 64, 0.2, 3e-4

@@ -25,10 +25,10 @@ import torch
 
 from pairing import Claim, options, report
 from prunebench.config import RunConfig
-from prunebench.efficiency.protocol import alternate, on_the_clock
-from prunebench.inputs import logits_of
+from prunebench.experiment.untrained import untrained
+from prunebench.latency.protocol import alternate, on_the_clock
+from prunebench.models.inputs import logits_of
 from prunebench.statistics import paired_speedup
-from prunebench.untrained import untrained
 
 STEP, PAIRS, SECONDS, BURNERS, WITHIN = 6, 100, 8.0, 2, 0.10
 BATCHES = (1, 16)

@@ -17,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 
 from pairing import Claim, options, report
 from prunebench import RunConfig, train
-from prunebench.data import datasets
+from prunebench.data.dataset import datasets
 
 
 def bag_of_words() -> float:

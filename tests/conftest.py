@@ -20,14 +20,14 @@ import torch
 from torch import nn
 
 from prunebench import Dataset, RunConfig, Split
-from prunebench.architecture import Architecture, models
-from prunebench.checkpoint import Checkpoint
-from prunebench.inputs import Inputs
-from prunebench.methods import Request, criteria
+from prunebench.data.images import ImageTask
+from prunebench.models.architecture import Architecture, models
+from prunebench.models.checkpoint import Checkpoint
+from prunebench.models.inputs import Inputs
+from prunebench.models.layers import unit_count
+from prunebench.pruning.registry import Request, criteria
 from prunebench.records import Accuracy, Environment, LayerRecord, Seconds, StepRecord
-from prunebench.sizes import unit_count
-from prunebench.store import Run
-from prunebench.tasks.images import ImageTask
+from prunebench.runs.run import Run
 
 hypothesis.settings.register_profile("prunebench", deadline=None, derandomize=True, database=None, max_examples=60)
 hypothesis.settings.load_profile("prunebench")

@@ -1,6 +1,7 @@
-"""Imports run one way: from the bottom of ORDER to its top, never back and never sideways between folders."""
+"""The house stands: the order of its rooms, their doors, and what is never called."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,78 +11,113 @@ import pytest
 import prunebench
 
 ROOT = Path(prunebench.__file__).parent
+VOCABULARY = ("errors", "records", "config", "registry", "seeding", "statistics")
+"""Modules at the top, which every room may use."""
+
 ORDER = [
-    *("errors", "config", "registry", "records", "seeding"),
-    *("files", "lock", "manifest", "repeatable", "store", "catalogue"),
-    *("statistics", "sparsity", "hardware", "goals"),
-    *("data", "datasets", "inputs", "task", "architecture", "models", "methods", "strategies"),
-    *("resolve", "runs", "overview", "plan", "repeating", "matrices", "tables", "latency_tables"),
-    *("curves", "selection", "matrix_text", "matrix_files", "comparing", "plots"),
-    *("tasks", "checkpoint", "weights", "loading", "exporting"),
-    *("memory", "costs", "sizes", "collapse", "journal", "masking", "training", "machine"),
-    *("halfway", "bench", "loop", "verification", "untrained", "efficiency", "searches", "seeking"),
-    *("studies", "reporting", "cli"),
+    *VOCABULARY,
+    *("runs", "models", "data", "pruning", "training", "experiment", "latency"),
+    *("results", "comparison", "plots", "studies", "report", "cli"),
 ]
+"""No module imports what stands below it here; between the six at the top, too."""
+
 WITHOUT_TORCH = [
-    *("errors", "config", "registry", "records", "seeding"),
-    *("files", "lock", "manifest", "repeatable", "store", "catalogue"),
-    *("statistics", "sparsity", "hardware", "goals", "data", "inputs", "task", "architecture", "methods", "resolve"),
-    *("runs", "overview", "plan", "matrices", "tables", "latency_tables", "efficiency.config", "efficiency.protocol"),
-    *("efficiency.backends", "efficiency.steps", "efficiency.onnx_files", "curves", "selection", "repeating"),
-    *("matrix_text", "matrix_files", "comparing.measures", "comparing.verdicts", "comparing.matching"),
-    *("comparing.tables", "plots", "plots.drawing"),
-    *("searches", "plots.material", "reporting.document", "reporting.gathering", "reporting.page"),
-    *("studies.study", "studies.executors", "cli.main"),
+    *("errors", "records", "config", "registry", "seeding", "statistics"),
+    *("runs", "results", "comparison", "plots", "report", "cli.main"),
+    *("models.architecture", "models.inputs", "models.masks", "data.dataset", "data.task", "pruning.registry"),
+    *("experiment.goals", "experiment.resolve", "experiment.identity", "experiment.plan"),
+    *("latency.backends", "latency.config", "latency.protocol", "latency.steps", "latency.onnx_files"),
+    *("studies.study", "studies.stopping", "studies.executors"),
 ]
+"""Modules, and rooms with all that is in them, that import neither torch nor anything else that takes long."""
+
 FILES = {
-    ".".join(path.relative_to(ROOT).with_suffix("").parts): ast.parse(path.read_text(encoding="utf-8"))
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): ast.parse(
+        path.read_text(encoding="utf-8")
+    )
     for path in sorted(ROOT.rglob("*.py"))
     if path.relative_to(ROOT).parts not in (("__init__.py",), ("__main__.py",))
 }
+ROOMS = [name for name in ORDER if (ROOT / name).is_dir()]
 
 
 def imports(tree):
-    """Full names of the modules that are imported, in functions and for type checkers too."""
+    """Names that are imported from prunebench, in functions and for type checkers too, as `module.name`."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            yield from (alias.name.removeprefix("prunebench.") for alias in node.names if "prunebench" in alias.name)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute"
-            parts = node.module.split(".")
-            if parts == ["prunebench"]:
-                yield from (f"prunebench.{alias.name}" for alias in node.names)
-            else:
-                yield node.module
+            if node.module.split(".")[0] == "prunebench":
+                inside = node.module.removeprefix("prunebench").removeprefix(".")
+                yield from (f"{inside}.{alias.name}".removeprefix(".") for alias in node.names)
 
 
-def place(module):
-    return ORDER.index(module.split(".")[0])
+def modules(tree):
+    """The modules of prunebench that are imported."""
+    for name in imports(tree):
+        yield name if name in FILES else name.rpartition(".")[0]
 
 
-def test_every_file_has_a_place_in_the_order():
+def foreign(tree):
+    """The packages that are imported, in functions too."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module.split(".")[0]
+
+
+def doors(room):
+    """The modules that the room's docstring names, one a line with what it is."""
+    return set(re.findall(r"^    (\w+)  +\S", ast.get_docstring(FILES[room], clean=False), re.MULTILINE))
+
+
+def test_at_the_top_are_the_vocabulary_and_rooms():
     assert {name.split(".")[0] for name in FILES} == set(ORDER)
+    assert set(ORDER) - set(ROOMS) == set(VOCABULARY)
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_imports_run_one_way(name):
-    own = [module.removeprefix("prunebench.") for module in imports(FILES[name]) if module.startswith("prunebench.")]
-    top = name.split(".")[0]
-    back = [module for module in own if place(module) >= place(name) and module.split(".")[0] != top]
-    assert back == []
+def test_no_module_imports_what_stands_below_it(name):
+    room = name.split(".")[0]
+    below = [other for other in modules(FILES[name]) if ORDER.index(other.split(".")[0]) > ORDER.index(room)]
+    assert below == []
 
 
-FOLDERS = ("models", "datasets", "strategies", "efficiency")
+@pytest.mark.parametrize("name", FILES)
+def test_what_is_private_stays_in_its_room(name):
+    room = name.split(".")[0]
+    names = [other for other in imports(FILES[name]) if other.split(".")[0] != room]
+    assert [other for other in names if any(part.startswith("_") for part in other.split("."))] == []
+    entered = {other for other in modules(FILES[name]) if other.split(".")[0] in ROOMS if other.split(".")[0] != room}
+    assert [other for other in entered if other.split(".")[1] not in doors(other.split(".")[0])] == []
 
 
-@pytest.mark.parametrize("name", [name for name in FILES if name.split(".")[0] in FOLDERS])
-def test_folders_do_not_know_each_other(name):
-    others = {f"prunebench.{folder}" for folder in FOLDERS if folder != name.split(".")[0]}
-    assert [module for module in imports(FILES[name]) if ".".join(module.split(".")[:2]) in others] == []
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_has_the_doors_that_it_names_and_each_is_used(room):
+    assert doors(room) <= {name.split(".")[1] for name in FILES if name.startswith(f"{room}.")}
+    used = {
+        other.split(".")[1]
+        for name, tree in FILES.items()
+        for other in modules(tree)
+        if name.split(".")[0] != room and other.startswith(f"{room}.")
+    }
+    public = {home.split(".")[1] for home in prunebench._HOMES.values() if home.startswith(f"{room}.")}
+    assert doors(room) <= used | public | {"main"}  # the console script
+
+
+def test_there_are_no_circles():
+    graph = {name: {other for other in modules(tree) if other != name} for name, tree in FILES.items()}
+    while free := [name for name, others in graph.items() if not others & graph.keys()]:
+        for name in free:
+            del graph[name]
+    assert graph == {}
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if not name.startswith("cli")])
 def test_only_the_command_line_prints_exits_or_knows_click(name):
-    assert "click" not in {module.split(".")[0] for module in imports(FILES[name])}
+    assert "click" not in set(foreign(FILES[name]))
     called = {ast.unparse(node.func) for node in ast.walk(FILES[name]) if isinstance(node, ast.Call)}
     assert called.isdisjoint({"print", "exit", "quit", "sys.exit", "os._exit"})
 
@@ -95,12 +131,12 @@ def test_nothing_is_unpickled_or_evaluated_and_no_name_of_an_attribute_comes_fro
 def test_names_and_help_are_had_without_torch():
     code = "\n".join(
         [
-            *(f"import prunebench.{name}" for name in WITHOUT_TORCH),
+            *(f"import prunebench.{name}" for name in FILES if {name, name.split(".")[0]} & set(WITHOUT_TORCH)),
             "from prunebench import RunConfig, StepRecord, pruning_run",
-            "from prunebench.architecture import models",
-            "from prunebench.data import datasets",
-            "from prunebench.efficiency.backends import backends",
-            "from prunebench.methods import criteria, methods",
+            "from prunebench.models.architecture import models",
+            "from prunebench.data.dataset import datasets",
+            "from prunebench.latency.backends import backends",
+            "from prunebench.pruning.registry import criteria, methods",
             "for registry in (models, datasets, methods, criteria, backends):",
             "    assert registry.names()",
             "pruning_run(RunConfig(model='resnet18'))",

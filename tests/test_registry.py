@@ -6,10 +6,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prunebench.architecture import models
-from prunebench.data import datasets
+from prunebench.data.dataset import datasets
 from prunebench.errors import ConfigError, UnknownName
-from prunebench.methods import criteria, methods
+from prunebench.models.architecture import models
+from prunebench.pruning.registry import criteria, methods
 from prunebench.registry import Registry, call, content, load, reference, without_folder
 
 REGISTRIES = [models, datasets, methods, criteria]
@@ -48,7 +48,7 @@ def test_what_resembles_nothing_lists_what_exists(registry, name):
 
 
 def test_a_name_is_taken_once():
-    registry = Registry("thing", "prunebench.strategies.criteria", lambda name, function: function)
+    registry = Registry("thing", "prunebench.pruning.criteria", lambda name, function: function)
     registry.add("one", 1)
     with pytest.raises(ValueError, match="thing 'one' is registered twice"):
         registry.add("one", 2)

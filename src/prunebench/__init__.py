@@ -15,35 +15,35 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from prunebench.config import RunConfig
-    from prunebench.data import Dataset, Split
-    from prunebench.efficiency.config import EfficiencyConfig
-    from prunebench.efficiency.timing import time_run, time_untrained
+    from prunebench.data.dataset import Dataset, Split
     from prunebench.errors import PrunebenchError
-    from prunebench.loading import load
-    from prunebench.loop import prune, reevaluate, train
+    from prunebench.experiment.identity import pruning_run
+    from prunebench.experiment.loop import prune, reevaluate, train
+    from prunebench.experiment.resolve import dense_run
+    from prunebench.latency.config import EfficiencyConfig
+    from prunebench.latency.timing import time_run, time_untrained
+    from prunebench.models.loading import load
     from prunebench.records import LatencyRecord, StepRecord, TimingRecord
-    from prunebench.resolve import dense_run
-    from prunebench.runs import pruning_run
-    from prunebench.seeking import seek
+    from prunebench.studies.search import seek
 
 _HOMES = {
     "RunConfig": "config",
-    "EfficiencyConfig": "efficiency.config",
-    "Dataset": "data",
-    "Split": "data",
+    "EfficiencyConfig": "latency.config",
+    "Dataset": "data.dataset",
+    "Split": "data.dataset",
     "PrunebenchError": "errors",
     "LatencyRecord": "records",
     "StepRecord": "records",
     "TimingRecord": "records",
-    "load": "loading",
-    "prune": "loop",
-    "reevaluate": "loop",
-    "train": "loop",
-    "dense_run": "runs",
-    "pruning_run": "runs",
-    "seek": "seeking",
-    "time_run": "efficiency.timing",
-    "time_untrained": "efficiency.timing",
+    "load": "models.loading",
+    "prune": "experiment.loop",
+    "reevaluate": "experiment.loop",
+    "train": "experiment.loop",
+    "dense_run": "experiment.identity",
+    "pruning_run": "experiment.identity",
+    "seek": "studies.search",
+    "time_run": "latency.timing",
+    "time_untrained": "latency.timing",
 }
 
 __all__ = [

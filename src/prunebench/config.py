@@ -48,7 +48,7 @@ def _field(decides: Decides, help: str, default: Any, fitted: bool, bounds: dict
 class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Everything that decides a run. Frozen; validated when made; builds nothing and reads no disk.
 
-    Fields may be empty (`None`); `prunebench.resolve.resolve` fills them once. Fractions are between 0 and 1.
+    Fields may be empty (`None`); `prunebench.experiment.resolve.resolve` fills them once. Fractions are between 0 and 1.
 
     Raises:
         ConfigError: a value has the wrong type or is out of bounds; the message names the field.

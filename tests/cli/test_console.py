@@ -11,7 +11,7 @@ import click
 import pytest
 
 from prunebench.cli.console import Console
-from prunebench.training import Tick
+from prunebench.training.fit import Tick
 
 
 def tick(batch=1, epoch=0, phase="finetune", step=2):
@@ -22,8 +22,8 @@ def say_everything(console, record):
     console.note("a note")
     console.result("a result")
     console.records([record])
-    logging.getLogger("prunebench.loop").info("some news")
-    logging.getLogger("prunebench.loop").warning("a doubt")
+    logging.getLogger("prunebench.experiment.loop").info("some news")
+    logging.getLogger("prunebench.experiment.loop").warning("a doubt")
 
 
 def test_results_and_notes_are_apart(capsys, make_record):

@@ -10,7 +10,8 @@ import click
 import pytest
 import torch
 
-from prunebench.cli import list_command, main
+from prunebench.cli import main
+from prunebench.cli.commands import list as list_command
 
 
 @pytest.fixture(autouse=True)

@@ -7,14 +7,14 @@ import pytest
 from click.testing import CliRunner
 
 from prunebench import RunConfig
-from prunebench.architecture import models
-from prunebench.cli import efficiency_command, evaluate_command, prune_command, train_command
+from prunebench.cli.commands import efficiency, evaluate, prune, train
 from prunebench.cli.options import config_options, gather, numbers
 from prunebench.config import deciding, default, field_types, meta, option_name
-from prunebench.data import datasets
+from prunebench.data.dataset import datasets
 from prunebench.errors import ConfigError
+from prunebench.models.architecture import models
 
-COMMANDS = [train_command.command, prune_command.command, evaluate_command.command, efficiency_command.command]
+COMMANDS = [train.command, prune.command, evaluate.command, efficiency.command]
 EXAMPLES = {bool: None, int: "3", float: "0.25", str: "some"}
 
 
@@ -57,7 +57,7 @@ def test_help_shows_every_option_once_with_its_default(command):
 
 @pytest.mark.parametrize("name", field_types())
 def test_an_option_says_what_its_field_says(name):
-    (option,) = [parameter for parameter in prune_command.command.params if parameter.name == name]
+    (option,) = [parameter for parameter in prune.command.params if parameter.name == name]
     assert option.opts[0] == option_name(name)
     assert (meta(name).description or "") in (option.help or "")
     value = default(name)

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from prunebench.curves import Curve
-from prunebench.matrix_files import Counts, Material, Times
 from prunebench.plots.style import styled
 from prunebench.records import Accuracy, LatencyRecord, LayerRecord, TimingRecord
+from prunebench.results.curves import Curve
+from prunebench.results.matrix_files import Counts, Material, Times
 
 LEFT = (1.0, 0.5, 0.25)
 AFTER = (0.9, 0.8, 0.6)

@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from prunebench.errors import ConfigError, DataError, UnknownName
-from prunebench.matrix_files import Material
-from prunebench.plots import plots
 from prunebench.plots.drawing import draw
+from prunebench.plots.registry import plots
+from prunebench.results.matrix_files import Material
 
 SCALES_ARE_LINEAR = ("layers",)
 

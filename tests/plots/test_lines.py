@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from matplotlib.collections import PolyCollection
 
-from prunebench.matrix_files import Material
-from prunebench.plots import plots
 from prunebench.plots.lines import controls_of, drawable, line_of
+from prunebench.plots.registry import plots
+from prunebench.results.matrix_files import Material
 from prunebench.statistics import mean_interval
 
 

@@ -6,12 +6,12 @@ import logging
 
 import pytest
 
-from prunebench.catalogue import identify
 from prunebench.errors import DataError, RunError
-from prunebench.matrices import write_steps
 from prunebench.plots.material import gather
 from prunebench.records import LatencyRecord, TimingRecord
-from prunebench.store import Run
+from prunebench.results.matrices import write_steps
+from prunebench.runs.index import identify
+from prunebench.runs.run import Run
 
 
 @pytest.fixture

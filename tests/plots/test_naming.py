@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from prunebench.plots import Picture, naming
+from prunebench.plots import naming
+from prunebench.plots.registry import Picture
 
 
 def test_lines_are_named_by_what_differs(make_curve):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from prunebench.catalogue import all_runs
+from prunebench.experiment.identity import pruning_run
+from prunebench.experiment.resolve import dense_run, phases, resolve
 from prunebench.records import Seconds
-from prunebench.resolve import dense_run, phases, resolve
-from prunebench.runs import pruning_run
+from prunebench.runs.index import all_runs
 from prunebench.studies.estimates import estimate
 
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from prunebench.errors import ConfigError
-from prunebench.resolve import phases
+from prunebench.experiment.resolve import phases
 from prunebench.studies.study import StudyRecord, folder_of, plan, read_study, write_study
 
 SMALL = '[base]\nmodel = "resnet18"\n'

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from prunebench import EfficiencyConfig
-from prunebench.resolve import resolve
-from prunebench.runs import pruning_run
+from prunebench.experiment.identity import pruning_run
+from prunebench.experiment.resolve import resolve
 from prunebench.studies.jobs import do, jobs_of
 from prunebench.studies.timing import time_study, untimed
 

@@ -10,10 +10,10 @@ It reads jobs from its standard input, one JSON object per line, and answers eac
                "limit": no file may be longer than 0 bytes (RLIMIT_FSIZE); "fill": the disk is filled up, "nearly": but
                for 8 KiB; "readonly": from the beginning on, the disk is mounted read-only for this child
     write      whether text matrices are written: true, unless it says false
-    line       kill the child when it is about to execute so many lines of store.py and files.py
+    line       kill the child when it is about to execute so many lines of runs/run.py and runs/files.py
 
 The answer: `killed` by SIGKILL, `happened` what `at` asked for, `error` and `text` of an exception, `seconds`, and
-`lines` executed in store.py and files.py where `line` was given.
+`lines` executed in runs/run.py and runs/files.py where `line` was given.
 """
 
 from __future__ import annotations
@@ -30,22 +30,26 @@ from pathlib import Path
 
 os.environ |= {"TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 
+import datasets  # noqa: F401
 import sklearn.datasets  # noqa: F401
 import torch
 import torch_pruning  # noqa: F401
 import torchvision  # noqa: F401
 import transformers.models.bert.modeling_bert  # noqa: F401
 
-import datasets  # noqa: F401
-import prunebench.tasks.images
-import prunebench.tasks.text  # noqa: F401
-from prunebench import RunConfig, architecture, checkpoint, matrices, methods, store
-from prunebench.data import datasets as loaders
-from prunebench.loop import prune
-from prunebench.runs import pruning_run
+import prunebench
+import prunebench.data.images
+import prunebench.data.text
+from prunebench import RunConfig
+from prunebench.data.dataset import datasets as loaders
+from prunebench.experiment.identity import pruning_run
+from prunebench.experiment.loop import prune
+from prunebench.models import architecture, checkpoint
+from prunebench.pruning import registry as methods
+from prunebench.results import matrices
 
 BALLAST = "ballast"
-HOME = Path(store.__file__).parent
+HOME = Path(prunebench.__file__).parent
 
 
 def compute(config, write):
@@ -133,7 +137,7 @@ def lurk(job, folder, happened):
             if left[0] == 0:
                 die()
 
-        trace({"store.py": lambda line: True, "files.py": lambda line: True}, count_down)
+        trace({"runs/run.py": lambda line: True, "runs/files.py": lambda line: True}, count_down)
 
 
 def child(job, folder, happened, told):

@@ -1,1 +1,5 @@
-"""The command line: the only part that prints, exits, and imports click; one file per command."""
+"""The command line: click lives here and nowhere else. Commands are in `commands`, one file each.
+
+Doors:
+    main  the console script
+"""

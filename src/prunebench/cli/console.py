@@ -12,7 +12,7 @@ import click
 import msgspec
 
 if TYPE_CHECKING:
-    from prunebench.training import Tick
+    from prunebench.training.fit import Tick
 
 SECONDS_BETWEEN_LINES = 30.0
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from prunebench.store import Run
+from prunebench.runs.run import Run
 
 FORMATS = ("safetensors", "pt2", "onnx")
 
@@ -34,7 +34,7 @@ class Exported(msgspec.Struct, frozen=True):
 def check_target(path: str | None) -> None:
     """Raise an error where no file of this name can be written; nothing is made."""
     from prunebench.errors import ConfigError
-    from prunebench.files import check_writable
+    from prunebench.runs.files import check_writable
 
     if path is None:
         return
@@ -45,9 +45,9 @@ def check_target(path: str | None) -> None:
 
 def write_export(run: Run, step: int, model: Any, path: Path, to: str | None = None) -> Exported:
     """Write a step of a run to a file, in the format that its name or `to` says."""
-    from prunebench import checkpoint
-    from prunebench.exporting import export
-    from prunebench.files import writing
+    from prunebench.models import checkpoint
+    from prunebench.models.export import export
+    from prunebench.runs.files import writing
 
     state = checkpoint.load(run.checkpoint(step), model)
     with writing(f"Step {step} of run {run.info.key}", path.parent):

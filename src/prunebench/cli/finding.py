@@ -7,13 +7,13 @@ from typing import Any
 
 import msgspec
 
-from prunebench.catalogue import all_runs, find
 from prunebench.config import RunConfig, deciding, default, option_name
 from prunebench.errors import RunError
+from prunebench.experiment.identity import stored_config
+from prunebench.experiment.resolve import settings
 from prunebench.registry import without_folder
-from prunebench.resolve import settings
-from prunebench.runs import stored_config
-from prunebench.store import Run
+from prunebench.runs.index import all_runs, find
+from prunebench.runs.run import Run
 
 
 def find_run(given: RunConfig, name: str | None, kinds: Sequence[str]) -> Run | None:

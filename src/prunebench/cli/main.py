@@ -40,7 +40,7 @@ class LazyGroup(click.Group):
             near = difflib.get_close_matches(cmd_name, COMMANDS, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             raise click.UsageError(f"There is no command {cmd_name!r}.{hint} There are: {', '.join(COMMANDS)}.")
-        command: click.Command = importlib.import_module(f"prunebench.cli.{cmd_name}_command").command
+        command: click.Command = importlib.import_module(f"prunebench.cli.commands.{cmd_name}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

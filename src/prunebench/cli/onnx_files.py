@@ -12,8 +12,8 @@ import msgspec
 from prunebench.cli.console import Console
 from prunebench.cli.stopping import Stopping
 from prunebench.config import option_name
-from prunebench.efficiency.config import EfficiencyConfig
 from prunebench.errors import ConfigError
+from prunebench.latency.config import EfficiencyConfig
 
 MEANT = ("threads", "results_dir", "sequence_length")
 """Fields of a RunConfig that say something about files."""
@@ -28,11 +28,11 @@ def time_onnx(
     results_dir: str,
 ) -> None:
     """Time the files, print a table, and write all samples and the environment as JSON."""
-    from prunebench import hardware
-    from prunebench.efficiency.onnx_files import time_files
-    from prunebench.files import check_writable, write_atomically, writing
-    from prunebench.latency_tables import of_files
+    from prunebench.latency.onnx_files import time_files
     from prunebench.records import FORMAT
+    from prunebench.results.latency_tables import of_files
+    from prunebench.runs import environment as hardware
+    from prunebench.runs.files import check_writable, write_atomically, writing
 
     check_writable(results_dir)
     threads = threads or os.cpu_count() or 1

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 
 from prunebench.cli.console import Console
 from prunebench.config import RunConfig
-from prunebench.data import no_downloads
+from prunebench.data.dataset import no_downloads
 from prunebench.errors import DownloadNeeded
-from prunebench.files import check_writable
-from prunebench.plan import pruning_plan, training_plan
-from prunebench.resolve import dense_run, resolve
-from prunebench.runs import finished, pruning_run, untrained, why_new
-from prunebench.store import Run
+from prunebench.experiment.identity import finished, pruning_run, untrained, why_new
+from prunebench.experiment.plan import pruning_plan, training_plan
+from prunebench.experiment.resolve import dense_run, resolve
+from prunebench.runs.files import check_writable
+from prunebench.runs.run import Run
 
 
 def announce_training(
@@ -54,7 +54,7 @@ def start_over(console: Console, run: Run) -> None:
 
 def machine_line(config: RunConfig) -> str:
     """`cpu (AMD EPYC), 2 threads`: where the config computes; sets the number of threads."""
-    from prunebench import machine
+    from prunebench.training import device as machine
 
     device = machine.use(config)
     where = machine.environment(device, config.seed or 0)
@@ -75,7 +75,7 @@ def _announce(console: Console, config: RunConfig, run: Run, plan: Iterable[str]
 
 def _disk(config: RunConfig, steps: Sequence[int]) -> str:
     """What the checkpoints of the steps, and of the dense models that are to be trained, will take of disk."""
-    from prunebench.untrained import stored_bytes
+    from prunebench.experiment.untrained import stored_bytes
 
     try:
         with no_downloads():

@@ -6,11 +6,11 @@ import logging
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from prunebench.curves import AXES
 from prunebench.errors import ConfigError, DataError
-from prunebench.matrix_files import Material
-from prunebench.plots import Plot, plots
+from prunebench.plots.registry import Plot, plots
 from prunebench.plots.style import render, styled
+from prunebench.results.curves import AXES
+from prunebench.results.matrix_files import Material
 
 log = logging.getLogger(__name__)
 

@@ -9,11 +9,11 @@ from math import isclose, isfinite
 from statistics import fmean
 from typing import TYPE_CHECKING, Literal
 
-from prunebench.comparing.matching import HOW_TO_PRUNE
-from prunebench.curves import Curve, by_settings, labels
+from prunebench.comparison.matching import HOW_TO_PRUNE
 from prunebench.plots.naming import Group, axis_label, line_names, pooled
 from prunebench.plots.scales import accuracy_axis, share_axis
 from prunebench.plots.style import GREY, Look, canvas, legend, line, looks
+from prunebench.results.curves import Curve, by_settings, labels
 from prunebench.statistics import mean_interval
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from prunebench.catalogue import all_runs, find
-from prunebench.curves import Curve, Settings, curves_of, deciding_settings, engine_of
 from prunebench.errors import DataError, RunError
-from prunebench.matrices import TIMED, efficiency, num_params
-from prunebench.matrix_files import Counts, Material, Times, read
-from prunebench.store import Run
+from prunebench.results.curves import Curve, Settings, curves_of, deciding_settings, engine_of
+from prunebench.results.matrices import TIMED, efficiency, num_params
+from prunebench.results.matrix_files import Counts, Material, Times, read
+from prunebench.runs.index import all_runs, find
+from prunebench.runs.run import Run
 
 log = logging.getLogger(__name__)
 

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from prunebench.architecture import models
-from prunebench.catalogue import title
-from prunebench.curves import AXES, SHOWN, Curve, Settings, axis_title, differing, labels
-from prunebench.methods import methods
-from prunebench.plots import Picture
+from prunebench.models.architecture import models
+from prunebench.plots.registry import Picture
+from prunebench.pruning.registry import methods
+from prunebench.results.curves import AXES, SHOWN, Curve, Settings, axis_title, differing, labels
+from prunebench.runs.index import title
 
 Group = list[Curve]
 """Curves that differ in their seed alone."""

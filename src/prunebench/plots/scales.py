@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import ceil, floor, isfinite, log2, log10
 from typing import TYPE_CHECKING, Literal
 
-from prunebench.tables import short
+from prunebench.results.tables import short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from prunebench.matrix_files import Material, Times
 from prunebench.plots.naming import slug_of, titles, units
+from prunebench.results.matrix_files import Material, Times
 
 
 def by_run(material: Material) -> list[list[Times]]:

@@ -1,1 +1,11 @@
-"""Studies: grids of runs, their work as jobs, and what does them."""
+"""Studies: grids of runs, and searches. Places of work are in `executors`, one file each.
+
+Doors:
+    study      a grid of runs, read from a file
+    jobs       its runs as work that any process can do
+    executors  the registry of places of work
+    estimates  what a study will take
+    timing     what a study has pruned, timed
+    search     prune until goals are met
+    stopping   whether a search has ended
+"""

@@ -8,11 +8,11 @@ from itertools import chain
 from statistics import median
 
 from prunebench.config import RunConfig
-from prunebench.files import size
+from prunebench.experiment.identity import untrained
 from prunebench.records import StepRecord
-from prunebench.runs import untrained
-from prunebench.searches import done
-from prunebench.store import Run
+from prunebench.runs.files import size
+from prunebench.runs.run import Run
+from prunebench.studies.stopping import done
 
 ALIKE = ("model", "dataset", "image_size", "sequence_length")
 """Settings that steps must share for one to tell what another takes."""

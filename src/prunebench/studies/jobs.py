@@ -11,19 +11,19 @@ from typing import Literal
 
 import msgspec
 
-from prunebench.architecture import models
 from prunebench.config import RunConfig
 from prunebench.errors import PrunebenchError, RunLocked, Stopped
-from prunebench.loop import prune, train
-from prunebench.matrices import write_steps
+from prunebench.experiment.identity import pruning_run, untrained
+from prunebench.experiment.loop import prune, train
+from prunebench.experiment.resolve import NAMES, dense_run, weights_source
+from prunebench.models.architecture import models
 from prunebench.records import StepRecord
 from prunebench.registry import reference
-from prunebench.resolve import NAMES, dense_run, weights_source
-from prunebench.runs import pruning_run, untrained
-from prunebench.searches import done
-from prunebench.seeking import seek
-from prunebench.store import Run
-from prunebench.training import Stop
+from prunebench.results.matrices import write_steps
+from prunebench.runs.run import Run
+from prunebench.studies.search import seek
+from prunebench.studies.stopping import done
+from prunebench.training.fit import Stop
 
 PATIENCE = 60.0
 """Seconds that a job waits for another process to leave its run: one on a node that was lost dies a little later."""

@@ -37,16 +37,16 @@ from typing import Any
 import msgspec
 
 from prunebench.config import RunConfig, beside, deciding, default, field_types, merge, read_toml
-from prunebench.efficiency.backends import backends
-from prunebench.efficiency.config import EfficiencyConfig
 from prunebench.errors import ConfigError
-from prunebench.files import write_atomically, writing
-from prunebench.methods import methods
+from prunebench.experiment.identity import pruning_run
+from prunebench.experiment.resolve import resolve, settings
+from prunebench.latency.backends import backends
+from prunebench.latency.config import EfficiencyConfig
+from prunebench.pruning.registry import methods
 from prunebench.records import FORMAT
 from prunebench.registry import reference, without_folder
-from prunebench.resolve import resolve, settings
-from prunebench.runs import pruning_run
-from prunebench.store import Run
+from prunebench.runs.files import write_atomically, writing
+from prunebench.runs.run import Run
 
 TABLES = ("controls", "experiments", "base", "grid", "exclude", "efficiency")
 

@@ -6,17 +6,17 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from prunebench.curves import timed_alike
-from prunebench.efficiency.config import EfficiencyConfig
-from prunebench.efficiency.steps import timed_steps
-from prunebench.efficiency.timing import time_run
 from prunebench.errors import PrunebenchError, Stopped
-from prunebench.matrices import write_timings
-from prunebench.methods import methods
-from prunebench.runs import efficiency_run
-from prunebench.searches import done
+from prunebench.experiment.identity import efficiency_run
+from prunebench.latency.config import EfficiencyConfig
+from prunebench.latency.steps import timed_steps
+from prunebench.latency.timing import time_run
+from prunebench.pruning.registry import methods
+from prunebench.results.curves import timed_alike
+from prunebench.results.matrices import write_timings
+from prunebench.studies.stopping import done
 from prunebench.studies.study import Planned
-from prunebench.training import Stop
+from prunebench.training.fit import Stop
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,59 @@
+"""`prunebench verify`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from prunebench.cli.console import Console
+from prunebench.cli.options import Command, common_options, field_options, gather
+from prunebench.cli.stopping import Stopping
+
+
+@click.command("verify", cls=Command)
+@click.argument("run_name", metavar="RUN")
+@field_options("model", "dataset", "criterion", "data_dir", "workers", "device", "threads", "deterministic", "runs_dir")
+@common_options
+def command(*, run_name: str, as_json: bool, quiet: bool, debug: bool, **values: Any) -> None:
+    """Compute every step of a run anew from its files, and compare with what was recorded.
+
+    RUN is a key, the beginning of one, or a folder. Prints a line per step; exits with 1 if anything differs.
+    """
+    console = Console(as_json, quiet)
+    from prunebench.cli.finding import config_as_computed, find_run
+    from prunebench.cli.planning import machine_line
+    from prunebench.experiment.identity import changed_contents
+    from prunebench.experiment.verify import inexact, verify
+
+    given = gather(values, None)
+    run = find_run(given, run_name, ("prune", "train", "efficiency"))
+    assert run is not None
+    config = config_as_computed(run, given)
+    console.note(f"run {run.info.key} on {machine_line(config)}")
+    differing = 0
+    if run.info.kind != "efficiency":
+        why = inexact(run, config)
+        if why:
+            console.note(
+                f"Computed elsewhere ({why}): checksums, parameters and MACs are compared exactly, accuracies only to "
+                f"within their recorded 95 % interval."
+            )
+        else:
+            console.note("The same machine and versions: every comparison is exact.")
+        if changed := changed_contents(run, config):
+            differing += 1
+            console.result(f"inputs   DIFFER: {', '.join(changed)} changed since the run")
+    with Stopping() as stopping:
+        for verdict in verify(run, config, console.tick, stopping.asked):
+            console.records([verdict])
+            lines = [
+                f"step {verdict.step:<3} {'DIFFERS' if verdict.differences else 'ok'}: {', '.join(verdict.compared)}"
+            ]
+            lines += [f"         {line}" for line in (*verdict.differences, *verdict.remarks)]
+            console.result("\n".join(lines))
+            differing += bool(verdict.differences)
+    steps = len(run.steps())
+    console.result(f"{differing} difference(s)" if differing else f"All {steps} steps are as they were recorded.")
+    if differing:
+        raise click.exceptions.Exit(1)

@@ -1,1 +1,0 @@
-"""Comparing: figures over seeds, verdicts with intervals, and which runs belong side by side."""

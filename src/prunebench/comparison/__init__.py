@@ -1,0 +1,7 @@
+"""Comparison: which of two groups of runs is better, and how sure that is.
+
+Doors:
+    matching  which groups belong side by side
+    verdicts  which of two is better
+    tables    verdicts for the terminal
+"""

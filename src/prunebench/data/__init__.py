@@ -1,0 +1,8 @@
+"""Data: what a model is trained and tested on. Loaders are in `datasets`, one file each.
+
+Doors:
+    dataset  Dataset, and the registry of loaders
+    task     Task: what training and evaluation ask of data
+    images   the task of images
+    text     the task of sentences
+"""

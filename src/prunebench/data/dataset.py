@@ -1,0 +1,211 @@
+"""Dataset: what a loader returns, and the registry of loaders.
+
+A user's loader returns a Dataset as well; what its inputs are decides how they are read:
+
+    uint8 array or tensor, N×H×W or N×C×H×W   images in memory
+    list of paths                             images in files
+    list of strings                           sentences
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from prunebench.errors import ConfigError, DataError, DownloadNeeded
+from prunebench.registry import Registry
+
+Kind = Literal["images", "files", "text"]
+
+Part = Literal["train", "test", "validation"]
+
+log = logging.getLogger(__name__)
+_offline: ContextVar[bool] = ContextVar("_offline", default=False)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Inputs and their labels: integers from 0 to classes − 1, of shape (N,)."""
+
+    inputs: Any
+    labels: Any
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Train and test data, the names of the classes, and what was held out of the training data to select on."""
+
+    train: Split
+    test: Split
+    classes: Sequence[str]
+    validation: Split | None = None
+
+    @property
+    def splits(self) -> dict[Part, Split]:
+        """Every part by name; of validation data that was not held out, no samples."""
+        nothing = Split(self.train.inputs[:0], self.train.labels[:0])
+        return {"train": self.train, "test": self.test, "validation": self.validation or nothing}
+
+    @property
+    def kind(self) -> Kind:
+        """What the inputs are: images in memory, image files, or sentences."""
+        if hasattr(self.train.inputs, "shape"):
+            return "images"
+        return "files" if isinstance(self.train.inputs[0], Path) else "text"
+
+    def digest(self) -> str:
+        """SHA-256 of all inputs, labels and names of classes."""
+        total = hashlib.sha256(repr(list(self.classes)).encode())
+        for split in (self.train, self.test):
+            inputs = split.inputs
+            total.update(np.asarray(inputs).tobytes() if hasattr(inputs, "shape") else repr(list(inputs)).encode())
+            total.update(np.asarray(split.labels).tobytes())
+        return total.hexdigest()
+
+
+@dataclass(frozen=True)
+class DatasetEntry:
+    """A registered dataset.
+
+    `load` takes, by name, those of `data_dir` (Path) and `seed` that it asks for and returns a Dataset. `files`
+    lists the local files whose names and sizes identify the data; `defaults` are values of RunConfig fields.
+    """
+
+    name: str
+    summary: str
+    load: Callable[..., Dataset]
+    reads: Kind | None = None
+    files: Callable[[Path], Iterable[Path]] = lambda data_dir: ()
+    defaults: dict[str, Any] | None = None
+
+
+def _users_own(name: str, thing: Any) -> DatasetEntry:
+    """An entry of a user's loader, or of a Dataset itself."""
+    return DatasetEntry(name, "your own", (lambda: thing) if isinstance(thing, Dataset) else thing)
+
+
+datasets: Registry[DatasetEntry] = Registry("dataset", "prunebench.data.datasets", _users_own)
+
+
+@contextmanager
+def no_downloads() -> Iterator[None]:
+    """Within it, data or weights that are not on this machine raise DownloadNeeded instead of being fetched."""
+    token = _offline.set(True)
+    try:
+        yield
+    finally:
+        _offline.reset(token)
+
+
+def about_to_download(what: str) -> None:
+    """Whoever downloads says so first.
+
+    Raises:
+        DownloadNeeded: within `no_downloads`.
+    """
+    if _offline.get():
+        raise DownloadNeeded(f"Not on this machine yet: {what}.")
+    log.info("downloading %s, which is not on this machine yet", what)
+
+
+def register(
+    name: str,
+    summary: str,
+    *,
+    reads: Kind,
+    files: Callable[[Path], Iterable[Path]] = lambda data_dir: (),
+    defaults: dict[str, Any] | None = None,
+) -> Callable[[Callable[..., Dataset]], Callable[..., Dataset]]:
+    """Decorator: register a loader under a name."""
+
+    def add(load: Callable[..., Dataset]) -> Callable[..., Dataset]:
+        datasets.add(name, DatasetEntry(name, summary, load, reads, files, defaults))
+        return load
+
+    return add
+
+
+def checked(dataset: object, name: str) -> Dataset:
+    """The dataset with labels as int64 arrays, after checking that inputs, labels and classes agree.
+
+    Raises:
+        DataError: it is no Dataset, a split is empty, its labels do not fit its inputs or classes, or it brings
+            validation data.
+    """
+    if not isinstance(dataset, Dataset):
+        raise DataError(f"{name} returned {type(dataset).__name__}; a loader returns prunebench.Dataset.")
+    if dataset.validation is not None:
+        raise DataError(f"{name} returned validation data; leave it to --validation, which holds out training data.")
+    splits: dict[str, Any] = {}
+    for which, split in (("train", dataset.train), ("test", dataset.test)):
+        labels = np.asarray(split.labels)
+        if labels.size == 0:
+            raise DataError(f"{name}: the {which} split is empty.")
+        if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+            raise DataError(f"{name}: {which} labels must be whole numbers, one per sample.")
+        if len(split.inputs) != len(labels):
+            raise DataError(f"{name}: {which} has {len(split.inputs)} inputs but {len(labels)} labels.")
+        if labels.min() < 0 or labels.max() >= len(dataset.classes):
+            raise DataError(
+                f"{name}: {which} labels run from {labels.min()} to {labels.max()}, "
+                f"but {len(dataset.classes)} classes need 0 to {len(dataset.classes) - 1}."
+            )
+        splits[which] = replace(split, labels=labels.astype(np.int64))
+    if hasattr(dataset.train.inputs, "shape"):
+        for split in (dataset.train, dataset.test):
+            if "uint8" not in str(split.inputs.dtype) or len(split.inputs.shape) not in (3, 4):
+                raise DataError(f"{name}: images must be uint8 of shape N×H×W or N×C×H×W.")
+    return replace(dataset, **splits)
+
+
+def stratified(labels: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
+    """Indices, in ascending order, of a fixed subset of `count` samples in which each class keeps its share.
+
+    The same labels and seed always give the same subset: it is drawn with a generator of its own. Classes whose share
+    has the largest remainder take the samples that rounding down leaves over.
+    """
+    if count >= len(labels):
+        return np.arange(len(labels))
+    kinds, sizes = np.unique(labels, return_counts=True)
+    exact = sizes * (count / len(labels))
+    take = np.floor(exact).astype(int)
+    take[np.argsort(take - exact, kind="stable")[: count - take.sum()]] += 1
+    draw = np.random.default_rng(seed)
+    chosen = [draw.permutation(np.flatnonzero(labels == kind))[:n] for kind, n in zip(kinds, take, strict=True)]
+    return np.sort(np.concatenate(chosen))
+
+
+def subset(split: Split, indices: np.ndarray) -> Split:
+    """The samples at the given indices."""
+    if hasattr(split.inputs, "shape"):
+        return Split(split.inputs[indices], split.labels[indices])
+    return Split([split.inputs[i] for i in indices], split.labels[indices])
+
+
+def hold_out(dataset: Dataset, share: float, seed: int) -> Dataset:
+    """Move a stratified share of the training data to the validation data; the same seed always moves the same.
+
+    Raises:
+        ConfigError: too little is left on either side.
+    """
+    labels = np.asarray(dataset.train.labels)
+    held = stratified(labels, round(share * len(labels)), seed)
+    kept = np.setdiff1d(np.arange(len(labels)), held)
+    if not len(held) or len(np.unique(labels[kept])) < len(np.unique(labels)):
+        raise ConfigError(
+            f"--validation {share:g}: of {len(labels)} training samples {len(held)} would be held out, and "
+            f"{len(np.unique(labels[kept]))} of {len(np.unique(labels))} classes would be left to train on. "
+            f"Give another share, or more data."
+        )
+    return replace(dataset, train=subset(dataset.train, kept), validation=subset(dataset.train, held))

@@ -1,0 +1,82 @@
+"""MNIST, Fashion-MNIST, CIFAR-10 and CIFAR-100 by torchvision: from `data_dir` if there, else downloaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from prunebench.data.dataset import Dataset, Split, about_to_download, register
+from prunebench.errors import DataError
+
+
+def _load(kind: str, data_dir: Path) -> Dataset:
+    import torchvision.datasets
+
+    parts = [_part(getattr(torchvision.datasets, kind), data_dir, train) for train in (True, False)]
+    train, test = (Split(_pixels(part.data), np.asarray(part.targets)) for part in parts)
+    return Dataset(train, test, list(parts[0].classes))
+
+
+def _part(kind: Any, data_dir: Path, train: bool) -> Any:
+    try:
+        return kind(root=data_dir, train=train, download=False)
+    except Exception as error:
+        if "download=True" not in str(error):  # torchvision's answer to data that is not there
+            raise DataError(
+                f"{data_dir}: {kind.__name__} there is damaged ({error}). Delete it, and it is downloaded anew."
+            ) from error
+    about_to_download(kind.__name__)
+    raw = data_dir / kind.__name__ / "raw"
+    missing = [path for path in (raw, *raw.parents) if not path.exists()]
+    try:
+        return kind(root=data_dir, train=train, download=True)
+    except Exception as error:
+        for path in missing:
+            if path.is_dir() and not any(path.iterdir()):
+                path.rmdir()
+        reason = " ".join(str(error).split())
+        raise DataError(
+            f"{kind.__name__} is not in {data_dir} and could not be downloaded ({reason}). "
+            f"Connect to the network, or point --data-dir at a copy."
+        ) from error
+
+
+def _pixels(data: Any) -> np.ndarray:
+    pixels = np.asarray(data)
+    return pixels if pixels.ndim == 3 else np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
+
+
+@register("mnist", "handwritten digits, 28×28 grey, 60,000 train and 10,000 test", reads="images")
+def mnist(data_dir: Path) -> Dataset:
+    """MNIST (LeCun et al. 1998)."""
+    return _load("MNIST", data_dir)
+
+
+@register("fashion-mnist", "articles of clothing, 28×28 grey, 60,000 train and 10,000 test", reads="images")
+def fashion_mnist(data_dir: Path) -> Dataset:
+    """Fashion-MNIST (Xiao, Rasul, Vollgraf 2017)."""
+    return _load("FashionMNIST", data_dir)
+
+
+@register(
+    "cifar10",
+    "photos of 10 kinds, 32×32 colour, 50,000 train and 10,000 test",
+    reads="images",
+    defaults={"augment": True},
+)
+def cifar10(data_dir: Path) -> Dataset:
+    """CIFAR-10 (Krizhevsky 2009)."""
+    return _load("CIFAR10", data_dir)
+
+
+@register(
+    "cifar100",
+    "photos of 100 kinds, 32×32 colour, 50,000 train and 10,000 test",
+    reads="images",
+    defaults={"augment": True},
+)
+def cifar100(data_dir: Path) -> Dataset:
+    """CIFAR-100 (Krizhevsky 2009)."""
+    return _load("CIFAR100", data_dir)

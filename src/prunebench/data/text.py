@@ -1,0 +1,89 @@
+"""Sentences: tokenised once, padded to the longest of each batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+from prunebench.data.dataset import Dataset, Part
+from prunebench.data.task import Batch
+from prunebench.models.inputs import Inputs
+
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+VOCABULARY = 8_000
+
+
+class TextTask:
+    """Classification of sentences.
+
+    Args:
+        dataset: sentences and labels.
+        tokenizer: turns sentences into ids; it must know how to pad.
+        length: longest sentence in tokens, special tokens included; the rest is cut.
+    """
+
+    def __init__(self, dataset: Dataset, tokenizer: Tokenizer, length: int) -> None:
+        self.tokenizer = tokenizer
+        self.classes = len(dataset.classes)
+        self.inputs = Inputs(kind="text", vocabulary=tokenizer.get_vocab_size(), length=length)
+        tokenizer.no_padding()
+        tokenizer.enable_truncation(length)
+        self._pad = tokenizer.token_to_id("[PAD]") or 0
+        self._ids: dict[str, list[torch.Tensor]] = {}
+        self._labels: dict[str, torch.Tensor] = {}
+        for part, split in dataset.splits.items():
+            encoded = tokenizer.encode_batch(list(split.inputs))
+            self._ids[part] = [torch.tensor(sentence.ids) for sentence in encoded]
+            self._labels[part] = torch.as_tensor(split.labels, dtype=torch.int64)
+
+    def labels(self, part: Part) -> torch.Tensor:
+        """Labels of every sample, int64 of shape (samples,)."""
+        return self._labels[part]
+
+    def batches(
+        self, part: Part, chunks: Sequence[torch.Tensor], device: torch.device, *, augment: bool = False
+    ) -> Iterator[Batch]:
+        """Ids and attention mask, int64 of shape (batch, longest of the batch), and labels."""
+        for chunk in chunks:
+            yield self._pad_batch(part, chunk, device), self._labels[part][chunk].to(device)
+
+    def _pad_batch(self, part: Part, chunk: torch.Tensor, device: torch.device) -> dict[str, Any]:
+        rows = [self._ids[part][index] for index in chunk.tolist()]
+        ids = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=self._pad)
+        lengths = torch.tensor([len(row) for row in rows])
+        mask = (torch.arange(ids.shape[1]) < lengths[:, None]).long()
+        return {"input_ids": ids.to(device), "attention_mask": mask.to(device)}
+
+
+def train_tokenizer(sentences: Sequence[str]) -> Tokenizer:
+    """A lower-casing WordPiece tokenizer whose vocabulary is learnt from the sentences, as BERT's was.
+
+    The library numbers the letters inside words in an order that changes from process to process, and breaks ties
+    between merges by these numbers, so it is given them in order; the pieces it finds are sorted and numbered anew.
+    """
+    learner = _assemble(models.WordPiece(unk_token="[UNK]"))
+    letters = sorted({letter for text in sentences for letter in learner.normalizer.normalize_str(text)} - {" "})
+    learner.train_from_iterator(
+        sentences,
+        trainers.WordPieceTrainer(
+            vocab_size=VOCABULARY,
+            special_tokens=SPECIAL + [f"##{letter}" for letter in letters],
+            show_progress=False,
+        ),
+    )
+    pieces = SPECIAL + sorted(set(learner.get_vocab()) - set(SPECIAL))
+    tokenizer = _assemble(models.WordPiece({piece: i for i, piece in enumerate(pieces)}, unk_token="[UNK]"))
+    tokenizer.add_special_tokens(SPECIAL)
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    return tokenizer
+
+
+def _assemble(model: models.WordPiece) -> Tokenizer:
+    tokenizer = Tokenizer(model)
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    return tokenizer

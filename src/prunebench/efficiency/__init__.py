@@ -1,1 +1,0 @@
-"""Efficiency: what a pruned model gains on a clock."""

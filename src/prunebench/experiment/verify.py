@@ -1,0 +1,106 @@
+"""Verify: compute anew, from its files, all that a run recorded, and compare."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from prunebench.config import RunConfig
+from prunebench.errors import RunError
+from prunebench.experiment.resolve import resolve
+from prunebench.experiment.setup import Bench
+from prunebench.experiment.weights import start_of
+from prunebench.models import checkpoint
+from prunebench.models.costs import macs, masked, params
+from prunebench.records import Accuracy, StepRecord
+from prunebench.runs.reproducibility import differing
+from prunebench.runs.run import Run
+from prunebench.statistics import wilson
+from prunebench.training.fit import Progress, Stop
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What was found of one step: what was compared, what differs, and what differs as it may."""
+
+    step: int
+    compared: tuple[str, ...]
+    differences: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+
+def inexact(run: Run, config: RunConfig) -> str:
+    """Why accuracies computed here may differ in a few samples from those recorded; empty where they may not."""
+    was, now = run.environment(), Bench(resolve(config), None).environment
+    changed = {name: values for name, values in differing(was, now).items() if name != "deterministic"}
+    if was.hardware != now.hardware:
+        changed["hardware"] = (was.hardware, now.hardware)
+    return ", ".join(f"{name} {old} → {new}" for name, (old, new) in changed.items())
+
+
+def verify(
+    run: Run, config: RunConfig, progress: Progress | None = None, stop: Stop | None = None
+) -> Iterator[Verdict]:
+    """Verify every finished step of a run; yields a verdict per step.
+
+    Checksums, parameters and multiply-accumulates are compared exactly on every machine; accuracies exactly where
+    device, threads, hardware and versions are those of the run, and elsewhere to within the recorded 95 % interval.
+
+    Args:
+        run: a run of any kind; of timings only checksums are compared.
+        config: its config; where data is may differ.
+        progress: told how far an evaluation is.
+        stop: asked after every batch whether to stop.
+    """
+    exact = run.info.kind == "efficiency" or not inexact(run, config)
+    bench = Bench(resolve(config), progress, stop)
+    for step in run.steps():
+        try:
+            run.check(step)
+        except RunError as error:
+            yield Verdict(step, ("checksums",), (str(error),))
+            continue
+        if run.info.kind == "efficiency":
+            yield Verdict(step, ("checksums",))
+        elif step not in run.checkpoints():
+            yield Verdict(step, ("checksums",), remarks=("its checkpoint was not kept (--keep)",))
+        else:
+            yield _computed_anew(bench, run, run.record(step), exact)
+
+
+def _computed_anew(bench: Bench, run: Run, record: StepRecord, exact: bool) -> Verdict:
+    try:
+        state = checkpoint.load(run.checkpoint(record.step), bench.config.model)
+    except RunError as error:
+        return Verdict(record.step, ("checksums", "structure"), (str(error),))
+    if "task" not in vars(bench):  # data is prepared once, as the first step's tokenizer and normalisation ask for
+        bench.start = start_of(state)
+    counts = {
+        "parameters": (record.params, params(state.model)),
+        "parameters left": (record.nonzero_params, params(state.model) - masked(state.masks)),
+        "MACs": (record.macs, macs(state.model, bench.task.inputs)),
+    }
+    wrong = [f"{name}: recorded {old:,}, found {new:,}" for name, (old, new) in counts.items() if old != new]
+    remarks: list[str] = []
+    test, train = bench.accuracy(state)
+    scores = [
+        ("test", record.test_after, test),
+        ("train", record.train_after, train),
+        ("validation", record.validation, bench.validation(state)),
+    ]
+    for name, old, new in scores:
+        if old != new:
+            told = f"{name} accuracy: recorded {_told(old)}, found {_told(new)}"
+            (wrong if exact or not _within(old, new) else remarks).append(told)
+    return Verdict(record.step, ("checksums", *counts, "accuracies"), tuple(wrong), tuple(remarks))
+
+
+def _told(accuracy: Accuracy | None) -> str:
+    return "none" if accuracy is None else f"{accuracy.correct} of {accuracy.total}"
+
+
+def _within(old: Accuracy | None, new: Accuracy | None) -> bool:
+    if old is None or new is None:
+        return False
+    low, high = wilson(old)
+    return old.total == new.total and low <= new.top1 <= high

@@ -1,0 +1,215 @@
+"""Where a run starts from: fresh weights, published ones, a file, or another run."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import torch
+from torch import nn
+
+from prunebench.config import RunConfig
+from prunebench.data.dataset import about_to_download
+from prunebench.data.images import IMAGENET, Statistics
+from prunebench.data.task import Task
+from prunebench.errors import DataError, ModelError
+from prunebench.experiment.resolve import dense_run, phases, weights_source
+from prunebench.models import checkpoint
+from prunebench.models.architecture import Architecture, ModelEntry, models
+from prunebench.models.checkpoint import Checkpoint
+from prunebench.registry import reference, without_folder
+from prunebench.runs.run import Run
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Start:
+    """What must be known before the data is prepared, and how to make the model once the data is there."""
+
+    tokenizer: Tokenizer | None
+    statistics: Statistics | None
+    make: Callable[[Task], Checkpoint]
+
+
+def open_start(config: RunConfig) -> Start:
+    """Where the run of a resolved config starts from.
+
+    Raises:
+        ModelError: the weights cannot be read, or do not fit.
+        DataError: they cannot be downloaded.
+    """
+    entry = models.get(config.model)
+    source, run = weights_source(config, entry)
+    if run is not None:
+        return _from_run(config, run) if run.steps() else _without_first_phase(config)
+    if source == "hub":
+        return _from_hub(config)
+    if source == "none":
+        return Start(None, None, lambda task: _build(config, task, adapt=True))
+    statistics = IMAGENET if entry.reads != "text" else None
+    if source == "imagenet":
+        return Start(None, statistics, lambda task: _published(config, entry, task))
+    path = Path(config.weights or "")
+    state = checkpoint.read_weights(path)
+    return Start(None, statistics, lambda task: _from_state(config, task, state, str(path)))
+
+
+def _build(config: RunConfig, task: Task, *, adapt: bool, settings: dict[str, Any] | None = None) -> Checkpoint:
+    """Fresh weights from torch's global generator."""
+    inputs = task.inputs
+    text = {"vocab_size": inputs.vocabulary} if inputs.kind == "text" else {}
+    arguments = {
+        "classes": task.classes,
+        "channels": inputs.channels,
+        "image_size": inputs.size,
+        "adapt": adapt,
+        "stem": config.stem,
+        "config": {**text, **(settings or {})},
+    }
+    architecture = Architecture(reference(config.model), arguments, inputs)
+    tokenizer = getattr(task, "tokenizer", None)
+    return Checkpoint(
+        architecture,
+        architecture.build(config.model),
+        {},
+        tokenizer.to_str() if tokenizer is not None else None,
+    )
+
+
+def _published(config: RunConfig, entry: ModelEntry, task: Task) -> Checkpoint:
+    """torchvision's ImageNet weights, version 1 (those of the papers)."""
+    from torchvision.models import get_model_weights
+
+    weights = get_model_weights(entry.name).IMAGENET1K_V1
+    if not (Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name).exists():
+        about_to_download(f"ImageNet's weights of {entry.name}")
+    try:
+        state = weights.get_state_dict(weights_only=True, progress=False)
+    except (OSError, RuntimeError) as error:
+        raise DataError(
+            f"torchvision's weights of {entry.name} could not be downloaded ({error}). Connect to the network, "
+            f"or give a copy with --weights FILE.pth."
+        ) from error
+    return _from_state(config, task, state, "ImageNet's weights")
+
+
+def _from_state(config: RunConfig, task: Task, state: dict[str, torch.Tensor], name: str) -> Checkpoint:
+    """Weights of the published architecture, or of the one that is adapted to small images, whichever fits."""
+    tried = _build(config, task, adapt=False)
+    problem = fill(tried.model, state)
+    if problem:
+        adapted = _build(config, task, adapt=True)
+        if fill(adapted.model, state):
+            raise ModelError(f"{name} does not fit {config.model}: {problem}.")
+        tried = adapted
+    return tried
+
+
+def fill(model: nn.Module, state: dict[str, torch.Tensor]) -> str | None:
+    """Copy weights into a model; the output layer stays fresh where the number of classes differs.
+
+    Returns what does not fit, in which case nothing was copied.
+    """
+    own = model.state_dict()
+    head = [name for name in own if name.rpartition(".")[0] == _last_layer(model)]
+    fresh = [name for name in head if name in state and state[name].shape != own[name].shape]
+    for name in own:
+        if name not in state and not name.endswith("num_batches_tracked"):
+            return f"{name} is missing"
+        if name in state and name not in fresh and state[name].shape != own[name].shape:
+            return f"{name} has shape {tuple(state[name].shape)} instead of {tuple(own[name].shape)}"
+    if unknown := [name for name in state if name not in own]:
+        return f"{unknown[0]} is not part of the model"
+    if any(state[name].ndim == 0 or state[name].shape[1:] != own[name].shape[1:] for name in fresh):
+        return f"{fresh[0]} has shape {tuple(state[fresh[0]].shape)} instead of {tuple(own[fresh[0]].shape)}"
+    if fresh:
+        log.info("%s starts fresh, since the weights have another number of classes", _last_layer(model))
+    model.load_state_dict({name: tensor for name, tensor in state.items() if name not in fresh}, strict=False)
+    return None
+
+
+def _last_layer(model: nn.Module) -> str:
+    names = [name for name, module in model.named_modules() if isinstance(module, (nn.Linear, nn.Conv2d))]
+    return str(names[-1])
+
+
+def _from_hub(config: RunConfig) -> Start:
+    """A model of Hugging Face, by name or from a local folder, with its own tokenizer; no code of theirs is run."""
+    from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
+    from transformers.utils import logging as transformers_logging
+
+    name = str(config.weights)
+    if not Path(name).is_dir():
+        about_to_download(f"{name} of Hugging Face (unless it is in the cache)")
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries are no news
+    try:
+        settings = BertConfig.from_pretrained(name)
+        if settings.model_type != "bert":
+            raise ModelError(f"--weights {name} is a {settings.model_type} model, not BERT.")
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False).backend_tokenizer
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(
+            f"--weights {name} is no run, no local folder of a BERT model, and could not be had from Hugging Face "
+            f"({type(error).__name__}). Check the name, connect to the network, or give a local folder."
+        ) from error
+
+    def make(task: Task) -> Checkpoint:
+        differing = {
+            key: value
+            for key, value in settings.to_diff_dict().items()
+            if key not in ("architectures", "dtype", "transformers_version", "id2label", "label2id", "num_labels")
+            and not key.startswith("_")
+        }
+        full = {key: getattr(settings, key) for key in ("hidden_size", "num_hidden_layers", "num_attention_heads")}
+        full |= {key: getattr(settings, key) for key in ("intermediate_size", "max_position_embeddings", "vocab_size")}
+        start = _build(config, task, adapt=False, settings={**differing, **full})
+        loaded = BertForSequenceClassification.from_pretrained(
+            name, num_labels=task.classes, ignore_mismatched_sizes=True, trust_remote_code=False
+        )
+        start.model.load_state_dict(loaded.state_dict())
+        return start
+
+    return Start(tokenizer, None, make)
+
+
+def _without_first_phase(config: RunConfig) -> Start:
+    """As the dense model where that is there and its first phase is not; else where the first phase will start."""
+    dense = dense_run(config)
+    if dense.checkpoints():
+        return start_of(checkpoint.load(dense.checkpoint(0), config.model))
+    return open_start(phases(config)[0])
+
+
+def _from_run(config: RunConfig, run: Run) -> Start:
+    """The last step of another run of the same model, its masks included."""
+    mine, other = reference(config.model), str(run.info.config["model"])
+    if without_folder(mine) != without_folder(other):
+        raise ModelError(f"--weights {config.weights} is a {other}, not a {mine}.")
+    return start_of(checkpoint.load(run.checkpoint(run.steps()[-1]), config.model))
+
+
+def start_of(found: Checkpoint) -> Start:
+    """A start from a checkpoint, with its own tokenizer and normalisation."""
+    from tokenizers import Tokenizer
+
+    inputs, arguments = found.architecture.inputs, found.architecture.arguments
+
+    def make(task: Task) -> Checkpoint:
+        if task.classes != arguments["classes"]:
+            raise ModelError(f"The weights know {arguments['classes']} classes, but the data has {task.classes}.")
+        architecture = msgspec.structs.replace(found.architecture, inputs=task.inputs)
+        return replace(found, architecture=architecture, model=copy.deepcopy(found.model))
+
+    tokenizer = Tokenizer.from_str(found.tokenizer) if found.tokenizer is not None else None
+    return Start(tokenizer, (inputs.mean, inputs.std) if inputs.kind == "images" else None, make)

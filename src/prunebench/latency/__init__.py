@@ -1,0 +1,9 @@
+"""Latency: models timed beside each other. Engines are in `backends`, one file each.
+
+Doors:
+    backends    the registry of engines
+    config      EfficiencyConfig: how to time
+    timing      a run's steps timed, or an untrained architecture's
+    steps       which steps are timed
+    onnx_files  exported files, timed where there is no torch
+"""

@@ -1,0 +1,52 @@
+"""Scoring: accuracy on the test data of a model in an engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import torch
+from torch.nn import functional as F
+
+from prunebench.config import RunConfig
+from prunebench.data.dataset import stratified
+from prunebench.experiment.setup import Bench
+from prunebench.experiment.weights import start_of
+from prunebench.latency.backends import Loaded
+from prunebench.latency.config import EfficiencyConfig
+from prunebench.latency.engines import Score, as_logits
+from prunebench.models.checkpoint import Checkpoint
+from prunebench.records import Accuracy
+
+SAMPLES = 10_000
+"""Test samples at most: a fixed stratified subset of more."""
+
+BATCH = 64
+
+
+def score_of(config: RunConfig, efficiency: EfficiencyConfig, original: Checkpoint, device: torch.device) -> Score:
+    """What measures the accuracy of a run's models in an engine; data is loaded when it is first called."""
+    sizes = {"image_size": efficiency.image_size, "sequence_length": efficiency.sequence_length}
+    given = {name: value for name, value in sizes.items() if value is not None}
+    bench = Bench(msgspec.structs.replace(config, **given), None)
+    bench.start = start_of(original)
+    length = original.architecture.inputs.length
+    size = max((size for size in efficiency.batch_sizes if size <= BATCH), default=min(efficiency.batch_sizes))
+
+    def score(loaded: Loaded) -> Accuracy:
+        labels = bench.task.labels("test")
+        samples = torch.from_numpy(stratified(labels.numpy(), SAMPLES))
+        run, correct = loaded.runner(size), 0
+        for batch, expected in bench.task.batches("test", samples.split(size), device):
+            answer = as_logits(run(loaded.place(_padded(batch, size, length))))
+            correct += int((answer.argmax(1)[: len(expected)] == expected.cpu()).sum())
+        return Accuracy(correct, len(samples))
+
+    return score
+
+
+def _padded(batch: Any, size: int, length: int) -> Any:
+    """A batch filled up with zeros to the size, and sentences to the length, that an engine may be made for."""
+    if isinstance(batch, dict):
+        return {name: F.pad(part, (0, length - part.shape[1], 0, size - len(part))) for name, part in batch.items()}
+    return F.pad(batch, (0, 0) * (batch.ndim - 1) + (0, size - len(batch)))

@@ -1,0 +1,31 @@
+"""Eager PyTorch, as the model was trained."""
+
+from __future__ import annotations
+
+import copy
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from prunebench.latency.backends import Backend, Loaded, backends
+from prunebench.models.inputs import logits_of, to
+
+if TYPE_CHECKING:
+    import torch
+
+    from prunebench.models.checkpoint import Checkpoint
+
+
+def load(state: Checkpoint, device: torch.device, dtype: str) -> Loaded:
+    """The model itself; in bf16 a copy."""
+    import torch
+
+    kind = torch.bfloat16 if dtype == "bf16" else torch.float32
+    model = copy.deepcopy(state.model).to(kind) if dtype == "bf16" else state.model
+
+    def place(batch: Any) -> Any:
+        return to(batch, device=device, dtype=kind)
+
+    return Loaded(place, lambda batch_size: partial(logits_of, model))
+
+
+backends.add("eager", Backend("eager", "PyTorch as it is, NCHW", load))

@@ -1,0 +1,129 @@
+"""Engines: a model loaded into a backend, made ready for a batch, and compared with eager PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+
+from prunebench.errors import ConfigError, ModelError, PrunebenchError
+from prunebench.latency.backends import Backend, Loaded
+from prunebench.latency.config import EfficiencyConfig
+from prunebench.models.checkpoint import Checkpoint
+from prunebench.models.inputs import logits_of, to
+from prunebench.models.memory import peak_bytes
+from prunebench.records import Accuracy
+from prunebench.registry import check_installed
+from prunebench.training.fit import Stop
+
+TOLERANCE = {"fp32": 1e-3, "bf16": 0.25}
+"""By how much a logit may differ from eager PyTorch's in fp32, relative to the largest; beyond that it is wrong."""
+
+Score = Callable[[Loaded], Accuracy]
+"""Measures the accuracy of a model in an engine on the test data."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all timings of one command share.
+
+    Attributes:
+        about: run, model and method, for the records.
+        score: measures accuracy where an engine's numbers differ; None where the weights are untrained.
+        stop: asked before every round whether to stop.
+    """
+
+    backend: Backend
+    device: torch.device
+    efficiency: EfficiencyConfig
+    about: Mapping[str, Any]
+    score: Score | None = None
+    stop: Stop | None = None
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A model in an engine with a batch in place.
+
+    Attributes:
+        call: runs the batch; returns when the engine has been told all (a GPU may still compute).
+        difference: largest difference of a logit from eager PyTorch's in fp32, relative to the largest logit.
+    """
+
+    call: Callable[[], object]
+    difference: float
+
+
+def check_usable(backend: Backend, device: torch.device, dtype: str) -> None:
+    """Raise ConfigError where the backend is not installed, or does not compute on the device or in the dtype."""
+    check_installed(backend.needs, f"--backend {backend.name}", backend.extra)
+    if backend.devices and device.type not in backend.devices:
+        raise ConfigError(
+            f"--backend {backend.name} computes on {' and '.join(backend.devices)} only; give --device "
+            f"{backend.devices[0]}."
+        )
+    if dtype not in backend.dtypes:
+        raise ConfigError(f"--backend {backend.name} computes in {' and '.join(backend.dtypes)} only, not in {dtype}.")
+
+
+def load(state: Checkpoint, setting: Setting) -> Loaded:
+    """A model in the engine.
+
+    Raises:
+        ModelError: the engine cannot take it.
+    """
+    with _told(setting.backend.name, state):
+        return setting.backend.load(state, setting.device, setting.efficiency.dtype)
+
+
+def ready(state: Checkpoint, loaded: Loaded, batch: Any, setting: Setting) -> Ready:
+    """Put a batch in place, run it once, and compare the answer with that of `state.model` in eager PyTorch.
+
+    Raises:
+        ModelError: the engine fails, or answers differently.
+    """
+    size = len(next(iter(batch.values())) if isinstance(batch, dict) else batch)
+    with _told(setting.backend.name, state):
+        call = partial(loaded.runner(size), loaded.place(batch))
+        answer = as_logits(call())
+    expected = as_logits(logits_of(state.model, to(batch, device=setting.device)))
+    difference = float((answer - expected).abs().max() / expected.abs().max())
+    if not difference <= TOLERANCE[setting.efficiency.dtype]:  # false for NaN
+        raise ModelError(
+            f"--backend {setting.backend.name} answers otherwise than eager PyTorch: a logit of "
+            f"{state.architecture.model} differs by {difference:.2g} of the largest. It is not timed."
+        )
+    return Ready(call, difference)
+
+
+def as_logits(answer: Any) -> torch.Tensor:
+    """What an engine returned, as float32 on the CPU."""
+    return torch.as_tensor(answer).float().cpu()
+
+
+def memory_of(state: Checkpoint, call: Callable[[], object], setting: Setting) -> int | None:
+    """Bytes that weights and one pass take at most; None where not PyTorch allocates them."""
+    if setting.backend.needs:
+        return None
+    weights: int = sum(tensor.nbytes for tensor in state.model.state_dict().values())
+    return weights // (2 if setting.efficiency.dtype == "bf16" else 1) + peak_bytes(call, setting.device)
+
+
+@contextmanager
+def _told(name: str, state: Checkpoint) -> Iterator[None]:
+    """Engines fail in their own ways; what they say becomes one line."""
+    try:
+        yield
+    except (PrunebenchError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        if "can't allocate memory" in str(error):
+            raise
+        reason = (str(error).strip().splitlines() or ["no reason is given"])[0]
+        raise ModelError(
+            f"--backend {name} cannot run {state.architecture.model}: {type(error).__name__}: {reason}"
+        ) from error

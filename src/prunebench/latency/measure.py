@@ -1,0 +1,253 @@
+"""Latency: the variants of several steps in one engine, timed together at each batch size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import nn
+
+from prunebench.latency import sparse
+from prunebench.latency.backends import Loaded
+from prunebench.latency.breakdown import Passes, layer_times, share_of
+from prunebench.latency.budget import Budget
+from prunebench.latency.engines import Ready, Setting, load, memory_of, ready
+from prunebench.latency.protocol import Stopwatch, Timed, alternate, on_the_clock
+from prunebench.latency.variants import Subject, layers_as_they_were, variants
+from prunebench.models.checkpoint import Checkpoint
+from prunebench.models.costs import costs
+from prunebench.models.inputs import logits_of, to
+from prunebench.records import Accuracy, Evidence, LatencyRecord, SparseLayer, TimingRecord
+from prunebench.training import device as machine
+
+TOGETHER = 4
+"""Steps that are timed together at most: in longer rounds, what is compared would lie far apart in time."""
+
+MEMORY = 4 * 2**30
+"""Bytes of weights that are held at once, roughly, unless one step takes more."""
+
+CHANGED = 1e-4
+"""From this difference on an engine's numbers are others than eager PyTorch's, so its accuracy is measured."""
+
+SPARSE_SHARE = 0.2
+"""Of a batch size's time, what choosing the layers to store compressed takes."""
+
+Name = tuple[int, str]
+"""A step and a variant."""
+
+BASE: Name = (0, "unpruned")
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A model, and the same loaded into the backend."""
+
+    state: Checkpoint
+    loaded: Loaded
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What was measured at one batch size."""
+
+    timed: Timed[Name]
+    ready: dict[Name, Ready]
+    peak_bytes: dict[Name, int | None]
+    passes: Passes
+    sparse_layers: dict[int, list[SparseLayer]]
+
+
+def measure(original: Checkpoint, subjects: Iterable[Subject], count: int, setting: Setting) -> Iterator[TimingRecord]:
+    """Time the variants of each step against the unpruned model; yields a record per step.
+
+    Args:
+        original: the unpruned model; inputs as its architecture says are timed.
+        subjects: the steps, made as they are asked for.
+        count: how many they are, between which the time is divided.
+        setting: how to time.
+
+    Raises:
+        DeviceError: there is not enough memory for a batch size.
+        ModelError: the engine cannot run a model, or answers otherwise than eager PyTorch.
+        Stopped: it was asked for.
+    """
+    efficiency = setting.efficiency
+    base = _placed(original, setting.device)
+    whole = costs(base, base.architecture.inputs)
+    together = max(1, min(TOGETHER, MEMORY // (5 * whole.checkpoint_bytes)))  # a masked weight is held three times
+    groups = [min(together, count - start) for start in range(0, count, together)]
+    budget = Budget(
+        efficiency.time_budget, (_weight(size, steps) for steps in groups for size in (*efficiency.batch_sizes, 4))
+    )
+    waiting = iter(subjects)
+    for steps in groups:
+        group = list(islice(waiting, steps))
+        engines = _engines(base, group, setting)
+        with torch.inference_mode():
+            cells = {size: _cell(engines, size, setting, budget) for size in efficiency.batch_sizes}
+            fixed = _fixed_cost(engines, group, setting, budget)
+            scores = _scores(engines, cells, setting)
+        for subject in group:
+            yield TimingRecord(
+                step=subject.step,
+                latencies=tuple(_records(subject, cells, scores, setting)),
+                original=whole,
+                pruned=costs(subject.state, base.architecture.inputs),
+                evidence=_evidence(subject, base.model, cells, fixed),
+                sparse_layers=tuple(layer for cell in cells.values() for layer in cell.sparse_layers[subject.step]),
+            )
+
+
+def _engines(base: Checkpoint, group: Sequence[Subject], setting: Setting) -> dict[Name, Engine]:
+    states = {BASE: base}
+    for subject in group:
+        states |= {(subject.step, name): state for name, state in variants(base, subject).items()}
+    placed = {name: _placed(state, setting.device) for name, state in states.items()}
+    return {name: Engine(state, load(state, setting)) for name, state in placed.items()}
+
+
+def _cell(engines: Mapping[Name, Engine], size: int, setting: Setting, budget: Budget) -> Cell:
+    """Time all variants of a group at one batch size."""
+    base = engines[BASE].state
+    batch = base.architecture.inputs.example(size)
+    stopwatch, seed = _stopwatch(setting.device), size + 1_000_003 * max(step for step, _ in engines)
+    steps = [step for step, variant in engines if variant == "pruned"]
+    with machine.memory_for(size, "--batch-sizes"):
+        prepared = {name: ready(engine.state, engine.loaded, batch, setting) for name, engine in engines.items()}
+        peaks = {
+            name: memory_of(engines[name].state, found.call, setting)
+            for name, found in prepared.items()
+            if name[1] != "masked"  # it holds every weight twice, and so does nobody who wants to save memory
+        }
+        passes = layer_times(base.model, to(batch, device=setting.device), setting.device)
+        calls = {name: found.call for name, found in prepared.items()}
+        with budget.share(_weight(size, len(steps))) as seconds:
+            layers: dict[int, list[SparseLayer]] = {step: [] for step in steps}
+            for step in steps if _compressible(setting) else ():
+                model = engines[step, "pruned"].state.model
+                share = SPARSE_SHARE * seconds / len(steps)
+                layers[step] = sparse.choose(model, batch, size, seconds=share, seed=seed, stopwatch=stopwatch)
+                if any(layer.chosen for layer in layers[step]):
+                    compressed = sparse.compress(model, layers[step])
+                    calls[step, "sparse"] = partial(_without_gradients, compressed, to(batch, device=setting.device))
+            timed = alternate(
+                calls,
+                [(BASE, name) for name in calls if name[1] in ("pruned", "sparse")],
+                seconds=(1 - SPARSE_SHARE) * seconds if _compressible(setting) else seconds,
+                ci_width=setting.efficiency.ci_width,
+                seed=seed,
+                stopwatch=stopwatch,
+                stop=setting.stop,
+            )
+    return Cell(timed, prepared, peaks, passes, layers)
+
+
+def _fixed_cost(
+    engines: Mapping[Name, Engine], group: Sequence[Subject], setting: Setting, budget: Budget
+) -> Timed[tuple[int, int]]:
+    """Samples of each pruned model at batch 1 and at batch 4, by step and batch size, in alternation."""
+    calls = {}
+    for subject in group:
+        engine = engines[subject.step, "pruned"]
+        for size in (1, 4):
+            batch = engine.state.architecture.inputs.example(size)
+            calls[subject.step, size] = ready(engine.state, engine.loaded, batch, setting).call
+    with budget.share(_weight(4, len(group))) as seconds:
+        return alternate(
+            calls,
+            [((subject.step, 4), (subject.step, 1)) for subject in group],
+            seconds=seconds,
+            ci_width=setting.efficiency.ci_width,
+            seed=group[0].step,
+            stopwatch=_stopwatch(setting.device),
+            stop=setting.stop,
+        )
+
+
+def _scores(engines: Mapping[Name, Engine], cells: Mapping[int, Cell], setting: Setting) -> dict[Name, Accuracy]:
+    """Accuracy of the original and the pruned models, where the engine's numbers are others than eager PyTorch's."""
+    if setting.score is None:
+        return {}
+    return {
+        name: setting.score(engine.loaded)
+        for name, engine in engines.items()
+        if name[1] in (BASE[1], "pruned") and max(cell.ready[name].difference for cell in cells.values()) > CHANGED
+    }
+
+
+def _records(
+    subject: Subject, cells: Mapping[int, Cell], scores: Mapping[Name, Accuracy], setting: Setting
+) -> Iterator[LatencyRecord]:
+    for size, cell in cells.items():
+        for name, samples in cell.timed.samples_ms.items():
+            if name != BASE and name[0] != subject.step:
+                continue
+            prepared = cell.ready.get(name)
+            yield LatencyRecord(
+                **setting.about,
+                step=subject.step,
+                nominal_left=subject.nominal_left,
+                variant="original" if name == BASE else name[1],
+                batch_size=size,
+                device=setting.device.type,
+                dtype=setting.efficiency.dtype,
+                threads=torch.get_num_threads(),
+                samples_ms=samples,
+                backend=setting.backend.name,
+                warmup_rounds=cell.timed.warmup_rounds,
+                ended=cell.timed.ended,
+                max_difference=prepared.difference if prepared else None,
+                top1=scores.get(name),
+                peak_bytes=cell.peak_bytes.get(name),
+            )
+
+
+def _evidence(
+    subject: Subject, original: nn.Module, cells: Mapping[int, Cell], fixed: Timed[tuple[int, int]]
+) -> Evidence:
+    spared = layers_as_they_were(original, subject.state)
+    return Evidence(
+        batch1_ms=fixed.samples_ms[subject.step, 1],
+        batch4_ms=fixed.samples_ms[subject.step, 4],
+        unpruned_share={size: share_of(cell.passes, spared) for size, cell in cells.items()},
+    )
+
+
+def _weight(batch_size: int, steps: int) -> float:
+    """A guess of what a batch size costs, by which the time is divided: a fixed part and a part per sample."""
+    return (32.0 + batch_size) * (1 + 3 * steps)
+
+
+def _compressible(setting: Setting) -> bool:
+    """Whether layers stored compressed are a variant: where single weights were pruned; PyTorch has them in fp32."""
+    masks = setting.about["method"] == "unstructured"
+    here = setting.backend.name == "eager" and setting.device.type in ("cpu", "cuda")
+    return masks and here and setting.efficiency.dtype == "fp32"
+
+
+def _placed(state: Checkpoint, device: torch.device) -> Checkpoint:
+    return replace(state, model=state.model.to(device).to(memory_format=torch.contiguous_format).eval())
+
+
+def _without_gradients(model: nn.Module, inputs: Any) -> object:
+    with torch.inference_mode(False), torch.no_grad():  # compressed weights do not work in inference mode
+        return logits_of(model, inputs)
+
+
+def _stopwatch(device: torch.device) -> Stopwatch:
+    return _events if device.type == "cuda" else on_the_clock
+
+
+def _events(call: Callable[[], object]) -> float:
+    """Stopwatch of a GPU: the time between two events in its own queue, all work before being done."""
+    torch.cuda.synchronize()
+    start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    start.record()
+    call()
+    end.record()
+    torch.cuda.synchronize()
+    return float(start.elapsed_time(end))

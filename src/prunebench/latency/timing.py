@@ -1,0 +1,161 @@
+"""Time a pruning run from its checkpoints, or the untrained architecture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from prunebench.config import RunConfig
+from prunebench.errors import ConfigError
+from prunebench.experiment.resolve import resolve
+from prunebench.experiment.untrained import untrained
+from prunebench.latency.accuracy import score_of
+from prunebench.latency.backends import backends
+from prunebench.latency.config import EfficiencyConfig
+from prunebench.latency.engines import Setting, check_usable
+from prunebench.latency.measure import measure
+from prunebench.latency.steps import planned_steps, timed_steps
+from prunebench.latency.variants import Subject, rounded_up
+from prunebench.models import checkpoint
+from prunebench.models.checkpoint import Checkpoint
+from prunebench.models.inputs import check_forward
+from prunebench.records import TimingRecord
+from prunebench.registry import reference
+from prunebench.runs.index import find
+from prunebench.runs.run import Run
+from prunebench.training import device as machine
+from prunebench.training.fit import Stop
+
+State = tuple[int, float, Checkpoint]
+"""A step, its nominal share left, and its model."""
+
+
+def time_run(
+    run: Run,
+    config: RunConfig,
+    efficiency: EfficiencyConfig,
+    *,
+    into: Run | None = None,
+    stop: Stop | None = None,
+) -> Iterator[TimingRecord]:
+    """Time steps of a run whose checkpoints are kept; yields a record per step.
+
+    Args:
+        run: a pruning run.
+        config: its config; device and threads may differ from those it was computed with.
+        efficiency: how to time, and which steps.
+        into: an efficiency run that keeps the records; steps that it has are not timed again.
+        stop: asked before every round whether to stop.
+
+    Raises:
+        ConfigError: this backend, dtype or size of inputs cannot be timed here.
+        RunError: the run has no such step, or one cannot be read.
+        ModelError: the engine cannot run the model, or answers otherwise than eager PyTorch.
+        Stopped: `stop` asked for it.
+    """
+    config = resolve(config)
+
+    def states(missing: Sequence[int]) -> Iterator[State]:
+        yield 0, 1.0, checkpoint.load(_original(run), config.model)
+        for step in missing:
+            yield step, run.record(step).nominal_left, checkpoint.load(run.checkpoint(step), config.model)
+
+    yield from _time(
+        config, efficiency, states, key=run.info.key, steps=timed_steps(run, efficiency), into=into, stop=stop
+    )
+
+
+def time_untrained(
+    config: RunConfig, efficiency: EfficiencyConfig, *, into: Run | None = None, stop: Stop | None = None
+) -> Iterator[TimingRecord]:
+    """Time the architecture with untrained weights, pruned by the schedule of the config, as `time_run` does.
+
+    Latency does not depend on the values of the weights.
+    """
+    config = resolve(config)
+
+    def states(missing: Sequence[int]) -> Iterator[State]:
+        for state in untrained(config):
+            if state[0] == 0:
+                yield state
+            if state[0] in missing:
+                yield state
+
+    yield from _time(
+        config, efficiency, states, key=None, steps=planned_steps(config, efficiency), into=into, stop=stop
+    )
+
+
+def _time(
+    config: RunConfig,
+    efficiency: EfficiencyConfig,
+    states: Callable[[Sequence[int]], Iterator[State]],
+    *,
+    key: str | None,
+    steps: Sequence[int],
+    into: Run | None,
+    stop: Stop | None,
+) -> Iterator[TimingRecord]:
+    device, backend = machine.use(config), backends.get(efficiency.backend)
+    done = [] if into is None else [step for step in steps if step in into.steps()]
+    missing = [step for step in steps if step not in done]
+    if into is not None:
+        yield from (into.timing(step) for step in done)
+    if not missing:
+        return
+    check_usable(backend, device, efficiency.dtype)
+    here = machine.environment(device, config.seed or 0, backend.needs)
+    with into.working(here) if into is not None else nullcontext():
+        pruned = states(missing)
+        _, _, original = next(pruned)
+        original = _fitted(original, efficiency)
+        setting = Setting(
+            backend=backend,
+            device=device,
+            efficiency=efficiency,
+            about={
+                "run": key,
+                "model": reference(config.model),
+                "method": config.method,
+                "inputs": original.architecture.inputs.text(),
+            },
+            score=None if key is None else score_of(config, efficiency, original, device),
+            stop=stop,
+        )
+        subjects = (Subject(step, left, state, rounded_up(original, config, step)) for step, left, state in pruned)
+        for record in measure(original, subjects, len(missing), setting):
+            if into is not None:
+                into.commit(record, lambda folder: None)
+            yield record
+
+
+def _fitted(original: Checkpoint, efficiency: EfficiencyConfig) -> Checkpoint:
+    """The unpruned model with the size of inputs that is to be timed.
+
+    Raises:
+        ConfigError: the model reads inputs of another kind.
+        ModelError: it does not run on this size.
+    """
+    inputs, architecture = original.architecture.inputs, original.architecture
+    wrong = efficiency.sequence_length if inputs.kind == "images" else efficiency.image_size
+    if wrong is not None:
+        option = "--sequence-length" if inputs.kind == "images" else "--image-size"
+        raise ConfigError(f"{option} {wrong}: {architecture.model} reads {inputs.kind}.")
+    changes: dict[str, Any] = {"size": efficiency.image_size, "length": efficiency.sequence_length}
+    inputs = msgspec.structs.replace(inputs, **{name: value for name, value in changes.items() if value is not None})
+    if inputs != architecture.inputs:
+        check_forward(original.model, inputs, int(architecture.arguments["classes"]), architecture.model)
+    return replace(original, architecture=msgspec.structs.replace(architecture, inputs=inputs))
+
+
+def _original(run: Run) -> Path:
+    """The checkpoint of the unpruned model: the run's own, or that of the dense run where it was not kept."""
+    if 0 not in run.checkpoints() and run.info.source is not None:
+        dense = find(run.root, run.info.source)
+        return dense.checkpoint(0)
+    return run.checkpoint(0)

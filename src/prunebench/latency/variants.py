@@ -1,0 +1,94 @@
+"""Variants: the models that are timed beside each other, made from an unpruned and a pruned one."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, replace
+
+import torch
+from torch import nn
+from torch.nn.utils import prune as torch_prune
+
+from prunebench.config import RunConfig
+from prunebench.models.checkpoint import Checkpoint
+from prunebench.pruning.registry import Request, criteria, methods
+from prunebench.records import VARIANTS
+
+MULTIPLE = 8
+"""What the channels of the variant `rounded` are rounded up to: the width that vector units and tensor cores like."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A step to be timed: its nominal share left, its model, and that with channels rounded up, if it differs."""
+
+    step: int
+    nominal_left: float
+    state: Checkpoint
+    rounded: Checkpoint | None = None
+
+
+def variants(original: Checkpoint, subject: Subject) -> dict[str, Checkpoint]:
+    """The models that are timed against `original`: masked, pruned, and rounded where there is one."""
+    masked = mask_like(copy.deepcopy(original.model), subject.state)
+    found = {"masked": replace(original, model=masked), "pruned": subject.state}
+    if subject.rounded is not None:
+        found["rounded"] = subject.rounded
+    assert found.keys() <= VARIANTS.keys()
+    return found
+
+
+def rounded_up(original: Checkpoint, config: RunConfig, step: int) -> Checkpoint | None:
+    """The unpruned model pruned to the widths of a step, rounded up to a multiple of MULTIPLE.
+
+    Which channels stay does not matter to time. None where the method masks, or the run rounds by itself.
+    """
+    if config.method != "structured" or (config.round_to or 1) % MULTIPLE == 0 or step == 0:
+        return None
+    model = copy.deepcopy(original.model)
+    request = Request(
+        fraction=config.fraction or 0.0,
+        criterion=criteria.get("l2").score,
+        inputs=original.architecture.inputs,
+        include=config.include or (),
+        exclude=config.exclude or (),
+        step=step,
+        round_to=MULTIPLE,
+    )
+    methods.get(config.method).prune(model, {}, request)
+    return replace(original, model=model.eval())
+
+
+def mask_like(model: nn.Module, pruned: Checkpoint) -> nn.Module:
+    """Put `torch.nn.utils.prune` masks into a copy of the original that zero as much as was pruned; returns it.
+
+    Where channels were removed, as many filters are masked in each layer; which ones does not affect the time.
+    """
+    model.requires_grad_(False)  # a weight computed from a mask can then be copied
+    for path, module in list(model.named_modules()):
+        for name, parameter in list(module.named_parameters(recurse=False)):
+            full = f"{path}.{name}" if path else name
+            mask = _mask(parameter, pruned.model.get_parameter(full), pruned.masks.get(full))
+            if mask is not None:
+                torch_prune.custom_from_mask(module, name, mask.to(parameter))
+    return model
+
+
+def _mask(original: torch.Tensor, left: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor | None:
+    if mask is not None or original.ndim < 2 or original.shape[0] == left.shape[0]:
+        return mask
+    filters = torch.zeros_like(original)
+    filters[: left.shape[0]] = 1
+    return filters
+
+
+def layers_as_they_were(original: nn.Module, pruned: Checkpoint) -> set[str]:
+    """Names of the layers with parameters of their own that pruning has left alone."""
+    found = set()
+    for path, module in original.named_modules():
+        own = {f"{path}.{name}" if path else name: p for name, p in module.named_parameters(recurse=False)}
+        if own and all(
+            n not in pruned.masks and p.shape == pruned.model.get_parameter(n).shape for n, p in own.items()
+        ):
+            found.add(path)
+    return found

@@ -1,0 +1,192 @@
+"""Checkpoints: modules ↔ safetensors and structure JSON, no pickle.
+
+    model.safetensors   every parameter and buffer
+    structure.json      format, architecture, and the sizes of every layer
+    masks.safetensors   bool, where weights are masked
+    tokenizer.json      for text
+
+A pruned model is loaded by building its full architecture, setting the sizes that pruning changes, and filling
+in the weights. Sizes are those of a fixed list; no text from a file reaches `setattr`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from prunebench.errors import ModelError, RunError
+from prunebench.models.architecture import ARGUMENTS, Architecture
+from prunebench.models.masks import Masks
+from prunebench.records import FORMAT, other_format
+
+SIZES = (
+    "in_channels",
+    "out_channels",
+    "groups",
+    "in_features",
+    "out_features",
+    "num_features",
+    "num_channels",
+    "num_attention_heads",
+    "all_head_size",
+)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model with what is needed to use it: its architecture, its masks, and for text its tokenizer's JSON."""
+
+    architecture: Architecture
+    model: nn.Module
+    masks: Masks
+    tokenizer: str | None = None
+
+
+class Structure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`structure.json`: the architecture, and module name → size name → value."""
+
+    format: int
+    architecture: Architecture
+    sizes: dict[str, dict[str, int]]
+
+
+def save(checkpoint: Checkpoint, folder: Path) -> None:
+    """Write a checkpoint into an existing folder."""
+    write_tensors(checkpoint.model.state_dict(), folder / "model.safetensors")
+    if checkpoint.masks:
+        write_tensors(checkpoint.masks, folder / "masks.safetensors")
+    if checkpoint.tokenizer is not None:
+        (folder / "tokenizer.json").write_text(checkpoint.tokenizer, encoding="utf-8")
+    (folder / "structure.json").write_bytes(msgspec.json.format(structure_of(checkpoint), indent=1))
+
+
+def load(folder: Path, builder: Any = None) -> Checkpoint:
+    """Read a checkpoint; the model is on the CPU, in eval mode.
+
+    `builder` is the function that builds the model, where it has no importable reference.
+
+    Raises:
+        RunError: a file is missing or damaged, or does not fit the architecture.
+    """
+    try:
+        structure = (folder / "structure.json").read_bytes()
+        state = load_file(folder / "model.safetensors")
+        masks = load_file(folder / "masks.safetensors") if (folder / "masks.safetensors").exists() else {}
+        text = folder / "tokenizer.json"
+        tokenizer = text.read_text(encoding="utf-8") if text.exists() else None
+    except (OSError, SafetensorError, UnicodeDecodeError) as error:
+        raise RunError(f"{folder} cannot be read as a checkpoint: {error}") from error
+    return assemble(structure, state, masks, tokenizer, builder=builder, name=str(folder))
+
+
+def structure_of(checkpoint: Checkpoint) -> bytes:
+    """The JSON of a checkpoint's Structure."""
+    sizes = {
+        name: {size: getattr(module, size) for size in SIZES if isinstance(getattr(module, size, None), int)}
+        for name, module in checkpoint.model.named_modules()
+    }
+    found = {name: size for name, size in sizes.items() if size}
+    return msgspec.json.encode(Structure(FORMAT, checkpoint.architecture, found))
+
+
+def assemble(
+    structure: bytes,
+    state: dict[str, torch.Tensor],
+    masks: Masks,
+    tokenizer: str | None,
+    *,
+    builder: Any = None,
+    name: str,
+) -> Checkpoint:
+    """The checkpoint of a Structure's JSON and its tensors; `name` is where they come from, for messages.
+
+    Raises:
+        RunError: the JSON is damaged or of another format, or the tensors do not fit it.
+    """
+    try:
+        version = msgspec.json.decode(structure).get("format")
+        if version != FORMAT:
+            raise RunError(other_format(name, version))
+        found = msgspec.json.decode(structure, type=Structure)
+    except (msgspec.MsgspecError, AttributeError) as error:
+        raise RunError(f"{name} cannot be read as a checkpoint: {error}") from error
+    if unknown := set(found.architecture.arguments) - ARGUMENTS:
+        raise RunError(f"{name} cannot be read as a checkpoint: a model is not built from {min(unknown)!r}.")
+    model = found.architecture.build(builder)
+    resize(model, found.sizes, state)
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise RunError(f"{name}: its weights do not fit {found.architecture.model}: {error}") from error
+    return Checkpoint(found.architecture, model.eval(), masks, tokenizer)
+
+
+def resize(model: nn.Module, sizes: dict[str, dict[str, int]], state: dict[str, torch.Tensor]) -> None:
+    """Give the layers of a full model the sizes of a pruned one, and parameters and buffers the shapes of `state`."""
+    for path, module in model.named_modules():
+        for size in SIZES:
+            if size in sizes.get(path, {}) and hasattr(module, size):
+                setattr(module, size, sizes[path][size])
+        weight = state.get(f"{path}.weight")
+        if isinstance(module, nn.LayerNorm) and weight is not None:
+            module.normalized_shape = tuple(weight.shape)
+        for tensors in (module._parameters, module._buffers):
+            for name, tensor in tensors.items():
+                stored = state.get(f"{path}.{name}" if path else name)
+                if tensor is None or stored is None or stored.shape == tensor.shape:
+                    continue
+                empty = torch.empty(stored.shape, dtype=tensor.dtype)
+                is_parameter = isinstance(tensor, nn.Parameter)
+                tensors[name] = nn.Parameter(empty, tensor.requires_grad) if is_parameter else empty
+
+
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a `.safetensors` file, or of a torch file that holds a state dict; never unpickles code.
+
+    Raises:
+        ModelError: the file is something else.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load raises whatever the bytes lead it to
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ModelError(f"{path} cannot be read as weights without running code from it: {reason}") from error
+    for key in ("state_dict", "model"):
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise ModelError(f"{path} holds no state dict, that is no mapping from parameter names to tensors.")
+    return state
+
+
+def write_tensors(tensors: Masks, path: Path, metadata: dict[str, str] | None = None) -> None:
+    """Write tensors from any device as a safetensors file, contiguous, none sharing its memory with another.
+
+    Raises:
+        OSError: they cannot be written, for example because the disk is full.
+    """
+    seen: set[int] = set()
+    storable = {}
+    for name, tensor in tensors.items():
+        flat = tensor.detach().cpu().contiguous()
+        storable[name] = flat.clone() if flat.data_ptr() in seen else flat
+        seen.add(flat.data_ptr())
+    try:
+        save_file(storable, path, metadata)
+    except SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        code = int(number.group(1)) if number else errno.EIO
+        raise OSError(code, os.strerror(code), str(path)) from error
+    path.chmod(0o644)  # the library lets nobody else read it

@@ -1,0 +1,105 @@
+"""Loading: the pruned model alone, from a run, the folder of one of its steps, or a file of `prunebench export`.
+
+    model = prunebench.load("runs/resnet18-structured-1f0c…")
+
+Neither torch-pruning nor pickle takes part in it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from safetensors import SafetensorError, safe_open
+from torch import nn
+
+from prunebench.errors import ConfigError, ModelError, RunError
+from prunebench.models import checkpoint
+from prunebench.models.architecture import models
+from prunebench.models.checkpoint import Checkpoint, Structure
+from prunebench.runs.index import find
+
+PICKLES = (".pt", ".pth", ".pkl")
+OPENED_BY = {".pt2": "torch.export.load", ".onnx": "onnxruntime.InferenceSession"}
+
+
+def load(path: str | Path, model: Any = None) -> nn.Module:
+    """The pruned model of a run, of a step's folder, or of an exported `.safetensors` file, on the CPU, in eval mode.
+
+    Of a run it is that of the last step whose checkpoint was kept. The checksums of a run's files are checked.
+
+    `model` builds a user's own model: a function, `path.py:function`, or a model itself, of which a copy is taken.
+    A folder's own reference to a function is followed where `model` is not given; that of a file is not, since
+    files come from anywhere and a reference is code to run.
+
+    Raises:
+        RunError: there is no checkpoint, or it is damaged, of another format, or does not fit the model.
+        ModelError: the path holds a pickle, or the model cannot be built.
+    """
+    path = Path(path)
+    if path.suffix.lower() in PICKLES:
+        raise ModelError(
+            f"{path} holds a pickle, which may run code when it is opened; prunebench opens safetensors only. "
+            f"Give a file that prunebench export wrote, or a checkpoint's folder."
+        )
+    if not path.exists():
+        raise RunError(f"There is no file or folder {path}.")
+    found = _from_folder(_intact(path), model) if path.is_dir() else _from_file(path, model)
+    return found.model
+
+
+def _intact(folder: Path) -> Path:
+    """The checkpoint's folder, after checking its files where `run.json` lists them."""
+    if (folder / "run.json").is_file():
+        run = find(folder.parent, str(folder))
+        steps = run.checkpoints()
+        return run.checkpoint(steps[-1] if steps else run.steps()[-1])
+    folder = folder.resolve()
+    run_folder = folder.parent.parent
+    if folder.parent.name == "steps" and folder.name.isdecimal() and (run_folder / "run.json").is_file():
+        return find(run_folder.parent, str(run_folder)).checkpoint(int(folder.name))
+    return folder
+
+
+def _from_folder(folder: Path, model: Any) -> Checkpoint:
+    if not (folder / "structure.json").exists():
+        raise RunError(f"{folder} is no checkpoint: it has no structure.json. Give a run's folder, or a step's.")
+    try:
+        return checkpoint.load(folder, model)
+    except ConfigError as error:
+        if model is not None:
+            raise
+        raise ModelError(f"{folder}: {error}\nGive what builds the model: load(path, model=build).") from error
+
+
+def _from_file(path: Path, model: Any) -> Checkpoint:
+    if path.suffix in OPENED_BY:
+        raise RunError(f"{path} is a program, not a module to train on: open it with {OPENED_BY[path.suffix]}.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = file.metadata() or {}
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no mapping
+    except (OSError, SafetensorError) as error:
+        raise RunError(f"{path} cannot be read as safetensors: {error}") from error
+    if "structure" not in about:
+        raise RunError(
+            f"{path} was not written by prunebench export: its metadata has no structure to build the model from. "
+            f"Weights alone start a run: prunebench train --weights {path}"
+        )
+    structure = about["structure"].encode()
+    if model is None and (name := _users_own(structure)):
+        raise ModelError(
+            f"{path} holds a model that {name} builds, and no code is run because a file names it.\n"
+            f"Give what builds the model: load(path, model=build)."
+        )
+    return checkpoint.assemble(structure, state, {}, about.get("tokenizer"), builder=model, name=str(path))
+
+
+def _users_own(structure: bytes) -> str | None:
+    """What builds the model of a Structure's JSON, unless that is a registered name or the JSON is damaged."""
+    try:
+        name = msgspec.json.decode(structure, type=Structure).architecture.model
+    except msgspec.MsgspecError:
+        return None  # assembling tells what is wrong with it
+    return None if name in models.names() else name

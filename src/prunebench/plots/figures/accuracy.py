@@ -1,0 +1,30 @@
+"""Accuracy before and after fine-tuning by what is left: a picture per model, dataset and method."""
+
+from __future__ import annotations
+
+from prunebench.plots.lines import MOST_LINES, accuracy_picture, controls_of, drawable
+from prunebench.plots.naming import Group, Subject, numbered, slug, subject, titles
+from prunebench.plots.registry import Picture, Plot, plots
+from prunebench.results.matrix_files import Material
+
+
+def draw(material: Material, axis: str) -> list[Picture]:
+    """Before dashed, after solid, the control beside them."""
+    subjects: dict[Subject, list[Group]] = {}
+    for group in drawable(material.curves, axis):
+        subjects.setdefault(subject(group[0].settings), []).append(group)
+    pictures = []
+    for of, groups in sorted(subjects.items()):
+        for first in range(0, len(groups), MOST_LINES):
+            shown = groups[first : first + MOST_LINES]
+            controls = controls_of(shown, material.curves)
+            title = titles([shown[0][0].settings])[0] if len(groups) == 1 else str(of)
+            figure = accuracy_picture(title, shown, axis, controls=controls, before=True)
+            pictures.append(Picture(slug("accuracy", *of, axis=axis), figure))
+    return numbered(pictures)
+
+
+plots.add(
+    "accuracy",
+    Plot("accuracy", "accuracy before and after fine-tuning, by what is left", draw, "a curve", by_axis=True),
+)

@@ -1,0 +1,49 @@
+"""Several models in one picture, one per method and criterion."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from prunebench.plots.lines import accuracy_picture, drawable
+from prunebench.plots.naming import Group, Subject, numbered, slug, subject
+from prunebench.plots.registry import Picture, Plot, plots
+from prunebench.results.matrix_files import Material
+from prunebench.runs.index import title
+
+
+def draw(material: Material, axis: str) -> list[Picture]:
+    """A line per model and dataset: of its fractions the one that most models share, then that of the most steps."""
+    alike: dict[tuple[str, str], list[Group]] = {}
+    for group in drawable(material.curves, axis):
+        settings = group[0].settings
+        alike.setdefault((str(settings.get("method")), str(settings.get("criterion"))), []).append(group)
+    pictures = []
+    for (method, criterion), groups in sorted(alike.items()):
+        chosen = one_each(groups)
+        if len({group[0].settings.get("model") for group in chosen}) > 1:
+            datasets = sorted({subject(group[0].settings).dataset for group in chosen} - {""})
+            on = f" on {' and '.join(datasets)}" if datasets else ""
+            figure = accuracy_picture(f"several models{on}, {method}, {title(criterion)}", chosen, axis)
+            pictures.append(Picture(slug("models", method, criterion, axis=axis), figure))
+    return numbered(pictures)
+
+
+def one_each(groups: list[Group]) -> list[Group]:
+    """One group of every model and dataset."""
+    pairs = {(subject(group[0].settings), group[0].settings.get("fraction")) for group in groups}
+    shared = Counter(fraction for _, fraction in pairs)
+    found: dict[Subject, Group] = {}
+    for group in groups:
+        of = subject(group[0].settings)
+        if of not in found or _rank(group, shared) > _rank(found[of], shared):
+            found[of] = group
+    return [found[of] for of in sorted(found)]
+
+
+def _rank(group: Group, shared: Counter[object]) -> tuple[int, int]:
+    return shared[group[0].settings.get("fraction")], max(len(curve.steps) for curve in group)
+
+
+plots.add(
+    "models", Plot("models", "several models in one picture", draw, "two models pruned by one criterion", by_axis=True)
+)

@@ -1,0 +1,47 @@
+"""Plots: the figures that can be drawn, one file each.
+
+To add one, add a file that registers a Plot. Figures are drawn from curves, counts and times, which text matrices and
+runs give alike; matplotlib is imported where something is drawn, and its global state stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from prunebench.registry import Registry
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from prunebench.results.matrix_files import Material
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A drawn figure, and what its files are called without their ending."""
+
+    name: str
+    figure: Figure
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A registered figure.
+
+    Attributes:
+        draw: (material, axis) → its pictures, one per model or whatever it is about; none where the material lacks
+            something. The axis is what it is drawn over, where it is drawn over what is left.
+        by_axis: whether it is drawn over what is left, as the axis says.
+        needs: what the material must hold, for messages.
+    """
+
+    name: str
+    summary: str
+    draw: Callable[[Material, str], list[Picture]]
+    needs: str
+    by_axis: bool = False
+
+
+plots: Registry[Plot] = Registry("figure", "prunebench.plots.figures", None)

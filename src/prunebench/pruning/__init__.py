@@ -1,0 +1,5 @@
+"""Pruning: what goes, how much, and in which order. Entries are in `methods` and `criteria`, one file each.
+
+Doors:
+    registry  the registries of methods and criteria, and what passes between them and the loop
+"""

@@ -1,0 +1,154 @@
+"""Registries of pruning methods and criteria, and what passes between them and the loop.
+
+A *method* says how weights go (masked one by one, or removed in whole groups); a *criterion* says which go first.
+Both are stateless: the same call works at any iteration, after a resume, or on a model from elsewhere.
+
+A criterion scores one parameter: it takes, by name, those of these arguments that it asks for, and returns a
+tensor of the parameter's shape; what scores lowest goes first.
+
+    weight       the parameter, detached
+    name         its name in the model
+    model        the whole model
+    task         train and test data, for criteria that need gradients or activations
+    generator    a seeded torch.Generator on the CPU
+
+Unstructured pruning removes the weights that score lowest; structured pruning the groups whose scores sum up
+to the least.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from prunebench.errors import ConfigError
+from prunebench.models.inputs import Inputs
+from prunebench.models.masks import Masks
+from prunebench.registry import Registry, call
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from prunebench.data.task import Task
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to prune: the fraction of what is left, by which criterion, where, and with which seed.
+
+    `include` and `exclude` are glob patterns on module names; a pattern that matches a module matches all
+    inside it. With `round_to` above 1, structured pruning leaves as many units as `step` steps would have left of the
+    unpruned model, rounded up to a multiple; `sizes` tells how many units its layers had, by name (of a layer that is
+    not among them: as many as it has).
+    """
+
+    fraction: float
+    criterion: Callable[..., torch.Tensor]
+    inputs: Inputs
+    seed: int = 0
+    task: Task | None = None
+    scope: str = "global"
+    targets: str = "weights"
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    step: int = 1
+    round_to: int = 1
+    sizes: Mapping[str, int] = field(default_factory=dict)
+
+    def selects(self, module: str) -> bool:
+        """Whether a module may be pruned."""
+        parts = module.split(".")
+        paths = [".".join(parts[: i + 1]) for i in range(len(parts))]
+
+        def matches(patterns: tuple[str, ...]) -> bool:
+            return any(fnmatch.fnmatchcase(path, pattern) for path in paths for pattern in patterns)
+
+        return (not self.include or matches(self.include)) and not matches(self.exclude)
+
+    def check_patterns(self, model: nn.Module) -> None:
+        """Raise ConfigError where a pattern matches no module of the model."""
+        names = [name for name, _ in model.named_modules()]
+        for pattern in (*self.include, *self.exclude):
+            if not any(fnmatch.fnmatchcase(name, pattern) for name in names):
+                parts = ", ".join(name for name, _ in model.named_children())
+                raise ConfigError(f"No module matches {pattern!r}; the model consists of: {parts}.")
+
+    def score(self, model: nn.Module, name: str, generator: torch.Generator) -> torch.Tensor:
+        """The criterion's scores of one parameter, in the parameter's shape.
+
+        Raises:
+            ConfigError: the criterion returns another shape, or scores that are not numbers.
+        """
+        import torch
+
+        weight = model.get_parameter(name).detach()
+        offered = {"weight": weight, "name": name, "model": model, "task": self.task, "generator": generator}
+        scores = call(self.criterion, offered)
+        if not isinstance(scores, torch.Tensor) or scores.shape != weight.shape:
+            got = tuple(scores.shape) if isinstance(scores, torch.Tensor) else type(scores).__name__
+            raise ConfigError(f"The criterion scored {name} as {got}; it must return shape {tuple(weight.shape)}.")
+        if torch.isnan(scores).any():
+            raise ConfigError(f"The criterion scored {name} with NaN, which cannot be ranked.")
+        return scores.detach().to(weight.device)
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What a method returns: the new masks, and remarks on what could not be removed."""
+
+    masks: Masks
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Method:
+    """A registered method.
+
+    Attributes:
+        prune: (model, masks, request) → Pruned. May change the model in place.
+        count: (model, masks, request) → units left of each kind, among those that the request selects.
+        prunable: model → names of the weights that the parameter count is told about.
+        units: what is removed, for sentences, by what the model reads (None: a user's own model).
+        removes: whether it removes anything; a control does not.
+    """
+
+    name: str
+    summary: str
+    criterion: str
+    units: Mapping[str | None, str]
+    prune: Callable[[nn.Module, Masks, Request], Pruned]
+    count: Callable[[nn.Module, Masks, Request], dict[str, int]]
+    prunable: Callable[[nn.Module], list[str]]
+    removes: bool = True
+
+    def left(self, fraction: float, step: int) -> float:
+        """The nominal share of units that is left after so many steps."""
+        return (1 - fraction) ** step if self.removes else 1.0
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """A registered criterion; `score` is described at the top of this module."""
+
+    name: str
+    summary: str
+    score: Callable[..., torch.Tensor]
+
+
+methods: Registry[Method] = Registry("method", "prunebench.pruning.methods", None)
+criteria: Registry[Criterion] = Registry(
+    "criterion", "prunebench.pruning.criteria", lambda name, score: Criterion(name, "your own", score)
+)
+
+
+def register_criterion(name: str, summary: str) -> Callable[[Callable[..., torch.Tensor]], Callable[..., torch.Tensor]]:
+    """Decorator: register a criterion under a name."""
+
+    def add(score: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+        criteria.add(name, Criterion(name, summary, score))
+        return score
+
+    return add

@@ -1,0 +1,33 @@
+"""Remarks: notes of steps and layers that collapsed, each once for all steps and seeds that it holds of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from prunebench.records import StepRecord
+from prunebench.report.figures import Group
+from prunebench.results.curves import Curve
+
+
+def remarks(groups: Sequence[list[Curve]], named: Sequence[Group]) -> list[str]:
+    """`resnet18 on digits, structured, step 3 (seed 0, 1): Warning: conv1 collapsed …`, in the order of the groups."""
+    found: dict[tuple[str, int, str], list[int]] = {}
+    for group, name in zip(groups, named, strict=True):
+        for curve in group:
+            for record in curve.records:
+                for text in (*record.notes, *_collapsed(record)):
+                    key = (f"{name.family}, {name.label}", record.step, text)
+                    found.setdefault(key, []).append(curve.seed)
+    return [
+        f"{who}, step {step} (seed {', '.join(map(str, seeds))}): {text}." for (who, step, text), seeds in found.items()
+    ]
+
+
+def _collapsed(record: StepRecord) -> Iterator[str]:
+    """`Warning: conv1, conv2 collapsed (all weights are zero)`, a sentence per way in which layers collapsed."""
+    ways: dict[str, list[str]] = {}
+    for layer in record.layers:
+        if layer.collapsed:
+            ways.setdefault(layer.collapsed, []).append(layer.name)
+    for way, names in ways.items():
+        yield f"Warning: {', '.join(names)} collapsed ({way})"

@@ -1,0 +1,94 @@
+"""What a report is about: the pruning runs of a path, their timings, and what of a study is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from prunebench.errors import RunError
+from prunebench.experiment.identity import stored_config
+from prunebench.results.curves import deciding_settings
+from prunebench.runs.index import all_runs
+from prunebench.runs.run import Run
+from prunebench.runs.selection import pruning_runs, select
+from prunebench.studies.stopping import done
+from prunebench.studies.study import FILE, StudyRecord
+
+
+@dataclass(frozen=True)
+class Material:
+    """Pruning runs, oldest first, the timing runs among their neighbours, and runs that are not what was planned.
+
+    `unfinished` holds a sentence per run that is missing, has stopped before its last iteration, or is passed over.
+    """
+
+    runs: tuple[Run, ...]
+    every: tuple[Run, ...]
+    study: StudyRecord | None
+    unfinished: tuple[str, ...]
+
+    @property
+    def timings(self) -> list[Run]:
+        """The runs that timed one of the pruning runs."""
+        keys = {run.info.key for run in self.runs}
+        return [run for run in self.every if run.info.kind == "efficiency" and run.info.source in keys]
+
+
+def gather(path: str, root: str = "runs") -> Material:
+    """The material of a run, of a folder of runs or of a study, or of whatever else `select` knows in `root`.
+
+    Raises:
+        RunError: there is no pruning run, or `study.json` cannot be read.
+    """
+    if not Path(path).exists() and (path == root or "/" in path):
+        raise RunError(f"There is no folder {path}; name a run, a study or a folder of runs.")
+    studies = sorted(place.parent.as_posix() for place in Path(path).glob(f"*/{FILE}"))
+    if studies and not pruning_runs(path):
+        raise RunError(f"{path} holds no pruning run of its own, but studies; name one: {', '.join(studies)}.")
+    runs, passed_over = _newest(select(path, root).runs)
+    folder = runs[0].folder.parent
+    whole = Path(path).resolve() == folder.resolve()
+    study = _study(folder / FILE) if whole else None
+    every = all_runs(folder)
+    begun = all_runs(folder, begun=True) if whole else runs
+    missing = set(study.runs) - {run.info.key for run in begun} if study else set()
+    unfinished = [line for run in begun if (line := _stopped(run))]
+    unfinished += [f"{key} is part of the study and has not begun." for key in sorted(missing)]
+    return Material(tuple(runs), tuple(every), study, (*sorted(unfinished), *passed_over))
+
+
+def _newest(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
+    """Of runs of the same settings and seed the newest, oldest first; and a sentence on each of the others."""
+    newest: dict[str, Run] = {}
+    passed_over = []
+    for run in runs:
+        same = repr((sorted(deciding_settings(run).items()), run.info.config.get("seed")))
+        if newest.setdefault(same, run) is not run:
+            passed_over.append(
+                f"{run.info.key} is passed over: {newest[same].info.key} has the same settings and seed and is newer; "
+                "files or data changed between them."
+            )
+    return sorted(newest.values(), key=lambda run: (run.info.created, run.info.key)), passed_over
+
+
+def _stopped(run: Run) -> str | None:
+    """What a pruning run lacks of the iterations that it was asked for."""
+    asked = run.info.config.get("iterations")
+    last = max(run.steps(), default=None)
+    if run.info.kind != "prune" or not isinstance(asked, int) or (last is not None and last >= asked):
+        return None
+    if last is not None and done(run, stored_config(run, runs_dir=str(run.root))):
+        return None  # a search, which ends where its goals are met
+    return f"{run.info.key} has stopped {'before step 0' if last is None else f'at step {last}'} of {asked}."
+
+
+def _study(path: Path) -> StudyRecord | None:
+    if not path.is_file():
+        return None
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=StudyRecord)
+    except msgspec.DecodeError as error:
+        raise RunError(f"{path} cannot be read: {error}. Give the `study` command again, which writes it.") from None

@@ -1,0 +1,9 @@
+"""Results: records as matrices, tables and curves. Knows no torch.
+
+Doors:
+    matrices        the text matrices
+    matrix_files    folders of text matrices, read back as curves, counts and times
+    curves          runs as columns over what is left
+    tables          tables for the terminal
+    latency_tables  tables of what was timed
+"""

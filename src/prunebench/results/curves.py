@@ -1,0 +1,267 @@
+"""Curves: the records of runs as columns, of which comparisons, pictures and reports are made.
+
+What is left is a share of the unpruned model everywhere, 1 for step 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+import msgspec
+
+from prunebench.config import deciding
+from prunebench.records import Accuracy, StepRecord, TimingRecord
+from prunebench.registry import without_folder
+from prunebench.runs.index import weights_without_seed
+from prunebench.runs.run import Run
+from prunebench.statistics import paired_speedup
+
+AXES = {
+    "left": "nominal share left",
+    "units": "units left",
+    "params": "parameters left",
+    "macs": "MACs left",
+}
+"""What a curve may be drawn over, besides latencies (`latency@1`); each as a share of the unpruned model."""
+
+CONTROL = "none"
+"""The method that removes nothing."""
+
+Settings = Mapping[str, object]
+"""Fields of a RunConfig that decide a result, as a run stores them; without the seed."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One run, a value per step in every column.
+
+    Attributes:
+        name: the run's key, or the file that it was read from.
+        settings: what decides the run, without its seed.
+        steps: their numbers; step 0 is the unpruned model.
+        before, after: test accuracy before and after fine-tuning, 0 to 1.
+        train_before, train_after: the same on training data.
+        axes: "left", "units", "params", "macs", "latency@1" … → share of the unpruned model that is left, per step; NaN
+            where it was not measured.
+        tested: accuracies after fine-tuning as counts of test samples; empty where only shares are known.
+    """
+
+    name: str
+    settings: Settings
+    seed: int
+    steps: tuple[int, ...]
+    before: tuple[float, ...]
+    after: tuple[float, ...]
+    train_before: tuple[float, ...]
+    train_after: tuple[float, ...]
+    axes: Mapping[str, tuple[float, ...]]
+    tested: tuple[Accuracy, ...] = ()
+    records: tuple[StepRecord, ...] = ()
+    timings: Mapping[str, tuple[TimingRecord, ...]] = field(default_factory=dict)
+
+    @property
+    def is_control(self) -> bool:
+        """Whether nothing was removed: a dense model that was trained for as many epochs."""
+        return self.settings.get("method") == CONTROL
+
+    def at(self, step: int) -> int | None:
+        """The place of a step in the columns; None where the run has not got it."""
+        return self.steps.index(step) if step in self.steps else None
+
+
+def deciding_settings(run: Run) -> dict[str, object]:
+    """What decides a run's result, without its seed."""
+    names = [name for name in deciding("training", "pruning") if name != "seed"]
+    return {name: without_folder(run.info.config.get(name)) for name in names} | {
+        "weights": without_folder(weights_without_seed(run.info.config))
+    }
+
+
+def curve_of(run: Run, timings: Mapping[str, Sequence[TimingRecord]] | None = None) -> Curve:
+    """The curve of a pruning run; `timings` are those of its steps (or of a run of another seed), by engine.
+
+    Raises:
+        RunError: a record is damaged.
+    """
+    records = tuple(run.records())
+    first = records[0]
+    axes: dict[str, tuple[float, ...]] = {
+        "left": tuple(r.nominal_left for r in records),
+        "units": tuple(_units(r) for r in records),
+        "params": tuple(r.nonzero_params / first.nonzero_params for r in records),
+        "macs": tuple(r.macs / first.macs for r in records),
+    }
+    for engine, timed in (timings or {}).items():
+        axes |= _latencies(engine, timed, [r.step for r in records])
+    return Curve(
+        name=run.info.key,
+        settings=deciding_settings(run),
+        seed=first.seed,
+        steps=tuple(r.step for r in records),
+        before=tuple(r.test_before.top1 for r in records),
+        after=tuple(r.test_after.top1 for r in records),
+        train_before=tuple(r.train_before.top1 for r in records),
+        train_after=tuple(r.train_after.top1 for r in records),
+        axes=axes,
+        tested=tuple(r.test_after for r in records),
+        records=records,
+        timings={engine: tuple(timed) for engine, timed in (timings or {}).items()},
+    )
+
+
+def curves_of(runs: Sequence[Run], every: Sequence[Run]) -> list[Curve]:
+    """The curves of pruning runs, with latencies wherever runs among `every` have timed them.
+
+    A run that was not timed takes the latencies of one that takes as long (`timed_alike`).
+
+    Raises:
+        RunError: a record is damaged.
+    """
+    timed: dict[str, dict[str, list[TimingRecord]]] = {}
+    for run in every:
+        if run.info.kind == "efficiency" and run.info.source is not None:
+            found = [run.timing(step) for step in run.steps()]
+            engines = timed.setdefault(run.info.source, {})
+            engines[engine_of(found[0])] = _merged(engines.get(engine_of(found[0]), []), found)
+    alike = {timed_alike(run): timed[run.info.key] for run in runs if run.info.key in timed}
+    return [curve_of(run, timed.get(run.info.key) or alike.get(timed_alike(run), {})) for run in runs]
+
+
+def _merged(newer: Sequence[TimingRecord], older: Sequence[TimingRecord]) -> list[TimingRecord]:
+    """Newer timings on an engine, and older ones of steps and batch sizes that these lack, where all else is equal."""
+    if newer and _place(newer[0]) != _place(older[0]):
+        return list(newer)
+    found = {timing.step: timing for timing in newer}
+    for timing in older:
+        mine = found.setdefault(timing.step, timing)
+        sizes = {latency.batch_size for latency in mine.latencies}
+        more = tuple(latency for latency in timing.latencies if latency.batch_size not in sizes)
+        found[timing.step] = msgspec.structs.replace(mine, latencies=mine.latencies + more)
+    return [found[step] for step in sorted(found)]
+
+
+def _place(timing: TimingRecord) -> tuple[str, int, str]:
+    first = timing.latencies[0]
+    return first.device, first.threads, first.inputs
+
+
+def timed_alike(run: Run) -> str:
+    """The same text for runs that take as long, since time does not depend on the values of weights.
+
+    Such runs differ in their seed; where as many units are removed whichever they are, also in their criterion.
+    """
+    settings = deciding_settings(run)
+    return _hashable({**settings, "criterion": None} if settings["method"] == "structured" else settings)
+
+
+def engine_of(timing: TimingRecord) -> str:
+    """`eager`, `openvino, bf16`: what a step was timed on."""
+    first = timing.latencies[0]
+    return first.backend if first.dtype == "fp32" else f"{first.backend}, {first.dtype}"
+
+
+def latency_axis(engine: str, batch_size: int) -> str:
+    """`latency@1`, of other engines than eager PyTorch `latency@1 openvino`: a name of an axis."""
+    return f"latency@{batch_size}" + ("" if engine == "eager" else f" {engine}")
+
+
+def axis_title(axis: str) -> str:
+    """What an axis shows, in words."""
+    if axis in AXES:
+        return AXES[axis]
+    batch, _, engine = axis.removeprefix("latency@").partition(" ")
+    return f"measured latency left, batch {batch}" + (f", {engine}" if engine else "")
+
+
+def by_settings(curves: Iterable[Curve]) -> list[list[Curve]]:
+    """Curves that differ in their seed alone together, by seed."""
+    groups: dict[Any, list[Curve]] = {}
+    for curve in curves:
+        groups.setdefault(_hashable(curve.settings), []).append(curve)
+    return [sorted(group, key=lambda curve: curve.seed) for group in groups.values()]
+
+
+def differing(groups: Sequence[Settings]) -> list[str]:
+    """Names of the settings in which groups differ, in the order of the config."""
+    names = list(dict.fromkeys(name for settings in groups for name in settings))
+    return [name for name in names if len({repr(settings.get(name)) for settings in groups}) > 1]
+
+
+SHOWN = ("model", "method", "criterion", "fraction")
+"""Settings that name a group of runs before any other does."""
+
+
+def labels(groups: Sequence[Settings]) -> list[str]:
+    """A name for each group of runs, made of the settings in which it differs from others; never the same twice.
+
+    `alexnet unstructured l1`; further settings are named only where these do not tell groups apart.
+    """
+    names = [name for name in SHOWN if name in differing(groups)] or ["model", "method"]
+    found = [_label(settings, names) for settings in groups]
+    for name in differing(groups):
+        for same in {label for label in found if found.count(label) > 1}:
+            alike = [i for i, label in enumerate(found) if label == same]
+            if len({repr(groups[i].get(name)) for i in alike}) > 1:
+                for i in alike:
+                    found[i] += f" {name}={groups[i].get(name)}"
+    return found
+
+
+def _label(settings: Settings, names: Sequence[str]) -> str:
+    if settings.get("method") == CONTROL:
+        return " ".join([str(settings.get("model"))] * ("model" in names) + ["dense, same epochs"])
+    return " ".join(str(settings.get(name)) for name in names if settings.get(name) is not None)
+
+
+def _units(record: StepRecord) -> float:
+    left, original = (sum(getattr(unit, of) for unit in record.units) for of in ("left", "original"))
+    return left / original if original else 1.0
+
+
+def _latencies(engine: str, timed: Sequence[TimingRecord], steps: Sequence[int]) -> dict[str, tuple[float, ...]]:
+    """Per batch size, the pruned model's time over the original's within a round, by step."""
+    shares: dict[int, dict[int, float]] = {}
+    for timing in timed:
+        of = {(latency.variant, latency.batch_size): latency.samples_ms for latency in timing.latencies}
+        for variant, size in list(of):
+            if variant == "pruned":
+                fastest = of.get(("sparse", size), of[variant, size])
+                shares.setdefault(size, {0: 1.0})[timing.step] = (
+                    1 / paired_speedup(of["original", size], fastest).median
+                )
+    return {
+        latency_axis(engine, size): tuple(share.get(step, float("nan")) for step in steps)
+        for size, share in shares.items()
+    }
+
+
+def milliseconds(curves: Iterable[Curve], axis: str) -> dict[str, float]:
+    """Median milliseconds behind an axis of latency of unpruned models (`unpruned`), over all their measurements.
+
+    A machine is faster at one time than at another, so that times of different measurements tell nothing; times
+    within one do. Those of a pruned model are therefore its share of the unpruned model's, times these.
+    """
+    found: dict[str, list[float]] = {}
+    for curve in curves:
+        for engine, timings in curve.timings.items():
+            for latency in (latency for timing in timings for latency in timing.latencies):
+                if latency_axis(engine, latency.batch_size) == axis and latency.variant == "original":
+                    found.setdefault(unpruned(curve), []).append(median(latency.samples_ms))
+    return {model: median(medians) for model, medians in found.items()}
+
+
+SIZED = ("model", "dataset", "stem", "image_size", "sequence_length", "memory_format")
+"""Settings that decide how long an unpruned model takes."""
+
+
+def unpruned(curve: Curve) -> str:
+    """The same text for curves whose unpruned models take as long where they were timed."""
+    places = sorted({_place(timing) for timings in curve.timings.values() for timing in timings})
+    return repr([*(curve.settings.get(name) for name in SIZED), *places])
+
+
+def _hashable(settings: Settings) -> str:
+    return repr(sorted(settings.items()))

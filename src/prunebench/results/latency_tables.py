@@ -1,0 +1,146 @@
+"""Tables of what was timed: times and speed-ups, costs, and where the promised speed-up went."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import median
+
+from prunebench.records import LatencyRecord, TimingRecord
+from prunebench.results.sparsity import sentences
+from prunebench.results.tables import align, share, short
+from prunebench.statistics import Estimate, paired_speedup, percentile
+
+OfVariant = Mapping[str, LatencyRecord]
+
+
+def times(timings: Sequence[TimingRecord]) -> str:
+    """A row per step and batch size: medians, percentiles and throughput of the pruned model, and its speed-up."""
+    extra = [name for name in ("sparse",) if any(name in of for _, _, of in _cells(timings))]
+    scored = any(r.top1 for timing in timings for r in timing.latencies)
+    head = ["step", "left", "batch", "original", "masked", "pruned", "p5", "p95", "p99", "samples/s"]
+    head += [*extra, "speed-up", "95 % interval", "rounds", *["top-1"] * scored]
+    rows = [head]
+    for timing, size, of in _cells(timings):
+        pruned, fastest = of["pruned"], of["sparse"] if "sparse" in of else of["pruned"]
+        gain = paired_speedup(of["original"].samples_ms, fastest.samples_ms)
+        row = [str(timing.step), f"{100 * pruned.nominal_left:.1f} %", str(size)]
+        row += [_ms(median(of[name].samples_ms)) for name in ("original", "masked", "pruned")]
+        row += [_ms(percentile(pruned.samples_ms, at)) for at in (0.05, 0.95, 0.99)]
+        row += [f"{1e3 * size / median(pruned.samples_ms):.0f}"]
+        row += [_ms(median(of[name].samples_ms)) if name in of else "" for name in extra]
+        row += [f"{gain.median:.2f} ×", interval(gain), f"{len(pruned.samples_ms)}{_cut(pruned)}"]
+        row += [f"{pruned.top1.top1:.3f}" if pruned.top1 else ""] * scored
+        rows.append(row)
+    notes = [
+        "Milliseconds; percentiles and samples/s are those of the pruned model. Masked: no speed-up expected.",
+        "The speed-up is the median of original / pruned within a round.",
+    ]
+    if extra:
+        notes.append("Sparse: linear layers stored compressed where that paid; its speed-up where it is shown.")
+    if any(_cut(r) for timing in timings for r in timing.latencies):
+        notes.append("*: the time was used up before the interval was as narrow as --ci-width asks.")
+    return "\n".join([align(rows), *notes, *sentences([s for timing in timings for s in timing.sparse_layers])])
+
+
+def costs(timings: Sequence[TimingRecord]) -> str:
+    """A row per step: parameters, MACs, memory of activations, bytes of the checkpoint; the unpruned model first."""
+    head = ["step", "params", "non-zero", "MACs", "theoretical", "activations", "checkpoint", "with zstd"]
+    rows = [head]
+    first = timings[0].original
+    for step, of in [(0, first), *((timing.step, timing.pruned) for timing in timings if timing.step)]:
+        if of is None or first is None:
+            continue
+        rows.append(
+            [
+                str(step),
+                short(of.params),
+                short(of.nonzero_params),
+                short(of.macs),
+                f"{first.macs / of.macs:.2f} ×",
+                _bytes(of.activation_bytes),
+                _bytes(of.checkpoint_bytes),
+                _bytes(of.checkpoint_zstd_bytes),
+            ]
+        )
+    return align(rows) + "\nMACs and activations (the most at once, fp32) are those of one sample."
+
+
+def evidence(timings: Sequence[TimingRecord]) -> str:
+    """A row per step and batch size: the promised and the measured speed-up, and figures on where the rest went."""
+    with_memory = any(r.peak_bytes for timing in timings for r in timing.latencies)
+    rounding = any("rounded" in of for _, _, of in _cells(timings))
+    head = ["step", "batch", "promised", "measured", "of it", "batch 4 / 1", *["rounded to 8"] * rounding, "unpruned"]
+    rows = [head + ["peak memory"] * with_memory]
+    for timing, size, of in _cells(timings):
+        if timing.original is None or timing.pruned is None or timing.evidence is None:
+            continue
+        theory = timing.original.macs / timing.pruned.macs
+        gain = paired_speedup(of["original"].samples_ms, of["pruned"].samples_ms).median
+        fixed = paired_speedup(timing.evidence.batch4_ms, timing.evidence.batch1_ms).median
+        row = [
+            str(timing.step),
+            str(size),
+            f"{theory:.2f} ×",
+            f"{gain:.2f} ×",
+            share(round(1e4 * gain / theory), 10_000),
+        ]
+        row += [f"{fixed:.2f} ×"]
+        if rounding:
+            rounded = of.get("rounded")
+            cost = paired_speedup(rounded.samples_ms, of["pruned"].samples_ms).median if rounded else None
+            row += [f"{cost:.2f} ×" if cost else ""]
+        row += [f"{100 * timing.evidence.unpruned_share[size]:.0f} %"]
+        row += [_bytes(peak) if (peak := of["pruned"].peak_bytes) else ""] * with_memory
+        rows.append(row)
+    lines = [
+        align(rows),
+        "promised: MACs of the original / MACs of the pruned model. of it: measured / promised.",
+        "batch 4 / 1: the pruned model's time at batch 4 over that at batch 1; under 1.5 × means a fixed cost a call.",
+        "unpruned: share of the original's time in layers that were not pruned (eager PyTorch, fp32).",
+    ]
+    if rounding:
+        lines.append("rounded to 8: time with channels rounded up to a multiple of 8 over that of the pruned model.")
+    return "\n".join(lines)
+
+
+def of_files(records: Sequence[LatencyRecord]) -> str:
+    """A row per file and batch size; speed-ups are against the first file."""
+    rows = [["file", "batch", "median", "p5", "p95", "p99", "samples/s", "speed-up", "95 % interval", "rounds"]]
+    first = {r.batch_size: r for r in records if r.step == 0}
+    for record in sorted(records, key=lambda r: (r.batch_size, r.step)):
+        samples, gain = record.samples_ms, paired_speedup(first[record.batch_size].samples_ms, record.samples_ms)
+        row = [record.model, str(record.batch_size), _ms(median(samples))]
+        row += [_ms(percentile(samples, at)) for at in (0.05, 0.95, 0.99)]
+        row += [f"{1e3 * record.batch_size / median(samples):.0f}"]
+        row += [f"{gain.median:.2f} ×", interval(gain)] if record.step else ["", ""]
+        rows.append([*row, f"{len(samples)}{_cut(record)}"])
+    return (
+        align(rows, left=1)
+        + "\nMilliseconds. The speed-up is the median of the first file's time / this one's within a round."
+    )
+
+
+def interval(of: Estimate) -> str:
+    """`1.07–1.11`; `unknown` where there were too few rounds."""
+    return f"{of.low:.2f}–{of.high:.2f}" if of.known else "unknown"
+
+
+def _cells(timings: Sequence[TimingRecord]) -> list[tuple[TimingRecord, int, OfVariant]]:
+    """Every step and batch size, with the records of its variants."""
+    return [
+        (timing, size, {r.variant: r for r in timing.latencies if r.batch_size == size})
+        for timing in timings
+        for size in sorted({r.batch_size for r in timing.latencies})
+    ]
+
+
+def _cut(record: LatencyRecord) -> str:
+    return "*" if record.ended == "budget" else ""
+
+
+def _ms(value: float) -> str:
+    return f"{value:.2f}" if value < 100 else f"{value:.0f}"
+
+
+def _bytes(number: int) -> str:
+    return f"{short(number)}B" if number >= 1000 else f"{number} B"

@@ -1,0 +1,13 @@
+"""Runs: what is kept on disk, found again, and shown of it. Knows no torch.
+
+Doors:
+    run              Run: a directory with a record and a checkpoint per step
+    files            bytes on disk: atomic, durable, digested
+    lock             one process at a time computes a run
+    index            what runs are called, and which there are
+    selection        the runs that a key, a folder or a filter names
+    overview         runs in a line each
+    commands         the commands that repeat runs
+    environment      what of this machine stands beside every figure
+    reproducibility  what of a machine decides results to the bit
+"""

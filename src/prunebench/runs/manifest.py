@@ -1,0 +1,81 @@
+"""`run.json`: what a run is, and its files with their SHA-256; and how records become JSON."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+
+from prunebench.errors import RunError
+from prunebench.records import FORMAT, RunInfo, other_format
+from prunebench.runs.files import digest
+
+FileName = Annotated[str, msgspec.Meta(pattern=r"^(environment\.json|steps/[0-9]{3,9}/\w[\w.-]*)\Z")]
+"""A file of a run; no text from `run.json` names anything outside the run's folder."""
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """`run.json`: what the run is, its files with their SHA-256, and the SHA-256 of all this."""
+
+    format: int = FORMAT
+    run: RunInfo
+    files: dict[FileName, str]
+    checksum: str = ""
+
+    def sealed(self) -> Manifest:
+        """The same with its own checksum."""
+        bare = msgspec.structs.replace(self, checksum="")
+        text = msgspec.json.encode(bare, order="deterministic")
+        return msgspec.structs.replace(bare, checksum=hashlib.sha256(text).hexdigest())
+
+
+def read_manifest(path: Path) -> Manifest:
+    """`run.json`, after checking it against its own checksum.
+
+    Raises:
+        RunError: it cannot be read, is damaged, or is of another format.
+    """
+    manifest: Manifest = decode(path, Manifest)
+    if encode(manifest.sealed()) != path.read_bytes():
+        raise RunError(
+            f"{path} is damaged: its SHA-256 is not the one that it carries. Start over with --fresh, which keeps what "
+            f"is there aside."
+        )
+    return manifest
+
+
+def problem_of(path: Path, checksum: str) -> str:
+    """What is wrong with a file that should have this SHA-256; empty where nothing is."""
+    try:
+        return "" if digest(path) == checksum else "is damaged: its SHA-256 is not the one in run.json"
+    except FileNotFoundError:
+        return "is missing"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+
+
+def encode(thing: Any) -> bytes:
+    """The JSON of a record, indented."""
+    return msgspec.json.format(msgspec.json.encode(thing), indent=1) + b"\n"
+
+
+def decode(path: Path, kind: Any) -> Any:
+    """The record in a JSON file.
+
+    Raises:
+        RunError: it cannot be read, or is of another format.
+    """
+    try:
+        data = path.read_bytes()
+        version = msgspec.json.decode(data).get("format")
+        if version != FORMAT:
+            raise RunError(other_format(path, version))
+        return msgspec.json.decode(data, type=kind)
+    except OSError as error:
+        raise RunError(f"{path} cannot be read: {error.strerror}.") from error
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, AttributeError) as error:
+        raise RunError(
+            f"{path} is damaged: {error}. Start over with --fresh, which keeps what is there aside."
+        ) from error

@@ -1,0 +1,342 @@
+"""Run: a directory that holds a config, the environment, and a record and a checkpoint per step.
+
+    runs/resnet18-structured-1f0c…/
+      run.json  environment.json  *.txt
+      steps/003/record.json  steps/003/model.safetensors …
+      progress-004-9ab3….safetensors    the step that is being computed
+
+Bytes and paths only: no torch. `run.json` lists every file of a finished step with its SHA-256, and carries its own;
+a step exists if it is listed there. Whatever is written is written beside its place and renamed.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from prunebench.errors import RunError, RunLocked
+from prunebench.records import Environment, RunInfo, StepRecord, TimingRecord
+from prunebench.runs.files import digest, sync, write_atomically, writing
+from prunebench.runs.lock import held
+from prunebench.runs.manifest import Manifest, decode, encode, problem_of, read_manifest
+from prunebench.runs.reproducibility import check_same
+
+ASIDE = "aside"
+"""Folder of what was set aside: of runs beside them, of steps inside their run."""
+
+
+class Run:
+    """One run's directory. Making the object touches no disk; `working` creates the directory."""
+
+    def __init__(self, root: str | Path, info: RunInfo, folder: Path | None = None) -> None:
+        self.root = Path(root)
+        self.info = info
+        self.folder = folder or self.root / info.key
+
+    # What is there
+
+    def files(self) -> dict[str, str]:
+        """Paths in the run's folder of the files of its finished steps → SHA-256.
+
+        Raises:
+            RunError: `run.json` is damaged.
+        """
+        path = self.folder / "run.json"
+        if path.exists():
+            return read_manifest(path).files
+        if self.folder.is_dir() and any(not found.name.startswith(".") for found in self.folder.iterdir()):
+            raise RunError(f"{path} is missing. Start over with --fresh, which keeps what is there aside.")
+        return {}
+
+    def steps(self) -> list[int]:
+        """Steps that are finished, in order."""
+        return sorted(int(name.split("/")[1]) for name in self.files() if name.endswith("/record.json"))
+
+    def checkpoints(self) -> list[int]:
+        """Finished steps whose checkpoint is kept, in order."""
+        return sorted(int(name.split("/")[1]) for name in self.files() if name.endswith("/structure.json"))
+
+    def step_folder(self, step: int) -> Path:
+        """Where the files of a finished step are."""
+        return self.folder / "steps" / f"{step:03d}"
+
+    def record(self, step: int) -> StepRecord:
+        """The record of a finished step of training or pruning.
+
+        Raises:
+            RunError: the step is not there, or its record is damaged.
+        """
+        record: StepRecord = self._record(step, StepRecord)
+        return record
+
+    def records(self) -> list[StepRecord]:
+        """The records of the finished steps, in order."""
+        return [self.record(step) for step in self.steps()]
+
+    def timing(self, step: int) -> TimingRecord:
+        """The timings of a finished step of an efficiency run; raises as `record` does."""
+        record: TimingRecord = self._record(step, TimingRecord)
+        return record
+
+    def environment(self) -> Environment:
+        """What the run is computed with."""
+        self._check("environment.json", self.files()["environment.json"])
+        environment: Environment = decode(self.folder / "environment.json", Environment)
+        return environment
+
+    def checkpoint(self, step: int) -> Path:
+        """The folder of a finished step, all of whose files are intact.
+
+        Raises:
+            RunError: the step is not there, its checkpoint was not kept, or a file of it is damaged.
+        """
+        if step not in self.checkpoints():
+            self.record(step)
+            have = ", ".join(map(str, self.checkpoints())) or "none"
+            raise RunError(
+                f"Run {self.info.key} has not kept the checkpoint of step {step} (--keep); it has those of: {have}. "
+                f"--fresh starts over."
+            )
+        self.check(step)
+        return self.step_folder(step)
+
+    def check(self, step: int) -> None:
+        """Raise RunError where a file of a finished step is missing or has another SHA-256 than it had."""
+        for name, checksum in self.files().items():
+            if name.startswith(f"steps/{step:03d}/"):
+                self._check(name, checksum)
+
+    def progress(self) -> Path | None:
+        """The file of the step that is half done, if there is one.
+
+        Raises:
+            RunError: it is damaged.
+        """
+        found = sorted(self.folder.glob("progress-*.safetensors"), key=lambda path: path.stat().st_mtime_ns)
+        if not found:
+            return None
+        if found[-1].stem.rpartition("-")[2] != digest(found[-1]):
+            raise RunError(
+                f"{found[-1]} is damaged: its SHA-256 is not the one in its name. Delete it; the command then begins "
+                f"the step anew."
+            )
+        return found[-1]
+
+    @property
+    def changed(self) -> float:
+        """When the run last gained anything, seconds since the epoch."""
+        paths = [self.folder / "run.json", *self.folder.glob("progress-*.safetensors")]
+        return max((path.stat().st_mtime for path in paths if path.exists()), default=0.0)
+
+    def sibling(self, info: RunInfo) -> Run:
+        """Another run in the same folder of runs."""
+        return Run(self.root, info)
+
+    # What changes it
+
+    @contextmanager
+    def working(self, environment: Environment) -> Iterator[None]:
+        """Hold the run for this process, make its folder, and clear away what a killed process left half-written.
+
+        Raises:
+            RunLocked: another process computes it.
+            RunError: what is there was computed with another device, number of threads, or version.
+            DiskError: its folder cannot be made.
+        """
+        with ExitStack() as stack:
+            with writing(f"Run {self.info.key}", self.root):
+                stack.enter_context(held(self.folder))
+                self._begin(environment)
+            try:
+                yield
+            finally:
+                if not (self.steps() or self.progress() or (self.folder / ASIDE).exists()):  # nothing was computed
+                    with suppress(OSError):  # what went wrong is told, not that the folder stays
+                        self._remove()
+
+    def commit(self, record: StepRecord | TimingRecord, write: Callable[[Path], None]) -> None:
+        """Make a step exist: `write` puts its checkpoint into a folder, which is renamed into place and listed.
+
+        Raises:
+            DiskError: it cannot be written.
+        """
+        place = self.step_folder(record.step)
+        with writing(f"Step {record.step} of run {self.info.key}", self.folder):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            beside = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
+            try:
+                write(beside)
+                (beside / "record.json").write_bytes(encode(record))
+                files = {f"steps/{place.name}/{path.name}": digest(path) for path in beside.iterdir()}
+                for path in (*beside.iterdir(), beside):
+                    sync(path)
+                beside.chmod(0o755)
+                shutil.rmtree(place, ignore_errors=True)  # of a process that was killed before it listed the step
+                beside.rename(place)
+            except BaseException:
+                shutil.rmtree(beside, ignore_errors=True)
+                raise
+            sync(place.parent)
+            self._list({**self.files(), **files})
+        self.forget_progress()
+
+    def write_progress(self, step: int, write: Callable[[Path], None]) -> None:
+        """Replace the file of the step that is half done by the one that `write` writes; its SHA-256 is in its name.
+
+        Raises:
+            DiskError: it cannot be written.
+        """
+        beside = self.folder / ".progress"
+        with writing(f"The progress of run {self.info.key}", self.folder):
+            try:
+                write(beside)
+                sync(beside)
+                place = self.folder / f"progress-{step:03d}-{digest(beside)}.safetensors"
+                beside.replace(place)
+            except BaseException:
+                beside.unlink(missing_ok=True)
+                raise
+            sync(self.folder)
+        self.forget_progress(but=place)
+
+    def forget_progress(self, but: Path | None = None) -> None:
+        """Remove the files of half-done steps, but for one."""
+        for path in self.folder.glob("progress-*.safetensors"):
+            if path != but:
+                path.unlink()
+
+    def tidy(self) -> None:
+        """Remove what a killed process left, of a run that is finished; nothing while another process computes it."""
+        if self._litter():
+            with suppress(RunLocked, OSError), held(self.folder):
+                self._sweep()
+
+    def drop_checkpoints(self, steps: list[int]) -> None:
+        """Remove the checkpoints of some steps; their records stay."""
+        doomed = [
+            name
+            for name in self.files()
+            if any(name.startswith(f"steps/{step:03d}/") for step in steps) and not name.endswith("/record.json")
+        ]
+        if doomed:
+            with writing(f"Run {self.info.key}", self.folder):
+                self._list({name: checksum for name, checksum in self.files().items() if name not in doomed})
+                for name in doomed:
+                    (self.folder / name).unlink(missing_ok=True)
+
+    def redo(self, step: int) -> None:
+        """Set the files of a step aside, so that it is computed anew.
+
+        Raises:
+            RunError: the step is not there, or what it is computed from was not kept.
+        """
+        if step not in self.steps():
+            have = ", ".join(map(str, self.steps())) or "none"
+            raise RunError(f"--redo {step}: run {self.info.key} has no step {step}; it has: {have}.")
+        if step > 0:
+            self.checkpoint(step - 1)
+        place = self.step_folder(step)
+        with writing(f"Run {self.info.key}", self.folder), held(self.folder):
+            self._list({n: c for n, c in self.files().items() if not n.startswith(f"steps/{place.name}/")})
+            if place.exists():
+                aside = self.folder / ASIDE / f"{place.name}-{_now()}"
+                aside.parent.mkdir(exist_ok=True)
+                place.rename(aside)
+
+    def set_aside(self) -> Path | None:
+        """Keep the run's folder, if there is one, where it is not continued; returns the new place.
+
+        Raises:
+            RunLocked: another process computes it.
+        """
+        if not self.folder.exists():
+            return None
+        with writing(f"Run {self.info.key}", self.root), held(self.folder):
+            place = self.root / ASIDE / f"{self.folder.name}-{_now()}"
+            place.parent.mkdir(exist_ok=True)
+            self.folder.rename(place)
+        return place
+
+    def delete(self) -> None:
+        """Remove the run's folder with all that is in it.
+
+        Raises:
+            RunLocked: another process computes it.
+        """
+        with held(self.folder):
+            self._remove()
+
+    # How
+
+    def _remove(self) -> None:
+        """Remove the folder; whoever is killed meanwhile leaves a hidden one, which is no run."""
+        hidden = self.folder.with_name(f".{self.folder.name}-{_now()}")
+        self.folder.rename(hidden)
+        shutil.rmtree(hidden)
+
+    def _record(self, step: int, kind: Any) -> Any:
+        name = f"steps/{step:03d}/record.json"
+        files = self.files()
+        if name not in files:
+            have = ", ".join(map(str, self.steps())) or "none"
+            raise RunError(f"Run {self.info.key} has no step {step}; it has: {have}.")
+        self._check(name, files[name])
+        return decode(self.folder / name, kind)
+
+    def _check(self, name: str, checksum: str) -> None:
+        path = self.folder / name
+        problem = problem_of(path, checksum)
+        if not problem:
+            return
+        if self.info.kind == "prune" and name.startswith("steps/"):
+            step = int(name.split("/")[1])
+            raise RunError(
+                f"{path} {problem}. Give the command of this run again with --redo {step}: step {step} is then "
+                f"computed anew, and what is there kept aside."
+            )
+        command = {"train": "train", "prune": "prune"}.get(self.info.kind, "efficiency")
+        raise RunError(
+            f"{path} {problem}. Give the `{command}` command of this run again with --fresh: it starts over, and "
+            f"keeps what is there aside."
+        )
+
+    def _begin(self, environment: Environment) -> None:
+        name = "environment.json"
+        if name in self.files():
+            check_same(self.info.key, self.environment(), environment)
+        else:
+            self._list({})
+            write_atomically(self.folder / name, encode(environment))
+            self._list({name: digest(self.folder / name)})
+        self._sweep()
+
+    def _litter(self) -> list[Path]:
+        """Half-written files; progress of finished steps; checkpoints that are no longer listed, or not yet."""
+        files = self.files()
+        found = [*self.folder.glob(".*"), *self.folder.glob("steps/.*")]
+        found += [path for step in self.steps() for path in self.folder.glob(f"progress-{step:03d}-*.safetensors")]
+        for name in ("*.safetensors", "structure.json", "tokenizer.json"):
+            mine = self.folder.glob(f"steps/[!.]*/{name}")
+            found += [path for path in mine if path.relative_to(self.folder).as_posix() not in files]
+        return found
+
+    def _sweep(self) -> None:
+        for path in self._litter():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def _list(self, files: Mapping[str, str]) -> None:
+        path, info = self.folder / "run.json", self.info
+        if path.exists():
+            info = msgspec.structs.replace(info, created=read_manifest(path).run.created)
+        write_atomically(path, encode(Manifest(run=info, files=dict(files)).sealed()))
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")

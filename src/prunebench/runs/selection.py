@@ -1,0 +1,97 @@
+"""Selection: the pruning runs that a user names by a key, a folder, or a filter such as `criterion=l1`."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from prunebench.config import deciding, option_name
+from prunebench.errors import ConfigError, RunError
+from prunebench.registry import without_folder
+from prunebench.runs.index import all_runs, find
+from prunebench.runs.run import Run
+
+
+@dataclass(frozen=True)
+class Selected:
+    """Runs that a user named, as text; `filter` holds the settings that were asked for, if it was a filter."""
+
+    text: str
+    runs: tuple[Run, ...]
+    filter: Mapping[str, str]
+
+
+def select(text: str, root: str | Path) -> Selected:
+    """The pruning runs that `text` names, newest first.
+
+    Args:
+        text: a run's key or the beginning of it, its folder, a folder of runs, or `field=value,field=value`.
+        root: the folder of runs in which keys and filters are looked up.
+
+    Raises:
+        RunError: there is none.
+        ConfigError: a filter names no setting.
+    """
+    path = Path(text)
+    if "=" in text and not path.exists():
+        asked = _filter(text)
+        runs = [run for run in pruning_runs(root) if _fits(run, asked)]
+        if not runs:
+            raise RunError(f"{text!r}: no pruning run in {root} has these settings.{_values(root, asked)}")
+        return Selected(text, tuple(runs), asked)
+    if path.is_dir() and not (path / "run.json").is_file():
+        if not (runs := pruning_runs(path)):
+            raise RunError(f"{path} holds no pruning run with a finished step.")
+        return Selected(text, tuple(runs), {})
+    run = find(root, text)
+    if run.info.kind != "prune":
+        raise RunError(f"Run {run.info.key} is a {run.info.kind} run; name a pruning run.")
+    return Selected(text, (run,), {})
+
+
+def pruning_runs(root: str | Path) -> list[Run]:
+    """Every pruning run in a folder that has pruned a step, newest first."""
+    return [run for run in all_runs(root) if run.info.kind == "prune" and run.steps()[-1] > 0]
+
+
+def _filter(text: str) -> dict[str, str]:
+    names = deciding("training", "pruning")
+    asked = {}
+    for part in text.split(","):
+        name, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals or name not in names:
+            near = difflib.get_close_matches(name, names, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise ConfigError(
+                f"{text!r}: {name!r} is no setting that decides a run.{hint} Filters look like criterion=l1."
+            )
+        asked[name] = value
+    return asked
+
+
+def _fits(run: Run, asked: Mapping[str, str]) -> bool:
+    return all(_same(run.info.config.get(name), value) for name, value in asked.items())
+
+
+def _same(stored: object, asked: str) -> bool:
+    stored = without_folder(stored)
+    if isinstance(stored, bool):
+        return str(stored).lower() == asked.lower()
+    if isinstance(stored, int | float):
+        try:
+            return float(asked) == stored
+        except ValueError:
+            return False
+    return str(stored) == str(without_folder(asked))
+
+
+def _values(root: str | Path, asked: Mapping[str, str]) -> str:
+    """The values that runs have of the settings that were asked for."""
+    runs: Sequence[Run] = pruning_runs(root)
+    lists = [
+        f" {option_name(name)} there: {', '.join(sorted({str(run.info.config.get(name)) for run in runs}))}."
+        for name in asked
+    ]
+    return "".join(lists) if runs else " There are no pruning runs at all."

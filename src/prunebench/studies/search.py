@@ -1,0 +1,83 @@
+"""Seek: prune until goals are met."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from typing import cast
+
+from prunebench.config import RunConfig
+from prunebench.experiment.goals import Goal, GoalRecord, Reading, parse, read
+from prunebench.experiment.identity import efficiency_run
+from prunebench.experiment.loop import prune
+from prunebench.experiment.resolve import resolve
+from prunebench.latency.timing import time_run
+from prunebench.records import StepRecord
+from prunebench.runs.run import Run
+from prunebench.studies.stopping import over, read_latency, timing_of
+from prunebench.training.fit import Progress, Stop
+
+
+def seek(
+    config: RunConfig,
+    run: Run,
+    *,
+    backend: str = "eager",
+    progress: Progress | None = None,
+    stop: Stop | None = None,
+) -> Iterator[StepRecord | GoalRecord]:
+    """Prune step by step until the goals in `config.until` are met; yields every step, and at the end the answer.
+
+    The search ends at the first step that meets every bound on costs, at the first that breaks one on accuracy, or
+    when `iterations` are used up. The answer is the first step that meets all; where no costs are bounded, the last
+    that meets the accuracy; where costs are not met, that step as well, and it is not reached.
+
+    Args:
+        config: what to do; it need not be resolved.
+        run: where what is computed is kept; latencies are timed on its checkpoints, and kept as well.
+        backend: the engine that latencies are timed on.
+        progress: told how far the work is.
+        stop: asked after every batch whether to stop.
+
+    Raises:
+        ConfigError: a goal is none, or cannot be reached by this method.
+        PrunebenchError: as `prune`.
+    """
+    config = resolve(config)
+    goals = [parse(text) for text in config.until or ()]
+    first: StepRecord | None = None
+    answer: GoalRecord | None = None
+    readings: tuple[Reading, ...] = ()
+    steps = cast(Generator[StepRecord, None, None], prune(config, run, progress, stop))
+    with closing(steps) as records:
+        for record in records:
+            yield record
+            first = first or record
+            readings = tuple(
+                _read(goal, record, first, run, config=config, backend=backend, stop=stop) for goal in goals
+            )
+            accurate = all(found.holds for goal, found in zip(goals, readings, strict=True) if goal.of_accuracy)
+            cheap = all(found.holds for goal, found in zip(goals, readings, strict=True) if not goal.of_accuracy)
+            if accurate:
+                answer = GoalRecord(record.step, cheap, readings)
+            if over(goals, readings):
+                break
+    yield answer or GoalRecord(None, False, readings)
+
+
+def _read(
+    goal: Goal,
+    record: StepRecord,
+    first: StepRecord,
+    run: Run,
+    *,
+    config: RunConfig,
+    backend: str,
+    stop: Stop | None,
+) -> Reading:
+    if goal.measure != "latency":
+        return read(goal, record, first)
+    efficiency = timing_of(goal, record.step, backend)
+    into = efficiency_run(config, efficiency.settings(), run)
+    (timing,) = time_run(run, config, efficiency, into=into, stop=stop)
+    return read_latency(goal, timing)

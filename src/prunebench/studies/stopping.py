@@ -1,0 +1,67 @@
+"""Searches: how latencies that goals bound are timed, and whether a search has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median
+
+from prunebench.config import RunConfig
+from prunebench.experiment.goals import Goal, Reading, parse, read
+from prunebench.experiment.identity import efficiency_run, finished
+from prunebench.latency.config import EfficiencyConfig
+from prunebench.records import TimingRecord
+from prunebench.runs.run import Run
+from prunebench.statistics import paired_speedup
+
+SECONDS = 20.0
+"""Of timing for each latency that a goal asks for, at most."""
+
+
+def timing_of(goal: Goal, step: int, backend: str) -> EfficiencyConfig:
+    """How the latency of a step that a goal bounds is timed."""
+    return EfficiencyConfig(backend=backend, batch_sizes=(goal.batch,), steps=(step,), time_budget=SECONDS)
+
+
+def read_latency(goal: Goal, timing: TimingRecord) -> Reading:
+    """What a step has of a goal that bounds latency."""
+    of = {latency.variant: latency.samples_ms for latency in timing.latencies}
+    if goal.unit == "ms":
+        figure = median(of["pruned"])
+        return Reading(goal.text, goal.bound, figure, figure <= goal.bound)
+    share = paired_speedup(of["pruned"], of["original"])  # its time / the original's
+    ends = (share.low, share.high) if share.known else (None, None)
+    return Reading(goal.text, goal.bound, share.median, share.median <= goal.bound, *ends)
+
+
+def over(goals: Sequence[Goal], readings: Sequence[Reading]) -> bool:
+    """Whether a search ends at a step with these readings: it meets every bound on costs, or breaks one on accuracy."""
+    found = list(zip(goals, readings, strict=True))
+    costs = [reading.holds for goal, reading in found if not goal.of_accuracy]
+    return not all(reading.holds for goal, reading in found if goal.of_accuracy) or (bool(costs) and all(costs))
+
+
+def done(run: Run, config: RunConfig, backend: str = "eager") -> bool:
+    """Whether nothing of a resolved config is left to do: all its steps are there, or its search has ended.
+
+    Computes nothing: a latency that was not timed has not been searched for.
+
+    Raises:
+        RunError: a record is damaged.
+    """
+    if finished(run, config):
+        return True
+    steps = run.steps()
+    if not config.until or not steps:
+        return False
+    goals = [parse(text) for text in config.until]
+    first, last = run.record(0), run.record(steps[-1])
+    readings = []
+    for goal in goals:
+        if goal.measure != "latency":
+            readings.append(read(goal, last, first))
+            continue
+        timed = efficiency_run(config, timing_of(goal, last.step, backend).settings(), run)
+        if last.step not in timed.steps():
+            return False
+        readings.append(read_latency(goal, timed.timing(last.step)))
+    return over(goals, readings)

@@ -1,1 +1,0 @@
-"""The two kinds of Task, images and text, and how a config becomes one."""

@@ -1,0 +1,68 @@
+"""The machine: which device computes, with how many threads, and what of it is recorded."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+
+from prunebench.config import RunConfig
+from prunebench.errors import DeviceError
+from prunebench.records import Environment
+from prunebench.runs import environment as hardware
+
+
+def use(config: RunConfig) -> torch.device:
+    """The device of a config; sets the number of CPU threads, and whether PyTorch's algorithms are deterministic.
+
+    Raises:
+        DeviceError: this machine has no such device.
+    """
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    if config.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it
+    torch.use_deterministic_algorithms(bool(config.deterministic))
+    have = ["cpu"]
+    have += ["cuda"] if torch.cuda.is_available() else []
+    have += ["mps"] if torch.backends.mps.is_available() else []
+    if config.device in (None, "auto"):
+        return torch.device("cuda" if "cuda" in have else "cpu")
+    if config.device not in have:
+        raise DeviceError(f"--device {config.device}: this machine has none; it has: {', '.join(have)}.")
+    return torch.device(str(config.device))
+
+
+def environment(device: torch.device, seed: int, extra: Sequence[str] = ()) -> Environment:
+    """The machine, the versions and the seed that a run on `device` is computed with.
+
+    `extra` names packages whose versions are recorded besides the usual ones.
+    """
+    return hardware.environment(
+        seed=seed,
+        device=device.type,
+        hardware=torch.cuda.get_device_name(device) if device.type == "cuda" else None,
+        threads=torch.get_num_threads(),
+        deterministic=torch.are_deterministic_algorithms_enabled(),
+        packages=(*hardware.RECORDED, *extra),
+    )
+
+
+@contextmanager
+def memory_for(batch_size: int, option: str) -> Iterator[None]:
+    """Within it, running out of memory becomes a DeviceError that says which batch size was tried."""
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            who = "The GPU"
+        elif "can't allocate memory" in str(error):
+            who = "This machine"
+        else:
+            raise
+        raise DeviceError(
+            f"{who} ran out of memory with batches of {batch_size} samples; finished steps are kept. Try {option} "
+            f"{max(1, batch_size // 2)}, smaller inputs, or --dtype bf16."
+        ) from error

@@ -1,0 +1,304 @@
+"""fit and evaluate: plain functions over a model and a task."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from prunebench.data.dataset import Part
+from prunebench.data.task import Task
+from prunebench.errors import ModelError, Stopped
+from prunebench.models.inputs import logits_of
+from prunebench.models.masks import Masks
+from prunebench.records import Accuracy
+from prunebench.seeding import order, seed_all
+from prunebench.training.masking import Masking
+from prunebench.training.progress import Journal, Mark
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train: the fields of RunConfig of the same names, for one phase."""
+
+    epochs: int
+    batch_size: int
+    optimizer: str
+    lr: float
+    schedule: str
+    gamma: float = 0.9
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    clip_norm: float = 0.0
+    augment: bool = False
+    freeze: bool = False
+    dtype: str = "fp32"
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where in a run something random happens: the seed of the run, the phase, and the step."""
+
+    seed: int
+    phase: str
+    step: int
+
+
+@dataclass(frozen=True)
+class Tick:
+    """Progress of a fit or an evaluation: zero-based epoch and finished batches of it; loss (of a fit) and accuracy
+    of the epoch so far."""
+
+    phase: str
+    step: int
+    epoch: int
+    epochs: int
+    batch: int
+    batches: int
+    loss: float | None
+    top1: float
+
+
+Progress = Callable[[Tick], None]
+
+Stop = Callable[[], bool]
+"""Asked after every batch: whether to stop."""
+
+SECONDS_BETWEEN_TICKS = 0.2
+"""Reading the loss waits for the device, so it is not read after every batch."""
+
+
+def fit(
+    model: nn.Module,
+    task: Task,
+    recipe: Recipe,
+    position: Position,
+    *,
+    masks: Masks,
+    device: torch.device,
+    progress: Progress | None = None,
+    journal: Journal | None = None,
+    stop: Stop | None = None,
+) -> float | None:
+    """Train in place and return the mean training loss of the last epoch; None where there was no epoch.
+
+    Masked weights stay at zero, and their gradients do not count where gradients are clipped. The result is that of
+    the last epoch. With a journal, progress is kept after every epoch, inside long ones, and when `stop` asks to stop.
+
+    Raises:
+        ModelError: the loss is not a number, or infinite; or a batch is too small for batch norm.
+        Stopped: `stop` asked for it.
+    """
+    mark = journal.mark if journal is not None else Mark()
+    if mark.epoch == recipe.epochs:
+        return mark.mean_loss
+    model.to(device)
+    with only_classifier(model, recipe.freeze) as frozen:
+        optimizer = make_optimizer(model, recipe)
+        if journal is not None and mark != Mark():
+            journal.restore(optimizer)
+        masking = Masking(model, masks, optimizer, always=recipe.clip_norm > 0)
+        count = len(task.labels("train"))
+        for epoch in range(mark.epoch, recipe.epochs):
+            set_mode(model, frozen)
+            samples = chunks(order(count, position.seed, position.phase, position.step, epoch), recipe.batch_size)
+            batches = len(samples)
+            stream = task.batches("train", samples[mark.batch :], device, augment=recipe.augment)
+            tally = Tally(device, mark)
+            told = 0.0
+            for batch in range(mark.batch, batches):
+                seed_all(position.seed, position.phase, position.step, epoch, batch)
+                inputs, labels = next(stream)
+                set_lr(optimizer, recipe, epoch, (epoch * batches + batch) / (recipe.epochs * batches))
+                with autocast(device, recipe.dtype):
+                    logits = _forward(model, inputs)
+                    loss = F.cross_entropy(logits, labels)
+                _update(model, loss, optimizer, masking, recipe.clip_norm)
+                tally.add(loss, logits, labels)
+                last = batch + 1 == batches
+                if last or time.monotonic() - told > SECONDS_BETWEEN_TICKS:
+                    told = time.monotonic()
+                    check_loss(tally.loss, position, epoch)
+                    if progress is not None:
+                        place = (position.phase, position.step, epoch, recipe.epochs, batch + 1, batches)
+                        progress(Tick(*place, tally.loss, tally.top1))
+                stopping = stop is not None and stop()
+                if journal is not None and not last and (stopping or journal.due()):
+                    check_loss(tally.loss, position, epoch)
+                    journal.write(tally.mark(epoch, batch + 1, mark.mean_loss), optimizer)
+                if stopping and not last:
+                    raise Stopped(f"Stopped in epoch {epoch + 1} of {recipe.epochs}, after batch {batch + 1}.")
+            mark = Mark(epoch + 1, mean_loss=tally.loss)
+            if journal is not None:
+                journal.write(mark, optimizer if mark.epoch < recipe.epochs else None)
+            if stopping:
+                raise Stopped(f"Stopped after epoch {epoch + 1} of {recipe.epochs}.")
+        optimizer.zero_grad(set_to_none=True)  # gradients as large as the model are not needed for pruning it
+    return mark.mean_loss
+
+
+def check_loss(loss: float, position: Position, epoch: int) -> None:
+    """Raise ModelError where the loss is not a number or infinite, with what to try."""
+    if not math.isfinite(loss):
+        raise ModelError(
+            f"The loss became {loss} in epoch {epoch + 1} of {position.phase}, step {position.step}. Finished steps "
+            f"are kept. Try a lower learning rate, --clip-norm 1, or --dtype fp32."
+        )
+
+
+def _update(
+    model: nn.Module, loss: torch.Tensor, optimizer: torch.optim.Optimizer, masking: Masking, clip_norm: float
+) -> None:
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    masking.before_step()
+    if clip_norm:
+        nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+    optimizer.step()
+    masking.after_step()
+
+
+def _forward(model: nn.Module, inputs: Any) -> torch.Tensor:
+    try:
+        return logits_of(model, inputs)
+    except ValueError as error:
+        if "more than 1 value per channel" in str(error):
+            raise ModelError("Batch norm cannot train on one sample: use a larger --batch-size or more data.") from None
+        raise
+
+
+class Tally:
+    """Sums of loss and correct samples over an epoch, from a mark on, kept on the device; reading one waits for it."""
+
+    def __init__(self, device: torch.device, begun: Mark) -> None:
+        self._loss = torch.tensor(begun.loss, device=device)
+        self._correct = torch.tensor(begun.correct, device=device)
+        self._samples = begun.samples
+
+    def add(self, loss: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor) -> None:
+        """Count a batch, given its mean loss."""
+        self._loss += loss.detach() * len(labels)
+        self._correct += (logits.detach().argmax(1) == labels).sum()
+        self._samples += len(labels)
+
+    def mark(self, epoch: int, batch: int, mean_loss: float | None) -> Mark:
+        """The sums as a mark."""
+        return Mark(epoch, batch, float(self._loss), int(self._correct), self._samples, mean_loss)
+
+    @property
+    def loss(self) -> float:
+        """Mean loss per sample."""
+        return float(self._loss) / self._samples
+
+    @property
+    def top1(self) -> float:
+        """Share of correct samples."""
+        return int(self._correct) / self._samples
+
+
+def evaluate(
+    model: nn.Module,
+    task: Task,
+    part: Part,
+    samples: torch.Tensor,
+    *,
+    batch_size: int,
+    device: torch.device,
+    dtype: str,
+    progress: Progress | None = None,
+    stop: Stop | None = None,
+) -> Accuracy:
+    """Correct samples out of the given ones, int64 indices of shape (samples,).
+
+    Raises:
+        Stopped: `stop` asked for it.
+    """
+    model.to(device).eval()
+    correct = torch.zeros((), device=device, dtype=torch.int64)
+    batches, told = samples.split(batch_size), time.monotonic()
+    with torch.inference_mode(), autocast(device, dtype):
+        for batch, (inputs, labels) in enumerate(task.batches(part, batches, device), 1):
+            correct += (logits_of(model, inputs).argmax(1) == labels).sum()
+            if progress is not None and time.monotonic() - told > SECONDS_BETWEEN_TICKS:
+                told = time.monotonic()
+                top1 = int(correct) / min(batch * batch_size, len(samples))
+                progress(Tick(f"evaluate {part}", 0, 0, 1, batch, len(batches), None, top1))
+            if stop is not None and stop():
+                raise Stopped("Stopped while accuracy was measured.")
+    return Accuracy(int(correct), len(samples))
+
+
+def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """A new optimizer over the parameters that are not frozen; fused where the device has it."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    fused = parameters[0].device.type in ("cpu", "cuda")
+    decay = recipe.weight_decay
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(parameters, recipe.lr, momentum=recipe.momentum, weight_decay=decay, fused=fused)
+    kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
+    return kind(parameters, recipe.lr, weight_decay=decay, fused=fused)
+
+
+def set_lr(optimizer: torch.optim.Optimizer, recipe: Recipe, epoch: int, done: float) -> None:
+    """Set the learning rate for the share `done` (0 to 1) of all batches, in zero-based `epoch`.
+
+    one-cycle: linear warm-up over the first quarter, then cosine to zero (Smith and Topin 2017).
+    """
+    factor = {
+        "constant": 1.0,
+        "cosine": 0.5 * (1 + math.cos(math.pi * done)),
+        "exponential": recipe.gamma**epoch,
+        "one-cycle": 0.04 + 0.96 * done / 0.25 if done < 0.25 else 0.5 * (1 + math.cos(math.pi * (done - 0.25) / 0.75)),
+    }[recipe.schedule]
+    for group in optimizer.param_groups:
+        group["lr"] = recipe.lr * factor
+
+
+def chunks(samples: torch.Tensor, size: int) -> list[torch.Tensor]:
+    """Split into batches; a last batch of one sample joins the one before, since batch norm cannot train on it."""
+    parts = list(samples.split(size))
+    if len(parts) > 1 and len(parts[-1]) == 1:
+        parts[-2:] = [torch.cat(parts[-2:])]
+    return parts
+
+
+@contextmanager
+def only_classifier(model: nn.Module, freeze: bool) -> Iterator[list[nn.Parameter]]:
+    """Within it, if asked to, every top-level part but the last that has parameters is frozen; yields what is.
+
+    Raises:
+        ModelError: the model has a single part.
+    """
+    parts = [part for part in model.children() if any(True for _ in part.parameters())] if freeze else []
+    if freeze and len(parts) < 2:
+        raise ModelError("--freeze needs a model of several parts, the last of which is the classifier.")
+    frozen = [parameter for part in parts[:-1] for parameter in part.parameters() if parameter.requires_grad]
+    for parameter in frozen:
+        parameter.requires_grad_(False)
+    try:
+        yield frozen
+    finally:
+        for parameter in frozen:
+            parameter.requires_grad_(True)
+
+
+def set_mode(model: nn.Module, frozen: list[nn.Parameter]) -> None:
+    """Training mode, except for the top-level parts that are frozen: their batch norm and dropout stay in eval."""
+    model.train()
+    still = {id(parameter) for parameter in frozen}
+    for part in model.children():
+        parameters = list(part.parameters())
+        if parameters and all(id(parameter) in still for parameter in parameters):
+            part.eval()
+
+
+def autocast(device: torch.device, dtype: str) -> torch.autocast:
+    """bf16 autocast, or nothing for fp32."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype == "bf16")

@@ -1,0 +1,86 @@
+"""The task of a config: its data, its subsets, and what the model reads."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from prunebench import Dataset, RunConfig, Split
+from prunebench.data.images import IMAGENET
+from prunebench.data.text import train_tokenizer
+from prunebench.errors import ConfigError, DataError
+from prunebench.experiment.data import load_dataset, make_task
+from prunebench.experiment.resolve import resolve
+
+
+def test_images_are_read_in_the_size_of_the_config():
+    task = make_task(resolve(RunConfig(model="resnet18", image_size=20)))
+    assert (task.inputs.kind, task.inputs.size, task.classes) == ("images", 20, 10)
+    assert (len(task.labels("train")), len(task.labels("test"))) == (1437, 360)
+
+
+def test_statistics_of_other_weights_are_taken_over():
+    task = make_task(resolve(RunConfig(model="resnet18")), statistics=IMAGENET)
+    assert task.inputs.mean == IMAGENET[0]
+
+
+def test_limits_take_fixed_stratified_subsets():
+    config = resolve(RunConfig(model="resnet18", limit_train=100, limit_test=50))
+    first, again = load_dataset(config), load_dataset(config)
+    assert np.array_equal(first.train.inputs, again.train.inputs)
+    assert np.bincount(first.train.labels).min() >= 9
+    assert (len(first.train), len(first.test)) == (100, 50)
+
+
+def test_text_is_cut_to_the_sequence_length_with_the_tokenizer_given_or_one_of_its_own():
+    config = resolve(RunConfig(model="bert", sequence_length=9, limit_train=50, limit_test=20))
+    own, given = make_task(config), make_task(config, tokenizer=train_tokenizer(["a b c"]))
+    assert (own.inputs.kind, own.inputs.length, own.classes) == ("text", 9, 2)
+    assert given.inputs.vocabulary < own.inputs.vocabulary
+
+
+def test_held_out_images_do_not_count_for_normalisation():
+    config = resolve(RunConfig(model="resnet18", limit_train=100, validation=0.4))
+    kept = load_dataset(config).train.inputs / 255
+    assert make_task(config).inputs.mean == pytest.approx((kept.mean(),))
+    assert make_task(config).inputs.std == pytest.approx((kept.std(),))
+
+
+def test_no_piece_is_learnt_from_held_out_sentences(tiny_net):
+    sentences = [f"{'xyz'[i % 3]}{chr(0x3B1 + i)}" for i in range(20)]  # a letter of its own in each
+    data = Dataset(Split(sentences, np.arange(20) % 2), Split(["a test"], np.array([0])), ["no", "yes"])
+    config = resolve(RunConfig(model="bert", dataset=lambda: data, validation=0.3))
+    held, task = load_dataset(config).validation, make_task(config)
+    known = {sentence: "[UNK]" not in task.tokenizer.encode(sentence).tokens for sentence in sentences}
+    assert len(held) == 6
+    assert {sentence for sentence in sentences if not known[sentence]} == set(held.inputs)
+
+
+def test_what_is_held_out_is_decided_by_the_seed():
+    def held(seed):
+        config = resolve(RunConfig(model="resnet18", limit_train=100, validation=0.2, seed=seed))
+        return load_dataset(config).validation.inputs
+
+    assert np.array_equal(held(3), held(3))
+    assert not np.array_equal(held(3), held(4))
+
+
+def test_a_users_loader_gets_where_the_data_is_and_the_seed(blobs, tmp_path, tiny_net):
+    seen = []
+
+    def load(data_dir, seed):
+        seen.append((data_dir, seed))
+        return blobs()
+
+    make_task(resolve(RunConfig(model=tiny_net, dataset=load, data_dir=str(tmp_path), seed=7, image_size=12)))
+    assert seen == [(tmp_path, 7)]
+
+
+def test_data_that_the_model_cannot_read_is_refused(blobs):
+    with pytest.raises(ConfigError, match="bert reads text"):
+        make_task(resolve(RunConfig(model="bert", dataset=blobs)))
+
+
+def test_a_loader_that_returns_something_else_is_refused(tiny_net):
+    with pytest.raises(DataError, match="list"):
+        make_task(resolve(RunConfig(model=tiny_net, dataset=lambda: [1, 2], image_size=12)))

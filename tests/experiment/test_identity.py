@@ -1,0 +1,129 @@
+import msgspec
+import pytest
+
+from prunebench.config import RunConfig, deciding, field_types
+from prunebench.errors import ConfigError
+from prunebench.experiment.identity import pruning_run, why_new
+from prunebench.experiment.resolve import dense_run, resolve, settings
+
+OTHER = {
+    "model": "resnet50",
+    "dataset": "mnist",
+    "data_dir": "elsewhere",
+    "weights": "imagenet",
+    "stem": "small",
+    "augment": True,
+    "optimizer": "sgd",
+    "schedule": "constant",
+    "memory_format": "channels_last",
+    "dtype": "bf16",
+    "freeze": True,
+    "method": "unstructured",
+    "criterion": "random",
+    "scope": "layerwise",
+    "targets": "all",
+    "include": ("layer1",),
+    "exclude": ("layer1",),
+    "finetune_optimizer": "sgd",
+    "finetune_schedule": "constant",
+    "device": "cuda",
+    "runs_dir": "other-runs",
+    "results_dir": "other-results",
+    "fraction": 0.25,
+    "momentum": 0.5,
+    "gamma": 0.5,
+    "deterministic": True,
+    "keep": "last",
+    "validation": 0.25,
+    "until": ("params<=0.5",),
+}
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def changed(config, name):
+    value = OTHER[name] if name in OTHER else (getattr(config, name) or 0) + 1
+    return msgspec.structs.replace(config, **{name: value})
+
+
+@pytest.mark.parametrize("name", field_types())
+def test_a_field_changes_the_key_of_what_it_decides_and_no_other(name):
+    config = resolve(RunConfig(model="resnet18"))
+    other = changed(config, name)
+    assert (dense_run(config).info.key != dense_run(other).info.key) == (name in deciding("training"))
+    assert (pruning_run(config).info.key != pruning_run(other).info.key) == (name in deciding("training", "pruning"))
+
+
+def test_a_default_that_is_given_is_the_same_run():
+    assert (
+        pruning_run(RunConfig(model="resnet18")).info.key
+        == pruning_run(RunConfig(model="resnet18", dataset="digits", fraction=0.1, weight_decay=0, exclude=())).info.key
+    )
+
+
+def test_a_pruning_run_names_its_dense_run_beside_it():
+    config = RunConfig(model="alexnet", runs_dir="here")
+    run, dense = pruning_run(config), dense_run(config)
+    assert run.info.source == dense.info.key
+    assert run.folder.parent == dense.folder.parent
+    assert dense.info.key.startswith("alexnet-dense-")
+    assert run.info.key.startswith("alexnet-structured-")
+
+
+def test_settings_can_be_written_and_read_back(tmp_path):
+    config = resolve(RunConfig(model="vgg16", exclude=("classifier.*",)))
+    stored = msgspec.json.decode(msgspec.json.encode(settings(config)))
+    assert RunConfig(**stored) == config
+
+
+def write_net(folder, body="nn.Linear(3, classes)"):
+    folder.mkdir(exist_ok=True)
+    (folder / "net.py").write_text(f"from torch import nn\n\n\ndef build(classes):\n    return {body}\n")
+    return f"{folder / 'net.py'}:build"
+
+
+def test_a_users_file_is_known_by_name_and_content_wherever_it_lies(tmp_path):
+    first, copy = write_net(tmp_path / "a"), write_net(tmp_path / "b")
+    key = dense_run(RunConfig(model=first)).info.key
+    assert key.startswith("net-dense-")
+    assert dense_run(RunConfig(model=copy)).info.key == key
+    write_net(tmp_path / "b", "nn.Identity()")
+    assert dense_run(RunConfig(model=copy)).info.key != key
+
+
+def test_objects_of_another_kind_cannot_be_told_from_others(blobs):
+    assert dense_run(RunConfig(model="resnet18", dataset=blobs())).info.contents["dataset"] == blobs().digest()
+    with pytest.raises(ConfigError, match="neither a function nor a model nor a Dataset"):
+        dense_run(RunConfig(model="resnet18", dataset=object()))
+
+
+def test_a_new_run_says_which_file_changed(tmp_path, make_record, commit):
+    config = RunConfig(model=write_net(tmp_path))
+    first = dense_run(config)
+    assert why_new(first) is None
+    commit(first, make_record())
+    assert why_new(first) is None
+    write_net(tmp_path, "nn.Identity()")
+    assert why_new(dense_run(config)) == f"model changed since run {first.info.key}, so this is a new run"
+    assert why_new(dense_run(RunConfig(model=config.model, seed=1))) is None
+
+
+def test_local_data_is_known_by_the_names_and_sizes_of_its_files(tmp_path):
+    (tmp_path / "train.csv").write_text("text,label\nfine,1\n")
+    (tmp_path / "test.csv").write_text("text,label\ndull,0\n")
+    config = RunConfig(model="bert", dataset="text-file", data_dir=str(tmp_path))
+    key = dense_run(config).info.key
+    assert dense_run(config).info.key == key
+    (tmp_path / "train.csv").write_text("text,label\nfine,1\nvery dull,0\n")
+    assert dense_run(config).info.key != key
+
+
+def test_a_weight_file_is_known_by_its_content(tmp_path):
+    keys = []
+    for content in (b"one", b"one", b"two"):
+        (tmp_path / "start.pth").write_bytes(content)
+        keys.append(dense_run(RunConfig(model="vgg16", weights=str(tmp_path / "start.pth"))).info.key)
+    assert keys[0] == keys[1] != keys[2]

@@ -1,0 +1,85 @@
+import msgspec
+import pytest
+
+from prunebench.config import RunConfig
+from prunebench.experiment.identity import pruning_run
+from prunebench.experiment.plan import pruning_plan, schedule, training_plan
+from prunebench.experiment.resolve import dense_run, phases, resolve
+from prunebench.models.architecture import models
+from prunebench.pruning.registry import methods
+
+
+@pytest.fixture
+def plan_of(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def plan(**given):
+        config = resolve(RunConfig(**{"model": "resnet18", **given}))
+        return "\n".join(pruning_plan(config, pruning_run(config), dense_run(config)))
+
+    return plan
+
+
+def test_a_plan_says_data_dense_run_method_and_schedule(plan_of):
+    plan = plan_of()
+    dense = dense_run(RunConfig(model="resnet18")).info.key
+    assert "prune resnet18 on digits: 32 px, fp32, seed 0" in plan
+    assert f"{dense} (will be trained first)" in plan
+    assert "structured, criterion l2" in plan
+    assert "10 × 0.1 → 34.9 % of channels" in plan
+    assert plan.endswith("(new)")
+
+
+def test_a_plan_knows_what_is_there_already(plan_of, make_record, commit):
+    config = RunConfig(model="resnet18")
+    commit(dense_run(config), make_record())
+    commit(pruning_run(config), *map(make_record, range(3)))
+    assert "(trained)" in plan_of()
+    assert "(3 of 11 steps are there)" in plan_of()
+    assert "(2 of 2 steps are there)" in plan_of(iterations=1)
+    assert "\n".join(training_plan(resolve(config), dense_run(config))).endswith("(finished)")
+
+
+def test_a_plan_without_fine_tuning_says_so(plan_of):
+    assert "tuning   none" in plan_of(finetune_epochs=0)
+    assert "tuning   2 epoch(s) per step of adamw" in plan_of(finetune_epochs=2)
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_every_model_has_a_plan_in_units_of_its_own(name, plan_of):
+    first = plan_of(model=name).splitlines()[0]
+    assert ("tokens" in first) == (models.get(name).reads == "text")
+    assert ("px" in first) == (models.get(name).reads == "images")
+
+
+@pytest.mark.parametrize("model", ["resnet18", "bert", "own"])
+@pytest.mark.parametrize("name", methods.names())
+def test_the_schedule_counts_the_units_of_the_method_and_the_model(name, model, tiny_net):
+    config = resolve(RunConfig(model=tiny_net if model == "own" else model, method=name, fraction=0.5, iterations=3))
+    unit = {"resnet18": "channels", "bert": "heads and neurons", "own": "units"}[model]
+    removed = f"0.5 → 12.5 % of {'weights' if name == 'unstructured' else unit}"
+    assert schedule(config) == f"3 × {removed if methods.get(name).removes else 'nothing removed'}"
+
+
+def test_nobody_knows_the_size_of_a_users_own_data_before_it_is_read(plan_of, blobs):
+    first = plan_of(dataset=blobs).splitlines()[0]
+    assert first.endswith("load_blobs: fp32, seed 0")
+
+
+def test_a_training_plan_says_where_it_starts_and_what_is_trained():
+    config = resolve(RunConfig(model="vgg16", freeze=True, epochs=3))
+    run = dense_run(config)
+    assert "from     fresh weights, the classifier alone: 3 epochs of adamw" in "\n".join(training_plan(config, run))
+    published = msgspec.structs.replace(config, weights="imagenet")
+    assert "from     weights imagenet" in "\n".join(training_plan(published, run))
+
+
+def test_a_plan_says_whether_the_first_phase_of_training_is_there(tmp_path, make_record, commit):
+    (tmp_path / "head.toml").write_text("epochs = 1\nfreeze = true\n", encoding="utf-8")
+    config = resolve(RunConfig(model="resnet18", weights=str(tmp_path / "head.toml"), runs_dir=str(tmp_path / "runs")))
+    first = dense_run(phases(config)[0])
+    assert f"from     head.toml, run {first.info.key} (will be trained first)" in "\n".join(
+        training_plan(config, dense_run(config))
+    )
+    commit(first, make_record())
+    assert f"{first.info.key} (trained)" in "\n".join(training_plan(config, dense_run(config)))

@@ -1,0 +1,262 @@
+import itertools
+import re
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+
+from prunebench.config import RunConfig, field_types
+from prunebench.data.dataset import datasets
+from prunebench.errors import AmbiguousRun, ConfigError, UnknownName
+from prunebench.experiment.resolve import HELD_OUT, dense_run, phases, resolve, settings
+from prunebench.models.architecture import models
+from prunebench.pruning.registry import methods
+
+UNSET = {"limit_train", "limit_test", "threads"}
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def fits(model, dataset):
+    return (models.get(model).reads == "text") == (datasets.get(dataset).reads == "text")
+
+
+PAIRS = [*itertools.product(models.names(), datasets.names())]
+
+
+@pytest.mark.parametrize(("model", "method"), [*itertools.product(models.names(), methods.names())])
+def test_every_model_and_method_resolves_without_another_setting(model, method):
+    config = resolve(RunConfig(model=model, method=method))
+    assert {name for name in field_types() if getattr(config, name) is None} == UNSET
+    assert config.criterion == methods.get(method).criterion
+    assert fits(model, config.dataset)
+    assert resolve(config) == config
+
+
+@pytest.mark.parametrize(("model", "dataset"), PAIRS)
+def test_a_model_takes_the_data_that_it_can_read_and_no_other(model, dataset):
+    config = RunConfig(model=model, dataset=dataset)
+    if fits(model, dataset):
+        assert resolve(config).dataset == dataset
+    else:
+        with pytest.raises(ConfigError, match=f"{model} reads .*, but {dataset} holds .*Choose a dataset such as"):
+            resolve(config)
+
+
+def test_an_option_goes_over_the_models_entry_and_that_over_the_default():
+    assert resolve(RunConfig(model="alexnet")).image_size == 64
+    assert resolve(RunConfig(model="alexnet", image_size=96)).image_size == 96
+    assert resolve(RunConfig(model="alexnet")).momentum == 0.9
+
+
+def test_the_datasets_entry_goes_over_the_models():
+    assert resolve(RunConfig(model="resnet18", dataset="image-folder")).image_size == 224
+    assert resolve(RunConfig(model="resnet18", dataset="cifar10")).augment
+    assert not resolve(RunConfig(model="resnet18")).augment
+
+
+def test_published_weights_bring_their_own_recipe_and_no_augmentation():
+    config = resolve(RunConfig(model="resnet18", weights="imagenet", dataset="cifar10"))
+    assert (config.image_size, config.optimizer, config.augment) == (224, "sgd", False)
+
+
+def test_no_setting_is_changed_that_was_given():
+    given = {
+        "model": "vgg16",
+        "criterion": "random",
+        "lr": 0.5,
+        "seed": 3,
+        "exclude": ("classifier.*",),
+        "augment": True,
+    }
+    config = resolve(RunConfig(**given))
+    assert {name: getattr(config, name) for name in given} == given
+
+
+def test_a_users_functions_resolve_with_the_defaults_for_images():
+    def build(classes):
+        raise AssertionError("nothing is built")
+
+    config = resolve(RunConfig(model=build, criterion=abs))
+    assert (config.model, config.criterion, config.dataset) == (build, abs, "digits")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, r"--model is missing\. There are: alexnet, bert, .*; or path\.py:function\."),
+        ({"model": "resnet81"}, "no model 'resnet81'. Did you mean 'resnet18'"),
+        ({"model": "bert", "dataset": "revews"}, "no dataset 'revews'. Did you mean 'reviews'"),
+        ({"model": "bert", "method": "structred"}, "no method 'structred'. Did you mean 'structured'"),
+        ({"model": "bert", "criterion": "l3"}, "no criterion 'l3'. Did you mean 'l"),
+        ({"model": 18}, "no model 18"),
+    ],
+)
+def test_an_unknown_name_is_told_before_anything_happens(given, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        resolve(RunConfig(**given))
+    assert not given or isinstance(caught.value, UnknownName)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"model": "bert", "weights": "imagenet"}, "--weights imagenet: there are none for bert"),
+        ({"model": "vgg16", "weights": "none.pth"}, r"--weights none\.pth: there is no such file"),
+        ({"model": "vgg16", "weights": "yesterday"}, "is neither none, imagenet, a file .* nor a run"),
+        ({"model": "vgg16", "stem": "small"}, "--stem small is for the ResNets; vgg16 has one stem only"),
+        ({"model": "bert", "round_to": 8, "method": "unstructured"}, "--round-to is for structured pruning"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(given, message):
+    with pytest.raises(ConfigError, match=message):
+        resolve(RunConfig(**given))
+
+
+def test_a_name_that_is_no_run_is_left_to_hugging_face_for_bert():
+    config = resolve(RunConfig(model="bert", weights="google-bert/bert-base-uncased"))
+    assert (config.lr, config.schedule, config.finetune_optimizer) == (1e-5, "constant", "sgd")
+
+
+def test_a_second_training_phase_takes_over_the_settings_of_the_first_but_freezing(make_record, commit):
+    given = RunConfig(model="resnet18", dataset="fashion-mnist", stem="small", image_size=28, lr=0.1, freeze=True)
+    first = dense_run(given)
+    commit(first, make_record())
+    config = resolve(RunConfig(model="resnet18", weights=first.info.key[:-3]))
+    assert (config.dataset, config.stem, config.image_size, config.lr) == ("fashion-mnist", "small", 28, 0.1)
+    assert config.weights == first.info.key
+    assert not config.freeze
+    assert resolve(config) == config
+    assert resolve(RunConfig(model="resnet18", weights=first.info.key, image_size=32)).image_size == 32
+
+
+def test_a_second_training_phase_of_a_run_elsewhere_names_its_folder(make_record, commit, tmp_path):
+    first = dense_run(RunConfig(model="resnet18", lr=0.1, runs_dir="elsewhere"))
+    commit(first, make_record())
+    config = resolve(RunConfig(model="resnet18", weights=f"elsewhere/{first.info.key}"))
+    assert (config.weights, config.lr) == (str(tmp_path / "elsewhere" / first.info.key), 0.1)
+    assert resolve(config) == config
+
+
+def test_a_second_phase_of_a_run_without_a_newer_setting_takes_the_default(make_record, commit):
+    first = dense_run(RunConfig(model="resnet18", lr=0.1))
+    old = {name: value for name, value in first.info.config.items() if name != "validation"}
+    first.info = msgspec.structs.replace(first.info, config=old)
+    commit(first, make_record())
+    config = resolve(RunConfig(model="resnet18", weights=first.info.key))
+    assert (config.lr, config.validation) == (0.1, 0.0)
+
+
+def test_a_second_phase_holds_out_what_the_first_did(make_record, commit):
+    first = dense_run(RunConfig(model="resnet18", validation=0.2, seed=3))
+    commit(first, make_record())
+    config = resolve(RunConfig(model="resnet18", weights=first.info.key))
+    assert (config.validation, config.seed) == (0.2, 3)
+
+
+HELD = {"validation": 0.2}
+
+
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        ({}, {"validation": 0.2}),
+        ({}, {"until": ("top1>=0.5",)}),
+        (HELD, {"seed": 1}),
+        (HELD, {"limit_train": 50}),
+        (HELD, {"validation": 0.3}),
+    ],
+)
+def test_what_a_run_was_trained_on_is_not_held_out_in_a_second_phase(before, now, make_record, commit):
+    first = dense_run(RunConfig(model="resnet18", **before))
+    commit(first, make_record())
+    given = RunConfig(model="resnet18", weights=first.info.key, **now)
+    with pytest.raises(ConfigError, match=rf"run {first.info.key}, .* has trained on data .* held out here\."):
+        resolve(given)
+    elsewhere = msgspec.structs.replace(given, dataset="cifar10", validation=0.3)
+    assert resolve(elsewhere).validation == 0.3
+
+
+@pytest.mark.parametrize(("before", "now"), [({}, {"seed": 1}), (HELD, {"validation": 0.0}), (HELD, {"lr": 0.1})])
+def test_a_second_phase_that_holds_out_nothing_else_is_fine(before, now, make_record, commit):
+    first = dense_run(RunConfig(model="resnet18", **before))
+    commit(first, make_record())
+    config = resolve(RunConfig(model="resnet18", weights=first.info.key, **now))
+    assert {name: getattr(config, name) for name in now} == now
+
+
+@pytest.mark.parametrize("model", ["resnet18", "bert"])
+def test_an_ambiguous_run_is_no_name_at_hugging_face(model, make_record, commit):
+    for seed in (0, 1):
+        commit(dense_run(RunConfig(model=model, seed=seed)), make_record())
+    with pytest.raises(AmbiguousRun, match="names several runs"):
+        resolve(RunConfig(model=model, weights=f"{model}-dense"))
+
+
+@pytest.fixture
+def head(tmp_path):
+    """A config of a first phase: the classifier alone, of any model."""
+    (tmp_path / "head.toml").write_text("epochs = 3\nlr = 0.1\nfreeze = true\nimage_size = 40\n", encoding="utf-8")
+    return RunConfig(model="resnet18", weights="head.toml", seed=2, epochs=5, limit_train=100)
+
+
+def test_a_first_phase_is_trained_on_the_same_data_by_settings_of_its_own(head, tmp_path):
+    first, second = phases(resolve(head))
+    assert (first.epochs, first.lr, first.freeze, first.weights) == (3, 0.1, True, "none")
+    assert (second.epochs, second.lr, second.freeze) == (5, 0.1, False)
+    assert second.weights == str(tmp_path / "head.toml")
+    for name in ("model", "dataset", "seed", "limit_train", "image_size"):
+        assert getattr(first, name) == getattr(second, name)
+    assert second.image_size == 40
+    with (tmp_path / "head.toml").open("a", encoding="utf-8") as file:
+        file.write('runs_dir = "elsewhere"\nthreads = 1\nfraction = 0.7\n')
+    assert phases(resolve(head)) == [first, second]
+    assert phases(first) == [first]
+
+
+def test_a_config_resolves_to_the_same_though_it_was_resolved_before(head):
+    once = resolve(head)
+    assert resolve(once) == once
+    assert dense_run(once).info.key == dense_run(head).info.key
+    goal = resolve(replace(head, until=("top1>=dense-0.1",)))
+    assert resolve(goal) == goal
+    assert phases(goal)[0].validation == goal.validation == HELD_OUT
+
+
+def test_the_run_is_the_one_that_starts_from_the_run_of_the_first_phase(head, make_record, commit):
+    first = dense_run(phases(resolve(head))[0])
+    before = dense_run(head)
+    assert settings(resolve(head))["weights"] == first.info.key
+    commit(first, make_record())
+    assert dense_run(head).info.key == before.info.key
+    assert dense_run(replace(head, weights=first.info.key)).info.key == before.info.key
+
+
+def test_each_seed_has_a_first_phase_of_its_own_unless_the_file_says_which(head, tmp_path):
+    def runs():
+        return {dense_run(phases(resolve(replace(head, seed=seed)))[0]).info.key for seed in (0, 1)}
+
+    assert len(runs()) == 2
+    with (tmp_path / "head.toml").open("a", encoding="utf-8") as file:
+        file.write("seed = 7\n")
+    assert len(runs()) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "head.toml: there is no such file"),
+        ("epochs = 0", "head.toml: --epochs 0"),
+        ('model = "vgg16"', "--weights head.toml trains a vgg16, not a resnet18"),
+        ('weights = "head.toml"', "head.toml: training has two phases at most"),
+    ],
+)
+def test_a_first_phase_that_cannot_be_is_told(head, text, message, tmp_path):
+    (tmp_path / "head.toml").unlink()
+    if text is not None:
+        (tmp_path / "head.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        resolve(head)

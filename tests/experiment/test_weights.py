@@ -1,0 +1,222 @@
+"""Where a run starts from: weights that fit are taken whole, others are refused with the tensor named."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import runpy
+
+import msgspec
+import pytest
+import torch
+import torchvision
+from safetensors.torch import load_file, save_file
+from transformers import PreTrainedTokenizerFast
+
+from prunebench import RunConfig, prune, pruning_run, train
+from prunebench.data.dataset import no_downloads
+from prunebench.data.images import IMAGENET
+from prunebench.data.text import train_tokenizer
+from prunebench.errors import DataError, DownloadNeeded, ModelError
+from prunebench.experiment.data import make_task
+from prunebench.experiment.resolve import dense_run, resolve
+from prunebench.experiment.weights import fill, open_start
+from prunebench.models import checkpoint
+
+
+@pytest.fixture
+def published(tmp_path):
+    """A weight file of torchvision's ResNet18 for 1,000 classes, and its state."""
+    torch.manual_seed(1)
+    state = torchvision.models.resnet18().state_dict()
+    torch.save(state, tmp_path / "resnet18.pth")
+    return tmp_path / "resnet18.pth", state
+
+
+def started(config):
+    config = resolve(config)
+    start = open_start(config)
+    return start, start.make(make_task(config, tokenizer=start.tokenizer, statistics=start.statistics)).model
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_weights_for_other_classes_leave_the_head_alone_fresh(suffix, published, tmp_path):
+    path, state = published
+    if suffix == ".safetensors":
+        path = tmp_path / "resnet18.safetensors"
+        save_file(state, path)
+    start, model = started(RunConfig(model="resnet18", weights=str(path), limit_train=20, limit_test=10))
+    assert start.statistics == IMAGENET
+    assert model.fc.weight.shape == (10, 512)
+    own = model.state_dict()
+    assert all(torch.equal(own[name], state[name]) for name in state if not name.startswith("fc."))
+
+
+def test_weights_for_the_same_classes_are_taken_whole(tiny_state):
+    source, target = tiny_state().model, tiny_state().model
+    with torch.no_grad():
+        for parameter in source.parameters():
+            parameter.add_(1)
+    assert fill(target, source.state_dict()) is None
+    assert all(torch.equal(a, b) for a, b in zip(source.parameters(), target.parameters(), strict=True))
+
+
+def without(name):
+    return lambda state: state.pop(name)
+
+
+def with_another(name, tensor):
+    return lambda state: state.update({name: tensor})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (without("layer1.0.conv1.weight"), "layer1.0.conv1.weight is missing"),
+        (with_another("bn1.bias", torch.zeros(3)), "bn1.bias has shape (3,) instead of (64,)"),
+        (with_another("layer9.weight", torch.zeros(3)), "layer9.weight is not part of the model"),
+        (with_another("fc.weight", torch.zeros(7, 9)), "fc.weight has shape (7, 9) instead of (10, 512)"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused_with_the_tensor_named(change, message, published):
+    path, state = published
+    change(state)
+    torch.save(state, path)
+    with pytest.raises(ModelError) as error:
+        started(RunConfig(model="resnet18", weights=str(path), limit_train=20, limit_test=10))
+    assert message in str(error.value)
+    assert str(path) in str(error.value)
+
+
+def test_nothing_is_copied_where_something_does_not_fit(tiny_state):
+    source, target = tiny_state().model.state_dict(), tiny_state().model
+    changed = {name: tensor + 1 for name, tensor in source.items() if name != "classifier.3.bias"}
+    assert fill(target, changed) == "classifier.3.bias is missing"
+    assert all(torch.equal(tensor, source[name]) for name, tensor in target.state_dict().items())
+
+
+def test_weights_of_the_adapted_shape_fit_as_well(tmp_path, architecture_of):
+    adapted = architecture_of("alexnet")
+    state = msgspec.structs.replace(adapted, arguments={**adapted.arguments, "classes": 10}).build().state_dict()
+    save_file(state, tmp_path / "own.safetensors")
+    config = RunConfig(model="alexnet", weights=str(tmp_path / "own.safetensors"), image_size=64, limit_train=20)
+    _, model = started(config)
+    assert torch.equal(model.classifier[1].weight, state["classifier.1.weight"])
+
+
+def test_fresh_weights_depend_on_the_seed(tiny_config):
+    def first_loss(seed):
+        return train(tiny_config(seed=seed, epochs=1)).loss
+
+    assert first_loss(0) == first_loss(0) != first_loss(1)
+
+
+def test_a_run_is_started_from_with_its_weights_and_statistics(tiny_config):
+    config = tiny_config()
+    train(config, dense_run(resolve(config)))
+    again = resolve(tiny_config(weights=dense_run(resolve(config)).info.key))
+    _, model = started(again)
+    trained = dense_run(resolve(config)).step_folder(0) / "model.safetensors"
+    assert all(torch.equal(tensor, model.state_dict()[name]) for name, tensor in load_file(trained).items())
+    assert dense_run(again).info.key != dense_run(resolve(config)).info.key
+
+
+def test_a_run_that_starts_from_another_describes_its_own_inputs(tiny_config, tiny_net):
+    config = tiny_config(epochs=1)
+    train(config, first := dense_run(config))
+    again = tiny_config(epochs=1, weights=first.info.key, image_size=20)
+    train(again, second := dense_run(again))
+    sizes = [checkpoint.load(run.step_folder(0), tiny_net).architecture.inputs.size for run in (first, second)]
+    assert sizes == [12, 20]
+
+
+def test_a_run_that_starts_from_another_knows_how_far_that_one_was(tiny_config):
+    config = tiny_config(epochs=1, iterations=1)
+    list(prune(config, first := pruning_run(config)))
+    again = tiny_config(weights=first.info.key)
+    before = dense_run(again).info
+    assert before.contents["weights"] == "step 1"
+    longer = tiny_config(epochs=1, iterations=2)
+    list(prune(longer, first))
+    after = dense_run(again).info
+    assert (after.contents["weights"], after.config) == ("step 2", before.config)
+    assert after.key != before.key
+
+
+def test_a_run_in_another_folder_is_started_from_as_well(tiny_config, tmp_path):
+    config = tiny_config(epochs=1)
+    train(config, first := dense_run(config))
+    inside = dense_run(tiny_config(epochs=1, weights=first.info.key))
+    away = tiny_config(epochs=1, weights=str(first.folder), runs_dir=str(tmp_path / "elsewhere"))
+    run = dense_run(away)
+    assert run.info.key == dense_run(resolve(away)).info.key == inside.info.key
+    assert train(away, run).step == 0
+
+
+def test_nothing_is_downloaded_where_that_is_refused(no_network, monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    for given in ({"model": "resnet18", "weights": "imagenet"}, {"model": "bert", "weights": "no-one/no-such-model"}):
+        with no_downloads(), pytest.raises(DownloadNeeded, match="Not on this machine yet"):
+            started(RunConfig(**given, limit_train=20, limit_test=10, runs_dir=str(tmp_path)))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_of_another_model_or_of_other_classes_is_refused(tiny_config, tiny_net, blobs):
+    config = tiny_config(epochs=1)
+    train(config, run := dense_run(resolve(config)))
+
+    def other_net(classes):
+        return tiny_net(classes)
+
+    for other in (other_net, "alexnet"):
+        with pytest.raises(ModelError, match=r"is a .*build_tiny_net, not a .*(other_net>|alexnet)\.$"):
+            train(tiny_config(weights=run.info.key, model=other, image_size=64))
+    with pytest.raises(ModelError, match="3 classes, but the data has 10"):
+        next(prune(tiny_config(weights=run.info.key, dataset="digits")))
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+def test_a_local_folder_of_bert_is_taken_with_its_own_tokenizer_and_size(classes, tmp_path, architecture_of):
+    tokenizer = train_tokenizer(["the plot was dull", "the music was warm"])
+    build = architecture_of("bert")
+    settings = {**build.arguments["config"], "vocab_size": tokenizer.get_vocab_size()}
+    model = msgspec.structs.replace(build, arguments={"classes": classes, "config": settings}).build()
+    model.save_pretrained(tmp_path)
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]").save_pretrained(tmp_path)
+    start, loaded = started(RunConfig(model="bert", weights=str(tmp_path), limit_train=20, limit_test=10))
+    assert start.tokenizer.get_vocab() == tokenizer.get_vocab()
+    assert loaded.config.num_hidden_layers == 2
+    own, saved = loaded.state_dict(), model.state_dict()
+    differing = {name for name in saved if not torch.equal(own[name], saved[name])}
+    assert differing == (set() if classes == 2 else {"classifier.weight", "classifier.bias"})
+
+
+def test_a_download_without_network_says_what_to_do(no_network, monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.raises(DataError, match="Connect to the network"):
+        started(RunConfig(model="resnet18", weights="imagenet", limit_train=20, limit_test=10))
+
+
+def test_a_name_that_hugging_face_does_not_answer_for_says_what_to_do(monkeypatch, tmp_path):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # else it tries for 20 s
+    with pytest.raises(ModelError, match="local folder"):
+        started(RunConfig(model="bert", weights="no-one/no-such-model", runs_dir=str(tmp_path)))
+
+
+def test_code_in_a_folder_of_hugging_face_is_not_run(tmp_path, architecture_of):
+    tokenizer = train_tokenizer(["the plot was dull", "the music was warm"])
+    architecture_of("bert").build().save_pretrained(tmp_path / "bert")
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]").save_pretrained(tmp_path / "bert")
+    stolen = tmp_path / "stolen"
+    (tmp_path / "bert" / "evil.py").write_text(f"open({str(stolen)!r}, 'w').close()\nclass Evil: pass\n")
+    classes = {"config.json": "AutoConfig", "tokenizer_config.json": "AutoTokenizer"}
+    for name, auto in classes.items():
+        path = tmp_path / "bert" / name
+        settings = json.loads(path.read_text())
+        settings["auto_map"] = {auto: ["evil.Evil", "evil.Evil"] if auto == "AutoTokenizer" else "evil.Evil"}
+        path.write_text(json.dumps(settings | {"tokenizer_class": "Evil"} if auto == "AutoTokenizer" else settings))
+    with contextlib.suppress(ModelError):  # refusing it is as good as reading what is not code
+        open_start(resolve(RunConfig(model="bert", weights=str(tmp_path / "bert"))))
+    assert not stolen.exists()
+    runpy.run_path(str(tmp_path / "bert" / "evil.py"))
+    assert stolen.exists()  # the code would have left its mark

@@ -1,0 +1,103 @@
+"""Engines that are missing, fail or are wrong say so in a line; what is right is compared and measured."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import replace
+
+import pytest
+import torch
+
+from prunebench import EfficiencyConfig
+from prunebench.errors import ConfigError, ModelError
+from prunebench.latency.backends import Backend, Loaded, backends, eager
+from prunebench.latency.engines import TOLERANCE, Setting, as_logits, check_usable, load, memory_of, ready
+
+CPU = torch.device("cpu")
+
+
+def setting(engine, dtype="fp32"):
+    """Of an engine, or of a function that loads one."""
+    backend = engine if isinstance(engine, Backend) else Backend("mine", "my own", engine)
+    return Setting(backend=backend, device=CPU, efficiency=EfficiencyConfig(dtype=dtype), about={})
+
+
+def wrong_by(share):
+    """An engine whose largest logit is off by this share of it."""
+
+    def of(state, device, dtype):
+        right = eager.load(state, device, dtype)
+
+        def run(inputs):
+            logits = right.runner(2)(inputs).clone()
+            logits.view(-1)[logits.abs().argmax()] *= 1 + share
+            return logits
+
+        return Loaded(right.place, lambda batch_size: run)
+
+    return of
+
+
+@pytest.mark.parametrize(("share", "fits"), [(1e-5, True), (5e-4, True), (5e-3, False), (float("nan"), False)])
+def test_an_engine_that_answers_otherwise_is_not_timed(share, fits, tiny_state):
+    state, of = tiny_state(), setting(wrong_by(share))
+    batch = state.architecture.inputs.example(2)
+    with torch.inference_mode():
+        if fits:
+            assert ready(state, load(state, of), batch, of).difference == pytest.approx(share, rel=0.05)
+        else:
+            with pytest.raises(ModelError, match="--backend mine answers otherwise than eager PyTorch"):
+                ready(state, load(state, of), batch, of)
+
+
+def test_the_difference_may_be_larger_in_bf16(tiny_state):
+    state, of = tiny_state(), setting(wrong_by(5e-3), "bf16")
+    with torch.inference_mode():
+        found = ready(state, load(state, of), state.architecture.inputs.example(2), of)
+    assert found.difference > TOLERANCE["fp32"]
+
+
+@pytest.mark.parametrize("where", ["load", "run"])
+def test_whatever_an_engine_raises_becomes_a_line(where, tiny_state):
+    def fail(*args):
+        raise KeyError("something\nwith many\nlines")
+
+    def of(state, device, dtype):
+        return fail() if where == "load" else Loaded(lambda batch: batch, lambda batch_size: fail)
+
+    state, mine = tiny_state(), setting(of)
+    with pytest.raises(ModelError, match=r"--backend mine cannot run tiny: KeyError: .*something") as error:
+        ready(state, load(state, mine), state.architecture.inputs.example(), mine)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", [name for name in backends.names() if backends.get(name).needs])
+def test_an_engine_that_is_not_installed_says_how_to_install_it(name, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda package: None)
+    with pytest.raises(ConfigError, match=rf"--backend {name} needs.*pip install 'prunebench\[\w+\]'"):
+        check_usable(backends.get(name), CPU, "fp32")
+
+
+def test_devices_and_dtypes_that_an_engine_lacks_are_refused():
+    with pytest.raises(ConfigError, match="computes on cpu only; give --device cpu"):
+        check_usable(backends.get("openvino"), torch.device("cuda"), "fp32")
+    with pytest.raises(ConfigError, match="computes in fp32 only, not in bf16"):
+        check_usable(backends.get("onnxruntime"), CPU, "bf16")
+    for name in backends.names():
+        check_usable(backends.get(name), CPU, "fp32")
+
+
+def test_memory_holds_weights_and_a_pass(tiny_state):
+    state, of = tiny_state(), setting(backends.get("eager"))
+    weights = sum(tensor.nbytes for tensor in state.model.state_dict().values())
+    found = memory_of(state, lambda: torch.zeros(1000), of)
+    assert found == weights + 4000
+    half = setting(backends.get("eager"), "bf16")
+    assert memory_of(state, lambda: None, half) == weights // 2
+    assert memory_of(state, lambda: None, setting(backends.get("openvino"))) is None
+    assert memory_of(replace(state), lambda: None, of) == weights
+
+
+def test_answers_of_any_kind_become_float32():
+    assert as_logits(torch.ones(2, 3, dtype=torch.bfloat16)).dtype == torch.float32
+    assert torch.equal(as_logits(torch.ones(2, 3).numpy()), torch.ones(2, 3))

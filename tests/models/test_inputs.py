@@ -1,0 +1,73 @@
+import pytest
+import torch
+from torch import nn
+
+from prunebench.errors import ModelError
+from prunebench.models.inputs import Inputs, check_forward, logits_of, to
+
+IMAGES = Inputs(kind="images", channels=3, size=8)
+TEXT = Inputs(kind="text", vocabulary=50, length=12)
+
+
+@pytest.mark.parametrize("batch", [1, 5])
+def test_an_example_has_the_shape_that_is_described(batch):
+    images = IMAGES.example(batch)
+    assert images.shape == (batch, 3, 8, 8)
+    assert images.dtype == torch.float32
+    text = TEXT.example(batch)
+    assert text["input_ids"].shape == text["attention_mask"].shape == (batch, 12)
+    assert text["input_ids"].dtype == torch.int64
+    assert 0 <= int(text["input_ids"].min()) <= int(text["input_ids"].max()) < 50
+
+
+def test_an_example_depends_on_its_seed_alone():
+    torch.manual_seed(3)
+    first = IMAGES.example(2, seed=1)
+    assert torch.equal(first, IMAGES.example(2, seed=1))
+    assert not torch.equal(first, IMAGES.example(2, seed=2))
+
+
+def test_moving_a_batch_casts_images_and_never_token_ids():
+    assert to(IMAGES.example(), dtype=torch.bfloat16).dtype == torch.bfloat16
+    moved = to(TEXT.example(), device="cpu", dtype=torch.bfloat16)
+    assert {tensor.dtype for tensor in moved.values()} == {torch.int64}
+
+
+def test_inputs_say_what_they_are():
+    assert IMAGES.text() == "8×8 images"
+    assert TEXT.text() == "sentences of 12 tokens"
+
+
+class Counts(nn.Module):
+    """One logit per class, from the attention mask, in an object as models of transformers return it."""
+
+    def forward(self, input_ids, attention_mask):
+        out = nn.Module()
+        out.logits = attention_mask.sum(1, keepdim=True).expand(-1, 2)
+        return out
+
+
+def test_logits_are_read_from_tensors_and_from_objects():
+    assert logits_of(nn.Flatten(), IMAGES.example(2)).shape == (2, 192)
+    assert logits_of(Counts(), TEXT.example(2)).tolist() == [[12, 12], [12, 12]]
+
+
+def test_a_model_that_fits_passes_and_keeps_its_mode():
+    model = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(192), nn.Linear(192, 10))
+    check_forward(model, IMAGES, 10, "net")
+    assert model.training
+    assert int(model[1].num_batches_tracked) == 0
+    check_forward(model.eval(), IMAGES, 10, "net")
+    assert not model.training
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (nn.Sequential(nn.Flatten(), nn.Linear(100, 10)), "net does not run on 8×8 images: RuntimeError"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(192, 9)), r"net returns shape \(1, 9\) for one of 8×8 images; 10"),
+    ],
+)
+def test_a_model_that_does_not_fit_its_data_is_refused(model, message):
+    with pytest.raises(ModelError, match=message):
+        check_forward(model, IMAGES, 10, "net")

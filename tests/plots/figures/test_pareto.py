@@ -1,0 +1,66 @@
+"""The front holds what nothing else is both faster and better than; times are milliseconds."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from prunebench.plots.figures.pareto import Point, front, points
+from prunebench.plots.registry import plots
+from prunebench.results.curves import milliseconds
+from prunebench.results.matrix_files import Material
+
+POINTS = st.lists(
+    st.builds(lambda ms, mean: Point(float(ms), mean / 10, 0.0, 1.0), st.integers(1, 9), st.integers(0, 10)), min_size=1
+)
+
+
+@given(POINTS)
+def test_a_point_is_on_the_front_unless_another_is_as_fast_and_better_or_faster_and_as_good(found):
+    best = front(found)
+    for point in found:
+        beaten = any(other.ms <= point.ms and other.mean >= point.mean and other[:2] != point[:2] for other in found)
+        assert (point in best) == (not beaten)
+    assert len(set(best)) == len(best)
+
+
+def test_every_step_is_drawn_by_its_milliseconds_with_the_front(make_curve, in_style):
+    group = [make_curve(seed=seed, better=seed / 100, timed=True) for seed in range(2)]
+    (picture,) = plots.get("pareto").draw(Material(curves=tuple(group)), "left")
+    assert picture.name == "pareto-digits-latency-1"
+    axes = picture.figure.axes[0]
+    assert axes.get_xlabel() == (
+        "milliseconds per batch of 1 (the unpruned model's, times the share\nmeasured beside it), cpu, 1 thread"
+    )
+    steps, best = (line for line in axes.get_lines() if len(line.get_xdata()) == 3 and line.get_linestyle() != "None")
+    np.testing.assert_allclose(steps.get_xdata(), [8, 4, 2])
+    np.testing.assert_allclose(steps.get_ydata(), [0.905, 0.805, 0.605])
+    np.testing.assert_allclose(best.get_xdata(), [2, 4, 8])
+    (first, *_) = points(group, "latency@1", milliseconds(group, "latency@1"))
+    assert first.low < 0.905 < first.high
+
+
+def test_a_machine_that_was_slower_at_another_time_moves_no_point(make_curve, in_style):
+    one = make_curve(timed=True)
+    other = make_curve(timed=True, criterion="random")
+    slower = [
+        replace(t, latencies=tuple(replace(x, samples_ms=(10 * x.samples_ms[0],)) for x in t.latencies))
+        for t in other.timings["eager"]
+    ]
+    other = dataclasses.replace(other, timings={"eager": tuple(slower)})
+    (picture,) = plots.get("pareto").draw(Material(curves=(one, other)), "left")
+    first, second = (line.get_xdata() for line in picture.figure.axes[0].get_lines()[:2])
+    np.testing.assert_array_equal(first, second)
+
+
+def test_the_axis_names_the_batch_size(make_curve, in_style):
+    material = Material(curves=(make_curve(timed=True),))
+    (picture,) = plots.get("pareto").draw(material, "latency@4")
+    assert picture.name == "pareto-digits-latency-4"
+    assert "batch of 4" in picture.figure.axes[0].get_xlabel()
+    assert list(picture.figure.axes[0].get_lines()[0].get_xdata()) == [32, 16, 8]
+    assert plots.get("pareto").draw(material, "latency@2") == []

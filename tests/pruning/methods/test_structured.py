@@ -1,0 +1,318 @@
+"""Structured pruning removes whole units: as many as the original study did, and nothing else changes."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from prunebench.errors import ConfigError
+from prunebench.models.architecture import models
+from prunebench.models.inputs import Inputs, logits_of
+from prunebench.models.layers import layer_records, prunable_weights
+from prunebench.pruning.methods import structured
+from prunebench.pruning.registry import Request, criteria
+
+MASKED_AND_ACTUAL = {  # conv weights after each of ten iterations of 0.1, from the original study
+    "alexnet": [
+        (2468544, 2468544),
+        (2220542, 2002946),
+        (1998204, 1623354),
+        (1796261, 1314445),
+        (1614222, 1063071),
+        (1450850, 860953),
+        (1305654, 698199),
+        (1173365, 567050),
+        (1057652, 462041),
+        (951027, 374379),
+        (853981, 303500),
+    ],
+    "vgg16": [
+        (14710464, 14710464),
+        (13242078, 11918862),
+        (11919420, 9655866),
+        (10713717, 7801947),
+        (9647982, 6325848),
+        (8672130, 5111478),
+        (7809174, 4144176),
+        (7030341, 3357891),
+        (6340788, 2731356),
+        (5707683, 2212587),
+        (5133357, 1789767),
+    ],
+}
+
+
+@pytest.mark.parametrize(("name", "size"), [("alexnet", 64), ("vgg16", 32)])
+def test_parameter_counts_are_those_of_the_original_study(name, size, fresh, request_for):
+    state = fresh(name, size)
+    request, model = request_for(state.architecture.inputs, 0.1), state.model
+    first = layer_records(model, {}, (), {})
+    counts = []
+    for step in range(11):
+        if step:
+            structured.prune(model, {}, request)
+        original, masked, actual = prunable_weights(structured.prunable(model), layer_records(model, {}, first, {}))
+        counts.append((masked, actual))
+        assert original == MASKED_AND_ACTUAL[name][0][0]
+    assert counts == MASKED_AND_ACTUAL[name]
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_removing_units_equals_masking_them(name, fresh, request_for):
+    state = fresh(name)
+    model, inputs = state.model, state.architecture.inputs
+    structured.prune(model, {}, request_for(inputs, 0.1))  # what is compared is a second step
+    request, whole = request_for(inputs, 0.3), copy.deepcopy(model)
+    masked = [zero_chosen(copy.deepcopy(model), request, dim) for dim in (0, 1)]
+    structured.prune(model, {}, request)
+    for attention in ("sdpa", "eager") if inputs.kind == "text" else (None,):
+        for batch in batches(inputs):
+            before, after = outputs(whole, batch, attention), outputs(model, batch, attention)
+            assert (after - before).abs().max() > 1e-3 * before.abs().max()
+            for other in masked:
+                assert (after - outputs(other, batch, attention)).abs().max() < 1e-9 * before.abs().max()
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_classes_are_never_removed(name, fresh, request_for):
+    state = fresh(name)
+    structured.prune(state.model, {}, request_for(state.architecture.inputs, 0.95))
+    with torch.no_grad():
+        assert logits_of(state.model, state.architecture.inputs.example(2)).shape == (2, 7)
+
+
+@pytest.mark.parametrize("criterion", criteria.names())
+def test_every_criterion_removes_the_same_number(criterion, tiny_state, request_for):
+    state = tiny_state()
+    structured.prune(state.model, {}, request_for(state.architecture.inputs, 0.5, criterion))
+    assert [state.model.features[i].out_channels for i in (0, 4)] == [4, 6]
+
+
+@settings(max_examples=12, deadline=None)
+@given(widths=st.lists(st.integers(1, 9), min_size=1, max_size=4), fraction=st.floats(0.05, 0.99))
+def test_each_group_loses_its_rounded_share_and_keeps_a_unit(widths, fraction):
+    sizes = [3, *widths]
+    model = nn.Sequential(
+        *(nn.Conv2d(a, b, 1) for a, b in zip(sizes, widths, strict=False)), nn.Conv2d(sizes[-1], 2, 1)
+    )
+    request = Request(fraction, criteria.get("l2").score, Inputs(kind="images", size=4))
+    model = nn.Sequential(model, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    expected = widths
+    for _ in range(4):
+        structured.prune(model, {}, request)
+        expected = [max(1, width - round(fraction * width)) for width in expected]
+        assert [conv.out_channels for conv in model[0]] == [*expected, 2]
+
+
+@pytest.mark.parametrize(
+    ("widths", "left", "note"),
+    [
+        ((4, 4), (4, 4), "nothing was removed from 2 of 2 groups (1, 0)"),
+        ((4, 20), (4, 18), "nothing was removed from 1 of 2 groups (0)"),
+        ((20, 20), (18, 18), None),
+    ],
+)
+def test_groups_from_which_nothing_goes_are_noted(widths, left, note, request_for):
+    first, second = widths
+    head = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(second, 2))
+    model = nn.Sequential(nn.Conv2d(3, first, 1), nn.Conv2d(first, second, 1), *head)
+    pruned = structured.prune(model, {}, request_for(Inputs(kind="images", size=4), 0.1))
+    assert (model[0].out_channels, model[1].out_channels) == left
+    assert pruned.notes == ((note,) if note else ())
+
+
+@given(st.integers(1, 600), st.floats(0.01, 0.99), st.integers(1, 40), st.integers(1, 64))
+def test_the_rounded_width_is_the_first_multiple_above_the_schedule(units, fraction, steps, multiple):
+    exact, before = units, units
+    for step in range(1, steps + 1):
+        exact = max(1, exact - round(fraction * exact))
+        left = structured.left_after(units, fraction, step, multiple)
+        assert left == units or left % multiple == 0
+        assert exact <= left <= min(exact + multiple - 1, before)
+        before = left
+
+
+@pytest.fixture(scope="module", params=[("resnet18", 8), ("resnet18", 24), ("bert", 8)], ids=str)
+def rounded(request, fresh, request_for):
+    """A model before and after each of four steps with rounding, and what makes the request of a step."""
+    name, multiple = request.param
+    state = fresh(name, 32)
+    sizes = {layer.name: layer.shape[0] for layer in layer_records(state.model, {}, (), {})}
+
+    def ask(step, **about):
+        about = {"sizes": sizes, "round_to": multiple, **about}
+        return request_for(state.architecture.inputs, 0.3, step=step, **about)
+
+    model, models = copy.deepcopy(state.model), [state.model]
+    for step in range(1, 5):
+        structured.prune(model, {}, ask(step))
+        models.append(copy.deepcopy(model))
+    return models, ask
+
+
+def test_rounded_widths_follow_the_schedule_of_the_original_and_heads_are_not_rounded(rounded):
+    (original, *models), ask = rounded
+    first, _ = structured.find(original, ask(1))
+    for step, model in enumerate(models, 1):
+        heads = 0
+        for was, now in zip(first, structured.find(model, ask(1))[0], strict=True):
+            if was.kind == "heads":
+                heads += now.units
+                continue
+            exact = was.units
+            for _ in range(step):
+                exact -= round(0.3 * exact)
+            assert now.units == was.units or now.units % ask(1).round_to == 0
+            assert exact <= now.units < exact + ask(1).round_to
+        assert heads in (0, {1: 6, 2: 4, 3: 3, 4: 2}[step])  # of 8 in two layers
+
+
+def test_one_call_from_the_original_gives_the_widths_of_as_many_steps(rounded):
+    (original, *models), ask = rounded
+    for step in (1, 2, 4):
+        once = copy.deepcopy(original)
+        structured.prune(once, {}, ask(step, sizes={}))
+        shapes = {name: tuple(tensor.shape) for name, tensor in models[step - 1].state_dict().items()}
+        assert {name: tuple(tensor.shape) for name, tensor in once.state_dict().items()} == shapes
+
+
+def test_without_rounding_neither_the_step_nor_the_original_sizes_matter(rounded):
+    (original, *_), ask = rounded
+    plain, told = copy.deepcopy(original), copy.deepcopy(original)
+    structured.prune(plain, {}, ask(1, sizes={}, round_to=1))
+    structured.prune(told, {}, ask(7, round_to=1))
+    for name, tensor in plain.state_dict().items():
+        assert torch.equal(tensor, told.state_dict()[name])
+
+
+def test_a_step_whose_multiple_is_not_reached_is_noted_and_a_later_one_removes(request_for):
+    inputs, sizes = Inputs(kind="images", size=4), {"0": 16}
+    model = nn.Sequential(nn.Conv2d(3, 16, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 2))
+    found = []
+    for step in range(1, 9):
+        about = {"step": step, "round_to": 8, "sizes": sizes}
+        notes = structured.prune(model, {}, request_for(inputs, 0.1, **about)).notes
+        found.append((model[0].out_channels, notes != ()))
+    # 14, 13, 12, 11, 10, 9, 8, 7 without rounding
+    assert found == [*[(16, True)] * 6, (8, False), (8, True)]
+
+
+@pytest.mark.parametrize("layers", [[], [nn.BatchNorm2d(3)]])
+def test_a_model_without_a_conv_or_linear_layer_is_refused(layers, request_for):
+    model = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    with pytest.raises(ConfigError, match="no conv or linear layer"):
+        structured.prune(model, {}, request_for(Inputs(kind="images", size=4)))
+
+
+@pytest.mark.parametrize(("groups", "left"), [(1, 6), (4, 8), (8, 8)])
+def test_channels_of_a_group_norm_go_unless_they_are_in_groups(groups, left, request_for):
+    inputs = Inputs(kind="images", size=4)
+    parts = (nn.Conv2d(8, 8, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2))
+    model = nn.Sequential(nn.Conv2d(3, 8, 1), nn.GroupNorm(groups, 8), *parts)
+    pruned = structured.prune(model, {}, request_for(inputs, 0.3))
+    assert (model[0].out_channels, model[1].num_channels, model[2].out_channels) == (left, left, 6)
+    assert pruned.notes == (() if groups == 1 else ("spared 1: its channels are in groups",))
+    assert logits_of(model, inputs.example(2)).shape == (2, 2)
+
+
+def test_what_is_removed_are_the_units_of_smallest_norm_with_all_weights_that_go_with_them(tiny_state, request_for):
+    state = tiny_state()
+    model = state.model
+    first, second = model.features[0], model.features[4]
+    norms = first.weight.detach().square().sum((1, 2, 3)) + second.weight.detach().square().sum((0, 2, 3))
+    kept = sorted(norms.argsort()[2:].tolist())
+    expected = first.weight.detach()[kept]
+    structured.prune(model, {}, request_for(state.architecture.inputs, 0.25))
+    assert torch.equal(first.weight, expected)
+
+
+def test_the_same_call_gives_the_same_result_and_another_seed_another(tiny_state, request_for):
+    def pruned(seed):
+        state = tiny_state()
+        structured.prune(state.model, {}, request_for(state.architecture.inputs, 0.5, "random", seed=seed))
+        return state.model.features[0].weight
+
+    assert torch.equal(pruned(1), pruned(1))
+    assert not torch.equal(pruned(1), pruned(2))
+
+
+@pytest.mark.parametrize(
+    ("about", "widths"),
+    [
+        ({}, [4, 6]),
+        ({"exclude": ("features.4",)}, [4, 12]),
+        ({"include": ("features.0",)}, [4, 12]),
+        ({"include": ("features",), "exclude": ("*.0",)}, [8, 6]),
+        ({"include": ("feat*.[04]",)}, [4, 6]),
+    ],
+)
+def test_globs_select_layers(about, widths, tiny_state, request_for):
+    state = tiny_state()
+    request = request_for(state.architecture.inputs, 0.5, **about)
+    before = structured.count(state.model, {}, request)["channels"]
+    structured.prune(state.model, {}, request)
+    assert [state.model.features[i].out_channels for i in (0, 4)] == widths
+    assert structured.count(state.model, {}, request)["channels"] * 2 == before
+
+
+def test_a_glob_that_matches_no_module_is_refused(tiny_state, request_for):
+    state = tiny_state()
+    with pytest.raises(ConfigError, match=r"'nothing\.\*'; the model consists of: features, classifier"):
+        structured.prune(state.model, {}, request_for(state.architecture.inputs, include=("nothing.*",)))
+
+
+@pytest.mark.parametrize("about", [{"include": ("classifier.0",)}, {"exclude": ("*",)}])
+def test_globs_that_leave_nothing_are_refused(about, tiny_state, request_for):
+    state = tiny_state()
+    with pytest.raises(ConfigError, match="--include and --exclude"):
+        structured.prune(state.model, {}, request_for(state.architecture.inputs, **about))
+
+
+def test_a_model_with_masks_is_refused(tiny_state, request_for):
+    state = tiny_state()
+    masks = {"features.0.weight": torch.ones(8, 3, 3, 3, dtype=torch.bool)}
+    with pytest.raises(ConfigError, match="masked"):
+        structured.prune(state.model, masks, request_for(state.architecture.inputs))
+
+
+def test_a_model_of_linear_layers_loses_neurons(request_for):
+    model = nn.Sequential(nn.Flatten(), nn.Linear(48, 10), nn.ReLU(), nn.Linear(10, 3))
+    request = request_for(Inputs(kind="images", size=4), 0.2)
+    structured.prune(model, {}, request)
+    assert structured.count(model, {}, request) == {"neurons": 8}
+    assert model[3].weight.shape == (3, 8)
+
+
+def zero_chosen(model, request, dim):
+    """Set the chosen units to zero: what computes them (`dim` 0: weights, biases, norms), or what reads them (1)."""
+    groups, _ = structured.find(model, request)
+    with torch.no_grad():
+        for group, doomed in zip(groups, structured.choose(model, groups, request), strict=True):
+            for part in group.slices:
+                if part.dim == dim:
+                    hit = part.index[torch.isin(part.unit, torch.tensor(doomed, dtype=torch.long))]
+                    model.get_parameter(part.parameter).index_fill_(dim, hit, 0)
+    return model
+
+
+def batches(inputs):
+    """A batch, and for text a second one that is padded."""
+    example = inputs.example(2)
+    yield example
+    if inputs.kind == "text":
+        mask = (torch.arange(inputs.length) < torch.tensor([[12], [5]])).long()
+        yield {"input_ids": example["input_ids"] * mask, "attention_mask": mask}
+
+
+def outputs(model, batch, attention):
+    """Logits in double precision, so that rounding hides nothing."""
+    model = copy.deepcopy(model).double().eval()
+    if attention:
+        model.set_attn_implementation(attention)
+    with torch.no_grad():
+        return logits_of(model, batch if isinstance(batch, dict) else batch.double())

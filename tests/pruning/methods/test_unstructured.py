@@ -1,0 +1,170 @@
+"""Unstructured masks are those of torch.nn.utils.prune, shrink by the fraction asked for, and hold in training."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn.utils import prune as torch_prune
+
+from prunebench.errors import ConfigError
+from prunebench.models.architecture import models
+from prunebench.models.inputs import Inputs
+from prunebench.pruning.methods import unstructured
+from prunebench.pruning.registry import Request, criteria
+
+ANY = Inputs(kind="images", size=12)
+
+
+@pytest.mark.parametrize("scope", ["global", "layerwise"])
+def test_masks_equal_those_of_torch_over_several_iterations(scope, tiny_net, request_for):
+    torch.manual_seed(0)
+    ours, theirs = tiny_net(3), tiny_net(3)
+    theirs.load_state_dict(ours.state_dict())
+    layers = {name: m for name, m in theirs.named_modules() if isinstance(m, (nn.Conv2d, nn.Linear))}
+    masks = {}
+    for step in range(4):
+        masks = unstructured.prune(ours, masks, request_for(ANY, 0.37, "l1", scope=scope, seed=step)).masks
+        if scope == "global":
+            weights = [(layer, "weight") for layer in layers.values()]
+            torch_prune.global_unstructured(weights, pruning_method=torch_prune.L1Unstructured, amount=0.37)
+        else:
+            for layer in layers.values():
+                torch_prune.l1_unstructured(layer, "weight", amount=0.37)
+        assert set(masks) == {f"{name}.weight" for name in layers}
+        for name, layer in layers.items():
+            assert torch.equal(masks[f"{name}.weight"], layer.weight_mask.bool())
+            assert torch.equal(ours.get_parameter(f"{name}.weight"), layer.weight)
+
+
+@settings(max_examples=20)
+@given(
+    fraction=st.floats(0.001, 0.999),
+    iterations=st.integers(1, 8),
+    scope=st.sampled_from(["global", "layerwise"]),
+    criterion=st.sampled_from(criteria.names()),
+)
+def test_the_share_left_is_exact_to_one_weight_per_iteration(fraction, iterations, scope, criterion):
+    model = nn.Sequential(nn.Linear(17, 23), nn.Linear(23, 5))
+    tensors = 2 if scope == "layerwise" else 1
+    masks = {}
+    for step in range(1, iterations + 1):
+        request = Request(fraction, criteria.get(criterion).score, ANY, seed=step, scope=scope)
+        before = masks
+        masks = unstructured.prune(model, masks, request).masks
+        left = unstructured.count(model, masks, request)["weights"]
+        assert abs(left - (1 - fraction) ** step * 23 * (17 + 5)) <= step * tensors
+        assert left == sum(int(mask.sum()) for mask in masks.values())
+        assert not any((masks[name] & ~before[name]).any() for name in before)
+        assert all(model.get_parameter(name)[~mask].eq(0).all() for name, mask in masks.items())
+
+
+def test_of_equal_weights_exactly_as_many_go_as_asked(request_for):
+    model = nn.Linear(10, 10)
+    nn.init.ones_(model.weight)
+    masks = unstructured.prune(model, {}, request_for(ANY, 0.3, "l1")).masks
+    assert int(masks["weight"].sum()) == 70
+
+
+def test_what_is_pruned_stays_pruned_even_where_all_else_scores_minus_infinity(request_for):
+    model = nn.Linear(8, 8)
+    with torch.no_grad():
+        model.weight.copy_(torch.arange(64.0, 0, -1).view(8, 8))
+    first = unstructured.prune(model, {}, request_for(ANY, 0.5, "l1")).masks
+    lowest = Request(0.5, lambda weight: torch.full_like(weight, -torch.inf), ANY)
+    second = unstructured.prune(model, first, lowest).masks["weight"]
+    assert int(second.sum()) == 16
+    assert not (second & ~first["weight"]).any()
+
+
+def test_random_depends_on_the_seed_alone(tiny_state, request_for):
+    def masks(seed, noise):
+        model = tiny_state().model
+        torch.manual_seed(noise)
+        return unstructured.prune(model, {}, request_for(ANY, 0.5, "random", seed=seed)).masks
+
+    first, again, other = masks(1, 0), masks(1, 99), masks(2, 0)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not any(torch.equal(first[name], other[name]) for name in first)
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_targets_are_weights_of_conv_and_linear_layers_or_all_parameters(name, fresh, request_for):
+    model = fresh(name, 64).model
+    kinds = (nn.Conv2d, nn.Linear)
+    weights = {f"{path}.weight" for path, module in model.named_modules() if isinstance(module, kinds)}
+    assert set(unstructured.targets(model, request_for(ANY))) == weights == set(unstructured.prunable(model))
+    everything = unstructured.targets(model, request_for(ANY, targets="all"))
+    assert sorted(everything) == sorted(key for key, _ in model.named_parameters())
+
+
+def test_all_targets_are_ranked_together_with_biases_and_norms(tiny_state, request_for):
+    model = tiny_state().model
+    values = torch.cat([parameter.detach().flatten().abs() for parameter in model.parameters()])
+    threshold = values.sort().values[round(0.4 * len(values))]
+    masks = unstructured.prune(model, {}, request_for(ANY, 0.4, "l1", targets="all")).masks
+    assert not masks["features.1.bias"].any()  # batch norm's biases start at zero
+    assert masks["features.1.weight"].all()  # and its weights at one
+    for name, parameter in tiny_state().model.named_parameters():
+        away = parameter.abs() != threshold
+        assert torch.equal(masks[name][away], (parameter.abs() > threshold)[away])
+
+
+def test_globs_select_layers_and_leave_the_masks_of_others(tiny_state, request_for):
+    model = tiny_state().model
+    first = unstructured.prune(model, {}, request_for(ANY, 0.5, "l1", include=("classifier",))).masks
+    assert set(first) == {"classifier.1.weight", "classifier.3.weight"}
+    second = unstructured.prune(model, first, request_for(ANY, 0.5, "l1", exclude=("classifier.*",))).masks
+    assert set(second) == set(unstructured.prunable(model))
+    assert all(torch.equal(second[name], first[name]) for name in first)
+    with pytest.raises(ConfigError, match="--include and --exclude"):
+        unstructured.targets(model, request_for(ANY, include=("features.2",)))
+    with pytest.raises(ConfigError, match="'nothing'; the model consists of: features, classifier"):
+        unstructured.targets(model, request_for(ANY, include=("nothing",)))
+
+
+@pytest.mark.parametrize("scope", ["global", "layerwise"])
+def test_tensors_from_which_nothing_goes_are_noted(scope, request_for):
+    model = nn.Sequential(nn.Linear(20, 2), nn.Linear(2, 1))
+    pruned = unstructured.prune(model, {}, request_for(ANY, 0.1, "l1", scope=scope))
+    left = [int(pruned.masks[name].sum()) for name in ("0.weight", "1.weight")]
+    assert sum(left) == (38 if scope == "global" else 36 + 2)
+    note = "nothing was removed from 1.weight: too few weights for this fraction"
+    assert pruned.notes == (() if scope == "global" else (note,))
+    tiny = unstructured.prune(nn.Linear(2, 1), {}, request_for(ANY, 0.1, "l1", scope=scope))
+    assert tiny.notes == ("nothing was removed from weight: too few weights for this fraction",)
+    assert tiny.masks["weight"].all()
+
+
+def test_a_model_without_a_conv_or_linear_layer_is_refused(request_for):
+    with pytest.raises(ConfigError, match="nothing to prune"):
+        unstructured.prune(nn.Sequential(nn.BatchNorm2d(3), nn.Flatten()), {}, request_for(ANY))
+
+
+@pytest.mark.parametrize(
+    ("criterion", "message"),
+    [
+        (lambda weight: weight.sum(), "shape"),
+        (lambda weight: "heavy", "shape"),
+        (lambda weight: weight / 0 * 0, "NaN"),
+    ],
+)
+def test_a_criterion_that_does_not_score_every_weight_is_refused(criterion, message):
+    with pytest.raises(ConfigError, match=message):
+        unstructured.prune(nn.Linear(3, 3), {}, Request(0.5, criterion, ANY))
+
+
+def test_a_criterion_gets_what_it_asks_for(tiny_task, tiny_state):
+    seen = []
+
+    def criterion(weight, name, model, task, generator):
+        seen.append(name)
+        assert model.get_parameter(name).data_ptr() == weight.data_ptr()
+        assert task is tiny_task
+        return torch.rand(weight.shape, generator=generator)
+
+    model = tiny_state().model
+    unstructured.prune(model, {}, Request(0.5, criterion, ANY, task=tiny_task))
+    assert seen == unstructured.prunable(model)

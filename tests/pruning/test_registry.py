@@ -1,0 +1,112 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from prunebench.errors import ConfigError
+from prunebench.models.architecture import models
+from prunebench.models.inputs import Inputs
+from prunebench.pruning.registry import Request, criteria, methods
+from prunebench.seeding import generator
+
+IMAGES = Inputs(kind="images", size=8)
+PATHS = st.lists(st.sampled_from(["features", "layer1", "0", "conv"]), min_size=1, max_size=3).map(".".join)
+
+
+def request(criterion=None, **about):
+    return Request(0.1, criterion or criteria.get("l1").score, IMAGES, **about)
+
+
+@given(PATHS)
+def test_without_patterns_every_module_is_selected(path):
+    assert request().selects(path)
+    assert request(include=("*",)).selects(path)
+    assert not request(exclude=("*",)).selects(path)
+
+
+@given(PATHS, PATHS)
+def test_a_pattern_that_matches_a_module_matches_all_inside_it(path, inside):
+    assert request(include=(path,)).selects(f"{path}.{inside}")
+    assert not request(exclude=(path,)).selects(f"{path}.{inside}")
+
+
+@given(PATHS)
+def test_excluding_wins_over_including(path):
+    assert not request(include=(path,), exclude=(path,)).selects(path)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "module", "matches"),
+    [
+        ("classifier.*", "classifier.6", True),
+        ("classifier.*", "classifier", False),
+        ("classifier", "classifier.6", True),
+        ("layer?.0", "layer3.0.conv1", True),
+        ("layer1", "layer10.0", False),
+        ("Layer1", "layer1", False),
+    ],
+)
+def test_patterns_are_globs_on_whole_names(pattern, module, matches):
+    assert request(include=(pattern,)).selects(module) == matches
+
+
+@pytest.mark.parametrize("name", criteria.names())
+def test_every_criterion_scores_each_weight_and_leaves_the_model_alone(name):
+    model = nn.Conv2d(3, 4, 3)
+    before = model.weight.detach().clone()
+    scores = request(criteria.get(name).score).score(model, "weight", generator(0, "test"))
+    again = request(criteria.get(name).score).score(model, "weight", generator(0, "test"))
+    assert scores.shape == model.weight.shape
+    assert torch.isfinite(scores).all()
+    assert not scores.requires_grad
+    assert torch.equal(scores, again)
+    assert torch.equal(model.weight, before)
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_every_method_has_a_criterion_and_counts_what_it_says(name):
+    method = methods.get(name)
+    assert method.criterion in criteria.names()
+    counted = method.count(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(144, 2)), {}, request())
+    assert method.units["images"] in counted
+    assert all(count > 0 for count in counted.values())
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_every_method_names_its_units_for_whatever_a_model_reads(name):
+    assert set(methods.get(name).units) == {entry.reads for entry in map(models.get, models.names())} | {None}
+
+
+@pytest.mark.parametrize("about", [{"include": ("features", "clasifier.*")}, {"exclude": ("clasifier.*",)}])
+def test_a_pattern_that_matches_no_module_is_named_with_the_parts_of_the_model(about, tiny_net):
+    with pytest.raises(ConfigError, match=r"'clasifier\.\*'; the model consists of: features, classifier\.$"):
+        request(**about).check_patterns(tiny_net(3))
+    request(include=("features", "*.1"), exclude=("classifier.?",)).check_patterns(tiny_net(3))
+
+
+def test_a_criterion_may_ask_for_all_there_is():
+    seen = {}
+
+    def score(weight, name, model, task, generator):
+        seen.update(name=name, model=model, task=task, generator=generator)
+        return weight
+
+    model, draw, task = nn.Linear(2, 2), generator(0, "test"), object()
+    request(score, task=task).score(model, "weight", draw)
+    assert seen == {"name": "weight", "model": model, "task": task, "generator": draw}
+
+
+@pytest.mark.parametrize(
+    ("score", "message"),
+    [
+        (lambda weight: weight.sum(), r"scored weight as \(\); it must return shape \(2, 3\)\."),
+        (lambda weight: weight.T, r"scored weight as \(3, 2\)"),
+        (lambda weight: 1.0, "scored weight as float"),
+        (lambda weight: weight * torch.nan, "scored weight with NaN, which cannot be ranked"),
+        (lambda gradient: gradient, "asks for an argument 'gradient'; it can have: weight, name, model, task"),
+    ],
+)
+def test_a_criterion_that_cannot_be_ranked_is_refused(score, message):
+    with pytest.raises(ConfigError, match=message):
+        request(score).score(nn.Linear(3, 2), "weight", generator(0, "test"))

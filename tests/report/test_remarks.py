@@ -1,0 +1,36 @@
+"""Notes and collapsed layers are told once for all seeds that they hold of."""
+
+from __future__ import annotations
+
+import msgspec
+
+from prunebench.report.figures import figures
+from prunebench.report.remarks import remarks
+from prunebench.report.sources import gather
+from prunebench.results.curves import by_settings, curves_of
+
+
+def told(root):
+    groups = by_settings(curves_of(gather(str(root)).runs, []))
+    return remarks(groups, figures(groups))
+
+
+def test_a_note_of_several_seeds_is_told_once_per_step(tmp_path, pruned):
+    for seed in range(2):
+        pruned(tmp_path, seed=seed, notes=("conv9 has one channel left",))
+    who = "tiny on digits, tiny structured"
+    assert told(tmp_path) == [f"{who}, step {step} (seed 0, 1): conv9 has one channel left." for step in (1, 2)]
+
+
+def test_collapsed_layers_are_a_warning_with_the_way_in_which_they_did(tmp_path, pruned, commit):
+    run = pruned(tmp_path, steps=1)
+    record = run.record(0)
+    layer = msgspec.structs.replace(record.layers[0], collapsed="all weights are zero")
+    commit(run, msgspec.structs.replace(record, step=1, layers=(layer,)))
+    assert told(tmp_path) == [
+        "tiny on digits, tiny structured, step 1 (seed 0): Warning: conv1 collapsed (all weights are zero)."
+    ]
+
+
+def test_where_nothing_is_to_be_told_nothing_is(study):
+    assert told(study) == []

@@ -1,0 +1,112 @@
+"""Tables of timings tell medians, percentiles, speed-ups with intervals, costs and evidence, from samples alone."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from prunebench.records import Accuracy, Costs, Evidence, LatencyRecord, SparseLayer, TimingRecord
+from prunebench.results import latency_tables
+
+SAMPLES = {"original": [10.0] * 20, "masked": [11.0] * 20, "pruned": [5.0] * 19 + [9.0], "rounded": [4.0] * 20}
+COSTS = Costs(
+    params=2_000_000,
+    nonzero_params=1_500_000,
+    macs=4_000_000,
+    activation_bytes=900,
+    checkpoint_bytes=8_000_000,
+    checkpoint_zstd_bytes=7_000_000,
+)
+
+
+def timing(samples=SAMPLES, **changes):
+    latencies = tuple(
+        LatencyRecord(
+            run=None,
+            model="tiny",
+            method="structured",
+            step=6,
+            nominal_left=0.531441,
+            variant=variant,
+            batch_size=4,
+            device="cpu",
+            dtype="fp32",
+            threads=2,
+            samples_ms=tuple(times),
+            **changes,
+        )
+        for variant, times in samples.items()
+    )
+    return TimingRecord(
+        step=6,
+        latencies=latencies,
+        original=COSTS,
+        pruned=msgspec.structs.replace(COSTS, macs=1_000_000),
+        evidence=Evidence(batch1_ms=(2.0,) * 6, batch4_ms=(2.8,) * 6, unpruned_share={4: 0.25}),
+    )
+
+
+def row(text, number=1):
+    return text.splitlines()[number].split()
+
+
+def test_a_row_holds_medians_percentiles_throughput_and_the_paired_speed_up():
+    text = latency_tables.times([timing(ended="interval")])
+    assert row(text) == [
+        *("6", "53.1", "%", "4", "10.00", "11.00", "5.00", "5.00", "5.20", "8.24", "800"),
+        *("2.00", "×", "2.00–2.00", "20"),
+    ]
+    assert "Masked: no speed-up expected" in text
+    assert "*" not in text
+
+
+def test_the_speed_up_is_the_median_of_ratios_within_rounds_and_not_a_ratio_of_medians():
+    text = latency_tables.times([timing({"original": [10, 20, 30], "masked": [1, 1, 1], "pruned": [5, 20, 10]})])
+    assert row(text)[-4:] == ["2.00", "×", "unknown", "3*"]
+    assert "the time was used up" in text
+
+
+def test_accuracy_and_compressed_layers_are_shown_where_there_are_some():
+    layer = SparseLayer(
+        name="fc", batch_size=4, shape=(2, 2), sparsity=0.9, dense_ms=(2.0,), sparse_ms=(1.0,), chosen=True
+    )
+    found = msgspec.structs.replace(
+        timing({**SAMPLES, "sparse": [2.5] * 20}, top1=Accuracy(3, 4)), sparse_layers=(layer,)
+    )
+    text = latency_tables.times([found])
+    assert row(text)[-6:] == ["2.50", "4.00", "×", "4.00–4.00", "20*", "0.750"]
+    assert "batch 4: storing linear layers sparse paid from 90.0 % sparsity on" in text
+    assert "top-1" not in latency_tables.times([timing()])
+
+
+def test_costs_begin_with_the_unpruned_model():
+    text = latency_tables.costs([timing()])
+    assert row(text, 1)[:9] == ["0", "2", "M", "1.5", "M", "4", "M", "1.00", "×"]
+    assert row(text, 2)[:9] == ["6", "2", "M", "1.5", "M", "1", "M", "4.00", "×"]
+    assert row(text, 2)[9:] == ["900", "B", "8", "MB", "7", "MB"]
+
+
+def test_evidence_stands_beside_the_measured_speed_up():
+    text = latency_tables.evidence([timing(peak_bytes=3_000_000)])
+    assert row(text) == [
+        *("6", "4", "4.00", "×", "2.00", "×", "50.0", "%"),
+        *("1.40", "×", "0.80", "×", "25", "%", "3", "MB"),
+    ]
+
+
+@pytest.mark.parametrize("table", [latency_tables.times, latency_tables.costs, latency_tables.evidence])
+def test_tables_fit_on_a_line_of_120_characters(table):
+    assert max(len(line) for line in table([timing(top1=Accuracy(1, 2), peak_bytes=5)]).splitlines()) <= 120
+
+
+def test_files_are_held_against_the_first():
+    first, second = (
+        msgspec.structs.replace(timing().latencies[0], step=i, model=f"{name}.onnx", samples_ms=(ms,) * 10)
+        for i, (name, ms) in enumerate((("dense", 3.0), ("pruned", 2.0)))
+    )
+    text = latency_tables.of_files([second, first])
+    assert row(text, 1) == ["dense.onnx", "4", "3.00", "3.00", "3.00", "3.00", "1333", "10*"]
+    assert row(text, 2) == [
+        *("pruned.onnx", "4", "2.00", "2.00", "2.00", "2.00", "2000"),
+        *("1.50", "×", "1.50–1.50", "10*"),
+    ]

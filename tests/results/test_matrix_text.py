@@ -1,0 +1,112 @@
+"""A matrix tells by its name and its `#` lines what it is about; what is damaged or foreign is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from prunebench.errors import DataError
+from prunebench.results.matrix_text import read_matrix
+
+PERFORMANCE = "100 50\n.9 .4\n.9 .4\n.9 .8\n.9 .8\n"
+NUM_PARAMS = "90 81\n100 100\n90 80\n80 60\n"
+EFFICIENCY = "1 4\n2 6\n2 6\n1 2\n"
+TEXTS = {"performance": PERFORMANCE, "num_params": NUM_PARAMS, "efficiency": EFFICIENCY}
+
+
+def written(folder, name, text=None):
+    """A small matrix of the kind that the name says."""
+    path = folder / name
+    kind = next((kind for kind in TEXTS if kind in name.lower()), "performance")
+    path.write_text(TEXTS[kind] if text is None else text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("Alexnet_structured_conv_0.1_performance.txt", ("alexnet", "structured", "l2", "conv")),
+        ("Alexnet_structured_num_params.txt", ("alexnet", "structured", "l2", None)),
+        ("Alexnet_unstructured_l1_performance.txt", ("alexnet", "unstructured", "l1", None)),
+        ("Alexnet_unstructured_random_performance.txt", ("alexnet", "unstructured", "random", None)),
+        ("Alexnet_unstructured_single_iter_performance.txt", ("alexnet", "unstructured", "l1", "single iter")),
+        ("BERT_unstructured_0.3_performance.txt", ("bert", "unstructured", "l1", None)),
+        ("resnet18_structured_performance.txt", ("resnet18", "structured", "l2", None)),
+        ("VGG16_UNSTRUCTURED_Random_Performance.TXT", ("vgg16", "unstructured", "random", None)),
+        ("my_small_net_structured_l1_num_params.txt", ("my_small_net", "structured", "l1", None)),
+        ("resnet18_none_performance.txt", ("resnet18", "none", "l1", None)),
+    ],
+)
+def test_a_name_tells_model_method_criterion_and_variant(name, told, tmp_path):
+    settings = read_matrix(written(tmp_path, name)).settings
+    assert tuple(settings[name] for name in ("model", "method", "criterion", "variant")) == told
+
+
+@pytest.mark.parametrize(
+    ("name", "left", "engine", "criterion"),
+    [
+        ("Alexnet_structured_53.14_efficiency.txt", 0.5314, "eager", "l2"),
+        ("Alexnet_structured_conv_0.1_90.00_efficiency.txt", 0.9, "eager", "l2"),
+        ("resnet18_unstructured_random_0.0123_efficiency.txt", 0.000123, "eager", "random"),
+        ("resnet18_structured_81.00_onnxruntime_efficiency.txt", 0.81, "onnxruntime", "l2"),
+        ("resnet18_structured_81.00_channels_last_efficiency.txt", 0.81, "channels_last", "l2"),
+        ("resnet18_structured_81.00_openvino_bf16_efficiency.txt", 0.81, "openvino, bf16", "l2"),
+        ("resnet18_structured_81.00_bf16_efficiency.txt", 0.81, "eager, bf16", "l2"),
+        ("resnet18_structured_1e-05_efficiency.txt", 1e-7, "eager", "l2"),
+    ],
+)
+def test_the_name_of_timings_tells_what_is_left_and_the_engine(name, left, engine, criterion, tmp_path):
+    file = read_matrix(written(tmp_path, name))
+    assert file.left == pytest.approx(left)
+    assert file.engine == engine
+    assert file.settings["criterion"] == criterion
+    assert file.settings["variant"] in (None, "conv")
+
+
+def test_lines_at_the_top_tell_more_than_the_name(tmp_path):
+    head = "# run: net-structured-01\n# dataset: digits\n# settings: model=a folder/net.py:build dataset=digits seed=3 "
+    head += "augment=False lr=0.001 include=['a', 'b'] method=structured fraction=0.1\n"
+    file = read_matrix(written(tmp_path, "net_unstructured_performance.txt", head + PERFORMANCE))
+    assert file.run == "net-structured-01"
+    assert file.settings == {
+        **{"model": "net.py:build", "dataset": "digits", "seed": 3, "augment": False, "lr": 0.001},
+        **{"include": "['a', 'b']", "method": "structured", "fraction": 0.1},
+    }
+    assert "seed" not in file.without_seed
+    np.testing.assert_allclose(file.rows[:, 1], [50, 0.4, 0.4, 0.8, 0.8])
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("a_structured_performance.txt", "", "has 5 rows, this has 0"),
+        ("a_structured_performance.txt", "# nothing\n", "has 5 rows, this has 0"),
+        ("a_structured_performance.txt", EFFICIENCY, "has 5 rows, this has 4"),
+        ("a_structured_performance.txt", PERFORMANCE.replace(".8\n.9", "nan\n.9"), "column 2 holds 50 0.4 0.4 nan"),
+        ("a_structured_performance.txt", PERFORMANCE.replace(".4", "40"), "column 2 holds"),
+        ("a_structured_performance.txt", PERFORMANCE.replace("50", "0"), "column 2 holds 0 "),
+        ("a_structured_performance.txt", PERFORMANCE.replace("100 50", "100 50 25"), "damaged"),
+        ("a_structured_performance.txt", "Dear reader,\n", "damaged"),
+        ("a_structured_num_params.txt", NUM_PARAMS.replace("80 60", "80 600"), "column 2 holds"),
+        ("a_structured_9.0_efficiency.txt", EFFICIENCY.replace("1 4", "1 4.5"), "column 2 holds"),
+        ("a_structured_9.0_efficiency.txt", EFFICIENCY.replace("1 2\n", "0 2\n"), "column 1 holds"),
+        ("a_structured_efficiency.txt", EFFICIENCY, "how many percent"),
+        ("notes.txt", "Dear reader,\n", "its name is not that of a matrix"),
+        ("a_structured_performance.csv", PERFORMANCE, "its name is not that of a matrix"),
+        ("a_performance.txt", PERFORMANCE, "its name is not that of a matrix"),
+    ],
+)
+def test_what_is_no_matrix_is_refused_with_a_reason(name, text, said, tmp_path):
+    path = written(tmp_path, name, text)
+    with pytest.raises(DataError) as error:
+        read_matrix(path)
+    assert said in str(error.value)
+    assert str(path) in str(error.value)
+
+
+def test_bytes_that_are_no_text_and_missing_files_are_refused(tmp_path):
+    (tmp_path / "a_none_performance.txt").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(DataError, match="cannot be read"):
+        read_matrix(tmp_path / "a_none_performance.txt")
+    with pytest.raises(DataError, match="no such file"):
+        read_matrix(tmp_path / "b_none_performance.txt")

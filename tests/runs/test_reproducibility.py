@@ -1,0 +1,31 @@
+"""What decides results to the bit is compared, and nothing else."""
+
+import msgspec
+import pytest
+
+from prunebench.errors import RunError
+from prunebench.runs.reproducibility import check_same, differing
+
+
+def test_machines_that_compute_the_same_may_go_on(here):
+    for changes in ({}, {"hardware": "another"}, {"python": "3.99"}, {"platform": "moon"}, {"seed": 7}):
+        check_same("tiny-1", here, msgspec.structs.replace(here, **changes))
+    newer = msgspec.structs.replace(here, versions={**here.versions, "prunebench": "9"})
+    assert differing(here, newer) == {}
+
+
+@pytest.mark.parametrize(
+    ("changes", "found", "hint"),
+    [
+        ({"threads": 3}, {"threads": (2, 3)}, "Give --threads 2, or start over with --fresh"),
+        ({"device": "cuda"}, {"device": ("cpu", "cuda")}, "Use what it was begun with, or start over with --fresh"),
+        ({"deterministic": True}, {"deterministic": (False, True)}, "Use what it was begun with"),
+        ({"versions": {"torch": "3"}}, {"torch": ("2", "3")}, "Use what it was begun with"),
+    ],
+)
+def test_what_differs_is_named_with_both_values(changes, found, hint, here):
+    now = msgspec.structs.replace(here, **changes)
+    assert differing(here, now) == found
+    ((name, (old, new)),) = found.items()
+    with pytest.raises(RunError, match=f"Run tiny-1 was begun with {name} {old}; .* {name} {new}, .*{hint}"):
+        check_same("tiny-1", here, now)

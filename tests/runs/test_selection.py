@@ -1,0 +1,80 @@
+"""Selection: a key, a folder, or a filter names pruning runs, and anything else is told."""
+
+from __future__ import annotations
+
+import pytest
+
+from prunebench.config import RunConfig
+from prunebench.errors import ConfigError, RunError
+from prunebench.experiment.identity import pruning_run
+from prunebench.experiment.resolve import dense_run, resolve
+from prunebench.runs.selection import select
+
+
+@pytest.fixture
+def keys(tmp_path, make_record, commit):
+    """Keys of pruning runs by criterion and fraction, of a run that has not pruned yet, and of a dense run."""
+    found = {}
+    for criterion in ("l1", "l2"):
+        for fraction in (0.1, 0.25):
+            config = resolve(RunConfig(model="vgg16", criterion=criterion, fraction=fraction, runs_dir=str(tmp_path)))
+            commit(pruning_run(config), make_record(0), make_record(1))
+            found[criterion, fraction] = pruning_run(config).info.key
+    commit(dense_run(config), make_record(0))
+    begun = resolve(RunConfig(model="vgg16", seed=7, runs_dir=str(tmp_path)))
+    commit(pruning_run(begun), make_record(0))
+    return {**found, "dense": dense_run(config).info.key, "begun": pruning_run(begun).info.key}
+
+
+def chosen(text, root):
+    return {run.info.key for run in select(text, root).runs}
+
+
+def test_a_key_its_beginning_or_a_folder_is_that_run(keys, tmp_path):
+    key = keys["l1", 0.25]
+    assert chosen(key, tmp_path) == chosen(key.rpartition("-")[2][:8], tmp_path) == chosen(str(tmp_path / key), ".")
+    assert chosen(key, tmp_path) == {key}
+
+
+def test_a_folder_of_runs_is_all_that_have_pruned_a_step(keys, tmp_path):
+    assert chosen(str(tmp_path), "nowhere") == {keys[c, f] for c in ("l1", "l2") for f in (0.1, 0.25)}
+
+
+@pytest.mark.parametrize(
+    ("text", "criteria", "fractions"),
+    [
+        ("criterion=l1", ["l1"], [0.1, 0.25]),
+        ("fraction=.25", ["l1", "l2"], [0.25]),
+        (" fraction = 0.10 , criterion = l2 ", ["l2"], [0.1]),
+        ("freeze=FALSE", ["l1", "l2"], [0.1, 0.25]),
+    ],
+)
+def test_a_filter_is_all_runs_that_have_these_settings(text, criteria, fractions, keys, tmp_path):
+    assert chosen(text, tmp_path) == {keys[c, f] for c in criteria for f in fractions}
+    assert set(select(text, tmp_path).filter) == {part.partition("=")[0].strip() for part in text.split(",")}
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "message"),
+    [
+        ("criterion=l3", RunError, r"no pruning run .* has these settings\. --criterion there: l1, l2\."),
+        ("fraction=much", RunError, r"--fraction there: 0\.1, 0\.25\."),
+        ("criterio=l1", ConfigError, "'criterio' is no setting that decides a run. Did you mean 'criterion'"),
+        ("criterion=l1,fraction", ConfigError, "'fraction' is no setting|Filters look like"),
+        ("threads=1", ConfigError, "'threads' is no setting that decides a run"),
+        ("no-such-run", RunError, "There is no run 'no-such-run'"),
+    ],
+)
+def test_what_names_nothing_is_told(text, error, message, keys, tmp_path):
+    with pytest.raises(error, match=message):
+        select(text, tmp_path)
+
+
+def test_a_dense_run_and_an_empty_folder_are_told(keys, tmp_path):
+    with pytest.raises(RunError, match="is a train run; name a pruning run"):
+        select(keys["dense"], tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(RunError, match="holds no pruning run"):
+        select(str(tmp_path / "empty"), tmp_path)
+    with pytest.raises(RunError, match="There are no pruning runs at all"):
+        select("criterion=l1", tmp_path / "empty")

@@ -1,0 +1,63 @@
+"""The machine: the device that was asked for or none, and a record of what it is."""
+
+from __future__ import annotations
+
+import platform
+
+import pytest
+import torch
+
+from prunebench import RunConfig
+from prunebench.errors import DeviceError
+from prunebench.runs import environment as hardware
+from prunebench.training import device as machine
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_device_that_is_not_there_is_refused_with_those_that_are():
+    with pytest.raises(DeviceError, match=r"--device cuda.*it has: cpu"):
+        machine.use(RunConfig(device="cuda"))
+
+
+@pytest.mark.parametrize("device", [None, "auto"])
+def test_auto_takes_a_gpu_where_there_is_one(device):
+    expected = "cuda" if torch.cuda.is_available() else "cpu"
+    assert machine.use(RunConfig(device=device)).type == expected
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_threads_are_set_and_recorded(threads):
+    device = machine.use(RunConfig(device="cpu", threads=threads))
+    assert torch.get_num_threads() == threads
+    assert machine.environment(device, seed=0).threads == threads
+
+
+def test_the_environment_names_hardware_versions_and_seed():
+    found = machine.environment(torch.device("cpu"), seed=3)
+    assert (found.device, found.seed, found.python) == ("cpu", 3, platform.python_version())
+    assert found.versions["torch"] == torch.__version__.partition("+")[0]
+    assert set(found.versions) == set(hardware.RECORDED)
+    assert found.hardware
+
+
+def test_deterministic_algorithms_are_switched_on_off_and_recorded():
+    for wanted in (True, False):
+        device = machine.use(RunConfig(device="cpu", deterministic=wanted))
+        assert torch.are_deterministic_algorithms_enabled() is wanted
+        assert machine.environment(device, seed=0).deterministic is wanted
+
+
+def work(size, option, error=None):
+    with machine.memory_for(size, option):
+        if error:
+            raise error
+        torch.empty(2**50)
+
+
+def test_running_out_of_memory_names_the_batch_size_that_was_tried():
+    with pytest.raises(DeviceError, match=r"The GPU ran .* batches of 64 samples.*--batch-size 32"):
+        work(64, "--batch-size", torch.OutOfMemoryError("CUDA out of memory."))
+    with pytest.raises(DeviceError, match=r"This machine ran .* batches of 1 samples.*--batch-sizes 1,"):
+        work(1, "--batch-sizes")
+    with pytest.raises(RuntimeError, match="another"):
+        work(1, "--batch-sizes", RuntimeError("another problem"))

@@ -1,0 +1,78 @@
+"""Masked weights stay at zero, whatever trains the others, and the others do not notice how."""
+
+import pytest
+import torch
+from torch import nn
+
+from prunebench.training.masking import Masking
+
+OPTIMIZERS = {
+    "sgd": lambda parameters: torch.optim.SGD(parameters, 0.1, momentum=0.9, weight_decay=0.01, fused=True),
+    "adam": lambda parameters: torch.optim.Adam(parameters, 0.1, weight_decay=0.01, fused=True),
+    "adamw": lambda parameters: torch.optim.AdamW(parameters, 0.1, weight_decay=0.01, fused=True),
+    "unfused adamw": lambda parameters: torch.optim.AdamW(parameters, 0.1, weight_decay=0.01),
+}
+
+
+def trained(make, *, always, steps=5):
+    """A small model after some steps, and the mask of its first weight."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(12, 8), nn.Tanh(), nn.Linear(8, 3))
+    mask = torch.rand(8, 12) < 0.5
+    with torch.no_grad():
+        model[0].weight.mul_(mask)
+    optimizer = make(model.parameters())
+    masking = Masking(model, {"0.weight": mask}, optimizer, always=always)
+    for _ in range(steps):
+        optimizer.zero_grad(set_to_none=True)
+        model(torch.randn(16, 12)).square().mean().backward()
+        masking.before_step()
+        optimizer.step()
+        masking.after_step()
+    return model, mask
+
+
+@pytest.mark.parametrize("always", [False, True])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_masked_weights_are_zero_and_others_move(name, always):
+    model, mask = trained(OPTIMIZERS[name], always=always)
+    assert torch.count_nonzero(model[0].weight[~mask]) == 0
+    assert torch.count_nonzero(model[0].weight[mask]) == mask.sum()
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_the_optimizers_state_holds_what_masked_gradients_hold_bit_by_bit(name):
+    held, _ = trained(OPTIMIZERS[name], always=False)
+    masked, _ = trained(OPTIMIZERS[name], always=True)
+    for one, other in zip(held.parameters(), masked.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_gradients_are_masked_until_every_parameter_has_a_state():
+    model = nn.ModuleDict({"used": nn.Linear(2, 2), "later": nn.Linear(2, 2)})
+    masks = {f"{name}.weight": torch.tensor([[True, False], [False, True]]) for name in model}
+    with torch.no_grad():
+        for name, mask in masks.items():
+            model.get_parameter(name).mul_(mask)
+    optimizer = torch.optim.AdamW(model.parameters(), 0.1)
+    masking = Masking(model, masks, optimizer, always=False)
+    for names in (["used"], ["used"], ["used", "later"], ["used", "later"]):
+        optimizer.zero_grad(set_to_none=True)
+        sum(model[name](torch.randn(4, 2)).square().mean() for name in names).backward()
+        masking.before_step()
+        optimizer.step()
+        masking.after_step()
+    for name, mask in masks.items():
+        assert torch.count_nonzero(model.get_parameter(name)[~mask]) == 0
+
+
+def test_frozen_weights_need_no_mask():
+    model = nn.Linear(2, 2)
+    model.weight.requires_grad_(False)
+    optimizer = torch.optim.AdamW([model.bias], 0.1)
+    masking = Masking(model, {"weight": torch.ones(2, 2, dtype=torch.bool)}, optimizer, always=False)
+    model(torch.randn(4, 2)).sum().backward()
+    masking.before_step()
+    optimizer.step()
+    masking.after_step()
+    assert model.weight.grad is None
