@@ -57,7 +57,7 @@ def test_an_experiment_is_what_the_study_did(path, tmp_path):
         return
     if config.model in HEAD:
         head = read_toml(path.with_name(f"{config.model}-head.toml"))
-        assert dense_run(first).info.key == dense_run(head).info.key
+        assert dense_run(first).key == dense_run(head).key
         assert [(c.dataset, c.epochs, c.gamma, c.freeze) for c in second] == [("cifar10", 20, 0.8, False)]
     c = config
     found = (c.model, c.method, c.criterion, c.fraction, c.iterations, c.finetune_epochs, c.finetune_lr)

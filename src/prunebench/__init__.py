@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     from prunebench.config import RunConfig
     from prunebench.data.dataset import Dataset, Split
     from prunebench.errors import PrunebenchError
-    from prunebench.experiment.identity import pruning_run
     from prunebench.experiment.loop import prune, reevaluate, train
-    from prunebench.experiment.resolve import dense_run
+    from prunebench.experiment.resolve import dense_run, pruning_run
     from prunebench.latency.config import EfficiencyConfig
     from prunebench.latency.timing import time_run, time_untrained
     from prunebench.models.loading import load
@@ -39,8 +38,8 @@ _HOMES = {
     "prune": "experiment.loop",
     "reevaluate": "experiment.loop",
     "train": "experiment.loop",
-    "dense_run": "experiment.identity",
-    "pruning_run": "experiment.identity",
+    "dense_run": "experiment.resolve",
+    "pruning_run": "experiment.resolve",
     "seek": "studies.search",
     "time_run": "latency.timing",
     "time_untrained": "latency.timing",

@@ -45,10 +45,14 @@ def _field(decides: Decides, help: str, default: Any, fitted: bool, bounds: dict
     return msgspec.Meta(description=help, extra={"decides": decides, "default": default, "fitted": fitted}, **bounds)
 
 
+NOT_GIVEN: Any = None
+"""A field of a config that was left empty, for `resolve` to fill; its type is that of the value it then has."""
+
+
 class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Everything that decides a run. Frozen; validated when made; builds nothing and reads no disk.
 
-    Fields may be empty (`None`); `prunebench.experiment.resolve.resolve` fills them once. Fractions are between 0 and 1.
+    Fields may be empty (`NOT_GIVEN`, that is None); `resolve` fills them once. Fractions are between 0 and 1.
 
     Raises:
         ConfigError: a value has the wrong type or is out of bounds; the message names the field.
@@ -56,91 +60,95 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     # fmt: off
     # What
-    model: Annotated[Any, _training("Model: a name, or path.py:function.")] = None
-    dataset: Annotated[Any, _training("Dataset: a name, or path.py:function.")] = None
-    data_dir: Annotated[str, _neutral("Where datasets are, or are downloaded to.", "data")] | None = None
+    model: Annotated[Any, _training("Model: a name, or path.py:function.")] = NOT_GIVEN
+    dataset: Annotated[Any, _training("Dataset: a name, or path.py:function.")] = NOT_GIVEN
+    data_dir: Annotated[str, _neutral("Where datasets are, or are downloaded to.", "data")] = NOT_GIVEN
     weights: Annotated[str,
         _training("Start from: none, imagenet, a Hugging Face name or folder, a .pth or .safetensors file, a run, "
-                  "or a .toml of settings to train by first.", "none")] | None = None
-    stem: Annotated[Literal["standard", "small"],
-        _training("First layers of the ResNets; small is 3×3, stride 1, no pooling.", "standard")] | None = None
+                  "or a .toml of settings to train by first.", "none")] = NOT_GIVEN
+    model_arg: Annotated[tuple[str, ...],
+        _training("Argument of the model's builder, such as stem=small of the ResNets; repeatable.", ())] = NOT_GIVEN
 
     # Data
     image_size: Annotated[int,
-        _training("Height and width of an image, pixels.", 32, fitted=True, ge=1)] | None = None
+        _training("Height and width of an image, pixels.", 32, fitted=True, ge=1)] = NOT_GIVEN
     sequence_length: Annotated[int,
-        _training("Longest sentence, tokens; the rest is cut.", 128, fitted=True, ge=4)] | None = None
-    augment: Annotated[bool, _training("Random crop and flip of training images.", False, fitted=True)] | None = None
+        _training("Longest sentence, tokens; the rest is cut.", 128, fitted=True, ge=4)] = NOT_GIVEN
+    augment: Annotated[bool, _training("Random crop and flip of training images.", False, fitted=True)] = NOT_GIVEN
     limit_train: Annotated[int, _training("Take a fixed stratified subset of the training data.", ge=1)] | None = None
     limit_test: Annotated[int, _training("Take a fixed stratified subset of the test data.", ge=1)] | None = None
     validation: Annotated[float,
-        _training("Share of the training data that is held out to select on, and never trained on.", 0.0, ge=0, lt=1)] | None = None
+        _training("Share of the training data that is held out to select on, and never trained on.", 0.0, ge=0, lt=1)] = NOT_GIVEN
     train_eval: Annotated[int,
-        _training("Training samples that training accuracy is measured on, at most.", 10_000, ge=1)] | None = None
-    workers: Annotated[int, _neutral("Processes that read folders of images.", 2, ge=0)] | None = None
+        _training("Training samples that training accuracy is measured on, at most.", 10_000, ge=1)] = NOT_GIVEN
+    workers: Annotated[int, _neutral("Processes that read folders of images.", 2, ge=0)] = NOT_GIVEN
 
     # Training
-    seed: Annotated[int, _training("Seed of everything random.", 0, ge=0, le=2**63 - 1)] | None = None
-    epochs: Annotated[int, _training("Epochs of training.", 10, fitted=True, ge=1)] | None = None
-    batch_size: Annotated[int, _training("Samples per training step.", 64, fitted=True, ge=1)] | None = None
-    optimizer: Annotated[Literal["sgd", "adam", "adamw"], _training("Optimizer.", "adamw", fitted=True)] | None = None
-    lr: Annotated[float, _training("Learning rate, its peak.", 1e-3, fitted=True, gt=0)] | None = None
+    seed: Annotated[int, _training("Seed of everything random.", 0, ge=0, le=2**63 - 1)] = NOT_GIVEN
+    epochs: Annotated[int, _training("Epochs of training.", 10, fitted=True, ge=1)] = NOT_GIVEN
+    batch_size: Annotated[int, _training("Samples per training step.", 64, fitted=True, ge=1)] = NOT_GIVEN
+    optimizer: Annotated[Literal["sgd", "adam", "adamw"], _training("Optimizer.", "adamw", fitted=True)] = NOT_GIVEN
+    lr: Annotated[float, _training("Learning rate, its peak.", 1e-3, fitted=True, gt=0)] = NOT_GIVEN
     schedule: Annotated[Literal["constant", "cosine", "exponential", "one-cycle"],
-        _training("Learning-rate schedule of training.", "one-cycle", fitted=True)] | None = None
-    gamma: Annotated[float, _training("Decay per epoch of the exponential schedule.", 0.9, gt=0, le=1)] | None = None
-    momentum: Annotated[float, _training("Momentum of SGD.", 0.9, ge=0, lt=1)] | None = None
-    weight_decay: Annotated[float, _training("Weight decay.", 0.0, fitted=True, ge=0)] | None = None
+        _training("Learning-rate schedule of training.", "one-cycle", fitted=True)] = NOT_GIVEN
+    gamma: Annotated[float, _training("Decay per epoch of the exponential schedule.", 0.9, gt=0, le=1)] = NOT_GIVEN
+    momentum: Annotated[float, _training("Momentum of SGD.", 0.9, ge=0, lt=1)] = NOT_GIVEN
+    weight_decay: Annotated[float, _training("Weight decay.", 0.0, fitted=True, ge=0)] = NOT_GIVEN
     clip_norm: Annotated[float,
-        _training("Clip the gradient to this norm; 0 is off.", 0.0, fitted=True, ge=0)] | None = None
-    freeze: Annotated[bool, _training("Train the classifier alone.", False)] | None = None
+        _training("Clip the gradient to this norm; 0 is off.", 0.0, fitted=True, ge=0)] = NOT_GIVEN
+    freeze: Annotated[bool, _training("Train the classifier alone.", False)] = NOT_GIVEN
     memory_format: Annotated[Literal["contiguous", "channels_last"],
-        _training("Memory layout of images and weights.", "contiguous", fitted=True)] | None = None
+        _training("Memory layout of images and weights.", "contiguous", fitted=True)] = NOT_GIVEN
     dtype: Annotated[Literal["fp32", "bf16"],
-        _training("Arithmetic; bf16 is autocast over fp32 weights.", "fp32")] | None = None
+        _training("Arithmetic; bf16 is autocast over fp32 weights.", "fp32")] = NOT_GIVEN
 
     # Pruning
-    method: Annotated[str, _pruning("How: unstructured or structured.", "structured")] | None = None
+    method: Annotated[str, _pruning("How: unstructured or structured.", "structured")] = NOT_GIVEN
     criterion: Annotated[Any,
-        _pruning("What goes first: l1, l2, random, or path.py:function.  [default: the method's]")] = None
-    fraction: Annotated[float, _pruning("Removed per iteration, of what is left.", 0.1, gt=0, lt=1)] | None = None
-    iterations: Annotated[int, _neutral("Times to prune and fine-tune.", 10, ge=1)] | None = None
+        _pruning("What goes first: l1, l2, random, or path.py:function.  [default: the method's]")] = NOT_GIVEN
+    fraction: Annotated[float, _pruning("Removed per iteration, of what is left.", 0.1, gt=0, lt=1)] = NOT_GIVEN
+    iterations: Annotated[int, _neutral("Times to prune and fine-tune.", 10, ge=1)] = NOT_GIVEN
     scope: Annotated[Literal["global", "layerwise"],
-        _pruning("Rank single weights over the whole model, or in each layer.", "global")] | None = None
+        _pruning("Rank single weights over the whole model, or in each layer.", "global")] = NOT_GIVEN
     targets: Annotated[Literal["weights", "all"],
-        _pruning("Conv and linear weights, or all weights and biases of every layer.", "weights")] | None = None
+        _pruning("Conv and linear weights, or all weights and biases of every layer.", "weights")] = NOT_GIVEN
     include: Annotated[tuple[str, ...],
-        _pruning("Prune only modules that match this glob; repeatable.", ())] | None = None
-    exclude: Annotated[tuple[str, ...], _pruning("Spare modules that match this glob; repeatable.", ())] | None = None
+        _pruning("Prune only modules that match this glob; repeatable.", ())] = NOT_GIVEN
+    exclude: Annotated[tuple[str, ...], _pruning("Spare modules that match this glob; repeatable.", ())] = NOT_GIVEN
     round_to: Annotated[int,
-        _pruning("Channels and neurons that stay are a multiple of this; 8 suits most hardware, 1 is off.", 1, ge=1)] | None = None
+        _pruning("Channels and neurons that stay are a multiple of this; 8 suits most hardware, 1 is off.", 1, ge=1)] = NOT_GIVEN
     until: Annotated[tuple[str, ...],
-        _neutral("Stop at the first step that meets this goal, such as 'macs<=0.5'; repeatable.", ())] | None = None
+        _neutral("Stop at the first step that meets this goal, such as 'macs<=0.5'; repeatable.", ())] = NOT_GIVEN
     finetune_epochs: Annotated[int,
-        _pruning("Epochs of fine-tuning per iteration; 0 is none.", 1, ge=0)] | None = None
-    finetune_lr: Annotated[float, _pruning("Learning rate of fine-tuning.", 3e-4, fitted=True, gt=0)] | None = None
+        _pruning("Epochs of fine-tuning per iteration; 0 is none.", 1, ge=0)] = NOT_GIVEN
+    finetune_lr: Annotated[float, _pruning("Learning rate of fine-tuning.", 3e-4, fitted=True, gt=0)] = NOT_GIVEN
     finetune_optimizer: Annotated[Literal["sgd", "adam", "adamw"],
-        _pruning("Optimizer of fine-tuning.", "adamw", fitted=True)] | None = None
+        _pruning("Optimizer of fine-tuning.", "adamw", fitted=True)] = NOT_GIVEN
     finetune_schedule: Annotated[Literal["constant", "cosine", "exponential", "one-cycle"],
-        _pruning("Learning-rate schedule of fine-tuning.", "cosine")] | None = None
+        _pruning("Learning-rate schedule of fine-tuning.", "cosine")] = NOT_GIVEN
     finetune_batch_size: Annotated[int,
-        _pruning("Samples per fine-tuning step.", 64, fitted=True, ge=1)] | None = None
+        _pruning("Samples per fine-tuning step.", 64, fitted=True, ge=1)] = NOT_GIVEN
 
     # Machine and files
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"],
-        _neutral("Where to compute; auto is CUDA if there, else CPU.", "auto")] | None = None
+        _neutral("Where to compute; auto is CUDA if there, else CPU.", "auto")] = NOT_GIVEN
     threads: Annotated[int, _neutral("CPU threads.  [default: all cores]", ge=1)] | None = None
     deterministic: Annotated[bool,
-        _neutral("PyTorch's deterministic algorithms, so that a run on CUDA can be repeated to the bit.", False)] | None = None
+        _neutral("PyTorch's deterministic algorithms, so that a run on CUDA can be repeated to the bit.", False)] = NOT_GIVEN
     checkpoint_every: Annotated[float,
-        _neutral("Keep the progress inside long epochs every so many minutes; at the end of an epoch always.", 10.0, gt=0)] | None = None
+        _neutral("Keep the progress inside long epochs every so many minutes; at the end of an epoch always.", 10.0, gt=0)] = NOT_GIVEN
     keep: Annotated[Literal["all", "last", "records"],
-        _neutral("Checkpoints that a pruning run keeps: of all steps, of the last, or none once it is finished.", "all")] | None = None
-    runs_dir: Annotated[str, _neutral("Where runs are kept.", "runs")] | None = None
-    results_dir: Annotated[str, _neutral("Where the text matrices are written.", "performance")] | None = None
+        _neutral("Checkpoints that a pruning run keeps: of all steps, of the last, or none once it is finished.", "all")] = NOT_GIVEN
+    runs_dir: Annotated[str, _neutral("Where runs are kept.", "runs")] = NOT_GIVEN
+    results_dir: Annotated[str, _neutral("Where the text matrices are written.", "performance")] = NOT_GIVEN
     # fmt: on
 
     def __post_init__(self) -> None:
         check_fields(self)
+
+
+class Settings(RunConfig, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A RunConfig that is complete: no field is empty, but for limits that were not asked for."""
 
 
 @cache
@@ -155,7 +163,8 @@ def check_fields(config: msgspec.Struct) -> None:
     What is equal is stored alike, since it must give the same run: `lr=1` as 1.0, a list as a tuple.
     """
     for name, hint in field_types(type(config)).items():
-        value = getattr(config, name)
+        if (value := getattr(config, name)) is NOT_GIVEN and isinstance(config, RunConfig):
+            continue
         try:
             msgspec.structs.force_setattr(config, name, msgspec.convert(value, hint))
         except msgspec.ValidationError as error:
@@ -183,6 +192,11 @@ def meta(name: str, kind: type[msgspec.Struct] = RunConfig) -> msgspec.Meta:
 def default(name: str) -> Any:
     """The value of a field where no model, dataset or method has a better one."""
     return (meta(name).extra or {})["default"]
+
+
+def given(config: RunConfig) -> dict[str, Any]:
+    """The fields of a config that are not empty, by name."""
+    return {name: value for name in field_types() if (value := getattr(config, name)) is not NOT_GIVEN}
 
 
 def deciding(*parts: Decides) -> list[str]:
@@ -226,9 +240,8 @@ def beside(path: str | Path, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def merge(over: RunConfig, under: RunConfig) -> RunConfig:
-    """The given fields of `over`, and those of `under` where `over` has none."""
-    given = {name: getattr(over, name) for name in field_types() if getattr(over, name) is not None}
-    return msgspec.structs.replace(under, **given)
+    """The fields of `over` that are not empty, and those of `under` where `over` has none."""
+    return msgspec.structs.replace(under, **given(over))
 
 
 def _plain(message: str) -> str:

@@ -5,16 +5,12 @@ Raw counts and samples are kept; whoever shows a statistic computes it.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 import msgspec
 
 FORMAT = 2
 """Version of the files below; raised when a field changes its meaning."""
-
-
-Key = Annotated[str, msgspec.Meta(pattern=r"^[\w-]+\Z")]
-"""What a run is called: the name of its folder, never a path."""
 
 
 def other_format(name: object, version: object) -> str:
@@ -220,20 +216,3 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     cores: int = 0
     governor: str = ""
     driver: str = ""
-
-
-class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run is.
-
-    `config` is the resolved configuration; `contents` holds digests of user files, local weights and local data;
-    `recipe` is raised when a change of prunebench changes results. The key is a hash of what decides the result.
-    `source` is the run that this one starts from: of a pruning run its dense run, of timings what was timed.
-    """
-
-    key: Key
-    kind: str
-    config: dict[str, object]
-    contents: dict[str, str]
-    recipe: int
-    source: Key | None
-    created: str

@@ -14,10 +14,12 @@ import importlib.util
 import inspect
 import pkgutil
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
+from importlib.abc import SourceLoader
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from prunebench.errors import ConfigError, PrunebenchError, UnknownName
 
@@ -57,6 +59,10 @@ class Registry(Generic[Entry]):
                 importlib.import_module(f"{self._package}.{module.name}")
             self._complete = True
         return sorted(self._entries)
+
+    def find(self, name: object) -> Entry | None:
+        """The entry of a registered name; None where there is no such name."""
+        return self._entries[name] if isinstance(name, str) and name in self.names() else None
 
     def get(self, name: Any) -> Entry:
         """The entry of a name, of a reference `path.py:function`, or of a function or object itself.
@@ -100,23 +106,95 @@ def load(text: str) -> Callable[..., Any]:
     return function
 
 
+class Signature(NamedTuple):
+    """By what a file is known to be as it was: while none of this changes, it is not read again."""
+
+    size: int
+    changed_ns: int
+    inode: int
+
+
+class _Read(NamedTuple):
+    """A file as it was read: its signature, SHA-256, and the module that was made of it."""
+
+    signature: Signature
+    digest: str
+    module: ModuleType | None = None
+
+
+_read: dict[Path, _Read] = {}
+
+SETTLED_NS = 20_000_000
+"""How long ago a file must have changed, when it is read, for its signature to tell the next change from this one."""
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a user's file, hexadecimal; a file that is as it was is not read again."""
+    path = path.resolve()
+    if (known := _known(path)) is not None:
+        return known.digest
+    signature, found = _signature(path), _sha256(path)
+    _remember(path, _Read(signature, found))
+    return found
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _signature(path: Path) -> Signature:
+    about = path.stat()
+    return Signature(about.st_size, about.st_mtime_ns, about.st_ino)
+
+
+def _known(path: Path) -> _Read | None:
+    """What was read of a file that has not changed since."""
+    known = _read.get(path)
+    return known if known is not None and known.signature == _signature(path) else None
+
+
+def _remember(path: Path, found: _Read) -> None:
+    if time.time_ns() - found.signature.changed_ns > SETTLED_NS:
+        _read[path] = found
+
+
+class _Source(SourceLoader):
+    """Makes a module of bytes that were read already, so that what is hashed is what is executed."""
+
+    def __init__(self, path: Path, source: bytes) -> None:
+        self._path, self._bytes = path, source
+
+    def get_filename(self, fullname: str) -> str:
+        return str(self._path)
+
+    def get_data(self, path: str) -> bytes:
+        return self._bytes
+
+
 def _import_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise ConfigError(f"{path}: there is no such file.")
     path = path.resolve()
-    digest = hashlib.sha256(str(path).encode() + path.read_bytes()).hexdigest()
-    name = f"{USER_MODULE}{path.stem}_{digest[:12]}"
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
+    if (known := _known(path)) is not None and known.module is not None:
+        return known.module
+    signature, source = _signature(path), path.read_bytes()
+    name = f"{USER_MODULE}{path.stem}_{hashlib.sha256(str(path).encode() + source).hexdigest()[:12]}"
+    module = sys.modules.get(name) or _execute(name, path, source)
+    _remember(path, _Read(signature, hashlib.sha256(source).hexdigest(), module))
+    return module
+
+
+def _execute(name: str, path: Path, source: bytes) -> ModuleType:
+    loader = _Source(path, source)
+    spec = importlib.util.spec_from_file_location(name, path, loader=loader)
     assert spec is not None
-    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     if str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))  # a user's file may import its neighbours, now or inside its functions
     try:
-        spec.loader.exec_module(module)
+        loader.exec_module(module)
     except BaseException:
         del sys.modules[name]
         raise
@@ -169,7 +247,7 @@ def content(thing: Any) -> str | None:
     function = load(thing) if isinstance(thing, str) else thing
     if inspect.isroutine(function) or inspect.isclass(function):
         source = inspect.getsourcefile(function)
-        return hashlib.sha256(Path(source).read_bytes()).hexdigest() if source else None
+        return digest(Path(source)) if source else None
     if hasattr(function, "state_dict"):
         total = hashlib.sha256(repr(function).encode())
         for name, tensor in function.state_dict().items():

@@ -20,9 +20,9 @@ def made(tmp_path, make_record, commit):
     def make(folder="runs", seed=0, **given):
         config = resolve(RunConfig(**{"model": "alexnet", **given}, seed=seed, runs_dir=str(tmp_path / folder)))
         run = pruning_run(config)
-        about = {"run": run.info.key, "seed": seed, "method": config.method}
+        about = {"run": run.key, "seed": seed, "method": config.method}
         commit(run, *(make_record(step, **about) for step in range(3)))
-        return run.info.key
+        return run.key
 
     return make
 
@@ -113,7 +113,7 @@ def test_a_filter_of_all_seeds_finds_them_and_no_other(made, tmp_path):
     every = pruning_runs(tmp_path / "runs")
     (run,) = select(keys[1], tmp_path / "runs").runs
     word = all_seeds(deciding_settings(run), [deciding_settings(other) for other in every])
-    assert sorted(found.info.key for found in select(word, tmp_path / "runs").runs) == sorted(keys)
+    assert sorted(found.key for found in select(word, tmp_path / "runs").runs) == sorted(keys)
     assert all_seeds(deciding_settings(run), []) == "model=alexnet"
 
 

@@ -53,24 +53,24 @@ def changed(config, name):
 def test_a_field_changes_the_key_of_what_it_decides_and_no_other(name):
     config = resolve(RunConfig(model="resnet18"))
     other = changed(config, name)
-    assert (dense_run(config).info.key != dense_run(other).info.key) == (name in deciding("training"))
-    assert (pruning_run(config).info.key != pruning_run(other).info.key) == (name in deciding("training", "pruning"))
+    assert (dense_run(config).key != dense_run(other).key) == (name in deciding("training"))
+    assert (pruning_run(config).key != pruning_run(other).key) == (name in deciding("training", "pruning"))
 
 
 def test_a_default_that_is_given_is_the_same_run():
     assert (
-        pruning_run(RunConfig(model="resnet18")).info.key
-        == pruning_run(RunConfig(model="resnet18", dataset="digits", fraction=0.1, weight_decay=0, exclude=())).info.key
+        pruning_run(RunConfig(model="resnet18")).key
+        == pruning_run(RunConfig(model="resnet18", dataset="digits", fraction=0.1, weight_decay=0, exclude=())).key
     )
 
 
 def test_a_pruning_run_names_its_dense_run_beside_it():
     config = RunConfig(model="alexnet", runs_dir="here")
     run, dense = pruning_run(config), dense_run(config)
-    assert run.info.source == dense.info.key
+    assert run.manifest.source == dense.key
     assert run.folder.parent == dense.folder.parent
-    assert dense.info.key.startswith("alexnet-dense-")
-    assert run.info.key.startswith("alexnet-structured-")
+    assert dense.key.startswith("alexnet-dense-")
+    assert run.key.startswith("alexnet-structured-")
 
 
 def test_settings_can_be_written_and_read_back(tmp_path):
@@ -87,15 +87,15 @@ def write_net(folder, body="nn.Linear(3, classes)"):
 
 def test_a_users_file_is_known_by_name_and_content_wherever_it_lies(tmp_path):
     first, copy = write_net(tmp_path / "a"), write_net(tmp_path / "b")
-    key = dense_run(RunConfig(model=first)).info.key
+    key = dense_run(RunConfig(model=first)).key
     assert key.startswith("net-dense-")
-    assert dense_run(RunConfig(model=copy)).info.key == key
+    assert dense_run(RunConfig(model=copy)).key == key
     write_net(tmp_path / "b", "nn.Identity()")
-    assert dense_run(RunConfig(model=copy)).info.key != key
+    assert dense_run(RunConfig(model=copy)).key != key
 
 
 def test_objects_of_another_kind_cannot_be_told_from_others(blobs):
-    assert dense_run(RunConfig(model="resnet18", dataset=blobs())).info.contents["dataset"] == blobs().digest()
+    assert dense_run(RunConfig(model="resnet18", dataset=blobs())).manifest.contents["dataset"] == blobs().digest()
     with pytest.raises(ConfigError, match="neither a function nor a model nor a Dataset"):
         dense_run(RunConfig(model="resnet18", dataset=object()))
 
@@ -107,7 +107,7 @@ def test_a_new_run_says_which_file_changed(tmp_path, make_record, commit):
     commit(first, make_record())
     assert why_new(first) is None
     write_net(tmp_path, "nn.Identity()")
-    assert why_new(dense_run(config)) == f"model changed since run {first.info.key}, so this is a new run"
+    assert why_new(dense_run(config)) == f"model changed since run {first.key}, so this is a new run"
     assert why_new(dense_run(RunConfig(model=config.model, seed=1))) is None
 
 
@@ -115,15 +115,15 @@ def test_local_data_is_known_by_the_names_and_sizes_of_its_files(tmp_path):
     (tmp_path / "train.csv").write_text("text,label\nfine,1\n")
     (tmp_path / "test.csv").write_text("text,label\ndull,0\n")
     config = RunConfig(model="bert", dataset="text-file", data_dir=str(tmp_path))
-    key = dense_run(config).info.key
-    assert dense_run(config).info.key == key
+    key = dense_run(config).key
+    assert dense_run(config).key == key
     (tmp_path / "train.csv").write_text("text,label\nfine,1\nvery dull,0\n")
-    assert dense_run(config).info.key != key
+    assert dense_run(config).key != key
 
 
 def test_a_weight_file_is_known_by_its_content(tmp_path):
     keys = []
     for content in (b"one", b"one", b"two"):
         (tmp_path / "start.pth").write_bytes(content)
-        keys.append(dense_run(RunConfig(model="vgg16", weights=str(tmp_path / "start.pth"))).info.key)
+        keys.append(dense_run(RunConfig(model="vgg16", weights=str(tmp_path / "start.pth"))).key)
     assert keys[0] == keys[1] != keys[2]

@@ -67,7 +67,7 @@ def test_each_step_is_committed_before_it_is_yielded(tiny_config):
     for count, record in enumerate(prune(config, run), 1):
         assert len(run.steps()) == count
         assert run.record(record.step) == record
-        assert record.run == run.info.key
+        assert record.run == run.key
         assert (run.step_folder(record.step) / "model.safetensors").is_file()
 
 
@@ -215,7 +215,7 @@ def test_more_iterations_continue_the_same_run(tiny_config):
     short, long = tiny_config(iterations=1), tiny_config(iterations=2)
     run = pruning_run(short)
     first = list(prune(short, run))
-    assert pruning_run(long).info.key == run.info.key
+    assert pruning_run(long).key == run.key
     written = (run.step_folder(1) / "model.safetensors").stat().st_mtime_ns
     assert list(prune(long, run))[:2] == first
     assert (run.step_folder(1) / "model.safetensors").stat().st_mtime_ns == written
@@ -308,8 +308,8 @@ def test_a_users_model_dataset_and_criterion_from_files(method, tmp_path):
         [6, 3, 1] if method == "structured" else [210, 105, 53]
     )
     (tmp_path / "mine.py").write_text(MINE.replace("abs()", "square()"))
-    assert pruning_run(config).info.key != run.info.key
-    assert dense_run(config).info.key == dense_run(config).info.key
+    assert pruning_run(config).key != run.key
+    assert dense_run(config).key == dense_run(config).key
 
 
 def test_a_users_model_dataset_and_criterion_as_objects(tiny_net, blobs, tiny_config):
@@ -339,10 +339,10 @@ def test_a_project_of_a_user_goes_on_where_it_was_moved_to(tmp_path, monkeypatch
     monkeypatch.chdir(new)
     longer = msgspec.structs.replace(config, iterations=2)
     run, ticks = pruning_run(longer), []
-    assert run.info == msgspec.structs.replace(first.info, config=run.info.config, created=run.info.created)
+    assert run.manifest == msgspec.structs.replace(first.info, config=run.manifest.config, created=run.manifest.created)
     assert list(prune(longer, run, ticks.append))[:2] == expected
     assert {(tick.phase, tick.step) for tick in ticks} == {("finetune", 2)}
-    again = msgspec.structs.replace(config, weights=run.info.key)
+    again = msgspec.structs.replace(config, weights=run.key)
     assert train(again, dense_run(again)).step == 0
 
 
@@ -380,15 +380,15 @@ def test_a_first_phase_is_trained_in_a_run_of_its_own_and_gone_on_from(two_phase
     records = [timeless(record) for record in prune(config, run)]
     first, second = (dense_run(phase) for phase in phases(resolve(config)))
     assert first.steps() == second.steps() == [0]
-    assert second.info.config["weights"] == first.info.key
+    assert second.manifest.config["weights"] == first.key
     assert first.record(0).loss != second.record(0).loss
     by_hand = two_phases(runs_dir=str(tmp_path / "by-hand"))
     (begin, _) = phases(resolve(by_hand))
     train(begin, dense_run(begin))
-    by_hand = msgspec.structs.replace(by_hand, weights=first.info.key)
+    by_hand = msgspec.structs.replace(by_hand, weights=first.key)
     assert [timeless(record) for record in prune(by_hand, pruning_run(by_hand))] == records
     in_memory = [timeless(record) for record in prune(two_phases(runs_dir=str(tmp_path / "none")))]
-    assert [msgspec.structs.replace(record, run=run.info.key) for record in in_memory] == records
+    assert [msgspec.structs.replace(record, run=run.key) for record in in_memory] == records
     assert not (tmp_path / "none").exists()
 
 

@@ -22,7 +22,7 @@ def plan_of(tmp_path, monkeypatch):
 
 def test_a_plan_says_data_dense_run_method_and_schedule(plan_of):
     plan = plan_of()
-    dense = dense_run(RunConfig(model="resnet18")).info.key
+    dense = dense_run(RunConfig(model="resnet18")).key
     assert "prune resnet18 on digits: 32 px, fp32, seed 0" in plan
     assert f"{dense} (will be trained first)" in plan
     assert "structured, criterion l2" in plan
@@ -78,8 +78,8 @@ def test_a_plan_says_whether_the_first_phase_of_training_is_there(tmp_path, make
     (tmp_path / "head.toml").write_text("epochs = 1\nfreeze = true\n", encoding="utf-8")
     config = resolve(RunConfig(model="resnet18", weights=str(tmp_path / "head.toml"), runs_dir=str(tmp_path / "runs")))
     first = dense_run(phases(config)[0])
-    assert f"from     head.toml, run {first.info.key} (will be trained first)" in "\n".join(
+    assert f"from     head.toml, run {first.key} (will be trained first)" in "\n".join(
         training_plan(config, dense_run(config))
     )
     commit(first, make_record())
-    assert f"{first.info.key} (trained)" in "\n".join(training_plan(config, dense_run(config)))
+    assert f"{first.key} (trained)" in "\n".join(training_plan(config, dense_run(config)))

@@ -141,7 +141,7 @@ def test_a_damaged_dense_run_is_told_and_pruning_does_not_begin(name, made):
     made.run.redo(0)
     flip(dense.step_folder(0) / name)
     before = content(made.run.root, raw=True)
-    with pytest.raises(RunError, match=f"{dense.info.key}.*{name} is damaged.*`train` command of this run .*--fresh"):
+    with pytest.raises(RunError, match=f"{dense.key}.*{name} is damaged.*`train` command of this run .*--fresh"):
         list(prune(made.config, made.run))
     assert content(made.run.root, raw=True) == before
 
@@ -169,7 +169,7 @@ def test_keeping_records_alone_answers_and_cannot_go_on(made):
     assert {path.name for path in made.run.folder.rglob("steps/*/*")} == {"record.json"}
     assert list(prune(made.config, made.run)) == made.records
     before = content(made.run.folder)
-    told = rf"Run {made.run.info.key} has not kept the checkpoint of step 2 \(--keep\); it has those of: none\. --fresh"
+    told = rf"Run {made.run.key} has not kept the checkpoint of step 2 \(--keep\); it has those of: none\. --fresh"
     with pytest.raises(RunError, match=told):
         list(prune(change(config, iterations=3), made.run))
     assert content(made.run.folder) == before
@@ -210,7 +210,7 @@ def test_a_run_does_not_go_on_with_other_threads_and_still_answers(made):
 def test_a_run_does_not_go_on_elsewhere_and_still_answers(changes, told, made, tmp_path):
     began = made.run.environment()
     changes = {name: {**began.versions, **v} if name == "versions" else v for name, v in changes.items()}
-    run = Run(tmp_path / "elsewhere", made.run.info)
+    run = Run(tmp_path / "elsewhere", made.run.manifest)
     with run.working(msgspec.structs.replace(began, **changes)):
         for record in made.records:
             source = made.run.step_folder(record.step)

@@ -125,35 +125,35 @@ def test_a_second_training_phase_takes_over_the_settings_of_the_first_but_freezi
     given = RunConfig(model="resnet18", dataset="fashion-mnist", stem="small", image_size=28, lr=0.1, freeze=True)
     first = dense_run(given)
     commit(first, make_record())
-    config = resolve(RunConfig(model="resnet18", weights=first.info.key[:-3]))
+    config = resolve(RunConfig(model="resnet18", weights=first.key[:-3]))
     assert (config.dataset, config.stem, config.image_size, config.lr) == ("fashion-mnist", "small", 28, 0.1)
-    assert config.weights == first.info.key
+    assert config.weights == first.key
     assert not config.freeze
     assert resolve(config) == config
-    assert resolve(RunConfig(model="resnet18", weights=first.info.key, image_size=32)).image_size == 32
+    assert resolve(RunConfig(model="resnet18", weights=first.key, image_size=32)).image_size == 32
 
 
 def test_a_second_training_phase_of_a_run_elsewhere_names_its_folder(make_record, commit, tmp_path):
     first = dense_run(RunConfig(model="resnet18", lr=0.1, runs_dir="elsewhere"))
     commit(first, make_record())
-    config = resolve(RunConfig(model="resnet18", weights=f"elsewhere/{first.info.key}"))
-    assert (config.weights, config.lr) == (str(tmp_path / "elsewhere" / first.info.key), 0.1)
+    config = resolve(RunConfig(model="resnet18", weights=f"elsewhere/{first.key}"))
+    assert (config.weights, config.lr) == (str(tmp_path / "elsewhere" / first.key), 0.1)
     assert resolve(config) == config
 
 
 def test_a_second_phase_of_a_run_without_a_newer_setting_takes_the_default(make_record, commit):
     first = dense_run(RunConfig(model="resnet18", lr=0.1))
-    old = {name: value for name, value in first.info.config.items() if name != "validation"}
+    old = {name: value for name, value in first.manifest.config.items() if name != "validation"}
     first.info = msgspec.structs.replace(first.info, config=old)
     commit(first, make_record())
-    config = resolve(RunConfig(model="resnet18", weights=first.info.key))
+    config = resolve(RunConfig(model="resnet18", weights=first.key))
     assert (config.lr, config.validation) == (0.1, 0.0)
 
 
 def test_a_second_phase_holds_out_what_the_first_did(make_record, commit):
     first = dense_run(RunConfig(model="resnet18", validation=0.2, seed=3))
     commit(first, make_record())
-    config = resolve(RunConfig(model="resnet18", weights=first.info.key))
+    config = resolve(RunConfig(model="resnet18", weights=first.key))
     assert (config.validation, config.seed) == (0.2, 3)
 
 
@@ -173,8 +173,8 @@ HELD = {"validation": 0.2}
 def test_what_a_run_was_trained_on_is_not_held_out_in_a_second_phase(before, now, make_record, commit):
     first = dense_run(RunConfig(model="resnet18", **before))
     commit(first, make_record())
-    given = RunConfig(model="resnet18", weights=first.info.key, **now)
-    with pytest.raises(ConfigError, match=rf"run {first.info.key}, .* has trained on data .* held out here\."):
+    given = RunConfig(model="resnet18", weights=first.key, **now)
+    with pytest.raises(ConfigError, match=rf"run {first.key}, .* has trained on data .* held out here\."):
         resolve(given)
     elsewhere = msgspec.structs.replace(given, dataset="cifar10", validation=0.3)
     assert resolve(elsewhere).validation == 0.3
@@ -184,7 +184,7 @@ def test_what_a_run_was_trained_on_is_not_held_out_in_a_second_phase(before, now
 def test_a_second_phase_that_holds_out_nothing_else_is_fine(before, now, make_record, commit):
     first = dense_run(RunConfig(model="resnet18", **before))
     commit(first, make_record())
-    config = resolve(RunConfig(model="resnet18", weights=first.info.key, **now))
+    config = resolve(RunConfig(model="resnet18", weights=first.key, **now))
     assert {name: getattr(config, name) for name in now} == now
 
 
@@ -220,7 +220,7 @@ def test_a_first_phase_is_trained_on_the_same_data_by_settings_of_its_own(head, 
 def test_a_config_resolves_to_the_same_though_it_was_resolved_before(head):
     once = resolve(head)
     assert resolve(once) == once
-    assert dense_run(once).info.key == dense_run(head).info.key
+    assert dense_run(once).key == dense_run(head).key
     goal = resolve(replace(head, until=("top1>=dense-0.1",)))
     assert resolve(goal) == goal
     assert phases(goal)[0].validation == goal.validation == HELD_OUT
@@ -229,15 +229,15 @@ def test_a_config_resolves_to_the_same_though_it_was_resolved_before(head):
 def test_the_run_is_the_one_that_starts_from_the_run_of_the_first_phase(head, make_record, commit):
     first = dense_run(phases(resolve(head))[0])
     before = dense_run(head)
-    assert settings(resolve(head))["weights"] == first.info.key
+    assert settings(resolve(head))["weights"] == first.key
     commit(first, make_record())
-    assert dense_run(head).info.key == before.info.key
-    assert dense_run(replace(head, weights=first.info.key)).info.key == before.info.key
+    assert dense_run(head).key == before.key
+    assert dense_run(replace(head, weights=first.key)).key == before.key
 
 
 def test_each_seed_has_a_first_phase_of_its_own_unless_the_file_says_which(head, tmp_path):
     def runs():
-        return {dense_run(phases(resolve(replace(head, seed=seed)))[0]).info.key for seed in (0, 1)}
+        return {dense_run(phases(resolve(replace(head, seed=seed)))[0]).key for seed in (0, 1)}
 
     assert len(runs()) == 2
     with (tmp_path / "head.toml").open("a", encoding="utf-8") as file:

@@ -114,17 +114,17 @@ def test_fresh_weights_depend_on_the_seed(tiny_config):
 def test_a_run_is_started_from_with_its_weights_and_statistics(tiny_config):
     config = tiny_config()
     train(config, dense_run(resolve(config)))
-    again = resolve(tiny_config(weights=dense_run(resolve(config)).info.key))
+    again = resolve(tiny_config(weights=dense_run(resolve(config)).key))
     _, model = started(again)
     trained = dense_run(resolve(config)).step_folder(0) / "model.safetensors"
     assert all(torch.equal(tensor, model.state_dict()[name]) for name, tensor in load_file(trained).items())
-    assert dense_run(again).info.key != dense_run(resolve(config)).info.key
+    assert dense_run(again).key != dense_run(resolve(config)).key
 
 
 def test_a_run_that_starts_from_another_describes_its_own_inputs(tiny_config, tiny_net):
     config = tiny_config(epochs=1)
     train(config, first := dense_run(config))
-    again = tiny_config(epochs=1, weights=first.info.key, image_size=20)
+    again = tiny_config(epochs=1, weights=first.key, image_size=20)
     train(again, second := dense_run(again))
     sizes = [checkpoint.load(run.step_folder(0), tiny_net).architecture.inputs.size for run in (first, second)]
     assert sizes == [12, 20]
@@ -133,7 +133,7 @@ def test_a_run_that_starts_from_another_describes_its_own_inputs(tiny_config, ti
 def test_a_run_that_starts_from_another_knows_how_far_that_one_was(tiny_config):
     config = tiny_config(epochs=1, iterations=1)
     list(prune(config, first := pruning_run(config)))
-    again = tiny_config(weights=first.info.key)
+    again = tiny_config(weights=first.key)
     before = dense_run(again).info
     assert before.contents["weights"] == "step 1"
     longer = tiny_config(epochs=1, iterations=2)
@@ -146,10 +146,10 @@ def test_a_run_that_starts_from_another_knows_how_far_that_one_was(tiny_config):
 def test_a_run_in_another_folder_is_started_from_as_well(tiny_config, tmp_path):
     config = tiny_config(epochs=1)
     train(config, first := dense_run(config))
-    inside = dense_run(tiny_config(epochs=1, weights=first.info.key))
+    inside = dense_run(tiny_config(epochs=1, weights=first.key))
     away = tiny_config(epochs=1, weights=str(first.folder), runs_dir=str(tmp_path / "elsewhere"))
     run = dense_run(away)
-    assert run.info.key == dense_run(resolve(away)).info.key == inside.info.key
+    assert run.key == dense_run(resolve(away)).key == inside.key
     assert train(away, run).step == 0
 
 
@@ -170,9 +170,9 @@ def test_a_run_of_another_model_or_of_other_classes_is_refused(tiny_config, tiny
 
     for other in (other_net, "alexnet"):
         with pytest.raises(ModelError, match=r"is a .*build_tiny_net, not a .*(other_net>|alexnet)\.$"):
-            train(tiny_config(weights=run.info.key, model=other, image_size=64))
+            train(tiny_config(weights=run.key, model=other, image_size=64))
     with pytest.raises(ModelError, match="3 classes, but the data has 10"):
-        next(prune(tiny_config(weights=run.info.key, dataset="digits")))
+        next(prune(tiny_config(weights=run.key, dataset="digits")))
 
 
 @pytest.mark.parametrize("classes", [2, 5])

@@ -29,7 +29,7 @@ def test_a_run_is_timed_at_every_pruned_step(method, variants, tiny_config):
     timed = list(time_run(run, config, SHORT))
     assert cells(timed) == sorted(itertools.product((1, 2), (1, 3), variants))
     latencies = [r for t in timed for r in t.latencies]
-    assert {r.run for r in latencies} == {run.info.key}
+    assert {r.run for r in latencies} == {run.key}
     assert {(r.step, r.nominal_left) for r in latencies} == {(1, 0.7), (2, 0.7**2)}
     assert {r.inputs for r in latencies} == {"12×12 images"}
 
@@ -84,7 +84,7 @@ def test_what_a_run_holds_is_not_timed_again_and_engines_have_runs_of_their_own(
     first = list(time_untrained(config, SHORT, into=into))
     assert list(time_untrained(config, SHORT, into=into)) == first
     other = EfficiencyConfig(batch_sizes=(1, 3), time_budget=0.2, backend="channels-last")
-    assert efficiency_run(config, other.settings(), None).info.key != into.info.key
+    assert efficiency_run(config, other.settings(), None).key != into.key
     assert "torch" in into.environment().versions
 
 

@@ -22,7 +22,7 @@ def pruned(make_record, commit):
         config = {"model": "tiny", "dataset": "digits", "method": "structured", "criterion": "l2", "fraction": 0.1}
         config |= {"seed": 0, "include": [], **settings}
         run = Run(root, identify("prune", config, config, {"model": changed}))
-        commit(run, *(make_record(step, run=run.info.key, seed=config["seed"]) for step in range(steps)))
+        commit(run, *(make_record(step, run=run.key, seed=config["seed"]) for step in range(steps)))
         return run
 
     return make
@@ -50,7 +50,7 @@ def timed(commit):
 
 def test_a_folder_of_runs_has_seeds_counts_and_times(pruned, timed, tmp_path):
     runs = [pruned(tmp_path, seed=seed) for seed in (0, 1)]
-    timed(tmp_path, runs[0].info.config, runs[0].info.key)
+    timed(tmp_path, runs[0].manifest.config, runs[0].key)
     found = gather([tmp_path])
     assert sorted(curve.seed for curve in found.curves) == [0, 1]
     assert all("latency@4" in curve.axes for curve in found.curves)
@@ -67,10 +67,10 @@ def test_a_folder_of_runs_has_seeds_counts_and_times(pruned, timed, tmp_path):
 
 def test_one_run_has_its_own_timings_and_no_others(pruned, timed, tmp_path):
     mine, other = pruned(tmp_path), pruned(tmp_path, fraction=0.2)
-    timed(tmp_path, other.info.config, other.info.key)
+    timed(tmp_path, other.manifest.config, other.key)
     assert gather([mine.folder]).times == ()
     found = gather([other.folder])
-    assert [curve.name for curve in found.curves] == [other.info.key]
+    assert [curve.name for curve in found.curves] == [other.key]
     assert len(found.times) == 1
 
 
@@ -98,10 +98,10 @@ def test_a_run_and_its_matrices_are_one(pruned, tmp_path):
 def test_of_runs_with_the_same_settings_and_seed_the_newest_is_taken(pruned, tmp_path, caplog):
     first, second = pruned(tmp_path), pruned(tmp_path, changed="x")
     times = [path.stat().st_mtime for path in (first.folder / "run.json", second.folder / "run.json")]
-    newest = second if times[1] > times[0] or second.info.key > first.info.key else first
+    newest = second if times[1] > times[0] or second.key > first.key else first
     with caplog.at_level(logging.WARNING, "prunebench"):
         (curve,) = gather([tmp_path]).curves
-    assert curve.name == newest.info.key
+    assert curve.name == newest.key
     assert "same settings and seed" in caplog.text
 
 
@@ -135,7 +135,7 @@ def test_a_damaged_run_is_passed_over_in_a_folder_and_an_error_where_it_is_named
     good, bad = pruned(tmp_path), pruned(tmp_path, seed=1)
     (bad.folder / "run.json").write_text("{")
     with caplog.at_level(logging.WARNING, "prunebench"):
-        assert [curve.name for curve in gather([tmp_path]).curves] == [good.info.key]
+        assert [curve.name for curve in gather([tmp_path]).curves] == [good.key]
     assert "passed over" in caplog.text
     with pytest.raises(RunError):
         gather([bad.folder])

@@ -35,7 +35,7 @@ def pruned(make_record, here) -> Callable[..., Run]:
         for step in range(steps):
             correct = CORRECT[config["method"]][step] + 2 * config["seed"] + more
             left = {"nominal_left": 1.0, "nonzero_params": 10_100} if config["method"] == "none" else {}
-            about = {"run": run.info.key, "seed": config["seed"], "notes": notes if step else ()}
+            about = {"run": run.key, "seed": config["seed"], "notes": notes if step else ()}
             records.append(make_record(step, test_after=Accuracy(correct, 360), **about, **of, **left))
         with run.working(msgspec.structs.replace(here, seed=config["seed"])):
             for record in records:
@@ -51,8 +51,8 @@ def timed(commit) -> Callable[..., Run]:
 
     def make(source: Run) -> Run:
         settings = {"backend": "eager", "dtype": "fp32", "batch_sizes": [4], "ci_width": 0.03, "time_budget": 5.0}
-        config = {**source.info.config, **settings}
-        run = Run(source.root, identify("efficiency", config, config, {}, source.info.key))
+        config = {**source.manifest.config, **settings}
+        run = Run(source.root, identify("efficiency", config, config, {}, source.key))
         commit(run, *(timing(step, ms) for step, ms in ((1, 8.0), (2, 5.0))))
         return run
 

@@ -35,10 +35,10 @@ def test_machines_are_told_once_whatever_the_seeds_and_with_what_they_computed(s
 def test_every_run_has_its_command_and_timings_name_the_run(study):
     material = gather(str(study))
     commands = {command.run: command.command for command in document(material).commands}
-    assert set(commands) == {run.info.key for run in (*material.runs, *material.timings)}
+    assert set(commands) == {run.key for run in (*material.runs, *material.timings)}
     (timing,) = material.timings
-    assert commands[timing.info.key].startswith(f"prunebench efficiency --run {timing.info.source} --backend eager")
-    assert commands[timing.info.source].startswith("prunebench prune --model tiny --dataset digits")
+    assert commands[timing.key].startswith(f"prunebench efficiency --run {timing.manifest.source} --backend eager")
+    assert commands[timing.manifest.source].startswith("prunebench prune --model tiny --dataset digits")
 
 
 def test_a_run_that_starts_from_another_has_the_command_of_that_one_before_its_own(
@@ -47,15 +47,15 @@ def test_a_run_that_starts_from_another_has_the_command_of_that_one_before_its_o
     config = {"model": "tiny", "dataset": "digits", "weights": "none", "method": "none", "epochs": 3}
     first = Run(tmp_path, identify("train", config, config, {}))
     commit(first, make_record())
-    run = pruned(tmp_path, weights=first.info.key)
+    run = pruned(tmp_path, weights=first.key)
     before, own = document(gather(str(run.folder))).commands
-    assert (before.run, own.run) == (first.info.key, run.info.key)
+    assert (before.run, own.run) == (first.key, run.key)
     assert before.command.startswith("prunebench train --model tiny --dataset digits --epochs 3")
 
 
 def test_the_text_of_a_study_is_shown(tmp_path, pruned):
     run = pruned(tmp_path)
-    record = StudyRecord(name="small", source="[grid]\nseed = [0]\n", runs=(run.info.key,))
+    record = StudyRecord(name="small", source="[grid]\nseed = [0]\n", runs=(run.key,))
     (tmp_path / "study.json").write_bytes(msgspec.json.encode(record))
     found = document(gather(str(tmp_path)))
     assert found.title == "small"

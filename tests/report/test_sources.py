@@ -22,28 +22,28 @@ def write_study(root, *keys):
 def test_a_folder_is_all_its_pruning_runs_and_their_timings(study):
     found = gather(str(study))
     assert len(found.runs) == 9
-    assert [run.info.kind for run in found.timings] == ["efficiency"]
+    assert [run.manifest.kind for run in found.timings] == ["efficiency"]
     assert (found.study, found.unfinished) == (None, ())
 
 
 def test_one_run_is_itself_with_its_own_timings(study, pruned):
     (timing,) = gather(str(study)).timings
-    found = gather(str(study / timing.info.source))
-    assert [run.info.key for run in found.runs] == [timing.info.source]
-    assert [run.info.key for run in found.timings] == [timing.info.key]
-    other = next(run for run in gather(str(study)).runs if run.info.key != timing.info.source)
+    found = gather(str(study / timing.manifest.source))
+    assert [run.key for run in found.runs] == [timing.manifest.source]
+    assert [run.key for run in found.timings] == [timing.key]
+    other = next(run for run in gather(str(study)).runs if run.key != timing.manifest.source)
     assert gather(str(other.folder)).timings == []
 
 
 def test_runs_of_a_study_that_are_missing_or_have_stopped_are_told(tmp_path, pruned):
     done, stopped = pruned(tmp_path, seed=0), pruned(tmp_path, seed=1, steps=2)
-    write_study(tmp_path, done.info.key, stopped.info.key, "tiny-structured-0000000000")
+    write_study(tmp_path, done.key, stopped.key, "tiny-structured-0000000000")
     found = gather(str(tmp_path))
     assert found.study is not None
     assert found.study.name == "small"
     assert sorted(found.unfinished) == sorted(
         [
-            f"{stopped.info.key} has stopped at step 1 of 2.",
+            f"{stopped.key} has stopped at step 1 of 2.",
             "tiny-structured-0000000000 is part of the study and has not begun.",
         ]
     )
@@ -60,9 +60,9 @@ def test_of_two_runs_of_the_same_settings_and_seed_the_newer_stands(tmp_path, pr
     stamp = new.folder / "run.json"
     os.utime(stamp, (stamp.stat().st_atime, stamp.stat().st_mtime + 10))
     found = gather(str(tmp_path))
-    assert [run.info.key for run in found.runs] == [new.info.key]
+    assert [run.key for run in found.runs] == [new.key]
     (line,) = found.unfinished
-    assert line.startswith(f"{old.info.key} is passed over: {new.info.key} has the same settings")
+    assert line.startswith(f"{old.key} is passed over: {new.key} has the same settings")
 
 
 def test_nothing_to_report_is_an_error_of_a_line(tmp_path, commit, make_record):

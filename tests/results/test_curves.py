@@ -34,7 +34,7 @@ def made(tmp_path, make_record, commit):
     def make(**settings):
         config = resolve(RunConfig(**{"model": "resnet18", **settings}, runs_dir=str(tmp_path)))
         run = pruning_run(config)
-        commit(run, *(make_record(step, run=run.info.key, seed=config.seed) for step in range(3)))
+        commit(run, *(make_record(step, run=run.key, seed=config.seed) for step in range(3)))
         return config, run
 
     return make
@@ -114,7 +114,7 @@ def test_runs_of_other_seeds_and_criteria_of_structured_pruning_take_as_long(mad
     every = all_runs(tmp_path)
     found = {
         (curve.seed, curve.settings["criterion"], curve.settings["fraction"]): "latency@1" in curve.axes
-        for curve in curves_of([run for run in every if run.info.kind == "prune"], every)
+        for curve in curves_of([run for run in every if run.manifest.kind == "prune"], every)
     }
     assert found == {(0, "l2", 0.1): True, (1, "l2", 0.1): True, (0, "random", 0.1): True, (0, "l2", 0.3): False}
 
@@ -169,7 +169,7 @@ def head(tmp_path):
 
 def test_seeds_whose_training_had_two_phases_are_one_group(made, head, tmp_path):
     runs = [made(weights=head, seed=seed)[1] for seed in range(3)]
-    assert len({run.info.config["weights"] for run in runs}) == 3
+    assert len({run.manifest.config["weights"] for run in runs}) == 3
     assert [len(group) for group in by_settings(map(curve_of, runs))] == [3]
     (label,) = {repr(labels([curve_of(run).settings])) for run in runs}
     assert "any" not in label
@@ -195,7 +195,7 @@ def test_of_a_batch_size_that_was_timed_twice_the_newer_times_count(made, tmp_pa
         into = efficiency_run(config, {"time_budget": budget}, run)
         with into.working(here):
             into.commit(timing(step, {"original": 8.0, "pruned": ms}), lambda folder: None)
-    every = sorted(all_runs(tmp_path), key=lambda found: found.info.config.get("time_budget") == 9)
+    every = sorted(all_runs(tmp_path), key=lambda found: found.manifest.config.get("time_budget") == 9)
     (curve,) = curves_of([run], every)
     assert curve.axes["latency@1"] == (1.0, 0.25, 0.125)
     (curve,) = curves_of([run], every[::-1])

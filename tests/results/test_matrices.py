@@ -86,7 +86,7 @@ def test_steps_become_a_performance_and_a_parameter_matrix(tmp_path, make_record
     )
     for path in paths:
         assert (run.folder / path.name).read_text() == path.read_text()
-        assert run.info.key in path.read_text().splitlines()[0]
+        assert run.key in path.read_text().splitlines()[0]
 
 
 def test_an_unpruned_or_unstructured_run_has_no_parameter_matrix(tmp_path, make_record):
@@ -116,7 +116,7 @@ def test_the_criterion_is_in_the_name_where_it_is_not_the_methods_own(tmp_path, 
 @pytest.mark.parametrize("field", ["model", "criterion"])
 def test_no_name_in_a_run_leads_out_of_the_results_folder(field, name, tmp_path, make_record, timed_run):
     run = run_of(tmp_path)
-    hostile = Run(run.root, msgspec.structs.replace(run.info, config={**run.info.config, field: name}))
+    hostile = Run(run.root, msgspec.structs.replace(run.manifest, config={**run.manifest.config, field: name}))
     results = tmp_path / "a" / "b" / "performance"
     timings = [TimingRecord(step=0, latencies=[latency(0, variant, 1, [1.0]) for variant in matrices.TIMED])]
     paths = matrices.write_timings(timed_run(), hostile.info, hostile.folder, timings, results)
@@ -135,7 +135,7 @@ def test_no_name_in_a_run_leads_out_of_the_results_folder(field, name, tmp_path,
 def test_a_method_that_is_a_path_is_refused(tmp_path):
     run = run_of(tmp_path)
     with pytest.raises(UnknownName, match="no method"):
-        matrices.stem(msgspec.structs.replace(run.info, config={**run.info.config, "method": "../../evil"}))
+        matrices.stem(msgspec.structs.replace(run.manifest, config={**run.manifest.config, "method": "../../evil"}))
 
 
 def test_a_matrix_of_another_run_is_replaced_with_a_word(tmp_path, make_record, caplog):
@@ -146,9 +146,9 @@ def test_a_matrix_of_another_run_is_replaced_with_a_word(tmp_path, make_record, 
     matrices.write_steps(first, [make_record(0), make_record(1)], results)
     assert caplog.messages == []
     (path, _) = matrices.write_steps(second, [make_record(0), make_record(1)], results)
-    assert f"replacing {path}, which showed {first.info.key}" in caplog.messages
-    assert second.info.key in path.read_text()
-    assert first.info.key in (first.folder / path.name).read_text()
+    assert f"replacing {path}, which showed {first.key}" in caplog.messages
+    assert second.key in path.read_text()
+    assert first.key in (first.folder / path.name).read_text()
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_timings_become_a_matrix_of_medians_per_step_and_a_json(settings, name, 
         for step in (0, 6)
     ]
     run, timed = run_of(tmp_path), timed_run(**settings)
-    paths = matrices.write_timings(timed, run.info, run.folder, timings, tmp_path / "performance")
+    paths = matrices.write_timings(timed, run.manifest, run.folder, timings, tmp_path / "performance")
     assert paths[1].name == name
     np.testing.assert_allclose(np.loadtxt(paths[1]), [[1, 16], [2, 32], [2.5, 40], [1, 16]])
     assert "# rounds: 3 at batch 1, 3 at batch 16" in paths[1].read_text()
@@ -182,7 +182,7 @@ def test_timings_become_a_matrix_of_medians_per_step_and_a_json(settings, name, 
     document = msgspec.json.decode(paths[2].read_bytes())
     assert paths[2].name == name.replace("53.14_", "").replace(".txt", ".json")
     assert msgspec.convert(document["timings"], list[TimingRecord]) == timings
-    assert (document["run"], document["of"]) == (timed.info.key, run.info.key)
+    assert (document["run"], document["of"]) == (timed.key, run.key)
     assert document["environment"]["threads"] == 2
     assert all((run.folder / path.name).read_bytes() == path.read_bytes() for path in paths)
 
@@ -190,13 +190,13 @@ def test_timings_become_a_matrix_of_medians_per_step_and_a_json(settings, name, 
 def test_timings_of_untrained_weights_belong_to_no_run(tmp_path, timed_run):
     run: Run = run_of(tmp_path)
     timings = [TimingRecord(step=0, latencies=[latency(0, variant, 1, [1.0]) for variant in matrices.TIMED])]
-    path, _ = matrices.write_timings(timed_run(), run.info, None, timings, tmp_path / "performance")
+    path, _ = matrices.write_timings(timed_run(), run.manifest, None, timings, tmp_path / "performance")
     assert path.read_text().startswith("# run: none: untrained weights\n")
     assert not run.folder.exists()
 
 
 def test_a_matrix_says_every_setting_that_decides_it(tmp_path):
-    about = matrices.describe("key", run_of(tmp_path, exclude=("classifier.*",)).info.config)
+    about = matrices.describe("key", run_of(tmp_path, exclude=("classifier.*",)).manifest.config)
     assert about["dataset"] == "digits"
     for part in ("model=alexnet", "fraction=0.1", "seed=0", "criterion=l2", "exclude=['classifier.*']"):
         assert part in about["settings"]
@@ -216,7 +216,7 @@ def test_steps_never_share_a_file(fraction, step):
 
 
 def test_a_run_that_is_older_than_a_setting_is_described_without_it(tmp_path):
-    config = run_of(tmp_path).info.config
+    config = run_of(tmp_path).manifest.config
     old = {name: value for name, value in config.items() if name not in ("validation", "round_to")}
     now, before = (matrices.describe("a-run", given)["settings"] for given in (config, old))
     assert now.replace(" validation=0.0", "").replace(" round_to=1", "") == before != now

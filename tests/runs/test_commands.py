@@ -58,9 +58,9 @@ def parsed(command, by=prune):
 def test_the_command_of_a_run_makes_the_same_run(settings, run_of, tmp_path):
     run = run_of(RunConfig(**settings))
     again = parsed(command_of(run))
-    assert pruning_run(again).info.key == run.info.key
+    assert pruning_run(again).key == run.key
     asked = {name: getattr(again, name) for name in ("iterations", "until", "device", "threads", "deterministic")}
-    config = run.info.config
+    config = run.manifest.config
     assert asked["iterations"] == config["iterations"]
     assert list(asked["until"] or ()) == (config["until"] or [])
     assert (asked["device"], asked["threads"]) == ("cpu", 3)
@@ -73,14 +73,14 @@ def test_a_run_that_starts_from_another_is_told_in_full_since_it_inherits(run_of
     dense = dense_run(first)
     with dense.working(here):
         dense.commit(make_record(0), lambda folder: None)
-    run = run_of(RunConfig(model="resnet18", weights=dense.info.key, momentum=0.9))
-    assert started_from(run).info == dense.info
+    run = run_of(RunConfig(model="resnet18", weights=dense.key, momentum=0.9))
+    assert started_from(run).info == dense.manifest
     assert started_from(dense) is None
     trained = msgspec.structs.replace(parsed(command_of(dense), train), runs_dir=str(tmp_path))
-    assert dense_run(trained).info.key == dense.info.key
+    assert dense_run(trained).key == dense.key
     again = msgspec.structs.replace(parsed(command_of(run)), runs_dir=str(tmp_path))
-    assert (again.momentum, again.weights) == (0.9, dense.info.key)
-    assert pruning_run(again).info.key == run.info.key
+    assert (again.momentum, again.weights) == (0.9, dense.key)
+    assert pruning_run(again).key == run.key
 
 
 def test_what_is_the_default_for_everyone_is_not_told(run_of):
@@ -100,10 +100,10 @@ def test_a_command_of_timings_names_the_run_and_other_sizes_alone(tmp_path, here
     source = Run(tmp_path, identify("prune", config, config, {}))
     timing = {"backend": "openvino", "dtype": "bf16", "batch_sizes": [1, 4], "ci_width": 0.03, "time_budget": 2.0}
     values = {**config, **timing, "image_size": 64}
-    timed = Run(tmp_path, identify("efficiency", values, values, {}, source.info.key))
+    timed = Run(tmp_path, identify("efficiency", values, values, {}, source.key))
     commit(timed, make_record(1))
     assert command_of(timed, source) == (
-        f"prunebench efficiency --run {source.info.key} --backend openvino --dtype bf16 --batch-sizes 1,4 "
+        f"prunebench efficiency --run {source.key} --backend openvino --dtype bf16 --batch-sizes 1,4 "
         "--ci-width 0.03 --time-budget 2.0 --image-size 64 --device cpu --threads 2"
     )
 

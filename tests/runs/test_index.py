@@ -35,7 +35,7 @@ def run(tmp_path, make_record, commit):
 def empty(run):
     """A run beside it that has begun and has no step."""
     other = Run(run.root, identity(seed=2))
-    write_atomically(other.folder / "run.json", encode(Manifest(run=other.info, files={}).sealed()))
+    write_atomically(other.folder / "run.json", encode(Manifest(run=other.manifest, files={}).sealed()))
     return other
 
 
@@ -101,22 +101,22 @@ def test_the_newest_run_comes_first_and_those_without_a_step_do_not_count(run, e
     commit(other, make_record())
     os.utime(other.folder / "run.json", (1, 1))
     os.utime(empty.folder / "run.json", (2, 2))
-    assert [found.info for found in all_runs(run.root)] == [run.info, other.info]
-    assert [found.info for found in all_runs(run.root, begun=True)] == [run.info, empty.info, other.info]
+    assert [found.manifest for found in all_runs(run.root)] == [run.manifest, other.manifest]
+    assert [found.manifest for found in all_runs(run.root, begun=True)] == [run.manifest, empty.info, other.manifest]
     assert all_runs(run.root / "nowhere") == []
 
 
 def test_a_run_is_found_by_its_key_its_beginning_its_hash_or_its_folder(run):
-    digest = run.info.key.rpartition("-")[2]
-    for name in (run.info.key, run.info.key[:12], digest[:4], str(run.folder)):
+    digest = run.key.rpartition("-")[2]
+    for name in (run.key, run.key[:12], digest[:4], str(run.folder)):
         assert find(run.root, name).folder.resolve() == run.folder.resolve()
 
 
 def test_a_name_of_no_run_or_of_several_is_refused_with_those_that_there_are(run, make_record, commit):
     commit(Run(run.root, identity(seed=1)), make_record())
-    with pytest.raises(AmbiguousRun, match=f"'tiny-' names several runs: .*{run.info.key}"):
+    with pytest.raises(AmbiguousRun, match=f"'tiny-' names several runs: .*{run.key}"):
         find(run.root, "tiny-")
-    with pytest.raises(RunError, match=f"There is no run 'zzz' in .*; the newest are: .*{run.info.key}"):
+    with pytest.raises(RunError, match=f"There is no run 'zzz' in .*; the newest are: .*{run.key}"):
         find(run.root, "zzz")
     with pytest.raises(RunError, match="the newest are: none"):
         find(run.root / "nowhere", "zzz")
@@ -124,13 +124,13 @@ def test_a_name_of_no_run_or_of_several_is_refused_with_those_that_there_are(run
 
 def test_a_run_whose_folder_was_renamed_is_found_read_and_continued(run, make_record, commit):
     run.folder.rename(run.root / "my favourite")
-    for found in (find(run.root, run.info.key), find(run.root, str(run.root / "my favourite")), *all_runs(run.root)):
+    for found in (find(run.root, run.key), find(run.root, str(run.root / "my favourite")), *all_runs(run.root)):
         assert found.folder.resolve() == (run.root / "my favourite").resolve()
         assert found.steps() == [0, 1]
         assert found.record(1) == make_record(1)
-    commit(find(run.root, run.info.key), make_record(2))
+    commit(find(run.root, run.key), make_record(2))
     assert [path.name for path in run.root.iterdir() if path.name != ".locks"] == ["my favourite"]
-    assert find(run.root, run.info.key).steps() == [0, 1, 2]
+    assert find(run.root, run.key).steps() == [0, 1, 2]
 
 
 HOSTILE = encode(Manifest(run=identity(), files={"x/record.json": ""}).sealed())
@@ -140,7 +140,7 @@ HOSTILE = encode(Manifest(run=identity(), files={"x/record.json": ""}).sealed())
 def test_a_run_that_cannot_be_read_is_passed_over_with_a_warning(content, run, caplog):
     bad = run.root / "bad" / "run.json"
     write_atomically(bad, content)
-    assert [found.info for found in all_runs(run.root)] == [run.info]
+    assert [found.manifest for found in all_runs(run.root)] == [run.manifest]
     (told,) = caplog.records
     assert told.levelname == "WARNING"
     assert str(bad) in told.getMessage()
@@ -150,12 +150,12 @@ def test_a_run_that_cannot_be_read_is_passed_over_with_a_warning(content, run, c
 
 
 def test_a_folder_without_a_finished_step_is_no_run_unless_one_asks_for_it(empty):
-    with pytest.raises(RunError, match=f"{empty.info.key} has no finished step"):
+    with pytest.raises(RunError, match=f"{empty.key} has no finished step"):
         find(empty.root, str(empty.folder))
-    with pytest.raises(RunError, match=f"There is no run '{empty.info.key}'"):
-        find(empty.root, empty.info.key)
+    with pytest.raises(RunError, match=f"There is no run '{empty.key}'"):
+        find(empty.root, empty.key)
     assert find(empty.root, str(empty.folder), begun=True).info == empty.info
-    assert find(empty.root, empty.info.key, begun=True).info == empty.info
+    assert find(empty.root, empty.key, begun=True).info == empty.info
 
 
 def test_a_run_that_lies_in_a_study_is_told_where(tmp_path, make_record, commit):
@@ -163,7 +163,7 @@ def test_a_run_that_lies_in_a_study_is_told_where(tmp_path, make_record, commit)
     commit(run, make_record())
     (tmp_path / "small" / "study.json").write_text("{}", encoding="utf-8")
     with pytest.raises(RunError, match=rf"but in {tmp_path}/small: give --runs-dir {tmp_path}/small"):
-        find(tmp_path, run.info.key)
+        find(tmp_path, run.key)
     with pytest.raises(RunError, match=r"is no run's folder\. Its runs:  prunebench runs --runs-dir"):
         find(tmp_path, str(tmp_path / "small"))
     assert studies_in(tmp_path) == [tmp_path / "small"]

@@ -43,17 +43,17 @@ def test_progress_follows_the_run(tiny_config):
 
     with pytest.raises(Stopped):
         train(config, dense, tell, stop_at(("train", 0)))
-    assert (rows(config)[dense.info.key].state, rows(config)[dense.info.key].progress) == ("stopped", "training begun")
+    assert (rows(config)[dense.key].state, rows(config)[dense.key].progress) == ("stopped", "training begun")
     with pytest.raises(Stopped):
         list(prune(config, run, tell, stop_at(("finetune", 2))))
     found = rows(config)
-    assert (found[dense.info.key].state, found[dense.info.key].progress) == ("finished", "trained")
-    assert (found[run.info.key].state, found[run.info.key].progress) == ("stopped", "step 1 of 2, next one begun")
+    assert (found[dense.key].state, found[dense.key].progress) == ("finished", "trained")
+    assert (found[run.key].state, found[run.key].progress) == ("stopped", "step 1 of 2, next one begun")
     list(prune(config, run))
-    assert (rows(config)[run.info.key].state, rows(config)[run.info.key].progress) == ("finished", "step 2 of 2")
+    assert (rows(config)[run.key].state, rows(config)[run.key].progress) == ("finished", "step 2 of 2")
     longer = msgspec.structs.replace(config, iterations=3)
     list(prune(longer, pruning_run(longer)))
-    assert rows(config)[run.info.key].progress == "step 3 of 3"
+    assert rows(config)[run.key].progress == "step 3 of 3"
 
 
 def test_size_is_that_of_all_files(tiny_config):
@@ -61,4 +61,4 @@ def test_size_is_that_of_all_files(tiny_config):
     run = pruning_run(config)
     list(prune(config, run))
     expected = sum(path.stat().st_size for path in run.folder.rglob("*") if path.is_file())
-    assert rows(config)[run.info.key].bytes == expected
+    assert rows(config)[run.key].bytes == expected

@@ -72,7 +72,7 @@ def test_a_run_is_what_was_committed(run, make_record, here):
     of_steps += [f"steps/00{step}/structure.json" for step in STEPS]
     assert sorted(content(run.folder)) == sorted(["environment.json", "run.json", *of_steps])
     assert run.files() == {name: digest(run.folder / name) for name in ("environment.json", *of_steps)}
-    assert read_manifest(run.folder / "run.json").run == run.info
+    assert read_manifest(run.folder / "run.json").run == run.manifest
 
 
 def test_timings_are_committed_and_read_as_records_are(tmp_path, make_record, commit):
@@ -82,7 +82,7 @@ def test_timings_are_committed_and_read_as_records_are(tmp_path, make_record, co
 
 def test_a_missing_step_lists_those_that_are_there(run, tmp_path):
     for read in (run.record, run.checkpoint):
-        with pytest.raises(RunError, match=f"Run {run.info.key} has no step 7; it has: 0, 1, 2"):
+        with pytest.raises(RunError, match=f"Run {run.key} has no step 7; it has: 0, 1, 2"):
             read(7)
     with pytest.raises(RunError, match=r"has no step 0; it has: none\."):
         Run(tmp_path, identity()).record(0)
@@ -205,7 +205,7 @@ def test_a_run_of_a_newer_format_says_to_update_and_is_left_alone(run, here):
 def test_a_run_that_calls_itself_by_a_path_reads_and_writes_nothing_outside_its_folder(run, here, make_record):
     outside = run.root.parent / "x"
     shutil.copytree(run.folder, outside)
-    reseal(run, run=msgspec.structs.replace(run.info, key="../x"))
+    reseal(run, run=msgspec.structs.replace(run.manifest, key="../x"))
     before = content(outside)
     for use in (run.steps, lambda: run.record(0), lambda: run.redo(1), lambda: run.drop_checkpoints([0])):
         with pytest.raises(RunError, match=r"run\.json is damaged: .*run\.key"):
@@ -254,7 +254,7 @@ def test_a_step_for_which_there_is_no_room_is_told_and_the_others_are_intact(run
     with (
         pytest.raises(
             DiskError,
-            match=f"^Step 3 of run {run.info.key} could not be written to {where}: no space is left on the disk",
+            match=f"^Step 3 of run {run.key} could not be written to {where}: no space is left on the disk",
         ),
         run.working(here),
     ):
@@ -302,7 +302,7 @@ def test_a_run_that_began_and_computed_nothing_leaves_no_folder(tmp_path, here):
 
 def test_when_a_run_began_does_not_change(run, here, make_record):
     created = read_manifest(run.folder / "run.json").run.created
-    later = Run(run.root, msgspec.structs.replace(run.info, created="later"))
+    later = Run(run.root, msgspec.structs.replace(run.manifest, created="later"))
     with later.working(here):
         later.commit(make_record(3), put)
     assert read_manifest(run.folder / "run.json").run.created == created
@@ -337,7 +337,7 @@ def test_a_run_that_another_process_computes_is_left_alone(run, here):
 def test_an_environment_that_computes_otherwise_is_refused_and_a_finished_run_answers(changes, told, run, here):
     before = content(run.folder)
     now = msgspec.structs.replace(here, **changes)
-    with pytest.raises(RunError, match=f"Run {run.info.key} was {told}"), run.working(now):
+    with pytest.raises(RunError, match=f"Run {run.key} was {told}"), run.working(now):
         raise AssertionError("it goes on")
     assert content(run.folder) == before
     assert [record.step for record in run.records()] == [*STEPS]
@@ -396,7 +396,7 @@ def test_redo_is_refused_without_what_the_step_is_computed_from(run):
     before = content(run.folder)
     with pytest.raises(RunError, match=r"has not kept the checkpoint of step 1 \(--keep\); it has those of: 0, 2"):
         run.redo(2)
-    with pytest.raises(RunError, match=f"--redo 7: run {run.info.key} has no step 7; it has: 0, 1, 2"):
+    with pytest.raises(RunError, match=f"--redo 7: run {run.key} has no step 7; it has: 0, 1, 2"):
         run.redo(7)
     assert content(run.folder) == before
     damage(run.step_folder(0) / "model.safetensors", "flipped")
@@ -417,7 +417,7 @@ def test_a_run_that_is_set_aside_is_kept_and_its_name_is_free(run, make_record, 
         assert run.steps() == [0]
     assert content(places[0]) == before
     assert places[0] != places[1]
-    assert Run(run.root, run.info, places[0]).records() == [make_record(step) for step in STEPS]
+    assert Run(run.root, run.manifest, places[0]).records() == [make_record(step) for step in STEPS]
 
 
 def test_there_is_nothing_to_set_aside_of_a_run_that_is_not_there(tmp_path):

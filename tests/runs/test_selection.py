@@ -19,15 +19,15 @@ def keys(tmp_path, make_record, commit):
         for fraction in (0.1, 0.25):
             config = resolve(RunConfig(model="vgg16", criterion=criterion, fraction=fraction, runs_dir=str(tmp_path)))
             commit(pruning_run(config), make_record(0), make_record(1))
-            found[criterion, fraction] = pruning_run(config).info.key
+            found[criterion, fraction] = pruning_run(config).key
     commit(dense_run(config), make_record(0))
     begun = resolve(RunConfig(model="vgg16", seed=7, runs_dir=str(tmp_path)))
     commit(pruning_run(begun), make_record(0))
-    return {**found, "dense": dense_run(config).info.key, "begun": pruning_run(begun).info.key}
+    return {**found, "dense": dense_run(config).key, "begun": pruning_run(begun).key}
 
 
 def chosen(text, root):
-    return {run.info.key for run in select(text, root).runs}
+    return {run.key for run in select(text, root).runs}
 
 
 def test_a_key_its_beginning_or_a_folder_is_that_run(keys, tmp_path):

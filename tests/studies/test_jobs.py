@@ -36,9 +36,9 @@ def test_what_is_done_is_no_job_and_what_it_needed_is_not_either(planned):
     outcomes = [do(job) for job in jobs_of(runs[:1])]
     assert all(outcome.fine for outcome in outcomes)
     (left,) = jobs_of(runs)
-    assert (left.key, left.needs) == (runs[1][1].info.key, None)
+    assert (left.key, left.needs) == (runs[1][1].key, None)
     more = planned(fraction=0.1, iterations=2)
-    assert [job.key for job in jobs_of([more])] == [runs[0][1].info.key]
+    assert [job.key for job in jobs_of([more])] == [runs[0][1].key]
 
 
 def test_a_job_keeps_its_steps_and_its_matrices_in_its_run_and_nowhere_else(planned, tmp_path):
@@ -58,12 +58,12 @@ def test_paths_are_absolute_and_the_run_is_the_same(planned, tmp_path, monkeypat
     (job, _) = jobs_of([(config, run)])
     assert Path(str(job.config.runs_dir)) == tmp_path / "here"
     assert Path(str(job.config.data_dir)) == tmp_path / "there"
-    assert job.key == dense_run(config).info.key
+    assert job.key == dense_run(config).key
 
 
 def test_whatever_goes_wrong_is_an_outcome(planned, monkeypatch):
     config, run = planned(exclude=("no.such.module",))
-    mistake = do(Job("prune", config, run.info.key))
+    mistake = do(Job("prune", config, run.key))
     assert mistake.error.startswith("No module matches 'no.such.module'")
     assert not mistake.fine
     assert not run.folder.exists()
@@ -72,7 +72,7 @@ def test_whatever_goes_wrong_is_an_outcome(planned, monkeypatch):
         raise ZeroDivisionError("a bug")
 
     monkeypatch.setattr(jobs, "prune", broken)
-    bug = do(Job("prune", config, run.info.key))
+    bug = do(Job("prune", config, run.key))
     assert bug.error == "ZeroDivisionError: a bug"
     assert "test_jobs.py" in bug.trace
 

@@ -76,7 +76,7 @@ def test_a_real_search_is_the_same_when_it_is_made_again_and_shares_its_run(tiny
     assert steps[-1].macs <= 0.6 * steps[0].macs < steps[-2].macs
     assert [record.step for record in steps] == run.steps()
     assert list(seek(config, run)) == first
-    assert pruning_run(tiny_config(epochs=1)).info.key == run.info.key
+    assert pruning_run(tiny_config(epochs=1)).key == run.key
 
 
 def test_latency_is_read_as_a_share_with_its_interval(tiny_config):

@@ -125,7 +125,7 @@ def test_all_runs_are_in_the_folder_of_the_study_which_says_what_it_consists_of(
     write_study(study, planned)
     found = msgspec.json.decode((folder_of(planned) / "study.json").read_bytes(), type=StudyRecord)
     assert (found.name, found.source) == ("my-study", path.read_text(encoding="utf-8"))
-    assert found.runs == tuple(run.info.key for _, run in planned)
+    assert found.runs == tuple(run.key for _, run in planned)
     assert json.loads((folder_of(planned) / "study.json").read_text(encoding="utf-8"))["format"] == found.format
 
 

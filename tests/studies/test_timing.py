@@ -26,8 +26,8 @@ def test_runs_that_take_as_long_are_timed_once_on_every_engine_and_not_again(pla
     found = list(time_study(planned, timings))
     first = planned[0][1]
     assert [(timed.key, timed.engine, timed.others, timed.new, timed.error) for timed in found] == [
-        (first.info.key, "eager, fp32", 2, True, ""),
-        (first.info.key, "channels-last, fp32", 2, True, ""),
+        (first.key, "eager, fp32", 2, True, ""),
+        (first.key, "channels-last, fp32", 2, True, ""),
     ]
     assert len(list(first.folder.glob("*_efficiency.json"))) == 2
     assert not any(list(run.folder.glob("*_efficiency.*")) for _, run in planned[1:])

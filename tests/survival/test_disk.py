@@ -90,10 +90,10 @@ def outcome(config):
     for run in (dense_run(config), pruning_run(config)):
         for step in run.steps():
             run.check(step)
-            found[run.info.kind, step] = msgspec.structs.replace(run.record(step), seconds=Seconds())
+            found[run.manifest.kind, step] = msgspec.structs.replace(run.record(step), seconds=Seconds())
             for path in run.step_folder(step).iterdir():
                 if path.name != "record.json":
-                    found[run.info.kind, step, path.name] = path.read_bytes()
+                    found[run.manifest.kind, step, path.name] = path.read_bytes()
     results = Path(config.results_dir)
     return found | {path.name: path.read_bytes() for path in (results.iterdir() if results.exists() else ())}
 

@@ -83,10 +83,10 @@ def outcome(config):
     for run in (dense_run(config), pruning_run(config)):
         for step in run.steps():
             run.check(step)
-            found[run.info.kind, step] = msgspec.structs.replace(run.record(step), seconds=Seconds())
+            found[run.manifest.kind, step] = msgspec.structs.replace(run.record(step), seconds=Seconds())
         for path in [*run.folder.glob("steps/*/*"), *run.folder.glob("*.txt")]:
             if path.name != "record.json":
-                found[run.info.kind, str(path.relative_to(run.folder))] = path.read_bytes()
+                found[run.manifest.kind, str(path.relative_to(run.folder))] = path.read_bytes()
     return found | {path.name: path.read_bytes() for path in Path(config.results_dir).glob("[!.]*")}
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
+from prunebench.models.architecture import ModelEntry
 from prunebench.runs.run import Run
 
 FORMATS = ("safetensors", "pt2", "onnx")
@@ -43,18 +43,18 @@ def check_target(path: str | None) -> None:
     check_writable(Path(path).parent)
 
 
-def write_export(run: Run, step: int, model: Any, path: Path, to: str | None = None) -> Exported:
+def write_export(run: Run, step: int, entry: ModelEntry | None, path: Path, to: str | None = None) -> Exported:
     """Write a step of a run to a file, in the format that its name or `to` says."""
     from prunebench.models import checkpoint
     from prunebench.models.export import export
     from prunebench.runs.files import writing
 
-    state = checkpoint.load(run.checkpoint(step), model)
-    with writing(f"Step {step} of run {run.info.key}", path.parent):
+    state = checkpoint.load(run.checkpoint(step), entry)
+    with writing(f"Step {step} of run {run.key}", path.parent):
         difference = export(state, to or path.suffix.removeprefix("."), path)
     inputs = state.architecture.inputs
     reads = f"{inputs.text()}, batch size free"
     if inputs.kind == "images":
         mean, std = (", ".join(f"{value:.4f}" for value in values) for values in (inputs.mean, inputs.std))
         reads += f"; pixels scaled to 0 to 1, then normalised with mean ({mean}) and standard deviation ({std})"
-    return Exported(run.info.key, step, str(path), path.stat().st_size, difference, reads)
+    return Exported(run.key, step, str(path), path.stat().st_size, difference, reads)

@@ -9,8 +9,8 @@ import msgspec
 
 from prunebench.config import RunConfig, deciding, default, option_name
 from prunebench.errors import RunError
-from prunebench.experiment.identity import stored_config
-from prunebench.experiment.resolve import settings
+from prunebench.experiment.existing import stored_config
+from prunebench.experiment.resolve import told
 from prunebench.registry import without_folder
 from prunebench.runs.index import all_runs, find
 from prunebench.runs.run import Run
@@ -26,32 +26,32 @@ def find_run(given: RunConfig, name: str | None, kinds: Sequence[str]) -> Run | 
     chosen = chosen_settings(given)
     if name is not None:
         run = find(root, name)
-        if run.info.kind not in kinds:
-            raise RunError(f"Run {run.info.key} is a {run.info.kind} run; name a {' or '.join(kinds)} run.")
+        if run.manifest.kind not in kinds:
+            raise RunError(f"Run {run.key} is a {run.manifest.kind} run; name a {' or '.join(kinds)} run.")
         for field in chosen:
             if not _fits(run, {field: chosen[field]}):
-                stored = run.info.config.get(field)
-                raise RunError(f"Run {run.info.key} was made with {option_name(field)} {stored}; leave the option out.")
+                stored = run.manifest.config.get(field)
+                raise RunError(f"Run {run.key} was made with {option_name(field)} {stored}; leave the option out.")
         return run
     runs = all_runs(root)
     for kind in kinds:
         for run in runs:
-            pruned = run.info.kind == "train" or run.steps()[-1] > 0
-            if run.info.kind == kind and pruned and _fits(run, chosen):
+            pruned = run.manifest.kind == "train" or run.steps()[-1] > 0
+            if run.manifest.kind == kind and pruned and _fits(run, chosen):
                 return run
     return None
 
 
 def chosen_settings(given: RunConfig) -> dict[str, Any]:
     """Those of the given options that decide a result, as they are written into a run."""
-    wanted = settings(given)
+    wanted = told(given)
     return {name: wanted[name] for name in deciding("training", "pruning") if getattr(given, name) is not None}
 
 
 def _fits(run: Run, chosen: Mapping[str, Any]) -> bool:
-    fields = deciding("training") if run.info.kind == "train" else deciding("training", "pruning")
+    fields = deciding("training") if run.manifest.kind == "train" else deciding("training", "pruning")
     return all(
-        name in fields and without_folder(run.info.config.get(name)) == without_folder(value)
+        name in fields and without_folder(run.manifest.config.get(name)) == without_folder(value)
         for name, value in chosen.items()
     )
 

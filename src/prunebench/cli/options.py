@@ -19,6 +19,10 @@ SECTIONS: Sequence[tuple[str, str]] = (  # the first field of each section of --
 )
 
 
+METAVARS = {"until": "GOAL", "model_arg": "NAME=VALUE"}
+"""What the values of repeatable options are, unless patterns."""
+
+
 class Command(click.Command):
     """A command whose --help shows options in sections."""
 
@@ -118,7 +122,7 @@ def _option(name: str, hint: Any, about: msgspec.Meta, value: Any) -> Callable[.
     if kind is bool:
         return click.option(f"{option_name(name)}/--no-{name.replace('_', '-')}", default=None, help=shown)
     if kind is tuple:
-        return click.option(option_name(name), multiple=True, metavar="GOAL" if name == "until" else "GLOB", help=shown)
+        return click.option(option_name(name), multiple=True, metavar=METAVARS.get(name, "GLOB"), help=shown)
     if isinstance(kind, click.Choice):
         return click.option(option_name(name), type=kind, help=shown)
     return click.option(option_name(name), type=kind, metavar=_metavar(name, kind), help=shown)

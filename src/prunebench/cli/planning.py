@@ -5,45 +5,42 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from prunebench.cli.console import Console
-from prunebench.config import RunConfig
+from prunebench.config import RunConfig, Settings
 from prunebench.data.dataset import no_downloads
 from prunebench.errors import DownloadNeeded
-from prunebench.experiment.identity import finished, pruning_run, untrained, why_new
+from prunebench.experiment.existing import finished, why_new
 from prunebench.experiment.plan import pruning_plan, training_plan
-from prunebench.experiment.resolve import dense_run, resolve
+from prunebench.experiment.resolve import Experiment, resolve
 from prunebench.runs.files import check_writable
 from prunebench.runs.run import Run
 
 
-def announce_training(
-    console: Console, given: RunConfig, *, dry_run: bool = False, fresh: bool = False
-) -> tuple[RunConfig, Run]:
-    """Resolve a config, print the plan of its training run, and return both."""
-    config = resolve(given)
-    run = dense_run(config)
+def announce_training(console: Console, given: RunConfig, *, dry_run: bool = False, fresh: bool = False) -> Experiment:
+    """Resolve a config, and print the plan of its training run."""
+    experiment = resolve(given)
     if fresh and not dry_run:
-        start_over(console, run)
-    _announce(console, config, run, training_plan(config, run), dry_run)
+        start_over(console, experiment.dense)
+    _announce(console, experiment, experiment.dense, training_plan(experiment), dry_run)
     if dry_run:
-        console.result(_disk(config, []))
-    return config, run
+        console.result(_disk(experiment, []))
+    return experiment
 
 
 def announce_pruning(
     console: Console, given: RunConfig, *, dry_run: bool = False, fresh: bool = False, redo: int | None = None
-) -> tuple[RunConfig, Run]:
-    """Resolve a config, print the plan of its pruning run, and return both."""
-    config = resolve(given)
-    run, dense = pruning_run(config), dense_run(config)
+) -> Experiment:
+    """Resolve a config, and print the plan of its pruning run."""
+    experiment = resolve(given)
+    run = experiment.run
     if fresh and not dry_run:
         start_over(console, run)
     if redo is not None and not dry_run:
         run.redo(redo)
-    _announce(console, config, run, pruning_plan(config, run, dense), dry_run)
+    _announce(console, experiment, run, pruning_plan(experiment), dry_run)
     if dry_run:
-        steps = [step for step in range((config.iterations or 0) + 1) if step not in run.steps()]
-        console.result(_disk(config, steps))
-    return config, run
+        steps = [step for step in range(experiment.settings.iterations + 1) if step not in run.steps()]
+        console.result(_disk(experiment, steps))
+    return experiment
 
 
 def start_over(console: Console, run: Run) -> None:
@@ -52,37 +49,38 @@ def start_over(console: Console, run: Run) -> None:
         console.note(f"starting over; what there was is kept in {place}")
 
 
-def machine_line(config: RunConfig) -> str:
-    """`cpu (AMD EPYC), 2 threads`: where the config computes; sets the number of threads."""
-    from prunebench.training import device as machine
+def machine_line(settings: Settings) -> str:
+    """`cpu (AMD EPYC), 2 threads`: where it is computed; sets the number of threads."""
+    from prunebench.training.device import environment, use
 
-    device = machine.use(config)
-    where = machine.environment(device, config.seed or 0)
+    device = use(settings)
+    where = environment(device, settings.seed)
     return f"{device.type} ({where.hardware}), {where.threads} threads"
 
 
-def _announce(console: Console, config: RunConfig, run: Run, plan: Iterable[str], dry_run: bool) -> None:
+def _announce(console: Console, experiment: Experiment, run: Run, plan: Iterable[str], dry_run: bool) -> None:
+    settings = experiment.settings
     say = console.result if dry_run else console.note
     say("\n".join(plan))
-    if dry_run or not finished(run, config):
-        say(f"  machine  {machine_line(config)}")
+    if dry_run or not finished(run, settings):
+        say(f"  machine  {machine_line(settings)}")
     if not run.steps() and (reason := why_new(run)):
         say(f"  new      {reason}")
     if not dry_run:
-        check_writable(str(config.runs_dir))
-        check_writable(str(config.results_dir))
+        check_writable(settings.runs_dir)
+        check_writable(settings.results_dir)
 
 
-def _disk(config: RunConfig, steps: Sequence[int]) -> str:
+def _disk(experiment: Experiment, steps: Sequence[int]) -> str:
     """What the checkpoints of the steps, and of the dense models that are to be trained, will take of disk."""
     from prunebench.experiment.untrained import stored_bytes
 
     try:
         with no_downloads():
-            sizes = stored_bytes(config, max(steps, default=0) + 1)
+            sizes = stored_bytes(experiment, max(steps, default=0) + 1)
     except DownloadNeeded as reason:
         return f"  disk     can be told once the data is there. {reason}"
-    trainings = len(untrained(config))
+    trainings = len(experiment.untrained())
     total = sum(sizes[step] for step in steps) + trainings * sizes[0]
     amount = f"{total / 1e9:.2f} GB" if total >= 1e9 else f"{total / 1e6:.1f} MB"
     missing = [f"{len(steps)} step(s)"] * bool(steps) + ([], ["the dense run"], ["two dense runs"])[trainings]

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from prunebench.config import RunConfig
 from prunebench.errors import ConfigError
+from prunebench.pruning.registry import Method
 from prunebench.records import StepRecord
 
 FORMS = ("macs<=0.5", "params<=0.25", "latency@1<=0.6", "latency@1<=20ms", "top1>=dense-0.01")
@@ -111,17 +111,19 @@ def _no_goal(text: str, reason: str = "That is no goal.") -> ConfigError:
     return ConfigError(f"--until {text!r}: {reason} Goals look like: {', '.join(FORMS)}.")
 
 
-def check_goals(goals: Sequence[Goal], config: RunConfig) -> None:
-    """Raise ConfigError where a resolved config cannot reach a goal, however far it goes."""
+def check_goals(goals: Sequence[Goal], method: Method, validation: float) -> None:
+    """Raise ConfigError where a goal cannot be read or reached by a method, however far it goes."""
     for goal in goals:
-        if goal.of_accuracy and not config.validation:
+        if goal.of_accuracy and not validation:
             raise ConfigError(
                 f"--until {goal.text!r} is read on held-out data, and --validation 0 holds none out; leave it out."
             )
-        if goal.measure == "macs" and config.method == "unstructured":
+        if goal.measure == "macs" and method.masks:
             raise ConfigError(
                 f"--until {goal.text!r}: masks do not lower MACs. Bound params instead, or give --method structured."
             )
+    if not method.removes and not all(goal.of_accuracy for goal in goals):
+        raise ConfigError(f"--until bounds costs, which --method {method.name} does not lower: it removes nothing.")
 
 
 def read(goal: Goal, record: StepRecord, first: StepRecord) -> Reading:

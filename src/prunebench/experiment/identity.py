@@ -1,103 +1,74 @@
-"""Which run prunes or times by a config, why a new one starts, and what of it is there."""
+"""Identity: what a run is called. Its key is a hash of what decides its result: settings, and contents of files."""
 
 from __future__ import annotations
 
-import os
-import platform
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
-from prunebench.config import RunConfig, deciding, field_types
-from prunebench.experiment.resolve import NAMES, dense_run, identity, phases, resolve, settings
-from prunebench.records import RunInfo, StepRecord
-from prunebench.registry import without_folder
-from prunebench.runs.index import all_runs, identify
-from prunebench.runs.lock import held
+from prunebench.config import RunConfig, Settings, deciding, field_types
+from prunebench.registry import content, digest, reference, without_folder
+from prunebench.runs.index import ANY_SEED, any_seed, identify
+from prunebench.runs.manifest import Kind, Manifest
 from prunebench.runs.run import Run
 
+NAMES = ("model", "dataset", "criterion")
+"""Settings whose values may be functions."""
 
-def pruning_run(config: RunConfig) -> Run:
-    """The run that prunes by a config."""
-    config = resolve(config)
-    dense = dense_run(config)
-    fields = deciding("training", "pruning")
-    return dense.sibling(identity("prune", config, fields, NAMES, dense.info.key))
+DECIDING = {"train": deciding("training"), "prune": deciding("training", "pruning")}
+"""Settings that decide the result of each kind of run."""
 
 
-def untrained(config: RunConfig) -> list[tuple[RunConfig, Run]]:
-    """The trainings that a config still needs, in their order, with their runs; none where its dense model is there."""
-    found = [(phase, dense_run(phase)) for phase in phases(resolve(config))]
-    return [] if found[-1][1].steps() else [(phase, run) for phase, run in found if not run.steps()]
+def identity(kind: Kind, settings: Settings, start: Run | None, files: Iterable[Path], source: str | None) -> Manifest:
+    """What a run that trains or prunes is.
 
-
-def why_new(run: Run) -> str | None:
-    """Why a run starts anew although one of the same settings exists; None where none does."""
-    mine = _comparable(run.info)
-    for other in all_runs(run.root):
-        if other.info.key != run.info.key and other.info.kind == run.info.kind and _comparable(other.info) == mine:
-            changed = _apart(run.info.contents, other.info.contents)
-            what = f"{' and '.join(changed)} changed" if changed else "prunebench computes it differently now"
-            return f"{what} since run {other.info.key}, so this is a new run"
-    return None
-
-
-def efficiency_run(config: RunConfig, settings_of_timing: Mapping[str, Any], timed: Run | None) -> Run:
-    """The run that times a pruning run, or untrained weights; every machine has its own."""
-    config = resolve(config)
-    pruning = timed or pruning_run(config)
-    machine = {"host": platform.node(), "cores": os.cpu_count(), "device": config.device, "threads": config.threads}
-    chosen = {**settings_of_timing, **machine, "of": pruning.info.key, "trained": timed is not None}
-    given = {name: value for name, value in settings_of_timing.items() if value is not None}
-    values = {**settings(config), **given}
-    info = identify("efficiency", values, chosen, {}, pruning.info.key if timed else None)
-    return Run(str(config.runs_dir), info)
-
-
-def stored_config(run: Run, **over: Any) -> RunConfig:
-    """The config that a run was made of, but for what `over` says."""
-    stored: dict[str, Any] = {name: value for name, value in run.info.config.items() if name in field_types()}
-    return RunConfig(**{**stored, **over})
-
-
-def answer(run: Run, config: RunConfig) -> list[StepRecord] | None:
-    """The records of the steps that a resolved config asks for, if the run has them all; else None.
-
-    Checkpoints that `keep` does not ask for are removed.
+    Args:
+        kind: "train" or "prune".
+        settings: all of them; those that decide this kind of run decide its key.
+        start: the run whose weights it starts from.
+        files: local files that the dataset reads.
+        source: the key of the run that it goes on from.
     """
-    if not finished(run, config):
+    values = as_stored(settings, start)
+    contents = {name: content(getattr(settings, name)) for name in NAMES if name in DECIDING[kind]}
+    if start is not None:
+        contents["weights"] = f"step {max(start.steps(), default=0)}"
+        if start.manifest.config.get("seed") == settings.seed:
+            values[ANY_SEED] = any_seed(start.manifest)
+    elif settings.weights not in ("none", "imagenet"):
+        contents["weights"] = _weights_digest(Path(settings.weights))
+    contents["data"] = _listing(Path(settings.data_dir), sorted(files))
+    return identify(
+        kind,
+        values,
+        {name: without_folder(values[name]) for name in DECIDING[kind]},
+        {name: found for name, found in contents.items() if found is not None},
+        source,
+    )
+
+
+def as_stored(config: RunConfig, start: Run | None = None) -> dict[str, Any]:
+    """The fields of a config as they are written into a run: functions as references, tuples as lists, and for
+    `weights` of another config the key of the run that it makes."""
+    found = {name: getattr(config, name) for name in field_types()}
+    found |= {name: reference(found[name]) for name in NAMES if found[name] is not None}
+    if start is not None and str(config.weights).endswith(".toml"):
+        found["weights"] = start.key
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
+
+
+def _weights_digest(path: Path) -> str | None:
+    """SHA-256 of a weight file, or of all files of a folder with their names; None for a name and no file."""
+    if not path.exists():
         return None
-    if config.keep != "all":
-        with held(run.folder):
-            trim(run, config)
-    run.tidy()
-    return [run.record(step) for step in range((config.iterations or 0) + 1)]
+    total = hashlib.sha256()
+    for file in [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file()):
+        total.update(f"{file.name} {digest(file)}\n".encode())
+    return total.hexdigest()
 
 
-def finished(run: Run, config: RunConfig) -> bool:
-    """Whether a run has every step that a resolved config asks for."""
-    last = 0 if run.info.kind == "train" else config.iterations or 0
-    return set(range(last + 1)) <= set(run.steps())
-
-
-def trim(run: Run, config: RunConfig) -> None:
-    """Remove the checkpoints that `keep` does not ask for."""
-    kept = run.checkpoints()
-    if config.keep == "records" and finished(run, config):
-        run.drop_checkpoints(kept)
-    elif config.keep != "all":
-        run.drop_checkpoints(kept[:-1])
-
-
-def changed_contents(run: Run, config: RunConfig) -> list[str]:
-    """Which of the files that decide a run's result (model, data, criterion …) are no longer what they were."""
-    now = (pruning_run(config) if run.info.kind == "prune" else dense_run(config)).info.contents
-    return _apart(now, run.info.contents)
-
-
-def _apart(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
-    return [name for name in sorted({*one, *other}) if one.get(name) != other.get(name)]
-
-
-def _comparable(info: RunInfo) -> dict[str, Any]:
-    fields = deciding("training") if info.kind == "train" else deciding("training", "pruning")
-    return {name: without_folder(info.config.get(name)) for name in fields}
+def _listing(folder: Path, files: list[Path]) -> str | None:
+    """SHA-256 of the names and sizes of the local files that a dataset reads."""
+    text = "".join(f"{file.relative_to(folder)} {file.stat().st_size}\n" for file in files)
+    return hashlib.sha256(text.encode()).hexdigest() if files else None

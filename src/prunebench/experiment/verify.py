@@ -6,17 +6,18 @@ from collections.abc import Iterator
 
 import msgspec
 
-from prunebench.config import RunConfig
 from prunebench.errors import RunError
-from prunebench.experiment.resolve import resolve
-from prunebench.experiment.setup import Bench
+from prunebench.experiment.resolve import Experiment
+from prunebench.experiment.setup import Setup, set_up
 from prunebench.experiment.weights import start_of
 from prunebench.models import checkpoint
+from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.costs import macs, masked, params
 from prunebench.records import Accuracy, StepRecord
 from prunebench.runs.reproducibility import differing
 from prunebench.runs.run import Run
 from prunebench.statistics import wilson
+from prunebench.training.device import environment, use
 from prunebench.training.fit import Progress, Stop
 
 
@@ -29,9 +30,9 @@ class Verdict(msgspec.Struct, frozen=True):
     remarks: tuple[str, ...] = ()
 
 
-def inexact(run: Run, config: RunConfig) -> str:
+def inexact(run: Run, experiment: Experiment) -> str:
     """Why accuracies computed here may differ in a few samples from those recorded; empty where they may not."""
-    was, now = run.environment(), Bench(resolve(config), None).environment
+    was, now = run.environment(), environment(use(experiment.settings), experiment.settings.seed)
     changed = {name: values for name, values in differing(was, now).items() if name != "deterministic"}
     if was.hardware != now.hardware:
         changed["hardware"] = (was.hardware, now.hardware)
@@ -39,7 +40,7 @@ def inexact(run: Run, config: RunConfig) -> str:
 
 
 def verify(
-    run: Run, config: RunConfig, progress: Progress | None = None, stop: Stop | None = None
+    run: Run, experiment: Experiment, progress: Progress | None = None, stop: Stop | None = None
 ) -> Iterator[Verdict]:
     """Verify every finished step of a run; yields a verdict per step.
 
@@ -48,45 +49,45 @@ def verify(
 
     Args:
         run: a run of any kind; of timings only checksums are compared.
-        config: its config; where data is may differ.
+        experiment: its own; where data is may differ.
         progress: told how far an evaluation is.
         stop: asked after every batch whether to stop.
     """
-    exact = run.info.kind == "efficiency" or not inexact(run, config)
-    bench = Bench(resolve(config), progress, stop)
+    exact = run.manifest.kind == "efficiency" or not inexact(run, experiment)
+    setup: Setup | None = None
     for step in run.steps():
         try:
             run.check(step)
         except RunError as error:
             yield Verdict(step, ("checksums",), (str(error),))
             continue
-        if run.info.kind == "efficiency":
+        if run.manifest.kind == "efficiency":
             yield Verdict(step, ("checksums",))
         elif step not in run.checkpoints():
             yield Verdict(step, ("checksums",), remarks=("its checkpoint was not kept (--keep)",))
         else:
-            yield _computed_anew(bench, run, run.record(step), exact)
+            try:
+                state = checkpoint.load(run.checkpoint(step), experiment.model)
+            except RunError as error:
+                yield Verdict(step, ("checksums", "structure"), (str(error),))
+                continue
+            setup = setup or set_up(experiment, start_of(state), progress, stop)  # data is prepared once
+            yield _computed_anew(setup, state, run.record(step), exact)
 
 
-def _computed_anew(bench: Bench, run: Run, record: StepRecord, exact: bool) -> Verdict:
-    try:
-        state = checkpoint.load(run.checkpoint(record.step), bench.config.model)
-    except RunError as error:
-        return Verdict(record.step, ("checksums", "structure"), (str(error),))
-    if "task" not in vars(bench):  # data is prepared once, as the first step's tokenizer and normalisation ask for
-        bench.start = start_of(state)
+def _computed_anew(setup: Setup, state: Checkpoint, record: StepRecord, exact: bool) -> Verdict:
     counts = {
         "parameters": (record.params, params(state.model)),
         "parameters left": (record.nonzero_params, params(state.model) - masked(state.masks)),
-        "MACs": (record.macs, macs(state.model, bench.task.inputs)),
+        "MACs": (record.macs, macs(state.model, setup.task.inputs)),
     }
     wrong = [f"{name}: recorded {old:,}, found {new:,}" for name, (old, new) in counts.items() if old != new]
     remarks: list[str] = []
-    test, train = bench.accuracy(state)
+    test, train = setup.scores(state)
     scores = [
         ("test", record.test_after, test),
         ("train", record.train_after, train),
-        ("validation", record.validation, bench.validation(state)),
+        ("validation", record.validation, setup.validation(state)),
     ]
     for name, old, new in scores:
         if old != new:

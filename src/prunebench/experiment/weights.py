@@ -13,14 +13,13 @@ import msgspec
 import torch
 from torch import nn
 
-from prunebench.config import RunConfig
 from prunebench.data.dataset import about_to_download
 from prunebench.data.images import IMAGENET, Statistics
 from prunebench.data.task import Task
 from prunebench.errors import DataError, ModelError
-from prunebench.experiment.resolve import dense_run, phases, weights_source
+from prunebench.experiment.resolve import Experiment
 from prunebench.models import checkpoint
-from prunebench.models.architecture import Architecture, ModelEntry, models
+from prunebench.models.architecture import Architecture, given_arguments
 from prunebench.models.checkpoint import Checkpoint
 from prunebench.registry import reference, without_folder
 from prunebench.runs.run import Run
@@ -40,31 +39,30 @@ class Start:
     make: Callable[[Task], Checkpoint]
 
 
-def open_start(config: RunConfig) -> Start:
-    """Where the run of a resolved config starts from.
+def open_start(experiment: Experiment) -> Start:
+    """Where the dense model of an experiment starts from.
 
     Raises:
         ModelError: the weights cannot be read, or do not fit.
         DataError: they cannot be downloaded.
     """
-    entry = models.get(config.model)
-    source, run = weights_source(config, entry)
+    kind, run = experiment.origin.kind, experiment.origin.run
     if run is not None:
-        return _from_run(config, run) if run.steps() else _without_first_phase(config)
-    if source == "hub":
-        return _from_hub(config)
-    if source == "none":
-        return Start(None, None, lambda task: _build(config, task, adapt=True))
-    statistics = IMAGENET if entry.reads != "text" else None
-    if source == "imagenet":
-        return Start(None, statistics, lambda task: _published(config, entry, task))
-    path = Path(config.weights or "")
+        return _from_run(experiment, run) if run.steps() else _without_first_phase(experiment)
+    if kind == "hub":
+        return _from_hub(experiment)
+    if kind == "none":
+        return Start(None, None, lambda task: _build(experiment, task, adapt=True))
+    statistics = IMAGENET if experiment.model.reads != "text" else None
+    if kind == "imagenet":
+        return Start(None, statistics, lambda task: _published(experiment, task))
+    path = Path(experiment.settings.weights)
     state = checkpoint.read_weights(path)
-    return Start(None, statistics, lambda task: _from_state(config, task, state, str(path)))
+    return Start(None, statistics, lambda task: _from_state(experiment, task, state, str(path)))
 
 
-def _build(config: RunConfig, task: Task, *, adapt: bool, settings: dict[str, Any] | None = None) -> Checkpoint:
-    """Fresh weights from torch's global generator."""
+def _build(experiment: Experiment, task: Task, *, adapt: bool, shape: dict[str, Any] | None = None) -> Checkpoint:
+    """Fresh weights from torch's global generator; `shape` is transformers' configuration."""
     inputs = task.inputs
     text = {"vocab_size": inputs.vocabulary} if inputs.kind == "text" else {}
     arguments = {
@@ -72,44 +70,45 @@ def _build(config: RunConfig, task: Task, *, adapt: bool, settings: dict[str, An
         "channels": inputs.channels,
         "image_size": inputs.size,
         "adapt": adapt,
-        "stem": config.stem,
-        "config": {**text, **(settings or {})},
+        "config": {**text, **(shape or {})},
+        "given": given_arguments(experiment.settings.model_arg),
     }
-    architecture = Architecture(reference(config.model), arguments, inputs)
+    architecture = Architecture(reference(experiment.settings.model), arguments, inputs)
     tokenizer = getattr(task, "tokenizer", None)
     return Checkpoint(
         architecture,
-        architecture.build(config.model),
+        architecture.build(experiment.model),
         {},
         tokenizer.to_str() if tokenizer is not None else None,
     )
 
 
-def _published(config: RunConfig, entry: ModelEntry, task: Task) -> Checkpoint:
+def _published(experiment: Experiment, task: Task) -> Checkpoint:
     """torchvision's ImageNet weights, version 1 (those of the papers)."""
     from torchvision.models import get_model_weights
 
-    weights = get_model_weights(entry.name).IMAGENET1K_V1
+    name = experiment.model.name
+    weights = get_model_weights(name).IMAGENET1K_V1
     if not (Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name).exists():
-        about_to_download(f"ImageNet's weights of {entry.name}")
+        about_to_download(f"ImageNet's weights of {name}")
     try:
         state = weights.get_state_dict(weights_only=True, progress=False)
     except (OSError, RuntimeError) as error:
         raise DataError(
-            f"torchvision's weights of {entry.name} could not be downloaded ({error}). Connect to the network, "
+            f"torchvision's weights of {name} could not be downloaded ({error}). Connect to the network, "
             f"or give a copy with --weights FILE.pth."
         ) from error
-    return _from_state(config, task, state, "ImageNet's weights")
+    return _from_state(experiment, task, state, "ImageNet's weights")
 
 
-def _from_state(config: RunConfig, task: Task, state: dict[str, torch.Tensor], name: str) -> Checkpoint:
+def _from_state(experiment: Experiment, task: Task, state: dict[str, torch.Tensor], name: str) -> Checkpoint:
     """Weights of the published architecture, or of the one that is adapted to small images, whichever fits."""
-    tried = _build(config, task, adapt=False)
+    tried = _build(experiment, task, adapt=False)
     problem = fill(tried.model, state)
     if problem:
-        adapted = _build(config, task, adapt=True)
+        adapted = _build(experiment, task, adapt=True)
         if fill(adapted.model, state):
-            raise ModelError(f"{name} does not fit {config.model}: {problem}.")
+            raise ModelError(f"{name} does not fit {experiment.settings.model}: {problem}.")
         tried = adapted
     return tried
 
@@ -142,12 +141,12 @@ def _last_layer(model: nn.Module) -> str:
     return str(names[-1])
 
 
-def _from_hub(config: RunConfig) -> Start:
+def _from_hub(experiment: Experiment) -> Start:
     """A model of Hugging Face, by name or from a local folder, with its own tokenizer; no code of theirs is run."""
     from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
     from transformers.utils import logging as transformers_logging
 
-    name = str(config.weights)
+    name = experiment.settings.weights
     if not Path(name).is_dir():
         about_to_download(f"{name} of Hugging Face (unless it is in the cache)")
     transformers_logging.set_verbosity_error()
@@ -173,7 +172,7 @@ def _from_hub(config: RunConfig) -> Start:
         }
         full = {key: getattr(settings, key) for key in ("hidden_size", "num_hidden_layers", "num_attention_heads")}
         full |= {key: getattr(settings, key) for key in ("intermediate_size", "max_position_embeddings", "vocab_size")}
-        start = _build(config, task, adapt=False, settings={**differing, **full})
+        start = _build(experiment, task, adapt=False, shape={**differing, **full})
         loaded = BertForSequenceClassification.from_pretrained(
             name, num_labels=task.classes, ignore_mismatched_sizes=True, trust_remote_code=False
         )
@@ -183,20 +182,19 @@ def _from_hub(config: RunConfig) -> Start:
     return Start(tokenizer, None, make)
 
 
-def _without_first_phase(config: RunConfig) -> Start:
+def _without_first_phase(experiment: Experiment) -> Start:
     """As the dense model where that is there and its first phase is not; else where the first phase will start."""
-    dense = dense_run(config)
-    if dense.checkpoints():
-        return start_of(checkpoint.load(dense.checkpoint(0), config.model))
-    return open_start(phases(config)[0])
+    if experiment.dense.checkpoints():
+        return start_of(checkpoint.load(experiment.dense.checkpoint(0), experiment.model))
+    return open_start(experiment.phases[0])
 
 
-def _from_run(config: RunConfig, run: Run) -> Start:
+def _from_run(experiment: Experiment, run: Run) -> Start:
     """The last step of another run of the same model, its masks included."""
-    mine, other = reference(config.model), str(run.info.config["model"])
+    mine, other = reference(experiment.settings.model), str(run.manifest.config["model"])
     if without_folder(mine) != without_folder(other):
-        raise ModelError(f"--weights {config.weights} is a {other}, not a {mine}.")
-    return start_of(checkpoint.load(run.checkpoint(run.steps()[-1]), config.model))
+        raise ModelError(f"--weights {experiment.settings.weights} is a {other}, not a {mine}.")
+    return start_of(checkpoint.load(run.checkpoint(run.steps()[-1]), experiment.model))
 
 
 def start_of(found: Checkpoint) -> Start:

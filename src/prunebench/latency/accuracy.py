@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import msgspec
 import torch
 from torch.nn import functional as F
 
-from prunebench.config import RunConfig
 from prunebench.data.dataset import stratified
-from prunebench.experiment.setup import Bench
+from prunebench.data.task import Task
+from prunebench.experiment.data import make_task
+from prunebench.experiment.resolve import Experiment
 from prunebench.experiment.weights import start_of
 from prunebench.latency.backends import Loaded
 from prunebench.latency.config import EfficiencyConfig
@@ -24,20 +27,25 @@ SAMPLES = 10_000
 BATCH = 64
 
 
-def score_of(config: RunConfig, efficiency: EfficiencyConfig, original: Checkpoint, device: torch.device) -> Score:
+def score_of(experiment: Experiment, efficiency: EfficiencyConfig, original: Checkpoint, device: torch.device) -> Score:
     """What measures the accuracy of a run's models in an engine; data is loaded when it is first called."""
     sizes = {"image_size": efficiency.image_size, "sequence_length": efficiency.sequence_length}
-    given = {name: value for name, value in sizes.items() if value is not None}
-    bench = Bench(msgspec.structs.replace(config, **given), None)
-    bench.start = start_of(original)
+    timed = {name: value for name, value in sizes.items() if value is not None}
+    resized = replace(experiment, settings=msgspec.structs.replace(experiment.settings, **timed))
+    start = start_of(original)
+
+    @cache
+    def task() -> Task:
+        return make_task(resized, tokenizer=start.tokenizer, statistics=start.statistics)
+
     length = original.architecture.inputs.length
     size = max((size for size in efficiency.batch_sizes if size <= BATCH), default=min(efficiency.batch_sizes))
 
     def score(loaded: Loaded) -> Accuracy:
-        labels = bench.task.labels("test")
+        labels = task().labels("test")
         samples = torch.from_numpy(stratified(labels.numpy(), SAMPLES))
         run, correct = loaded.runner(size), 0
-        for batch, expected in bench.task.batches("test", samples.split(size), device):
+        for batch, expected in task().batches("test", samples.split(size), device):
             answer = as_logits(run(loaded.place(_padded(batch, size, length))))
             correct += int((answer.argmax(1)[: len(expected)] == expected.cpu()).sum())
         return Accuracy(correct, len(samples))

@@ -33,6 +33,7 @@ class Setting:
 
     Attributes:
         about: run, model and method, for the records.
+        compressible: whether single weights were pruned, so that layers may be stored compressed.
         score: measures accuracy where an engine's numbers differ; None where the weights are untrained.
         stop: asked before every round whether to stop.
     """
@@ -41,6 +42,7 @@ class Setting:
     device: torch.device
     efficiency: EfficiencyConfig
     about: Mapping[str, Any]
+    compressible: bool = False
     score: Score | None = None
     stop: Stop | None = None
 

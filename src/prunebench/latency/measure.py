@@ -22,7 +22,7 @@ from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.costs import costs
 from prunebench.models.inputs import logits_of, to
 from prunebench.records import Accuracy, Evidence, LatencyRecord, SparseLayer, TimingRecord
-from prunebench.training import device as machine
+from prunebench.training.device import memory_for
 
 TOGETHER = 4
 """Steps that are timed together at most: in longer rounds, what is compared would lie far apart in time."""
@@ -116,7 +116,7 @@ def _cell(engines: Mapping[Name, Engine], size: int, setting: Setting, budget: B
     batch = base.architecture.inputs.example(size)
     stopwatch, seed = _stopwatch(setting.device), size + 1_000_003 * max(step for step, _ in engines)
     steps = [step for step, variant in engines if variant == "pruned"]
-    with machine.memory_for(size, "--batch-sizes"):
+    with memory_for(size, "--batch-sizes"):
         prepared = {name: ready(engine.state, engine.loaded, batch, setting) for name, engine in engines.items()}
         peaks = {
             name: memory_of(engines[name].state, found.call, setting)
@@ -224,9 +224,8 @@ def _weight(batch_size: int, steps: int) -> float:
 
 def _compressible(setting: Setting) -> bool:
     """Whether layers stored compressed are a variant: where single weights were pruned; PyTorch has them in fp32."""
-    masks = setting.about["method"] == "unstructured"
     here = setting.backend.name == "eager" and setting.device.type in ("cpu", "cuda")
-    return masks and here and setting.efficiency.dtype == "fp32"
+    return setting.compressible and here and setting.efficiency.dtype == "fp32"
 
 
 def _placed(state: Checkpoint, device: torch.device) -> Checkpoint:

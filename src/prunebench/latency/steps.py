@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from prunebench.config import RunConfig
+from prunebench.config import Settings
 from prunebench.errors import RunError
 from prunebench.latency.backends import backends
 from prunebench.latency.config import EfficiencyConfig
@@ -19,21 +19,21 @@ def timed_steps(run: Run, efficiency: EfficiencyConfig) -> list[int]:
     """
     kept = run.checkpoints()
     if efficiency.steps is not None:
-        return _chosen(sorted({0, *kept}), efficiency, f"Run {run.info.key}")
+        return _chosen(sorted({0, *kept}), efficiency, f"Run {run.key}")
     if not run.steps()[1:]:
-        raise RunError(f"Run {run.info.key} has no pruned step yet; give its `prune` command again.")
+        raise RunError(f"Run {run.key} has no pruned step yet; give its `prune` command again.")
     if not [step for step in kept if step > 0]:
-        raise RunError(f"Run {run.info.key} has kept no checkpoint of a pruned step (--keep), so it cannot be timed.")
-    return _chosen([0, *(step for step in kept if step > 0)], efficiency, f"Run {run.info.key}")
+        raise RunError(f"Run {run.key} has kept no checkpoint of a pruned step (--keep), so it cannot be timed.")
+    return _chosen([0, *(step for step in kept if step > 0)], efficiency, f"Run {run.key}")
 
 
-def planned_steps(config: RunConfig, efficiency: EfficiencyConfig) -> list[int]:
+def planned_steps(settings: Settings, efficiency: EfficiencyConfig) -> list[int]:
     """The steps of a schedule that are to be timed.
 
     Raises:
         RunError: it has no such step.
     """
-    return _chosen(list(range((config.iterations or 0) + 1)), efficiency, "The schedule")
+    return _chosen(list(range(settings.iterations + 1)), efficiency, "The schedule")
 
 
 def _chosen(available: Sequence[int], efficiency: EfficiencyConfig, what: str) -> list[int]:

@@ -12,7 +12,7 @@ import msgspec
 
 from prunebench.config import RunConfig
 from prunebench.errors import ConfigError
-from prunebench.experiment.resolve import resolve
+from prunebench.experiment.resolve import Experiment, resolve
 from prunebench.experiment.untrained import untrained
 from prunebench.latency.accuracy import score_of
 from prunebench.latency.backends import backends
@@ -28,7 +28,7 @@ from prunebench.records import TimingRecord
 from prunebench.registry import reference
 from prunebench.runs.index import find
 from prunebench.runs.run import Run
-from prunebench.training import device as machine
+from prunebench.training.device import environment, use
 from prunebench.training.fit import Stop
 
 State = tuple[int, float, Checkpoint]
@@ -37,7 +37,7 @@ State = tuple[int, float, Checkpoint]
 
 def time_run(
     run: Run,
-    config: RunConfig,
+    config: RunConfig | Experiment,
     efficiency: EfficiencyConfig,
     *,
     into: Run | None = None,
@@ -58,41 +58,38 @@ def time_run(
         ModelError: the engine cannot run the model, or answers otherwise than eager PyTorch.
         Stopped: `stop` asked for it.
     """
-    config = resolve(config)
+    experiment, steps = resolve(config), timed_steps(run, efficiency)
 
     def states(missing: Sequence[int]) -> Iterator[State]:
-        yield 0, 1.0, checkpoint.load(_original(run), config.model)
+        yield 0, 1.0, checkpoint.load(_original(run), experiment.model)
         for step in missing:
-            yield step, run.record(step).nominal_left, checkpoint.load(run.checkpoint(step), config.model)
+            yield step, run.record(step).nominal_left, checkpoint.load(run.checkpoint(step), experiment.model)
 
-    yield from _time(
-        config, efficiency, states, key=run.info.key, steps=timed_steps(run, efficiency), into=into, stop=stop
-    )
+    yield from _time(experiment, efficiency, states, key=run.key, steps=steps, into=into, stop=stop)
 
 
 def time_untrained(
-    config: RunConfig, efficiency: EfficiencyConfig, *, into: Run | None = None, stop: Stop | None = None
+    config: RunConfig | Experiment, efficiency: EfficiencyConfig, *, into: Run | None = None, stop: Stop | None = None
 ) -> Iterator[TimingRecord]:
     """Time the architecture with untrained weights, pruned by the schedule of the config, as `time_run` does.
 
     Latency does not depend on the values of the weights.
     """
-    config = resolve(config)
+    experiment = resolve(config)
 
     def states(missing: Sequence[int]) -> Iterator[State]:
-        for state in untrained(config):
+        for state in untrained(experiment):
             if state[0] == 0:
                 yield state
             if state[0] in missing:
                 yield state
 
-    yield from _time(
-        config, efficiency, states, key=None, steps=planned_steps(config, efficiency), into=into, stop=stop
-    )
+    steps = planned_steps(experiment.settings, efficiency)
+    yield from _time(experiment, efficiency, states, key=None, steps=steps, into=into, stop=stop)
 
 
 def _time(
-    config: RunConfig,
+    experiment: Experiment,
     efficiency: EfficiencyConfig,
     states: Callable[[Sequence[int]], Iterator[State]],
     *,
@@ -101,7 +98,8 @@ def _time(
     into: Run | None,
     stop: Stop | None,
 ) -> Iterator[TimingRecord]:
-    device, backend = machine.use(config), backends.get(efficiency.backend)
+    settings, backend = experiment.settings, backends.get(efficiency.backend)
+    device = use(settings)
     done = [] if into is None else [step for step in steps if step in into.steps()]
     missing = [step for step in steps if step not in done]
     if into is not None:
@@ -109,7 +107,7 @@ def _time(
     if not missing:
         return
     check_usable(backend, device, efficiency.dtype)
-    here = machine.environment(device, config.seed or 0, backend.needs)
+    here = environment(device, settings.seed, backend.needs)
     with into.working(here) if into is not None else nullcontext():
         pruned = states(missing)
         _, _, original = next(pruned)
@@ -120,14 +118,15 @@ def _time(
             efficiency=efficiency,
             about={
                 "run": key,
-                "model": reference(config.model),
-                "method": config.method,
+                "model": reference(settings.model),
+                "method": settings.method,
                 "inputs": original.architecture.inputs.text(),
             },
-            score=None if key is None else score_of(config, efficiency, original, device),
+            compressible=experiment.method.masks,
+            score=None if key is None else score_of(experiment, efficiency, original, device),
             stop=stop,
         )
-        subjects = (Subject(step, left, state, rounded_up(original, config, step)) for step, left, state in pruned)
+        subjects = (Subject(step, left, state, rounded_up(original, experiment, step)) for step, left, state in pruned)
         for record in measure(original, subjects, len(missing), setting):
             if into is not None:
                 into.commit(record, lambda folder: None)
@@ -155,7 +154,7 @@ def _fitted(original: Checkpoint, efficiency: EfficiencyConfig) -> Checkpoint:
 
 def _original(run: Run) -> Path:
     """The checkpoint of the unpruned model: the run's own, or that of the dense run where it was not kept."""
-    if 0 not in run.checkpoints() and run.info.source is not None:
-        dense = find(run.root, run.info.source)
+    if 0 not in run.checkpoints() and run.manifest.source is not None:
+        dense = find(run.root, run.manifest.source)
         return dense.checkpoint(0)
     return run.checkpoint(0)

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 from torch.nn.utils import prune as torch_prune
 
-from prunebench.config import RunConfig
+from prunebench.experiment.resolve import Experiment
 from prunebench.models.checkpoint import Checkpoint
-from prunebench.pruning.registry import Request, criteria, methods
+from prunebench.pruning.registry import Request, criteria
 from prunebench.records import VARIANTS
 
 MULTIPLE = 8
@@ -38,24 +38,25 @@ def variants(original: Checkpoint, subject: Subject) -> dict[str, Checkpoint]:
     return found
 
 
-def rounded_up(original: Checkpoint, config: RunConfig, step: int) -> Checkpoint | None:
+def rounded_up(original: Checkpoint, experiment: Experiment, step: int) -> Checkpoint | None:
     """The unpruned model pruned to the widths of a step, rounded up to a multiple of MULTIPLE.
 
     Which channels stay does not matter to time. None where the method masks, or the run rounds by itself.
     """
-    if config.method != "structured" or (config.round_to or 1) % MULTIPLE == 0 or step == 0:
+    settings, method = experiment.settings, experiment.method
+    if not method.lowers_macs or settings.round_to % MULTIPLE == 0 or step == 0:
         return None
     model = copy.deepcopy(original.model)
     request = Request(
-        fraction=config.fraction or 0.0,
+        fraction=settings.fraction,
         criterion=criteria.get("l2").score,
         inputs=original.architecture.inputs,
-        include=config.include or (),
-        exclude=config.exclude or (),
+        include=settings.include,
+        exclude=settings.exclude,
         step=step,
         round_to=MULTIPLE,
     )
-    methods.get(config.method).prune(model, {}, request)
+    method.prune(model, {}, request)
     return replace(original, model=model.eval())
 
 

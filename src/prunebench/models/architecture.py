@@ -6,21 +6,23 @@ A builder takes, by name, those of these arguments that it asks for, and returns
     channels     3: grey images are repeated to three channels
     image_size   height and width of an image, pixels
     adapt        whether the shape may follow a small input (no published weights are loaded)
-    stem         "standard" or "small"
     config       transformers' configuration as a dict (text models)
+
+Whatever else it asks for, users may give as `--model-arg NAME=VALUE`.
 """
 
 from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Mapping
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from prunebench.errors import ModelError
+from prunebench.errors import ConfigError, ModelError
 from prunebench.models.inputs import Inputs
 from prunebench.registry import Registry, call
 
@@ -51,8 +53,11 @@ def _users_own(name: str, thing: Any) -> ModelEntry:
     return ModelEntry(name, "your own", (lambda: copy.deepcopy(thing)) if is_model else thing)
 
 
-ARGUMENTS = {"classes", "channels", "image_size", "adapt", "stem", "config"}
-"""What a builder may be given; a file that asks for more is not believed."""
+OFFERED = {"classes", "channels", "image_size", "adapt", "config"}
+"""What every builder may have."""
+
+ARGUMENTS = {*OFFERED, "given"}
+"""Keys of an architecture's arguments; `given` are those that the user gave. A file with others is not believed."""
 
 models: Registry[ModelEntry] = Registry("model", "prunebench.models.zoo", _users_own)
 
@@ -67,9 +72,43 @@ def register(name: str, summary: str, **about: Any) -> Callable[[Callable[..., n
     return add
 
 
-def takes(entry: ModelEntry, argument: str) -> bool:
-    """Whether the model's builder asks for an argument."""
-    return argument in inspect.signature(entry.build).parameters
+def arguments_told(entry: ModelEntry, texts: Iterable[str]) -> tuple[str, ...]:
+    """Arguments for a builder as `--model-arg` has them, in order, each once, without those that are its defaults.
+
+    Raises:
+        ConfigError: one is no NAME=VALUE, is given twice, or the builder does not take it.
+    """
+    parameters = inspect.signature(entry.build).parameters
+    takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    own = [name for name, p in parameters.items() if name not in OFFERED and p.kind is not p.VAR_KEYWORD]
+    found: dict[str, str] = {}
+    for text in texts:
+        name, equals, _ = text.partition("=")
+        if not equals or not name.isidentifier():
+            raise ConfigError(f"--model-arg {text}: expected NAME=VALUE, such as stem=small.")
+        if name in found:
+            raise ConfigError(f"--model-arg {text}: {name} is given twice.")
+        if name in OFFERED or not (takes_all or name in own):
+            has = f"; it has: {', '.join(own)}" if own else ""
+            raise ConfigError(f"--model-arg {text}: the builder of {entry.name} has no such argument{has}.")
+        found[name] = text
+    usual = {name: p.default for name, p in parameters.items()}
+    return tuple(sorted(text for name, text in found.items() if name not in usual or value_of(text) != usual[name]))
+
+
+def value_of(text: str) -> str | int | float | bool:
+    """The value of NAME=VALUE: a number or a truth value as TOML writes them, else the text itself."""
+    value = text.partition("=")[2]
+    try:
+        found = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return value
+    return found if isinstance(found, (str, int, float, bool)) else value
+
+
+def given_arguments(texts: Iterable[str]) -> dict[str, str | int | float | bool]:
+    """Arguments as `--model-arg` has them, by name."""
+    return {text.partition("=")[0]: value_of(text) for text in texts}
 
 
 class Architecture(msgspec.Struct, frozen=True):
@@ -79,19 +118,19 @@ class Architecture(msgspec.Struct, frozen=True):
     arguments: dict[str, Any]
     inputs: Inputs
 
-    def build(self, model: Any = None) -> nn.Module:
+    def build(self, entry: ModelEntry | None = None) -> nn.Module:
         """Build the model with fresh weights from torch's global generator, on the CPU.
 
-        `model` is the builder itself, where it has no importable reference.
+        `entry` is the model's, where it is known; else it is looked up by name or reference.
 
         Raises:
             ModelError: the builder fails or does not return an nn.Module.
         """
         from torch import nn
 
-        entry = models.get(model or self.model)
+        entry = entry or models.get(self.model)
         try:
-            built = call(entry.build, self.arguments)
+            built = call(entry.build, self.arguments | self.arguments.get("given", {}))
         except (RuntimeError, TypeError, ValueError) as error:
             hint = " Try a larger --image-size." if "too small" in str(error) else ""
             raise ModelError(f"{self.model} cannot be built for {self.inputs.text()}: {error}.{hint}") from error

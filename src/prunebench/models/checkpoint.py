@@ -16,7 +16,6 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import torch
@@ -25,7 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from prunebench.errors import ModelError, RunError
-from prunebench.models.architecture import ARGUMENTS, Architecture
+from prunebench.models.architecture import ARGUMENTS, Architecture, ModelEntry
 from prunebench.models.masks import Masks
 from prunebench.records import FORMAT, other_format
 
@@ -70,10 +69,10 @@ def save(checkpoint: Checkpoint, folder: Path) -> None:
     (folder / "structure.json").write_bytes(msgspec.json.format(structure_of(checkpoint), indent=1))
 
 
-def load(folder: Path, builder: Any = None) -> Checkpoint:
+def load(folder: Path, entry: ModelEntry | None = None) -> Checkpoint:
     """Read a checkpoint; the model is on the CPU, in eval mode.
 
-    `builder` is the function that builds the model, where it has no importable reference.
+    `entry` is the model's, where it is known; else it is looked up by the name or reference in the checkpoint.
 
     Raises:
         RunError: a file is missing or damaged, or does not fit the architecture.
@@ -86,7 +85,7 @@ def load(folder: Path, builder: Any = None) -> Checkpoint:
         tokenizer = text.read_text(encoding="utf-8") if text.exists() else None
     except (OSError, SafetensorError, UnicodeDecodeError) as error:
         raise RunError(f"{folder} cannot be read as a checkpoint: {error}") from error
-    return assemble(structure, state, masks, tokenizer, builder=builder, name=str(folder))
+    return assemble(structure, state, masks, tokenizer, entry=entry, name=str(folder))
 
 
 def structure_of(checkpoint: Checkpoint) -> bytes:
@@ -105,7 +104,7 @@ def assemble(
     masks: Masks,
     tokenizer: str | None,
     *,
-    builder: Any = None,
+    entry: ModelEntry | None = None,
     name: str,
 ) -> Checkpoint:
     """The checkpoint of a Structure's JSON and its tensors; `name` is where they come from, for messages.
@@ -122,7 +121,7 @@ def assemble(
         raise RunError(f"{name} cannot be read as a checkpoint: {error}") from error
     if unknown := set(found.architecture.arguments) - ARGUMENTS:
         raise RunError(f"{name} cannot be read as a checkpoint: a model is not built from {min(unknown)!r}.")
-    model = found.architecture.build(builder)
+    model = found.architecture.build(entry)
     resize(model, found.sizes, state)
     try:
         model.load_state_dict(state)

@@ -16,7 +16,7 @@ from torch import nn
 
 from prunebench.errors import ConfigError, ModelError, RunError
 from prunebench.models import checkpoint
-from prunebench.models.architecture import models
+from prunebench.models.architecture import ModelEntry, models
 from prunebench.models.checkpoint import Checkpoint, Structure
 from prunebench.runs.index import find
 
@@ -45,7 +45,8 @@ def load(path: str | Path, model: Any = None) -> nn.Module:
         )
     if not path.exists():
         raise RunError(f"There is no file or folder {path}.")
-    found = _from_folder(_intact(path), model) if path.is_dir() else _from_file(path, model)
+    entry = None if model is None else models.get(model)
+    found = _from_folder(_intact(path), entry) if path.is_dir() else _from_file(path, entry)
     return found.model
 
 
@@ -62,18 +63,18 @@ def _intact(folder: Path) -> Path:
     return folder
 
 
-def _from_folder(folder: Path, model: Any) -> Checkpoint:
+def _from_folder(folder: Path, entry: ModelEntry | None) -> Checkpoint:
     if not (folder / "structure.json").exists():
         raise RunError(f"{folder} is no checkpoint: it has no structure.json. Give a run's folder, or a step's.")
     try:
-        return checkpoint.load(folder, model)
+        return checkpoint.load(folder, entry)
     except ConfigError as error:
-        if model is not None:
+        if entry is not None:
             raise
         raise ModelError(f"{folder}: {error}\nGive what builds the model: load(path, model=build).") from error
 
 
-def _from_file(path: Path, model: Any) -> Checkpoint:
+def _from_file(path: Path, entry: ModelEntry | None) -> Checkpoint:
     if path.suffix in OPENED_BY:
         raise RunError(f"{path} is a program, not a module to train on: open it with {OPENED_BY[path.suffix]}.")
     try:
@@ -88,12 +89,12 @@ def _from_file(path: Path, model: Any) -> Checkpoint:
             f"Weights alone start a run: prunebench train --weights {path}"
         )
     structure = about["structure"].encode()
-    if model is None and (name := _users_own(structure)):
+    if entry is None and (name := _users_own(structure)):
         raise ModelError(
             f"{path} holds a model that {name} builds, and no code is run because a file names it.\n"
             f"Give what builds the model: load(path, model=build)."
         )
-    return checkpoint.assemble(structure, state, {}, about.get("tokenizer"), builder=model, name=str(path))
+    return checkpoint.assemble(structure, state, {}, about.get("tokenizer"), entry=entry, name=str(path))
 
 
 def _users_own(structure: bytes) -> str | None:

@@ -61,25 +61,25 @@ def _inside(path: Path) -> str:
 def _of_run(path: Path) -> Material:
     """The material of one run, with the timings among its neighbours."""
     run = find(path.parent, str(path))
-    timed = [other for other in all_runs(path.resolve().parent) if other.info.source == run.info.key]
-    if run.info.kind == "train" or (run.info.kind == "prune" and run.steps()[-1] == 0):
-        raise RunError(f"Run {run.info.key} has pruned nothing; there is nothing of it to draw.")
+    timed = [other for other in all_runs(path.resolve().parent) if other.manifest.source == run.key]
+    if run.manifest.kind == "train" or (run.manifest.kind == "prune" and run.steps()[-1] == 0):
+        raise RunError(f"Run {run.key} has pruned nothing; there is nothing of it to draw.")
     return _of_runs([run], [run, *timed])
 
 
 def _of_runs(runs: Sequence[Run], every: Sequence[Run]) -> Material:
     """The material of runs, with the timings of them among `every`."""
-    pruned = [run for run in runs if run.info.kind == "prune" and run.steps()[-1] > 0]
+    pruned = [run for run in runs if run.manifest.kind == "prune" and run.steps()[-1] > 0]
     curves = [replace(curve, settings=_given(curve.settings)) for curve in curves_of(pruned, every)]
     settings = {curve.name: curve.settings for curve in curves}
     return Material(
         curves=tuple(curves),
-        counts=tuple(_counts(curve) for curve in curves if curve.settings.get("method") == "structured"),
+        counts=tuple(_counts(curve) for curve in curves if curve.narrows),
         times=tuple(
             times
             for run in every
-            if run.info.kind == "efficiency"
-            for times in _times(run, settings.get(str(run.info.source), _given(deciding_settings(run))))
+            if run.manifest.kind == "efficiency"
+            for times in _times(run, settings.get(str(run.manifest.source), _given(deciding_settings(run))))
         ),
     )
 

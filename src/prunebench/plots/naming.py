@@ -92,8 +92,8 @@ def nominal(settings: Settings) -> str:
 def units(settings: Settings) -> str:
     """`channels`, `weights`: what was removed."""
     model, method = str(settings.get("model")), str(settings.get("method"))
-    reads = models.get(model).reads if model in models.names() else None
-    return methods.get(method).units[reads] if method in methods.names() else "units"
+    known, how = models.find(model), methods.find(method)
+    return how.units[known.reads if known else None] if how else "units"
 
 
 def slug(*parts: object, axis: str = "left") -> str:
@@ -105,7 +105,7 @@ def slug(*parts: object, axis: str = "left") -> str:
 def slug_of(figure: str, settings: Settings, *more: str) -> str:
     """The same of a picture about one group; a criterion is in it where it is not the method's own."""
     method, criterion = str(settings.get("method")), settings.get("criterion")
-    usual = methods.get(method).criterion if method in methods.names() else None
+    usual = how.criterion if (how := methods.find(method)) else None
     return slug(figure, *subject(settings), "" if criterion in (None, usual) else criterion, *more)
 
 

@@ -112,7 +112,10 @@ class Method:
         count: (model, masks, request) → units left of each kind, among those that the request selects.
         prunable: model → names of the weights that the parameter count is told about.
         units: what is removed, for sentences, by what the model reads (None: a user's own model).
-        removes: whether it removes anything; a control does not.
+        masks: whether single weights are masked, and the model keeps its shape.
+        lowers_macs: whether whole units go, so that layers become narrower.
+        widths_from_scores: whether it depends on the criterion how many weights each layer keeps, and so on which a
+            model takes as long.
     """
 
     name: str
@@ -122,7 +125,14 @@ class Method:
     prune: Callable[[nn.Module, Masks, Request], Pruned]
     count: Callable[[nn.Module, Masks, Request], dict[str, int]]
     prunable: Callable[[nn.Module], list[str]]
-    removes: bool = True
+    masks: bool = False
+    lowers_macs: bool = False
+    widths_from_scores: bool = False
+
+    @property
+    def removes(self) -> bool:
+        """Whether it removes anything; a control does not."""
+        return self.masks or self.lowers_macs
 
     def left(self, fraction: float, step: int) -> float:
         """The nominal share of units that is left after so many steps."""

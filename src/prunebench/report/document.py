@@ -113,17 +113,17 @@ def _machines(material: Material) -> list[Machine]:
         computed.setdefault(repr(environment), (environment, []))[1].append(run)
     rows = []
     for environment, runs in computed.values():
-        timed = sum(run.info.kind == "efficiency" for run in runs)
+        timed = sum(run.manifest.kind == "efficiency" for run in runs)
         parts = [_count(len(runs) - timed, "pruning run")] * (timed < len(runs)) + [f"{timed} of timings"] * bool(timed)
         rows.append(Machine(" and ".join(parts), environment))
     return rows
 
 
 def _commands(material: Material) -> list[Command]:
-    sources = {run.info.key: run for run in material.runs}
-    before = {first.info.key: first for run in material.runs if (first := started_from(run)) is not None}
-    pruned = [Command(run.info.key, command_of(run)) for run in (*before.values(), *material.runs)]
-    timed = [Command(run.info.key, command_of(run, sources[str(run.info.source)])) for run in material.timings]
+    sources = {run.key: run for run in material.runs}
+    before = {first.key: first for run in material.runs if (first := started_from(run)) is not None}
+    pruned = [Command(run.key, command_of(run)) for run in (*before.values(), *material.runs)]
+    timed = [Command(run.key, command_of(run, sources[str(run.manifest.source)])) for run in material.timings]
     return pruned + timed
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import msgspec
 
 from prunebench.errors import RunError
-from prunebench.experiment.identity import stored_config
+from prunebench.experiment.existing import stored_config
+from prunebench.experiment.resolve import resolve
 from prunebench.results.curves import deciding_settings
 from prunebench.runs.index import all_runs
 from prunebench.runs.run import Run
@@ -33,8 +34,8 @@ class Material:
     @property
     def timings(self) -> list[Run]:
         """The runs that timed one of the pruning runs."""
-        keys = {run.info.key for run in self.runs}
-        return [run for run in self.every if run.info.kind == "efficiency" and run.info.source in keys]
+        keys = {run.key for run in self.runs}
+        return [run for run in self.every if run.manifest.kind == "efficiency" and run.manifest.source in keys]
 
 
 def gather(path: str, root: str = "runs") -> Material:
@@ -54,7 +55,7 @@ def gather(path: str, root: str = "runs") -> Material:
     study = _study(folder / FILE) if whole else None
     every = all_runs(folder)
     begun = all_runs(folder, begun=True) if whole else runs
-    missing = set(study.runs) - {run.info.key for run in begun} if study else set()
+    missing = set(study.runs) - {run.key for run in begun} if study else set()
     unfinished = [line for run in begun if (line := _stopped(run))]
     unfinished += [f"{key} is part of the study and has not begun." for key in sorted(missing)]
     return Material(tuple(runs), tuple(every), study, (*sorted(unfinished), *passed_over))
@@ -65,24 +66,24 @@ def _newest(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
     newest: dict[str, Run] = {}
     passed_over = []
     for run in runs:
-        same = repr((sorted(deciding_settings(run).items()), run.info.config.get("seed")))
+        same = repr((sorted(deciding_settings(run).items()), run.manifest.config.get("seed")))
         if newest.setdefault(same, run) is not run:
             passed_over.append(
-                f"{run.info.key} is passed over: {newest[same].info.key} has the same settings and seed and is newer; "
+                f"{run.key} is passed over: {newest[same].key} has the same settings and seed and is newer; "
                 "files or data changed between them."
             )
-    return sorted(newest.values(), key=lambda run: (run.info.created, run.info.key)), passed_over
+    return sorted(newest.values(), key=lambda run: (run.manifest.created, run.key)), passed_over
 
 
 def _stopped(run: Run) -> str | None:
     """What a pruning run lacks of the iterations that it was asked for."""
-    asked = run.info.config.get("iterations")
+    asked = run.manifest.config.get("iterations")
     last = max(run.steps(), default=None)
-    if run.info.kind != "prune" or not isinstance(asked, int) or (last is not None and last >= asked):
+    if run.manifest.kind != "prune" or not isinstance(asked, int) or (last is not None and last >= asked):
         return None
-    if last is not None and done(run, stored_config(run, runs_dir=str(run.root))):
+    if last is not None and done(run, resolve(stored_config(run, runs_dir=str(run.root)))):
         return None  # a search, which ends where its goals are met
-    return f"{run.info.key} has stopped {'before step 0' if last is None else f'at step {last}'} of {asked}."
+    return f"{run.key} has stopped {'before step 0' if last is None else f'at step {last}'} of {asked}."
 
 
 def _study(path: Path) -> StudyRecord | None:

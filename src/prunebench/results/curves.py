@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from prunebench.config import deciding
+from prunebench.pruning.registry import methods
 from prunebench.records import Accuracy, StepRecord, TimingRecord
 from prunebench.registry import without_folder
 from prunebench.runs.index import weights_without_seed
@@ -26,9 +27,6 @@ AXES = {
     "macs": "MACs left",
 }
 """What a curve may be drawn over, besides latencies (`latency@1`); each as a share of the unpruned model."""
-
-CONTROL = "none"
-"""The method that removes nothing."""
 
 Settings = Mapping[str, object]
 """Fields of a RunConfig that decide a result, as a run stores them; without the seed."""
@@ -65,7 +63,13 @@ class Curve:
     @property
     def is_control(self) -> bool:
         """Whether nothing was removed: a dense model that was trained for as many epochs."""
-        return self.settings.get("method") == CONTROL
+        return _is_control(self.settings)
+
+    @property
+    def narrows(self) -> bool:
+        """Whether whole units were removed, so that layers became narrower."""
+        method = methods.find(self.settings.get("method"))
+        return method is not None and method.lowers_macs
 
     def at(self, step: int) -> int | None:
         """The place of a step in the columns; None where the run has not got it."""
@@ -75,8 +79,8 @@ class Curve:
 def deciding_settings(run: Run) -> dict[str, object]:
     """What decides a run's result, without its seed."""
     names = [name for name in deciding("training", "pruning") if name != "seed"]
-    return {name: without_folder(run.info.config.get(name)) for name in names} | {
-        "weights": without_folder(weights_without_seed(run.info.config))
+    return {name: without_folder(run.manifest.config.get(name)) for name in names} | {
+        "weights": without_folder(weights_without_seed(run.manifest.config))
     }
 
 
@@ -97,7 +101,7 @@ def curve_of(run: Run, timings: Mapping[str, Sequence[TimingRecord]] | None = No
     for engine, timed in (timings or {}).items():
         axes |= _latencies(engine, timed, [r.step for r in records])
     return Curve(
-        name=run.info.key,
+        name=run.key,
         settings=deciding_settings(run),
         seed=first.seed,
         steps=tuple(r.step for r in records),
@@ -122,12 +126,12 @@ def curves_of(runs: Sequence[Run], every: Sequence[Run]) -> list[Curve]:
     """
     timed: dict[str, dict[str, list[TimingRecord]]] = {}
     for run in every:
-        if run.info.kind == "efficiency" and run.info.source is not None:
+        if run.manifest.kind == "efficiency" and run.manifest.source is not None:
             found = [run.timing(step) for step in run.steps()]
-            engines = timed.setdefault(run.info.source, {})
+            engines = timed.setdefault(run.manifest.source, {})
             engines[engine_of(found[0])] = _merged(engines.get(engine_of(found[0]), []), found)
-    alike = {timed_alike(run): timed[run.info.key] for run in runs if run.info.key in timed}
-    return [curve_of(run, timed.get(run.info.key) or alike.get(timed_alike(run), {})) for run in runs]
+    alike = {timed_alike(run): timed[run.key] for run in runs if run.key in timed}
+    return [curve_of(run, timed.get(run.key) or alike.get(timed_alike(run), {})) for run in runs]
 
 
 def _merged(newer: Sequence[TimingRecord], older: Sequence[TimingRecord]) -> list[TimingRecord]:
@@ -154,7 +158,9 @@ def timed_alike(run: Run) -> str:
     Such runs differ in their seed; where as many units are removed whichever they are, also in their criterion.
     """
     settings = deciding_settings(run)
-    return _hashable({**settings, "criterion": None} if settings["method"] == "structured" else settings)
+    method = methods.find(settings["method"])
+    by_scores = method is None or method.widths_from_scores
+    return _hashable(settings if by_scores else {**settings, "criterion": None})
 
 
 def engine_of(timing: TimingRecord) -> str:
@@ -211,9 +217,14 @@ def labels(groups: Sequence[Settings]) -> list[str]:
 
 
 def _label(settings: Settings, names: Sequence[str]) -> str:
-    if settings.get("method") == CONTROL:
+    if _is_control(settings):
         return " ".join([str(settings.get("model"))] * ("model" in names) + ["dense, same epochs"])
     return " ".join(str(settings.get(name)) for name in names if settings.get(name) is not None)
+
+
+def _is_control(settings: Settings) -> bool:
+    method = methods.find(settings.get("method"))
+    return method is not None and not method.removes
 
 
 def _units(record: StepRecord) -> float:
@@ -253,7 +264,7 @@ def milliseconds(curves: Iterable[Curve], axis: str) -> dict[str, float]:
     return {model: median(medians) for model, medians in found.items()}
 
 
-SIZED = ("model", "dataset", "stem", "image_size", "sequence_length", "memory_format")
+SIZED = ("model", "dataset", "model_arg", "image_size", "sequence_length", "memory_format")
 """Settings that decide how long an unpruned model takes."""
 
 

@@ -17,9 +17,10 @@ import msgspec
 
 from prunebench.config import deciding
 from prunebench.pruning.registry import methods
-from prunebench.records import FORMAT, LatencyRecord, RunInfo, StepRecord, TimingRecord
+from prunebench.records import FORMAT, LatencyRecord, StepRecord, TimingRecord
 from prunebench.runs.files import write_atomically, writing
 from prunebench.runs.index import title, weights_without_seed
+from prunebench.runs.manifest import Manifest
 from prunebench.runs.run import Run
 
 log = logging.getLogger(__name__)
@@ -88,24 +89,24 @@ def write_steps(run: Run, records: Sequence[StepRecord], results_dir: str | Path
 
     Returns the latter's paths, else the former's.
     """
-    info = run.info
-    about = describe(info.key, info.config)
+    manifest = run.manifest
+    about = describe(manifest.key, manifest.config)
     columns = f"steps {records[0].step} to {records[-1].step}"
     paths = [
         _write(
             run.folder,
             results_dir,
-            f"{stem(info)}_performance.txt",
+            f"{stem(manifest)}_performance.txt",
             text(performance(records), PERFORMANCE, about, columns),
         )
     ]
-    if info.config["method"] == "structured" and records[-1].step > 0:
+    if methods.get(manifest.config["method"]).lowers_macs and records[-1].step > 0:
         pruned = f"steps 1 to {records[-1].step}"
         paths.append(
             _write(
                 run.folder,
                 results_dir,
-                f"{stem(info)}_num_params.txt",
+                f"{stem(manifest)}_num_params.txt",
                 text(num_params(records), NUM_PARAMS, about, pruned),
             )
         )
@@ -113,7 +114,7 @@ def write_steps(run: Run, records: Sequence[StepRecord], results_dir: str | Path
 
 
 def write_timings(
-    timed: Run, about: RunInfo, folder: Path | None, timings: Sequence[TimingRecord], results_dir: str | Path | None
+    timed: Run, about: Manifest, folder: Path | None, timings: Sequence[TimingRecord], results_dir: str | Path | None
 ) -> list[Path]:
     """Write what was timed: a matrix per step, and all records with the environment as one JSON.
 
@@ -124,11 +125,11 @@ def write_timings(
         timings: the records of its steps.
         results_dir: where to write, besides `folder`; None: nowhere else.
     """
-    settings = timed.info.config
+    settings = timed.manifest.config
     name = "_".join([stem(about), *_engine(settings)])
     document = {
         "format": FORMAT,
-        "run": timed.info.key,
+        "run": timed.key,
         "of": about.key if folder else None,
         "settings": settings,
         "environment": timed.environment(),
@@ -140,7 +141,7 @@ def write_timings(
 
 
 def _write_matrix(
-    info: RunInfo,
+    manifest: Manifest,
     folder: Path | None,
     timing: TimingRecord,
     settings: Mapping[str, object],
@@ -149,12 +150,12 @@ def _write_matrix(
     """Write the matrix of a timed step."""
     first = timing.latencies[0]
     rounds = {r.batch_size: len(r.samples_ms) for r in timing.latencies}
-    about = describe(info.key if folder else "none: untrained weights", info.config) | {
+    about = describe(manifest.key if folder else "none: untrained weights", manifest.config) | {
         "measured on": f"{first.device}, {first.threads} threads, {first.backend}, {first.dtype}, {first.inputs}",
         "rounds": ", ".join(f"{count} at batch {size}" for size, count in sorted(rounds.items())),
         "step": timing.step,
     }
-    name = "_".join([stem(info), percent(first.nominal_left), *_engine(settings), "efficiency.txt"])
+    name = "_".join([stem(manifest), percent(first.nominal_left), *_engine(settings), "efficiency.txt"])
     return _write(folder, results_dir, name, text(efficiency(timing.latencies), EFFICIENCY, about, "batch sizes"))
 
 
@@ -163,10 +164,10 @@ def _engine(settings: Mapping[str, object]) -> list[str]:
     return [str(settings[name]) for name, usual in (("backend", "eager"), ("dtype", "fp32")) if settings[name] != usual]
 
 
-def stem(info: RunInfo) -> str:
+def stem(manifest: Manifest) -> str:
     """`alexnet_unstructured`, and `alexnet_unstructured_random` where the criterion is not the method's default."""
-    method, criterion = str(info.config["method"]), info.config["criterion"]
-    parts = [title(info.config["model"]), method]
+    method, criterion = str(manifest.config["method"]), manifest.config["criterion"]
+    parts = [title(manifest.config["model"]), method]
     if criterion != methods.get(method).criterion:
         parts.append(title(criterion))
     return "_".join(parts)

@@ -13,6 +13,7 @@ from math import nan
 from pathlib import Path
 
 from prunebench.errors import DataError
+from prunebench.pruning.registry import methods
 from prunebench.records import LatencyRecord, TimingRecord
 from prunebench.results.curves import Curve, Settings, latency_axis
 from prunebench.results.matrices import TIMED, percent
@@ -21,7 +22,7 @@ from prunebench.results.matrix_text import MatrixFile, read_matrix
 log = logging.getLogger(__name__)
 
 SHAPE = (
-    *("model", "dataset", "method", "fraction", "stem", "image_size", "sequence_length"),
+    *("model", "dataset", "method", "fraction", "model_arg", "image_size", "sequence_length"),
     *("scope", "targets", "include", "exclude", "round_to"),
 )
 """Settings that decide how many weights are left and how long a model takes."""
@@ -127,7 +128,8 @@ def _timings(
 
 def _belonging(file: MatrixFile, files: Sequence[MatrixFile], kind: str) -> list[MatrixFile]:
     """The files of a kind that belong to a file of a run, those that name this very run first."""
-    names = SHAPE if file.settings["method"] == "structured" else (*SHAPE, "criterion")  # it decides which are masked
+    by_scores = methods.get(file.settings["method"]).widths_from_scores
+    names = (*SHAPE, "criterion") if by_scores else SHAPE
     found = [
         other
         for other in files

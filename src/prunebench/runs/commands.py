@@ -40,7 +40,7 @@ def command_of(run: Run, source: Run | None = None) -> str | None:
     Raises:
         RunError: the run is damaged.
     """
-    config: Mapping[str, Any] = run.info.config
+    config: Mapping[str, Any] = run.manifest.config
     if any(str(config.get(name)).startswith("<") for name in ("model", "dataset", "criterion")):
         return None
     machine = {"device": run.environment().device, "threads": run.environment().threads}
@@ -48,8 +48,8 @@ def command_of(run: Run, source: Run | None = None) -> str | None:
         timing = {name: config[name] for name in TIMING if name not in ("image_size", "sequence_length")}
         timing["batch_sizes"] = ",".join(map(str, config["batch_sizes"]))
         timing |= {name: config[name] for name in TIMING if _resized(name, run, source)}
-        return f"prunebench efficiency --run {source.info.key} {as_options(timing | machine)}"
-    train = run.info.kind == "train"
+        return f"prunebench efficiency --run {source.key} {as_options(timing | machine)}"
+    train = run.manifest.kind == "train"
     names = deciding("training") if train else field_types()
     chosen = {name: config[name] for name in names if _told(name, config)}
     deterministic = {"deterministic": True} if run.environment().deterministic else {}
@@ -58,7 +58,7 @@ def command_of(run: Run, source: Run | None = None) -> str | None:
 
 def started_from(run: Run) -> Run | None:
     """The run that a run's training went on from; None where it began otherwise, or that one is not there."""
-    folder = run.root / str(run.info.config.get("weights"))
+    folder = run.root / str(run.manifest.config.get("weights"))
     return find(run.root, str(folder)) if (folder / "run.json").is_file() else None
 
 
@@ -75,4 +75,6 @@ def _told(name: str, config: Mapping[str, Any]) -> bool:
 
 
 def _resized(name: str, run: Run, source: Run) -> bool:
-    return name in ("image_size", "sequence_length") and run.info.config.get(name) != source.info.config.get(name)
+    return name in ("image_size", "sequence_length") and run.manifest.config.get(name) != source.manifest.config.get(
+        name
+    )

@@ -12,9 +12,8 @@ import msgspec
 
 from prunebench.config import deciding
 from prunebench.errors import AmbiguousRun, RunError
-from prunebench.records import RunInfo
 from prunebench.registry import without_folder
-from prunebench.runs.manifest import read_manifest
+from prunebench.runs.manifest import Kind, Manifest, read_manifest
 from prunebench.runs.run import Run
 
 log = logging.getLogger(__name__)
@@ -22,26 +21,26 @@ log = logging.getLogger(__name__)
 ANY_SEED = "weights_of_any_seed"
 """In a stored run's settings: `any_seed` of the run that it started from, where that has the same seed."""
 
-RECIPE = 1
-"""Raised when a change of prunebench changes the result of a run."""
+RESULTS = 2
+"""Version of prunebench's results, raised when a change of it changes what a run computes, or what decides that."""
 
 
 def identify(
-    kind: str,
+    kind: Kind,
     config: Mapping[str, object],
     deciding: Mapping[str, object],
     contents: Mapping[str, str],
     source: str | None = None,
-) -> RunInfo:
-    """The identity of a run: its key is a hash of the `deciding` settings, the digests in `contents` and the recipe."""
-    text = msgspec.json.encode([kind, deciding, contents, RECIPE], order="deterministic")
+) -> Manifest:
+    """What a run is: its key is a hash of the `deciding` settings, the digests in `contents`, and RESULTS."""
+    text = msgspec.json.encode([kind, deciding, contents, RESULTS], order="deterministic")
     label = {"train": "dense", "prune": config["method"], "efficiency": f"efficiency-{config['method']}"}[kind]
-    return RunInfo(
+    return Manifest(
         key=f"{title(config['model'])}-{label}-{hashlib.sha256(text).hexdigest()[:10]}",
         kind=kind,
         config=dict(config),
         contents=dict(contents),
-        recipe=RECIPE,
+        results=RESULTS,
         source=source,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
@@ -55,12 +54,12 @@ def weights_without_seed(config: Mapping[str, object]) -> object:
     return config.get(ANY_SEED) or config.get("weights")
 
 
-def any_seed(info: RunInfo) -> str:
+def any_seed(manifest: Manifest) -> str:
     """The same text for dense runs that differ in their seed alone; of the form of a key, which it is none of."""
     fields = [name for name in deciding("training") if name not in ("seed", "weights")]
-    told = {name: without_folder(info.config.get(name)) for name in fields}
-    text = msgspec.json.encode([told, weights_without_seed(info.config)], order="deterministic")
-    return f"{title(info.config['model'])}-dense-any-{hashlib.sha256(text).hexdigest()[:10]}"
+    told = {name: without_folder(manifest.config.get(name)) for name in fields}
+    text = msgspec.json.encode([told, weights_without_seed(manifest.config)], order="deterministic")
+    return f"{title(manifest.config['model'])}-dense-any-{hashlib.sha256(text).hexdigest()[:10]}"
 
 
 def title(name: object) -> str:
@@ -78,12 +77,12 @@ def all_runs(root: str | Path, *, begun: bool = False) -> list[Run]:
     found = []
     for path in Path(root).glob("[!.]*/run.json"):
         try:
-            run = Run(root, read_manifest(path).run, path.parent)
+            run = Run(root, read_manifest(path), path.parent)
             if begun or run.steps():
                 found.append(run)
         except RunError as error:
             log.warning("%s It is passed over.", error)
-    return sorted(found, key=lambda run: (run.changed, run.info.key), reverse=True)
+    return sorted(found, key=lambda run: (run.changed, run.key), reverse=True)
 
 
 def find(root: str | Path, name: str, *, begun: bool = False) -> Run:
@@ -96,23 +95,23 @@ def find(root: str | Path, name: str, *, begun: bool = False) -> Run:
     """
     if (Path(name) / "run.json").is_file():
         folder = Path(name).resolve()
-        run = Run(folder.parent, read_manifest(folder / "run.json").run, folder)
+        run = Run(folder.parent, read_manifest(folder / "run.json"), folder)
         if not begun and not run.steps():
             raise RunError(f"{folder} has no finished step.")
         return run
     runs = all_runs(root, begun=begun)
-    found = [run for run in runs if run.info.key == name] or [
-        run for run in runs if run.info.key.startswith(name) or run.info.key.rpartition("-")[2].startswith(name)
+    found = [run for run in runs if run.key == name] or [
+        run for run in runs if run.key.startswith(name) or run.key.rpartition("-")[2].startswith(name)
     ]
     if len(found) == 1:
         return found[0]
     if found:
-        raise AmbiguousRun(f"{name!r} names several runs: {', '.join(run.info.key for run in found)}.")
+        raise AmbiguousRun(f"{name!r} names several runs: {', '.join(run.key for run in found)}.")
     if inside := [place for place in studies_in(root) if (place / name / "run.json").is_file()]:
         raise RunError(f"There is no run {name!r} in {root}, but in {inside[0]}: give --runs-dir {inside[0]}.")
     if Path(name).is_dir():
         raise RunError(f"{name} is no run's folder. Its runs:  prunebench runs --runs-dir {name}")
-    have = ", ".join(run.info.key for run in runs[:8]) or "none"
+    have = ", ".join(run.key for run in runs[:8]) or "none"
     raise RunError(f"There is no run {name!r} in {root}; the newest are: {have}.")
 
 

@@ -4,24 +4,41 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from prunebench.errors import RunError
-from prunebench.records import FORMAT, RunInfo, other_format
+from prunebench.records import FORMAT, other_format
 from prunebench.runs.files import digest
 
 FileName = Annotated[str, msgspec.Meta(pattern=r"^(environment\.json|steps/[0-9]{3,9}/\w[\w.-]*)\Z")]
 """A file of a run; no text from `run.json` names anything outside the run's folder."""
 
 
+Key = Annotated[str, msgspec.Meta(pattern=r"^[\w-]+\Z")]
+"""What a run is called: the name of its folder, never a path."""
+
+Kind = Literal["train", "prune", "efficiency"]
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """`run.json`: what the run is, its files with their SHA-256, and the SHA-256 of all this."""
+    """`run.json`: what a run is, its files with their SHA-256, and the SHA-256 of all this.
+
+    `config` is the resolved configuration; `contents` holds digests of user files, local weights and local data;
+    `results` is the version of prunebench's results. The key is a hash of what decides the result. `source` is the run
+    that this one starts from: of a pruning run its dense run, of timings what was timed.
+    """
 
     format: int = FORMAT
-    run: RunInfo
-    files: dict[FileName, str]
+    key: Key
+    kind: Kind
+    config: dict[str, object]
+    contents: dict[str, str]
+    results: int
+    source: Key | None
+    created: str
+    files: dict[FileName, str] = {}
     checksum: str = ""
 
     def sealed(self) -> Manifest:

@@ -32,14 +32,14 @@ def overview(runs: Sequence[Run]) -> list[Overview]:
     """A row per run."""
     rows = []
     for run in runs:
-        same = [other.info.config for other in runs if other.info.kind == run.info.kind]
-        names = [name for name in run.info.config if name not in UNTOLD]
-        apart = [name for name in names if any(other.get(name) != run.info.config[name] for other in same)]
-        shown = {name: run.info.config[name] for name in apart if run.info.config[name] not in (None, [])}
+        same = [other.manifest.config for other in runs if other.manifest.kind == run.manifest.kind]
+        names = [name for name in run.manifest.config if name not in UNTOLD]
+        apart = [name for name in names if any(other.get(name) != run.manifest.config[name] for other in same)]
+        shown = {name: run.manifest.config[name] for name in apart if run.manifest.config[name] not in (None, [])}
         rows.append(
             Overview(
                 name=run.folder.name if run.folder.parent.name != ASIDE else f"{ASIDE}/{run.folder.name}",
-                kind=run.info.kind,
+                kind=run.manifest.kind,
                 state=_state(run),
                 progress=_progress(run),
                 bytes=size(run.folder),
@@ -51,7 +51,7 @@ def overview(runs: Sequence[Run]) -> list[Overview]:
 
 
 def _last(run: Run) -> int:
-    return 0 if run.info.kind == "train" else int(str(run.info.config["iterations"]))
+    return 0 if run.manifest.kind == "train" else int(str(run.manifest.config["iterations"]))
 
 
 def _state(run: Run) -> str:
@@ -64,7 +64,7 @@ def _state(run: Run) -> str:
 
 def _progress(run: Run) -> str:
     steps, last = run.steps(), _last(run)
-    half = ", next one begun" if any(run.folder.glob("progress-*")) else ""
-    if run.info.kind == "train":
+    half = ", next one begun" if run.begun else ""
+    if run.manifest.kind == "train":
         return "trained" if steps else "training begun"
     return f"step {steps[-1] if steps else '-'} of {last}{half}"

@@ -3,7 +3,7 @@
     runs/resnet18-structured-1f0c…/
       run.json  environment.json  *.txt
       steps/003/record.json  steps/003/model.safetensors …
-      progress-004-9ab3….safetensors    the step that is being computed
+      progress-004-9ab3…/    the step that is being computed: a checkpoint, and state.json instead of a record
 
 Bytes and paths only: no torch. `run.json` lists every file of a finished step with its SHA-256, and carries its own;
 a step exists if it is listed there. Whatever is written is written beside its place and renamed.
@@ -22,11 +22,17 @@ from typing import Any
 import msgspec
 
 from prunebench.errors import RunError, RunLocked
-from prunebench.records import Environment, RunInfo, StepRecord, TimingRecord
+from prunebench.records import Environment, StepRecord, TimingRecord
 from prunebench.runs.files import digest, sync, write_atomically, writing
 from prunebench.runs.lock import held
 from prunebench.runs.manifest import Manifest, decode, encode, problem_of, read_manifest
 from prunebench.runs.reproducibility import check_same
+
+LIST = "files.json"
+"""In the folder of a half-done step: its other files with their SHA-256."""
+
+UNFINISHED = ("state.json", "optimizer.safetensors")
+"""Files of a half-done step that a finished one does not have."""
 
 ASIDE = "aside"
 """Folder of what was set aside: of runs beside them, of steps inside their run."""
@@ -35,10 +41,15 @@ ASIDE = "aside"
 class Run:
     """One run's directory. Making the object touches no disk; `working` creates the directory."""
 
-    def __init__(self, root: str | Path, info: RunInfo, folder: Path | None = None) -> None:
+    def __init__(self, root: str | Path, manifest: Manifest, folder: Path | None = None) -> None:
         self.root = Path(root)
-        self.info = info
-        self.folder = folder or self.root / info.key
+        self.manifest = msgspec.structs.replace(manifest, files={}, checksum="")  # what is there is read when asked
+        self.folder = folder or self.root / manifest.key
+
+    @property
+    def key(self) -> str:
+        """What the run is called."""
+        return self.manifest.key
 
     # What is there
 
@@ -101,7 +112,7 @@ class Run:
             self.record(step)
             have = ", ".join(map(str, self.checkpoints())) or "none"
             raise RunError(
-                f"Run {self.info.key} has not kept the checkpoint of step {step} (--keep); it has those of: {have}. "
+                f"Run {self.key} has not kept the checkpoint of step {step} (--keep); it has those of: {have}. "
                 f"--fresh starts over."
             )
         self.check(step)
@@ -113,31 +124,33 @@ class Run:
             if name.startswith(f"steps/{step:03d}/"):
                 self._check(name, checksum)
 
+    @property
+    def begun(self) -> bool:
+        """Whether a step is half done."""
+        return bool(self._half_done())
+
     def progress(self) -> Path | None:
-        """The file of the step that is half done, if there is one.
+        """The folder of the step that is half done, all of whose files are intact; None where there is none.
 
         Raises:
-            RunError: it is damaged.
+            RunError: a file of it is damaged.
         """
-        found = sorted(self.folder.glob("progress-*.safetensors"), key=lambda path: path.stat().st_mtime_ns)
-        if not found:
+        if not (found := self._half_done()):
             return None
-        if found[-1].stem.rpartition("-")[2] != digest(found[-1]):
-            raise RunError(
-                f"{found[-1]} is damaged: its SHA-256 is not the one in its name. Delete it; the command then begins "
-                f"the step anew."
-            )
+        for name, checksum in self._listed(found[-1]).items():
+            if problem := problem_of(found[-1] / name, checksum):
+                raise _damaged(found[-1], f"{name} {problem.replace('run.json', LIST)}")
         return found[-1]
 
     @property
     def changed(self) -> float:
         """When the run last gained anything, seconds since the epoch."""
-        paths = [self.folder / "run.json", *self.folder.glob("progress-*.safetensors")]
+        paths = [self.folder / "run.json", *self._half_done()]
         return max((path.stat().st_mtime for path in paths if path.exists()), default=0.0)
 
-    def sibling(self, info: RunInfo) -> Run:
+    def sibling(self, manifest: Manifest) -> Run:
         """Another run in the same folder of runs."""
-        return Run(self.root, info)
+        return Run(self.root, manifest)
 
     # What changes it
 
@@ -151,32 +164,31 @@ class Run:
             DiskError: its folder cannot be made.
         """
         with ExitStack() as stack:
-            with writing(f"Run {self.info.key}", self.root):
+            with writing(f"Run {self.key}", self.root):
                 stack.enter_context(held(self.folder))
                 self._begin(environment)
             try:
                 yield
             finally:
-                if not (self.steps() or self.progress() or (self.folder / ASIDE).exists()):  # nothing was computed
+                if not (self.steps() or self.begun or (self.folder / ASIDE).exists()):  # nothing was computed
                     with suppress(OSError):  # what went wrong is told, not that the folder stays
                         self._remove()
 
-    def commit(self, record: StepRecord | TimingRecord, write: Callable[[Path], None]) -> None:
+    def commit(self, record: StepRecord | TimingRecord, write: Callable[[Path], None] | None = None) -> None:
         """Make a step exist: `write` puts its checkpoint into a folder, which is renamed into place and listed.
+
+        Without `write` the checkpoint is that of the step's progress, whose files are neither copied nor read.
 
         Raises:
             DiskError: it cannot be written.
         """
         place = self.step_folder(record.step)
-        with writing(f"Step {record.step} of run {self.info.key}", self.folder):
+        with writing(f"Step {record.step} of run {self.key}", self.folder):
             place.parent.mkdir(parents=True, exist_ok=True)
             beside = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
             try:
-                write(beside)
-                (beside / "record.json").write_bytes(encode(record))
-                files = {f"steps/{place.name}/{path.name}": digest(path) for path in beside.iterdir()}
-                for path in (*beside.iterdir(), beside):
-                    sync(path)
+                files = self._link_progress(beside) if write is None else _written(beside, write)
+                files |= _written(beside, lambda folder: (folder / "record.json").write_bytes(encode(record)))
                 beside.chmod(0o755)
                 shutil.rmtree(place, ignore_errors=True)  # of a process that was killed before it listed the step
                 beside.rename(place)
@@ -184,33 +196,38 @@ class Run:
                 shutil.rmtree(beside, ignore_errors=True)
                 raise
             sync(place.parent)
-            self._list({**self.files(), **files})
+            self._list({**self.files(), **{f"steps/{place.name}/{name}": found for name, found in files.items()}})
         self.forget_progress()
 
     def write_progress(self, step: int, write: Callable[[Path], None]) -> None:
-        """Replace the file of the step that is half done by the one that `write` writes; its SHA-256 is in its name.
+        """Replace the folder of the step that is half done by the one that `write` fills; the SHA-256 of its list of
+        files is in its name.
 
         Raises:
             DiskError: it cannot be written.
         """
-        beside = self.folder / ".progress"
-        with writing(f"The progress of run {self.info.key}", self.folder):
+        with writing(f"The progress of run {self.key}", self.folder):
+            beside = Path(tempfile.mkdtemp(prefix=".progress-", dir=self.folder))
             try:
-                write(beside)
-                sync(beside)
-                place = self.folder / f"progress-{step:03d}-{digest(beside)}.safetensors"
-                beside.replace(place)
+                listed = encode(_written(beside, write))
+                (listing,) = _written(beside, lambda folder: (folder / LIST).write_bytes(listed)).values()
+                beside.chmod(0o755)
+                place = self.folder / f"progress-{step:03d}-{listing}"
+                shutil.rmtree(place, ignore_errors=True)
+                beside.rename(place)
             except BaseException:
-                beside.unlink(missing_ok=True)
+                shutil.rmtree(beside, ignore_errors=True)
                 raise
             sync(self.folder)
         self.forget_progress(but=place)
 
     def forget_progress(self, but: Path | None = None) -> None:
-        """Remove the files of half-done steps, but for one."""
-        for path in self.folder.glob("progress-*.safetensors"):
+        """Remove the folders of half-done steps, but for one."""
+        for path in self._half_done():
             if path != but:
-                path.unlink()
+                hidden = path.with_name(f".{path.name}")  # what is killed meanwhile leaves no half of it
+                path.rename(hidden)
+                shutil.rmtree(hidden)
 
     def tidy(self) -> None:
         """Remove what a killed process left, of a run that is finished; nothing while another process computes it."""
@@ -226,7 +243,7 @@ class Run:
             if any(name.startswith(f"steps/{step:03d}/") for step in steps) and not name.endswith("/record.json")
         ]
         if doomed:
-            with writing(f"Run {self.info.key}", self.folder):
+            with writing(f"Run {self.key}", self.folder):
                 self._list({name: checksum for name, checksum in self.files().items() if name not in doomed})
                 for name in doomed:
                     (self.folder / name).unlink(missing_ok=True)
@@ -239,11 +256,11 @@ class Run:
         """
         if step not in self.steps():
             have = ", ".join(map(str, self.steps())) or "none"
-            raise RunError(f"--redo {step}: run {self.info.key} has no step {step}; it has: {have}.")
+            raise RunError(f"--redo {step}: run {self.key} has no step {step}; it has: {have}.")
         if step > 0:
             self.checkpoint(step - 1)
         place = self.step_folder(step)
-        with writing(f"Run {self.info.key}", self.folder), held(self.folder):
+        with writing(f"Run {self.key}", self.folder), held(self.folder):
             self._list({n: c for n, c in self.files().items() if not n.startswith(f"steps/{place.name}/")})
             if place.exists():
                 aside = self.folder / ASIDE / f"{place.name}-{_now()}"
@@ -258,7 +275,7 @@ class Run:
         """
         if not self.folder.exists():
             return None
-        with writing(f"Run {self.info.key}", self.root), held(self.folder):
+        with writing(f"Run {self.key}", self.root), held(self.folder):
             place = self.root / ASIDE / f"{self.folder.name}-{_now()}"
             place.parent.mkdir(exist_ok=True)
             self.folder.rename(place)
@@ -286,7 +303,7 @@ class Run:
         files = self.files()
         if name not in files:
             have = ", ".join(map(str, self.steps())) or "none"
-            raise RunError(f"Run {self.info.key} has no step {step}; it has: {have}.")
+            raise RunError(f"Run {self.key} has no step {step}; it has: {have}.")
         self._check(name, files[name])
         return decode(self.folder / name, kind)
 
@@ -295,22 +312,46 @@ class Run:
         problem = problem_of(path, checksum)
         if not problem:
             return
-        if self.info.kind == "prune" and name.startswith("steps/"):
+        if self.manifest.kind == "prune" and name.startswith("steps/"):
             step = int(name.split("/")[1])
             raise RunError(
                 f"{path} {problem}. Give the command of this run again with --redo {step}: step {step} is then "
                 f"computed anew, and what is there kept aside."
             )
-        command = {"train": "train", "prune": "prune"}.get(self.info.kind, "efficiency")
+        command = {"train": "train", "prune": "prune"}.get(self.manifest.kind, "efficiency")
         raise RunError(
             f"{path} {problem}. Give the `{command}` command of this run again with --fresh: it starts over, and "
             f"keeps what is there aside."
         )
 
+    def _half_done(self) -> list[Path]:
+        """The folders of half-done steps, the newest last."""
+        return sorted(self.folder.glob("progress-*"), key=lambda path: path.stat().st_mtime_ns)
+
+    def _listed(self, progress: Path) -> dict[str, str]:
+        """The files of a half-done step → SHA-256."""
+        problem = problem_of(progress / LIST, progress.name.rpartition("-")[2])
+        if problem:
+            raise _damaged(progress, f"{LIST} {problem.replace('run.json', 'the name of its folder')}")
+        found: dict[str, str] = msgspec.json.decode((progress / LIST).read_bytes(), type=dict[str, str])
+        return found
+
+    def _link_progress(self, folder: Path) -> dict[str, str]:
+        """Put the checkpoint of the half-done step into a folder too; its files → SHA-256."""
+        progress = self._half_done()[-1]
+        files = {name: found for name, found in self._listed(progress).items() if name not in UNFINISHED}
+        for name in files:
+            try:
+                (folder / name).hardlink_to(progress / name)
+            except OSError:  # not every file system has them
+                shutil.copyfile(progress / name, folder / name)
+                sync(folder / name)
+        return files
+
     def _begin(self, environment: Environment) -> None:
         name = "environment.json"
         if name in self.files():
-            check_same(self.info.key, self.environment(), environment)
+            check_same(self.key, self.environment(), environment)
         else:
             self._list({})
             write_atomically(self.folder / name, encode(environment))
@@ -321,7 +362,7 @@ class Run:
         """Half-written files; progress of finished steps; checkpoints that are no longer listed, or not yet."""
         files = self.files()
         found = [*self.folder.glob(".*"), *self.folder.glob("steps/.*")]
-        found += [path for step in self.steps() for path in self.folder.glob(f"progress-{step:03d}-*.safetensors")]
+        found += [path for step in self.steps() for path in self.folder.glob(f"progress-{step:03d}-*")]
         for name in ("*.safetensors", "structure.json", "tokenizer.json"):
             mine = self.folder.glob(f"steps/[!.]*/{name}")
             found += [path for path in mine if path.relative_to(self.folder).as_posix() not in files]
@@ -332,10 +373,24 @@ class Run:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def _list(self, files: Mapping[str, str]) -> None:
-        path, info = self.folder / "run.json", self.info
-        if path.exists():
-            info = msgspec.structs.replace(info, created=read_manifest(path).run.created)
-        write_atomically(path, encode(Manifest(run=info, files=dict(files)).sealed()))
+        path = self.folder / "run.json"
+        created = read_manifest(path).created if path.exists() else self.manifest.created
+        manifest = msgspec.structs.replace(self.manifest, files=dict(files), created=created)
+        write_atomically(path, encode(manifest.sealed()))
+
+
+def _written(folder: Path, write: Callable[[Path], object]) -> dict[str, str]:
+    """Have `write` put files into a folder, and bring them to the disk; the new files → SHA-256."""
+    before = set(folder.iterdir())
+    write(folder)
+    new = [path for path in folder.iterdir() if path not in before]
+    for path in (*new, folder):
+        sync(path)
+    return {path.name: digest(path) for path in new}
+
+
+def _damaged(progress: Path, problem: str) -> RunError:
+    return RunError(f"{progress} is damaged: {problem}. Delete it; the command then begins the step anew.")
 
 
 def _now() -> str:

@@ -46,14 +46,14 @@ def select(text: str, root: str | Path) -> Selected:
             raise RunError(f"{path} holds no pruning run with a finished step.")
         return Selected(text, tuple(runs), {})
     run = find(root, text)
-    if run.info.kind != "prune":
-        raise RunError(f"Run {run.info.key} is a {run.info.kind} run; name a pruning run.")
+    if run.manifest.kind != "prune":
+        raise RunError(f"Run {run.key} is a {run.manifest.kind} run; name a pruning run.")
     return Selected(text, (run,), {})
 
 
 def pruning_runs(root: str | Path) -> list[Run]:
     """Every pruning run in a folder that has pruned a step, newest first."""
-    return [run for run in all_runs(root) if run.info.kind == "prune" and run.steps()[-1] > 0]
+    return [run for run in all_runs(root) if run.manifest.kind == "prune" and run.steps()[-1] > 0]
 
 
 def _filter(text: str) -> dict[str, str]:
@@ -72,7 +72,7 @@ def _filter(text: str) -> dict[str, str]:
 
 
 def _fits(run: Run, asked: Mapping[str, str]) -> bool:
-    return all(_same(run.info.config.get(name), value) for name, value in asked.items())
+    return all(_same(run.manifest.config.get(name), value) for name, value in asked.items())
 
 
 def _same(stored: object, asked: str) -> bool:
@@ -91,7 +91,7 @@ def _values(root: str | Path, asked: Mapping[str, str]) -> str:
     """The values that runs have of the settings that were asked for."""
     runs: Sequence[Run] = pruning_runs(root)
     lists = [
-        f" {option_name(name)} there: {', '.join(sorted({str(run.info.config.get(name)) for run in runs}))}."
+        f" {option_name(name)} there: {', '.join(sorted({str(run.manifest.config.get(name)) for run in runs}))}."
         for name in asked
     ]
     return "".join(lists) if runs else " There are no pruning runs at all."

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from statistics import median
 
-from prunebench.config import RunConfig
-from prunebench.experiment.identity import untrained
+from prunebench.experiment.resolve import Experiment
 from prunebench.records import StepRecord
 from prunebench.runs.files import size
 from prunebench.runs.run import Run
@@ -41,7 +40,7 @@ class Measured:
         return median(self.bytes.get(step) or [max(chain.from_iterable(self.bytes.values()), default=0)])
 
 
-def estimate(planned: Iterable[tuple[RunConfig, Run]], measured: Sequence[Run]) -> Estimate:
+def estimate(planned: Iterable[Experiment], measured: Sequence[Run]) -> Estimate:
     """Estimate what is missing of the planned runs.
 
     A step takes the median of the steps of the same model, data, size of inputs and method; a training the median of
@@ -54,18 +53,20 @@ def estimate(planned: Iterable[tuple[RunConfig, Run]], measured: Sequence[Run]) 
     seconds = total = 0.0
     steps = unknown = 0
     trained: set[str] = set()
-    for config, run in planned:
-        for phase, dense in untrained(config):
-            if dense.info.key in trained:
+    for experiment in planned:
+        run = experiment.run
+        for phase in experiment.untrained():
+            dense = phase.dense
+            if dense.key in trained:
                 continue
-            trained.add(dense.info.key)
+            trained.add(dense.key)
             before = known.get(_alike(dense), Measured())
             steps += 1
             unknown += not before.epochs
             if before.epochs:
-                seconds += median(before.epochs) * (phase.epochs or 0)
+                seconds += median(before.epochs) * phase.settings.epochs
                 total += before.bytes_of(0)
-        asked = [] if done(run, config) else range((config.iterations or 0) + 1)
+        asked = [] if done(run, experiment) else range(experiment.settings.iterations + 1)
         missing = [step for step in asked if step not in run.steps()]
         of = known.get(_alike(run), Measured())
         steps += len(missing)
@@ -79,11 +80,11 @@ def estimate(planned: Iterable[tuple[RunConfig, Run]], measured: Sequence[Run]) 
 def _known(measured: Sequence[Run]) -> dict[tuple[object, ...], Measured]:
     known: dict[tuple[object, ...], Measured] = {}
     for run in measured:
-        if run.info.kind in ("train", "prune"):
+        if run.manifest.kind in ("train", "prune"):
             of = known.setdefault(_alike(run), Measured())
             for record in run.records():
-                if run.info.kind == "train":
-                    of.epochs.append(record.seconds.finetune / int(str(run.info.config["epochs"])))
+                if run.manifest.kind == "train":
+                    of.epochs.append(record.seconds.finetune / int(str(run.manifest.config["epochs"])))
                 elif record.step > 0:
                     of.steps.append(_seconds(record))
                 if record.step in run.checkpoints():
@@ -92,8 +93,8 @@ def _known(measured: Sequence[Run]) -> dict[tuple[object, ...], Measured]:
 
 
 def _alike(run: Run) -> tuple[object, ...]:
-    method = run.info.config["method"] if run.info.kind == "prune" else None
-    return (run.info.kind, method, *(str(run.info.config[name]) for name in ALIKE))
+    method = run.manifest.config["method"] if run.manifest.kind == "prune" else None
+    return (run.manifest.kind, method, *(str(run.manifest.config[name]) for name in ALIKE))
 
 
 def _seconds(record: StepRecord) -> float:

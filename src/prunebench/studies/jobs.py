@@ -11,16 +11,14 @@ from typing import Literal
 
 import msgspec
 
-from prunebench.config import RunConfig
+from prunebench.config import Settings
 from prunebench.errors import PrunebenchError, RunLocked, Stopped
-from prunebench.experiment.identity import pruning_run, untrained
+from prunebench.experiment.identity import NAMES
 from prunebench.experiment.loop import prune, train
-from prunebench.experiment.resolve import NAMES, dense_run, weights_source
-from prunebench.models.architecture import models
+from prunebench.experiment.resolve import Experiment, resolve
 from prunebench.records import StepRecord
 from prunebench.registry import reference
 from prunebench.results.matrices import write_steps
-from prunebench.runs.run import Run
 from prunebench.studies.search import seek
 from prunebench.studies.stopping import done
 from prunebench.training.fit import Stop
@@ -34,13 +32,13 @@ class Job:
     """One run to compute: a dense model that is trained, or a pruning run, whose dense run comes first.
 
     Attributes:
-        config: resolved, every path in it absolute, since it may be done by a process in another folder.
+        config: complete, every path in it absolute, since it may be done by a process in another folder.
         key: the run's.
         needs: the key of the job that has to be done before; None where there is none.
     """
 
     kind: Literal["train", "prune"]
-    config: RunConfig
+    config: Settings
     key: str
     needs: str | None = None
 
@@ -65,18 +63,17 @@ Told = Callable[[Job, StepRecord], None]
 """Hears of every step that a job has done."""
 
 
-def jobs_of(planned: Iterable[tuple[RunConfig, Run]]) -> list[Job]:
+def jobs_of(planned: Iterable[Experiment]) -> list[Job]:
     """The jobs that are not done yet; a dense run comes before the first that needs it."""
     jobs: dict[str, Job] = {}
-    for config, run in planned:
-        if done(run, config):
+    for experiment in planned:
+        if done(experiment.run, experiment):
             continue
-        place = _anywhere(config)
         needs = None
-        for phase, dense in untrained(place):
-            jobs.setdefault(dense.info.key, Job("train", phase, dense.info.key, needs))
-            needs = dense.info.key
-        jobs[run.info.key] = Job("prune", place, run.info.key, needs)
+        for phase in experiment.untrained():
+            jobs.setdefault(phase.dense.key, Job("train", _anywhere(phase), phase.dense.key, needs))
+            needs = phase.dense.key
+        jobs[experiment.run.key] = Job("prune", _anywhere(experiment), experiment.run.key, needs)
     return list(jobs.values())
 
 
@@ -111,14 +108,15 @@ def _patiently(job: Job, stop: Stop | None, told: Told | None, until: float) -> 
 
 
 def _compute(job: Job, stop: Stop | None, told: Told | None) -> None:
+    experiment = resolve(job.config)
     if job.kind == "train":
-        record = train(job.config, dense_run(job.config), stop=stop)
+        record = train(experiment, experiment.dense, stop=stop)
         if told:
             told(job, record)
         return
-    run, records = pruning_run(job.config), []
-    work = seek(job.config, run, stop=stop) if job.config.until else prune(job.config, run, stop=stop)
-    for record_or_goal in work:
+    run, records = experiment.run, []
+    search = seek if experiment.goals else prune
+    for record_or_goal in search(experiment, run, stop=stop):
         if isinstance(record_or_goal, StepRecord):
             records.append(record_or_goal)
             if told:
@@ -126,12 +124,12 @@ def _compute(job: Job, stop: Stop | None, told: Told | None) -> None:
     write_steps(run, records, None)
 
 
-def _anywhere(config: RunConfig) -> RunConfig:
-    """The config with absolute paths."""
-    places = {name: str(Path(str(getattr(config, name))).absolute()) for name in ("runs_dir", "data_dir")}
-    named = {name: reference(getattr(config, name)) for name in NAMES}
-    weights = Path(str(config.weights))
-    source, _ = weights_source(config, models.get(config.model))
-    if source in ("file", "config") or (source == "hub" and weights.is_dir()):
+def _anywhere(experiment: Experiment) -> Settings:
+    """The settings with absolute paths."""
+    settings, kind = experiment.settings, experiment.origin.kind
+    places = {name: str(Path(getattr(settings, name)).absolute()) for name in ("runs_dir", "data_dir")}
+    named = {name: reference(getattr(settings, name)) for name in NAMES}
+    weights = Path(settings.weights)
+    if kind in ("file", "config") or (kind == "hub" and weights.is_dir()):
         places["weights"] = str(weights.absolute())
-    return msgspec.structs.replace(config, **places, **named)
+    return msgspec.structs.replace(settings, **places, **named)

@@ -7,10 +7,10 @@ from contextlib import closing
 from typing import cast
 
 from prunebench.config import RunConfig
-from prunebench.experiment.goals import Goal, GoalRecord, Reading, parse, read
-from prunebench.experiment.identity import efficiency_run
+from prunebench.experiment.existing import efficiency_run
+from prunebench.experiment.goals import Goal, GoalRecord, Reading, read
 from prunebench.experiment.loop import prune
-from prunebench.experiment.resolve import resolve
+from prunebench.experiment.resolve import Experiment, resolve
 from prunebench.latency.timing import time_run
 from prunebench.records import StepRecord
 from prunebench.runs.run import Run
@@ -19,7 +19,7 @@ from prunebench.training.fit import Progress, Stop
 
 
 def seek(
-    config: RunConfig,
+    config: RunConfig | Experiment,
     run: Run,
     *,
     backend: str = "eager",
@@ -33,7 +33,7 @@ def seek(
     that meets the accuracy; where costs are not met, that step as well, and it is not reached.
 
     Args:
-        config: what to do; it need not be resolved.
+        config: what to do.
         run: where what is computed is kept; latencies are timed on its checkpoints, and kept as well.
         backend: the engine that latencies are timed on.
         progress: told how far the work is.
@@ -43,18 +43,18 @@ def seek(
         ConfigError: a goal is none, or cannot be reached by this method.
         PrunebenchError: as `prune`.
     """
-    config = resolve(config)
-    goals = [parse(text) for text in config.until or ()]
+    experiment = resolve(config)
+    goals = experiment.goals
     first: StepRecord | None = None
     answer: GoalRecord | None = None
     readings: tuple[Reading, ...] = ()
-    steps = cast(Generator[StepRecord, None, None], prune(config, run, progress, stop))
+    steps = cast(Generator[StepRecord, None, None], prune(experiment, run, progress, stop))
     with closing(steps) as records:
         for record in records:
             yield record
             first = first or record
             readings = tuple(
-                _read(goal, record, first, run, config=config, backend=backend, stop=stop) for goal in goals
+                _read(goal, record, first, run, experiment=experiment, backend=backend, stop=stop) for goal in goals
             )
             accurate = all(found.holds for goal, found in zip(goals, readings, strict=True) if goal.of_accuracy)
             cheap = all(found.holds for goal, found in zip(goals, readings, strict=True) if not goal.of_accuracy)
@@ -71,13 +71,13 @@ def _read(
     first: StepRecord,
     run: Run,
     *,
-    config: RunConfig,
+    experiment: Experiment,
     backend: str,
     stop: Stop | None,
 ) -> Reading:
     if goal.measure != "latency":
         return read(goal, record, first)
     efficiency = timing_of(goal, record.step, backend)
-    into = efficiency_run(config, efficiency.settings(), run)
-    (timing,) = time_run(run, config, efficiency, into=into, stop=stop)
+    into = efficiency_run(experiment, efficiency.settings(), run)
+    (timing,) = time_run(run, experiment, efficiency, into=into, stop=stop)
     return read_latency(goal, timing)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import median
 
-from prunebench.config import RunConfig
-from prunebench.experiment.goals import Goal, Reading, parse, read
-from prunebench.experiment.identity import efficiency_run, finished
+from prunebench.experiment.existing import efficiency_run, finished
+from prunebench.experiment.goals import Goal, Reading, read
+from prunebench.experiment.resolve import Experiment
 from prunebench.latency.config import EfficiencyConfig
 from prunebench.records import TimingRecord
 from prunebench.runs.run import Run
@@ -40,27 +40,27 @@ def over(goals: Sequence[Goal], readings: Sequence[Reading]) -> bool:
     return not all(reading.holds for goal, reading in found if goal.of_accuracy) or (bool(costs) and all(costs))
 
 
-def done(run: Run, config: RunConfig, backend: str = "eager") -> bool:
-    """Whether nothing of a resolved config is left to do: all its steps are there, or its search has ended.
+def done(run: Run, experiment: Experiment, backend: str = "eager") -> bool:
+    """Whether nothing of an experiment is left to do: all its steps are there, or its search has ended.
 
     Computes nothing: a latency that was not timed has not been searched for.
 
     Raises:
         RunError: a record is damaged.
     """
-    if finished(run, config):
+    if finished(run, experiment.settings):
         return True
     steps = run.steps()
-    if not config.until or not steps:
+    goals = experiment.goals
+    if not goals or not steps:
         return False
-    goals = [parse(text) for text in config.until]
     first, last = run.record(0), run.record(steps[-1])
     readings = []
     for goal in goals:
         if goal.measure != "latency":
             readings.append(read(goal, last, first))
             continue
-        timed = efficiency_run(config, timing_of(goal, last.step, backend).settings(), run)
+        timed = efficiency_run(experiment, timing_of(goal, last.step, backend).settings(), run)
         if last.step not in timed.steps():
             return False
         readings.append(read_latency(goal, timed.timing(last.step)))

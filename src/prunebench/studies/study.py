@@ -36,17 +36,27 @@ from typing import Any
 
 import msgspec
 
-from prunebench.config import RunConfig, beside, deciding, default, field_types, merge, read_toml
+from prunebench.config import (
+    NOT_GIVEN,
+    RunConfig,
+    Settings,
+    beside,
+    deciding,
+    default,
+    field_types,
+    given,
+    merge,
+    read_toml,
+)
 from prunebench.errors import ConfigError
-from prunebench.experiment.identity import pruning_run
-from prunebench.experiment.resolve import resolve, settings
+from prunebench.experiment.identity import as_stored
+from prunebench.experiment.resolve import Experiment, resolve
 from prunebench.latency.backends import backends
 from prunebench.latency.config import EfficiencyConfig
 from prunebench.pruning.registry import methods
 from prunebench.records import FORMAT
 from prunebench.registry import reference, without_folder
 from prunebench.runs.files import write_atomically, writing
-from prunebench.runs.run import Run
 
 TABLES = ("controls", "experiments", "base", "grid", "exclude", "efficiency")
 
@@ -58,9 +68,6 @@ FILE = "study.json"
 
 LISTS = ("include", "exclude", "until")
 """Settings whose values are lists themselves."""
-
-Planned = tuple[RunConfig, Run]
-"""A resolved config and the run that it makes."""
 
 
 class Study(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,8 +146,8 @@ def read_study(path: str | Path) -> Study:
     )
 
 
-def plan(study: Study, runs_dir: str | None = None) -> list[Planned]:
-    """Every run of a study, each once, in a stable order; all in a folder of the study's own.
+def experiments_of(study: Study, runs_dir: str | None = None) -> list[Experiment]:
+    """Every experiment of a study, each run once, in a stable order; all in a folder of the study's own.
 
     Args:
         study: what to run.
@@ -149,21 +156,21 @@ def plan(study: Study, runs_dir: str | None = None) -> list[Planned]:
     Raises:
         ConfigError: a combination is none that can run; the message names it.
     """
-    found: dict[str, Planned] = {}
+    found: dict[str, Experiment] = {}
     combinations = list(_combinations(study, runs_dir))
-    _check_together(study, combinations)
-    for config in combinations:
-        controlled = study.controls is None or config.model in study.controls
-        for each in [config, *(_controls(config) if controlled else ())]:
-            run = pruning_run(each)
-            if run.info.key not in found or (found[run.info.key][0].iterations or 0) < (each.iterations or 0):
-                found[run.info.key] = each, run
+    _check_together(study, [experiment.settings for experiment in combinations])
+    for experiment in combinations:
+        controlled = study.controls is None or experiment.settings.model in study.controls
+        for each in [experiment, *(_controls(experiment) if controlled else ())]:
+            other = found.setdefault(each.run.key, each)
+            if other.settings.iterations < each.settings.iterations:
+                found[each.run.key] = each
     if not found:
         raise ConfigError(f"The study {study.name} has no run: [[exclude]] leaves none of the grid.")
     return list(found.values())
 
 
-def _check_together(study: Study, combinations: Sequence[RunConfig]) -> None:
+def _check_together(study: Study, combinations: Sequence[Settings]) -> None:
     """Raise ConfigError where controls or timings do not go with the runs."""
     models = list(dict.fromkeys(str(reference(config.model)) for config in combinations))
     for name in study.controls or ():
@@ -180,50 +187,52 @@ def _check_together(study: Study, combinations: Sequence[RunConfig]) -> None:
         )
 
 
-def folder_of(plan: Sequence[Planned]) -> Path:
+def folder_of(planned: Sequence[Experiment]) -> Path:
     """The study's folder."""
-    return plan[0][1].root
+    return planned[0].run.root
 
 
-def record_of(study: Study, plan: Sequence[Planned]) -> StudyRecord:
+def record_of(study: Study, planned: Sequence[Experiment]) -> StudyRecord:
     """What a study consists of."""
-    return StudyRecord(name=study.name, source=study.source, runs=tuple(run.info.key for _, run in plan))
+    return StudyRecord(name=study.name, source=study.source, runs=tuple(each.run.key for each in planned))
 
 
-def write_study(study: Study, plan: Sequence[Planned]) -> None:
+def write_study(study: Study, planned: Sequence[Experiment]) -> None:
     """Write `study.json` into the study's folder."""
-    record = record_of(study, plan)
-    path = folder_of(plan) / FILE
+    record = record_of(study, planned)
+    path = folder_of(planned) / FILE
     with writing(f"The study {study.name}", path.parent):
         write_atomically(path, msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
 
 
-def _combinations(study: Study, runs_dir: str | None) -> Iterator[RunConfig]:
+def _combinations(study: Study, runs_dir: str | None) -> Iterator[Experiment]:
     for base, values in itertools.product(study.bases, itertools.product(*study.grid.values())):
         chosen = dict(zip(study.grid, values, strict=True))
         try:
-            given = merge(RunConfig(**chosen), base)
-            folder = Path(runs_dir or given.runs_dir or default("runs_dir")) / study.name
-            config = resolve(msgspec.structs.replace(given, runs_dir=str(folder), threads=given.threads or THREADS))
+            asked = merge(RunConfig(**chosen), base)
+            folder = Path(runs_dir or asked.runs_dir or default("runs_dir")) / study.name
+            threads = asked.threads or THREADS
+            experiment = resolve(msgspec.structs.replace(asked, runs_dir=str(folder), threads=threads))
         except ConfigError as error:
             said = ", ".join(f"{name} = {value!r}" for name, value in chosen.items()) or "[base]"
             raise ConfigError(f"Study {study.name}, {said}: {error}") from None
-        if not any(_has(config, combination) for combination in study.exclude):
-            yield config
+        if not any(_has(experiment.settings, combination) for combination in study.exclude):
+            yield experiment
 
 
-def _controls(config: RunConfig) -> Iterable[RunConfig]:
+def _controls(experiment: Experiment) -> Iterable[Experiment]:
     """Random pruning, and the dense model trained for as many epochs, whatever the run removes."""
-    if methods.get(config.method).removes:
-        control = msgspec.structs.replace(config, until=())
-        yield msgspec.structs.replace(control, criterion="random")
-        usual = dict.fromkeys(("criterion", "fraction", "scope", "targets", "include", "exclude", "round_to"))
-        yield resolve(msgspec.structs.replace(control, method="none", **usual))
+    if experiment.method.removes:
+        control = RunConfig(**given(experiment.settings) | {"until": ()})
+        yield resolve(msgspec.structs.replace(control, criterion="random"))
+        names = ("criterion", "fraction", "scope", "targets", "include", "exclude", "round_to")
+        (method,) = [name for name in methods.names() if not methods.get(name).removes]
+        yield resolve(msgspec.structs.replace(control, method=method, **dict.fromkeys(names, NOT_GIVEN)))
 
 
-def _has(config: RunConfig, combination: Mapping[str, Any]) -> bool:
-    """Whether a config has all these settings."""
-    mine = settings(config) | {"weights": config.weights}
+def _has(settings: Settings, combination: Mapping[str, Any]) -> bool:
+    """Whether an experiment has all these settings."""
+    mine = as_stored(settings) | {"weights": settings.weights}
     return all(without_folder(mine[name]) == without_folder(value) for name, value in combination.items())
 
 

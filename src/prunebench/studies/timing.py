@@ -7,15 +7,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from prunebench.errors import PrunebenchError, Stopped
-from prunebench.experiment.identity import efficiency_run
+from prunebench.experiment.existing import efficiency_run
+from prunebench.experiment.resolve import Experiment
 from prunebench.latency.config import EfficiencyConfig
 from prunebench.latency.steps import timed_steps
 from prunebench.latency.timing import time_run
-from prunebench.pruning.registry import methods
 from prunebench.results.curves import timed_alike
 from prunebench.results.matrices import write_timings
 from prunebench.studies.stopping import done
-from prunebench.studies.study import Planned
 from prunebench.training.fit import Stop
 
 
@@ -34,45 +33,45 @@ class Timed:
 
 
 def time_study(
-    planned: Sequence[Planned], timings: Sequence[EfficiencyConfig], stop: Stop | None = None
+    planned: Sequence[Experiment], timings: Sequence[EfficiencyConfig], stop: Stop | None = None
 ) -> Iterator[Timed]:
     """Time the finished runs, those that take as long once, on every engine; files go into the runs' folders.
 
     Raises:
         Stopped: `stop` asked for it.
     """
-    finished = [(config, run) for config, run in planned if done(run, config)]
+    finished = [experiment for experiment in planned if done(experiment.run, experiment)]
     for alike, efficiency in itertools.product(_kinds(finished), timings):
-        config, run = alike[0]
+        experiment, run = alike[0], alike[0].run
         engine = f"{efficiency.backend}, {efficiency.dtype}"
-        into = efficiency_run(config, efficiency.settings(), run)
+        into = efficiency_run(experiment, efficiency.settings(), run)
         had = set(into.steps())
         try:
-            found = list(time_run(run, config, efficiency, into=into, stop=stop))
+            found = list(time_run(run, experiment, efficiency, into=into, stop=stop))
             if new := {timing.step for timing in found} > had:
-                write_timings(into, run.info, run.folder, found, None)
-            yield Timed(run.info.key, engine, len(alike) - 1, new)
+                write_timings(into, run.manifest, run.folder, found, None)
+            yield Timed(run.key, engine, len(alike) - 1, new)
         except Stopped:
             raise
         except PrunebenchError as error:
-            yield Timed(run.info.key, engine, len(alike) - 1, error=str(error))
+            yield Timed(run.key, engine, len(alike) - 1, error=str(error))
 
 
-def untimed(planned: Sequence[Planned], timings: Sequence[EfficiencyConfig]) -> list[EfficiencyConfig]:
+def untimed(planned: Sequence[Experiment], timings: Sequence[EfficiencyConfig]) -> list[EfficiencyConfig]:
     """What is still to be timed: a config for every run and engine, of a kind of run once."""
     found = []
     for alike, efficiency in itertools.product(_kinds(planned), timings):
-        config, run = alike[0]
-        into = efficiency_run(config, efficiency.settings(), run)
-        there = done(run, config) and set(timed_steps(run, efficiency)) <= set(into.steps())
+        experiment, run = alike[0], alike[0].run
+        into = efficiency_run(experiment, efficiency.settings(), run)
+        there = done(run, experiment) and set(timed_steps(run, efficiency)) <= set(into.steps())
         found += [efficiency] * (not there)
     return found
 
 
-def _kinds(planned: Sequence[Planned]) -> list[list[Planned]]:
+def _kinds(planned: Sequence[Experiment]) -> list[list[Experiment]]:
     """Runs that remove something, those that take as long together."""
-    found: dict[str, list[Planned]] = {}
-    for config, run in planned:
-        if methods.get(config.method).removes:
-            found.setdefault(timed_alike(run), []).append((config, run))
+    found: dict[str, list[Experiment]] = {}
+    for experiment in planned:
+        if experiment.method.removes:
+            found.setdefault(timed_alike(experiment.run), []).append(experiment)
     return list(found.values())

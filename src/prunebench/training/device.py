@@ -8,31 +8,31 @@ from contextlib import contextmanager
 
 import torch
 
-from prunebench.config import RunConfig
+from prunebench.config import Settings
 from prunebench.errors import DeviceError
 from prunebench.records import Environment
 from prunebench.runs import environment as hardware
 
 
-def use(config: RunConfig) -> torch.device:
-    """The device of a config; sets the number of CPU threads, and whether PyTorch's algorithms are deterministic.
+def use(settings: Settings) -> torch.device:
+    """The device of an experiment; sets the number of CPU threads, and whether PyTorch's algorithms are deterministic.
 
     Raises:
         DeviceError: this machine has no such device.
     """
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
-    if config.deterministic:
+    if settings.threads is not None:
+        torch.set_num_threads(settings.threads)
+    if settings.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it
-    torch.use_deterministic_algorithms(bool(config.deterministic))
+    torch.use_deterministic_algorithms(settings.deterministic)
     have = ["cpu"]
     have += ["cuda"] if torch.cuda.is_available() else []
     have += ["mps"] if torch.backends.mps.is_available() else []
-    if config.device in (None, "auto"):
+    if settings.device == "auto":
         return torch.device("cuda" if "cuda" in have else "cpu")
-    if config.device not in have:
-        raise DeviceError(f"--device {config.device}: this machine has none; it has: {', '.join(have)}.")
-    return torch.device(str(config.device))
+    if settings.device not in have:
+        raise DeviceError(f"--device {settings.device}: this machine has none; it has: {', '.join(have)}.")
+    return torch.device(settings.device)
 
 
 def environment(device: torch.device, seed: int, extra: Sequence[str] = ()) -> Environment:

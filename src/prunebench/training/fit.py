@@ -6,9 +6,10 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -17,11 +18,10 @@ from prunebench.data.dataset import Part
 from prunebench.data.task import Task
 from prunebench.errors import ModelError, Stopped
 from prunebench.models.inputs import logits_of
-from prunebench.models.masks import Masks
-from prunebench.records import Accuracy
+from prunebench.records import Accuracy, Seconds
 from prunebench.seeding import order, seed_all
 from prunebench.training.masking import Masking
-from prunebench.training.progress import Journal, Mark
+from prunebench.training.state import StepState
 
 
 @dataclass(frozen=True)
@@ -76,44 +76,44 @@ SECONDS_BETWEEN_TICKS = 0.2
 
 
 def fit(
-    model: nn.Module,
+    state: StepState,
     task: Task,
     recipe: Recipe,
     position: Position,
     *,
-    masks: Masks,
     device: torch.device,
+    save: Callable[[StepState], None] = lambda state: None,
+    every: float = math.inf,
     progress: Progress | None = None,
-    journal: Journal | None = None,
     stop: Stop | None = None,
-) -> float | None:
-    """Train in place and return the mean training loss of the last epoch; None where there was no epoch.
+) -> StepState:
+    """Train `state.checkpoint.model` in place from where it stands, and return where it stands then.
 
     Masked weights stay at zero, and their gradients do not count where gradients are clipped. The result is that of
-    the last epoch. With a journal, progress is kept after every epoch, inside long ones, and when `stop` asks to stop.
+    the last epoch. The state is saved after every epoch, inside an epoch after `every` seconds, and when `stop` asks
+    to stop; after the last epoch without the optimizer.
 
     Raises:
         ModelError: the loss is not a number, or infinite; or a batch is too small for batch norm.
         Stopped: `stop` asked for it.
     """
-    mark = journal.mark if journal is not None else Mark()
-    if mark.epoch == recipe.epochs:
-        return mark.mean_loss
-    model.to(device)
+    if state.epoch == recipe.epochs:
+        return state
+    clock = Clock(state.seconds, every)
+    model = state.checkpoint.model.to(device)
     with only_classifier(model, recipe.freeze) as frozen:
         optimizer = make_optimizer(model, recipe)
-        if journal is not None and mark != Mark():
-            journal.restore(optimizer)
-        masking = Masking(model, masks, optimizer, always=recipe.clip_norm > 0)
+        state.restore(optimizer)
+        masking = Masking(model, state.checkpoint.masks, optimizer, always=recipe.clip_norm > 0)
         count = len(task.labels("train"))
-        for epoch in range(mark.epoch, recipe.epochs):
+        while state.epoch < recipe.epochs:
             set_mode(model, frozen)
+            epoch, told = state.epoch, 0.0
             samples = chunks(order(count, position.seed, position.phase, position.step, epoch), recipe.batch_size)
             batches = len(samples)
-            stream = task.batches("train", samples[mark.batch :], device, augment=recipe.augment)
-            tally = Tally(device, mark)
-            told = 0.0
-            for batch in range(mark.batch, batches):
+            stream = task.batches("train", samples[state.batch :], device, augment=recipe.augment)
+            tally = Tally(device, state)
+            for batch in range(state.batch, batches):
                 seed_all(position.seed, position.phase, position.step, epoch, batch)
                 inputs, labels = next(stream)
                 set_lr(optimizer, recipe, epoch, (epoch * batches + batch) / (recipe.epochs * batches))
@@ -130,18 +130,40 @@ def fit(
                         place = (position.phase, position.step, epoch, recipe.epochs, batch + 1, batches)
                         progress(Tick(*place, tally.loss, tally.top1))
                 stopping = stop is not None and stop()
-                if journal is not None and not last and (stopping or journal.due()):
+                if not last and (stopping or clock.due()):
                     check_loss(tally.loss, position, epoch)
-                    journal.write(tally.mark(epoch, batch + 1, mark.mean_loss), optimizer)
+                    save(clock.read(tally.told(replace(state, batch=batch + 1))).with_optimizer(optimizer))
                 if stopping and not last:
                     raise Stopped(f"Stopped in epoch {epoch + 1} of {recipe.epochs}, after batch {batch + 1}.")
-            mark = Mark(epoch + 1, mean_loss=tally.loss)
-            if journal is not None:
-                journal.write(mark, optimizer if mark.epoch < recipe.epochs else None)
+            state = clock.read(ended(state, tally.loss))
+            save(state.with_optimizer(optimizer) if state.epoch < recipe.epochs else state)
             if stopping:
                 raise Stopped(f"Stopped after epoch {epoch + 1} of {recipe.epochs}.")
         optimizer.zero_grad(set_to_none=True)  # gradients as large as the model are not needed for pruning it
-    return mark.mean_loss
+    return state
+
+
+def ended(state: StepState, loss: float) -> StepState:
+    """Where a fit stands at the end of an epoch with this mean loss."""
+    return replace(state, epoch=state.epoch + 1, batch=0, loss=0.0, correct=0, samples=0, mean_loss=loss, optimizer={})
+
+
+class Clock:
+    """How long a fit has taken, with what the step had taken before, and whether it is time to save again."""
+
+    def __init__(self, before: Seconds, every: float) -> None:
+        self._before, self._every = before, every
+        self._begun = self._read = time.monotonic()
+
+    def due(self) -> bool:
+        """Whether the last reading is as long ago as was asked for."""
+        return time.monotonic() - self._read >= self._every
+
+    def read(self, state: StepState) -> StepState:
+        """A state with the seconds until now."""
+        self._read = time.monotonic()
+        finetune = self._before.finetune + self._read - self._begun
+        return replace(state, seconds=msgspec.structs.replace(self._before, finetune=finetune))
 
 
 def check_loss(loss: float, position: Position, epoch: int) -> None:
@@ -175,9 +197,9 @@ def _forward(model: nn.Module, inputs: Any) -> torch.Tensor:
 
 
 class Tally:
-    """Sums of loss and correct samples over an epoch, from a mark on, kept on the device; reading one waits for it."""
+    """Sums of loss and correct samples over an epoch, from a state on, kept on the device; reading one waits for it."""
 
-    def __init__(self, device: torch.device, begun: Mark) -> None:
+    def __init__(self, device: torch.device, begun: StepState) -> None:
         self._loss = torch.tensor(begun.loss, device=device)
         self._correct = torch.tensor(begun.correct, device=device)
         self._samples = begun.samples
@@ -188,9 +210,9 @@ class Tally:
         self._correct += (logits.detach().argmax(1) == labels).sum()
         self._samples += len(labels)
 
-    def mark(self, epoch: int, batch: int, mean_loss: float | None) -> Mark:
-        """The sums as a mark."""
-        return Mark(epoch, batch, float(self._loss), int(self._correct), self._samples, mean_loss)
+    def told(self, state: StepState) -> StepState:
+        """A state with the sums."""
+        return replace(state, loss=float(self._loss), correct=int(self._correct), samples=self._samples)
 
     @property
     def loss(self) -> float:

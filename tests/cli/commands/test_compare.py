@@ -20,14 +20,14 @@ def make(make_record, commit):
     def make(root, seed, loses, **given):
         config = resolve(RunConfig(**{"model": "alexnet", **given}, seed=seed, runs_dir=str(root)))
         run = pruning_run(config)
-        about = {"run": run.info.key, "seed": seed, "method": config.method, "fraction": config.fraction}
+        about = {"run": run.key, "seed": seed, "method": config.method, "fraction": config.fraction}
         if config.method == "none":
             about |= {"nominal_left": 1.0, "nonzero_params": 10_100, "macs": 640_000}
         records = [
             make_record(step, **about, test_after=Accuracy(340 - loses[step], 360)) for step in range(len(loses))
         ]
         commit(run, *records)
-        return run.info.key
+        return run.key
 
     return make
 

@@ -86,9 +86,9 @@ def test_a_run_without_a_pruned_step_is_passed_over(prunebench, tmp_path, monkey
     finished = prunebench("efficiency", "--model", "resnet18", *options)
     assert finished.status == 0, finished.err
     assert "timing the untrained resnet18" in finished.err
-    finished = prunebench("efficiency", "--run", run.info.key, *SHORT)
+    finished = prunebench("efficiency", "--run", run.key, *SHORT)
     assert finished.status == 2
-    assert f"Run {run.info.key} has no pruned step yet" in finished.err.splitlines()[-1]
+    assert f"Run {run.key} has no pruned step yet" in finished.err.splitlines()[-1]
 
 
 def test_options_that_contradict_a_named_run_are_refused(digits_run, prunebench, results, tmp_path):

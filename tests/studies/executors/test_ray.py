@@ -37,7 +37,7 @@ if __name__ == "__main__":
         while not (run.folder.exists() and list(run.folder.glob("progress-*"))):
             time.sleep(0.05)
         cluster.remove_node(nodes[0], allow_graceful=False)
-        killed.append(run.info.key)
+        killed.append(run.key)
 
     if kill == "kill":
         threading.Thread(target=kill_one, daemon=True).start()
@@ -76,7 +76,7 @@ def test_a_study_ends_to_the_bit_as_on_one_machine_though_a_node_is_killed(
     planned = small(TEXT, "cluster")
     found = on_cluster("cluster", "kill")
     assert found["errors"] == [""] * 4
-    assert found["killed"] == [planned[0][1].info.key]
+    assert found["killed"] == [planned[0][1].key]
     assert found["handlers"] == [True]
     assert jobs_of(planned) == []
     monkeypatch.delenv("PRUNEBENCH_TEST_BATCH")

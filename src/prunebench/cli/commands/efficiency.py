@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from prunebench.config import RunConfig
+    from prunebench.experiment.resolve import Experiment
     from prunebench.latency.config import EfficiencyConfig
     from prunebench.records import TimingRecord
     from prunebench.runs.run import Run
@@ -88,13 +89,15 @@ def command(
             results_dir = given.results_dir or "performance"
             time_onnx(console, files, length, threads=given.threads, results_dir=results_dir)
         return
-    run, config, sizes = _what(console, given, run_name, architecture_only)
+    run, experiment, sizes = _what(console, given, run_name, architecture_only)
     results: list[Path] = []
     failures = []
     with Stopping() as stopping:
         for efficiency in settings:
             try:
-                results += _time(console, msgspec.structs.replace(efficiency, **sizes), config, run, fresh, stopping)
+                results += _time(
+                    console, msgspec.structs.replace(efficiency, **sizes), experiment, run, fresh, stopping
+                )
             except Stopped:
                 raise
             except PrunebenchError as error:
@@ -108,10 +111,9 @@ def command(
 
 def _what(
     console: Console, given: RunConfig, run_name: str | None, architecture_only: bool
-) -> tuple[Run | None, RunConfig, dict[str, int]]:
-    """The run to time, if there is one; its config; and the size of inputs, where that is not the config's."""
+) -> tuple[Run | None, Experiment, dict[str, int]]:
+    """The run to time, if there is one; its experiment; and the size of inputs, where that is not the experiment's."""
     from prunebench.cli.finding import config_of, find_run
-    from prunebench.config import default
     from prunebench.experiment.plan import schedule
     from prunebench.experiment.resolve import resolve
     from prunebench.runs.files import check_writable
@@ -122,32 +124,37 @@ def _what(
     if not architecture_only:
         exact = find_run(given, None, ("prune",)) if run_name is None else None
         run = exact or find_run(anyhow, run_name, ("prune",))
-    config = config_of(run, anyhow) if run is not None else resolve(given)
-    check_writable(given.results_dir or default("results_dir"))
-    check_writable(str(config.runs_dir or default("runs_dir")))
+    experiment = resolve(config_of(run, anyhow) if run is not None else given)
+    settings = experiment.settings
+    check_writable(settings.results_dir)
+    check_writable(settings.runs_dir)
     if run is not None:
-        console.note(f"timing run {run.info.key}")
-        return run, config, {name: value for name, value in asked.items() if value != getattr(config, name)}
+        console.note(f"timing run {run.key}")
+        return run, experiment, {name: value for name, value in asked.items() if value != getattr(settings, name)}
     why = "as asked" if architecture_only else "no pruned run fits"
-    console.note(f"{why}: timing the untrained {config.model}, {config.method}, {schedule(config)}")
-    return None, config, {}
+    console.note(f"{why}: timing the untrained {settings.model}, {settings.method}, {schedule(experiment)}")
+    return None, experiment, {}
 
 
 def _time(  # noqa: PLR0917
-    console: Console, efficiency: EfficiencyConfig, config: RunConfig, run: Run | None, fresh: bool, stopping: Stopping
+    console: Console,
+    efficiency: EfficiencyConfig,
+    experiment: Experiment,
+    run: Run | None,
+    fresh: bool,
+    stopping: Stopping,
 ) -> list[Path]:
     """Time on one engine, or take what was timed; print tables and write files, whose paths are returned."""
     from prunebench.cli.planning import machine_line, start_over
-    from prunebench.config import default
-    from prunebench.experiment.identity import efficiency_run, pruning_run
+    from prunebench.experiment.existing import efficiency_run
     from prunebench.latency.steps import planned_steps, timed_steps
     from prunebench.results import latency_tables
     from prunebench.results.matrices import write_timings
 
-    into = efficiency_run(config, efficiency.settings(), run)
+    into = efficiency_run(experiment, efficiency.settings(), run)
     if fresh:
         start_over(console, into)
-    steps = planned_steps(config, efficiency) if run is None else timed_steps(run, efficiency)
+    steps = planned_steps(experiment.settings, efficiency) if run is None else timed_steps(run, efficiency)
     had = set(into.steps()) & set(steps)
     if had:
         console.note(f"{len(had)} step(s) were timed before on {efficiency.backend}; --fresh times them anew")
@@ -158,9 +165,9 @@ def _time(  # noqa: PLR0917
         from prunebench.latency.timing import time_run, time_untrained
 
         at_most = f"{efficiency.time_budget:g} s of timing at most, preparation not counted"
-        console.note(f"on {machine_line(config)}, {efficiency.backend}, {efficiency.dtype}, {at_most}")
+        console.note(f"on {machine_line(experiment.settings)}, {efficiency.backend}, {efficiency.dtype}, {at_most}")
         new = time_untrained if run is None else partial(time_run, run)
-        timed = new(config, efficiency, into=into, stop=stopping.asked)
+        timed = new(experiment, efficiency, into=into, stop=stopping.asked)
     timings = []
     for timing in timed:
         timings.append(timing)
@@ -171,6 +178,6 @@ def _time(  # noqa: PLR0917
     tables = (latency_tables.times, latency_tables.costs, latency_tables.evidence)
     title = f"{efficiency.backend}, {efficiency.dtype}, {timings[0].latencies[0].inputs}"
     console.result("\n\n".join([f"\n{title}", *(table(timings) for table in tables)]))
-    console.note(f"run {into.info.key} in {into.folder}")
-    info, folder = (pruning_run(config).info, None) if run is None else (run.info, run.folder)
-    return write_timings(into, info, folder, timings, config.results_dir or default("results_dir"))
+    console.note(f"run {into.key} in {into.folder}")
+    about, folder = (experiment.run.manifest, None) if run is None else (run.manifest, run.folder)
+    return write_timings(into, about, folder, timings, experiment.settings.results_dir)

@@ -34,6 +34,7 @@ def command(
     from prunebench.cli.planning import machine_line
     from prunebench.errors import RunError
     from prunebench.experiment.loop import reevaluate
+    from prunebench.experiment.resolve import resolve
     from prunebench.results import tables
     from prunebench.runs.commands import as_options
 
@@ -42,12 +43,12 @@ def command(
     if run is None:
         options = as_options({"model": "MODEL", **chosen_settings(given)})
         raise RunError(f"No run fits these options. Make one:  prunebench prune {options}")
-    config = config_as_computed(run, given)
-    console.note(f"run {run.info.key} on {machine_line(config)}")
+    experiment = resolve(config_as_computed(run, given))
+    console.note(f"run {run.key} on {machine_line(experiment.settings)}")
     rows = [["step", "test", "95 % interval", "recorded", "train", "recorded"]]
     for step in steps or run.steps()[-1:]:
         record = run.record(step)
-        test, train = reevaluate(run, step, config)
+        test, train = reevaluate(run, step, experiment)
         console.records([msgspec.structs.replace(record, test_after=test, train_after=train)])
         recorded = f"{record.test_after.top1:.4f}", f"{record.train_after.top1:.4f}"
         cells = [f"{test.top1:.4f}", tables.interval(test), recorded[0], f"{train.top1:.4f}", recorded[1]]

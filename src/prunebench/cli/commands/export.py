@@ -39,15 +39,16 @@ def command(
     from prunebench.cli.exported import write_export
     from prunebench.cli.finding import config_of, find_run
     from prunebench.errors import RunError
+    from prunebench.models.architecture import models
 
     given = gather(values, None)
     run = find_run(given, run_name, ("prune", "train"))
     assert run is not None
     steps = run.checkpoints()
     if not steps:
-        raise RunError(f"Run {run.info.key} has kept no checkpoint (--keep).")
+        raise RunError(f"Run {run.key} has kept no checkpoint (--keep).")
     number = steps[-1] if step is None else step
-    path = Path(output or f"{run.info.key}-step{number}.{to}")
-    written = write_export(run, number, config_of(run, given).model, path, to)
+    path = Path(output or f"{run.key}-step{number}.{to}")
+    written = write_export(run, number, models.get(config_of(run, given).model), path, to)
     console.records([written])
     console.result(written.text())

@@ -46,8 +46,8 @@ def command(
     console = Console(as_json, quiet)
     from prunebench.cli.exported import check_target, write_export
     from prunebench.cli.planning import announce_pruning
+    from prunebench.experiment.existing import answer
     from prunebench.experiment.goals import GoalRecord
-    from prunebench.experiment.identity import answer
     from prunebench.latency.backends import backends
     from prunebench.results.matrices import write_steps
     from prunebench.results.tables import goal_lines, steps
@@ -55,11 +55,12 @@ def command(
     given = gather(values, config_file)
     check_target(export_to)
     backends.get(backend)
-    config, run = announce_pruning(console, given, dry_run=dry_run, fresh=fresh, redo=redo)
+    experiment = announce_pruning(console, given, dry_run=dry_run, fresh=fresh, redo=redo)
     if dry_run:
         return
-    results_dir = str(config.results_dir)
-    records = (answer(run, config) or []) if not config.until else []
+    settings, run = experiment.settings, experiment.run
+    results_dir, iterations = settings.results_dir, settings.iterations
+    records = (answer(run, settings) or []) if not settings.until else []
     console.records(records)
     found: GoalRecord | None = None
     if not records:
@@ -68,8 +69,8 @@ def command(
 
         with Stopping() as stopping:
             tick, stop = console.tick, stopping.asked
-            work = seek(config, run, backend=backend, progress=tick, stop=stop) if config.until else None
-            for record in work or prune(config, run, tick, stop):
+            seeking = seek(experiment, run, backend=backend, progress=tick, stop=stop) if settings.until else None
+            for record in seeking or prune(experiment, run, tick, stop):
                 if isinstance(record, GoalRecord):
                     found = record
                     break
@@ -77,18 +78,18 @@ def command(
                 console.records([record])
                 if len(records) >= len(run.steps()):  # a matrix never loses the columns of steps that are there
                     write_steps(run, records, results_dir)
-                console.note(step_line(record, config.iterations or 0))
+                console.note(step_line(record, iterations))
     paths = write_steps(run, records if len(records) >= len(run.steps()) else run.records(), results_dir)
     console.result("\n" + steps(records))
     if found is not None:
         console.records([found])
-        console.result("\n" + goal_lines(found, config.iterations or 0))
+        console.result("\n" + goal_lines(found, iterations))
     step = records[-1].step if found is None else found.step
     if export_to is not None and step is not None:
-        written = write_export(run, step, config.model, Path(export_to))
+        written = write_export(run, step, experiment.model, Path(export_to))
         console.records([written])
         console.result("\n" + written.text())
-    console.note("\n" + "\n".join(f"written {path}" for path in paths) + f"\nrun {run.info.key} in {run.folder}")
+    console.note("\n" + "\n".join(f"written {path}" for path in paths) + f"\nrun {run.key} in {run.folder}")
     if found is not None and not found.reached:
         raise click.exceptions.Exit(1)
 

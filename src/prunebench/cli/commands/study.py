@@ -13,9 +13,10 @@ from prunebench.cli.stopping import Stopping
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from prunebench.experiment.resolve import Experiment
     from prunebench.records import StepRecord
     from prunebench.studies.jobs import Job, Outcome
-    from prunebench.studies.study import Planned, Study
+    from prunebench.studies.study import Study
 
 
 @click.command("study")
@@ -48,14 +49,14 @@ def command(
     from prunebench.registry import check_installed
     from prunebench.runs.files import check_writable
     from prunebench.studies.executors import Options, executors
-    from prunebench.studies.study import folder_of, plan, read_study, record_of, write_study
+    from prunebench.studies.study import experiments_of, folder_of, read_study, record_of, write_study
 
     chosen = executors.get(executor)
     check_installed(chosen.needs, f"--executor {executor}", chosen.extra)
     if address is not None and executor != "ray":
         raise ConfigError("--address is of a Ray cluster; give --executor ray.")
     study = read_study(file)
-    planned = plan(study, runs_dir)
+    planned = experiments_of(study, runs_dir)
     _announce(console, study, planned, jobs, dry_run)
     console.records([record_of(study, planned)])
     if dry_run:
@@ -71,7 +72,7 @@ def command(
         if stopping.asked():
             raise Stopped(f"The study {study.name} was stopped.")
         untimed = _time(console, study, planned, stopping.asked)
-    done = len(planned) - len([run for _, run in planned if run.info.key in failed])
+    done = len(planned) - len([each for each in planned if each.run.key in failed])
     console.result(f"\n{done} of {len(planned)} runs of the study {study.name} are finished, in {folder_of(planned)}")
     for key, outcome in failed.items():
         click.echo(f"failed: {key}: {outcome.error}", err=True)
@@ -96,7 +97,7 @@ def _do(console: Console, outcomes: Iterator[Outcome], count: int) -> dict[str, 
     return failed
 
 
-def _time(console: Console, study: Study, planned: Sequence[Planned], stop: Callable[[], bool]) -> list[str]:
+def _time(console: Console, study: Study, planned: Sequence[Experiment], stop: Callable[[], bool]) -> list[str]:
     """Time the runs as the study asks; returns a line for each that could not be."""
     if not study.timings:
         return []
@@ -112,7 +113,7 @@ def _time(console: Console, study: Study, planned: Sequence[Planned], stop: Call
     return problems
 
 
-def _announce(console: Console, study: Study, planned: Sequence[Planned], jobs: int, dry_run: bool) -> None:
+def _announce(console: Console, study: Study, planned: Sequence[Experiment], jobs: int, dry_run: bool) -> None:
     """Print the runs and their state; before a dry run also what is to come."""
     from prunebench.results.curves import deciding_settings, labels
     from prunebench.results.tables import align, short
@@ -123,15 +124,16 @@ def _announce(console: Console, study: Study, planned: Sequence[Planned], jobs: 
     from prunebench.studies.timing import untimed
 
     say = console.result if dry_run else console.note
-    threads = planned[0][0].threads
+    threads = planned[0].settings.threads
     say(f"study {study.name}: {len(planned)} runs, {threads} thread(s) each, in {folder_of(planned)}")
-    names = labels([deciding_settings(run) for _, run in planned])
+    names = labels([deciding_settings(each.run) for each in planned])
     rows = []
-    for (config, run), name in zip(planned, names, strict=True):
-        there = len([step for step in run.steps() if step <= (config.iterations or 0)])
-        of = f" of {'at most ' * bool(config.until)}{(config.iterations or 0) + 1} steps are there"
-        state = "finished" if done(run, config) else f"{there}{of}" if there else "to do"
-        rows.append([name, f"seed {config.seed}", state, run.info.key])
+    for each, name in zip(planned, names, strict=True):
+        settings, run = each.settings, each.run
+        there = len([step for step in run.steps() if step <= settings.iterations])
+        of = f" of {'at most ' * bool(each.goals)}{settings.iterations + 1} steps are there"
+        state = "finished" if done(run, each) else f"{there}{of}" if there else "to do"
+        rows.append([name, f"seed {settings.seed}", state, run.key])
     say(align(rows, left=4))
     if not dry_run:
         return
@@ -142,7 +144,7 @@ def _announce(console: Console, study: Study, planned: Sequence[Planned], jobs: 
         say("nothing is left to do")
         return
     known = left.steps - left.unknown
-    searches = any(config.until and not done(run, config) for config, run in planned)
+    searches = any(each.goals and not done(each.run, each) for each in planned)
     lines = [f"{'at most ' * searches}{left.steps} step(s) are left to do"] * bool(left.steps)
     if known:
         took = f"about {_duration(left.seconds / jobs)}" + (f" with --jobs {jobs}" if jobs > 1 else "")

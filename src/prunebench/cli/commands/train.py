@@ -26,22 +26,23 @@ def command(
     console = Console(as_json, quiet)
     from prunebench.cli.planning import announce_training
 
-    config, run = announce_training(console, gather(values, config_file), dry_run=dry_run, fresh=fresh)
+    experiment = announce_training(console, gather(values, config_file), dry_run=dry_run, fresh=fresh)
     if dry_run:
         return
+    run = experiment.dense
     if run.steps():
         record = run.record(0)
     else:
         from prunebench.experiment.loop import train
 
         with Stopping() as stopping:
-            record = train(config, run, console.tick, stopping.asked)
+            record = train(experiment, run, console.tick, stopping.asked)
     console.records([record])
     from prunebench.results.tables import interval, short
 
     after = record.test_after
     console.result(
-        f"{run.info.key}: test accuracy {after.top1:.3f} (95 % interval {interval(after)}), "
+        f"{run.key}: test accuracy {after.top1:.3f} (95 % interval {interval(after)}), "
         f"train accuracy {record.train_after.top1:.3f}, {short(record.params)} parameters, "
         f"{record.seconds.finetune:.0f} s of training\nin {run.folder}"
     )

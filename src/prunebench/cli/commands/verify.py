@@ -23,17 +23,18 @@ def command(*, run_name: str, as_json: bool, quiet: bool, debug: bool, **values:
     console = Console(as_json, quiet)
     from prunebench.cli.finding import config_as_computed, find_run
     from prunebench.cli.planning import machine_line
-    from prunebench.experiment.identity import changed_contents
+    from prunebench.experiment.existing import changed_contents
+    from prunebench.experiment.resolve import resolve
     from prunebench.experiment.verify import inexact, verify
 
     given = gather(values, None)
     run = find_run(given, run_name, ("prune", "train", "efficiency"))
     assert run is not None
-    config = config_as_computed(run, given)
-    console.note(f"run {run.info.key} on {machine_line(config)}")
+    experiment = resolve(config_as_computed(run, given))
+    console.note(f"run {run.key} on {machine_line(experiment.settings)}")
     differing = 0
-    if run.info.kind != "efficiency":
-        why = inexact(run, config)
+    if run.manifest.kind != "efficiency":
+        why = inexact(run, experiment)
         if why:
             console.note(
                 f"Computed elsewhere ({why}): checksums, parameters and MACs are compared exactly, accuracies only to "
@@ -41,11 +42,11 @@ def command(*, run_name: str, as_json: bool, quiet: bool, debug: bool, **values:
             )
         else:
             console.note("The same machine and versions: every comparison is exact.")
-        if changed := changed_contents(run, config):
+        if changed := changed_contents(run, experiment):
             differing += 1
             console.result(f"inputs   DIFFER: {', '.join(changed)} changed since the run")
     with Stopping() as stopping:
-        for verdict in verify(run, config, console.tick, stopping.asked):
+        for verdict in verify(run, experiment, console.tick, stopping.asked):
             console.records([verdict])
             lines = [
                 f"step {verdict.step:<3} {'DIFFERS' if verdict.differences else 'ok'}: {', '.join(verdict.compared)}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from prunebench.errors import ConfigError
 from prunebench.models.architecture import register
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ PRETRAINED = {
     },
     pretrained=PRETRAINED,
 )
-def resnet18(classes: int, stem: str) -> nn.Module:
+def resnet18(classes: int, stem: str = "standard") -> nn.Module:
     """torchvision's ResNet18; `stem="small"` replaces the first layers as `small_stem` says."""
     import torchvision
 
@@ -59,7 +60,7 @@ def resnet18(classes: int, stem: str) -> nn.Module:
     },
     pretrained={**PRETRAINED, "memory_format": "channels_last"},
 )
-def resnet50(classes: int, stem: str) -> nn.Module:
+def resnet50(classes: int, stem: str = "standard") -> nn.Module:
     """torchvision's ResNet50 (stride in the 3×3 convolution); `stem` as in ResNet18."""
     import torchvision
 
@@ -67,6 +68,8 @@ def resnet50(classes: int, stem: str) -> nn.Module:
 
 
 def _resnet(build: Callable[..., Any], classes: int, stem: str) -> nn.Module:
+    if stem not in ("standard", "small"):
+        raise ConfigError(f"--model-arg stem={stem}: the first layers of a ResNet are standard, or small.")
     model = build(num_classes=classes)
     if stem == "small":
         small_stem(model)

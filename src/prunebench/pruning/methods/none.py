@@ -31,6 +31,5 @@ methods.add(
         prune,
         count,
         prunable,
-        removes=False,
     ),
 )

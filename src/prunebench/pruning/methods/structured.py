@@ -168,5 +168,6 @@ methods.add(
         prune,
         count,
         prunable,
+        lowers_macs=True,
     ),
 )

@@ -129,5 +129,7 @@ methods.add(
         prune,
         count,
         prunable,
+        masks=True,
+        widths_from_scores=True,
     ),
 )

@@ -1,0 +1,89 @@
+"""What of an experiment is there already: finished steps, runs of the same settings, timings."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from typing import Any
+
+from prunebench.config import RunConfig, Settings, field_types
+from prunebench.experiment.identity import DECIDING, as_stored
+from prunebench.experiment.resolve import Experiment
+from prunebench.records import StepRecord
+from prunebench.registry import without_folder
+from prunebench.runs.index import all_runs, identify
+from prunebench.runs.lock import held
+from prunebench.runs.manifest import Manifest
+from prunebench.runs.run import Run
+
+
+def why_new(run: Run) -> str | None:
+    """Why a run starts anew although one of the same settings exists; None where none does."""
+    mine = _comparable(run.manifest)
+    for other in all_runs(run.root):
+        theirs = other.manifest
+        if theirs.key != run.key and theirs.kind == run.manifest.kind and _comparable(theirs) == mine:
+            changed = _apart(run.manifest.contents, theirs.contents)
+            what = f"{' and '.join(changed)} changed" if changed else "prunebench computes it differently now"
+            return f"{what} since run {theirs.key}, so this is a new run"
+    return None
+
+
+def efficiency_run(experiment: Experiment, timing: Mapping[str, Any], timed: Run | None) -> Run:
+    """The run that times a pruning run, or untrained weights, by these settings; every machine has its own."""
+    settings, pruning = experiment.settings, timed or experiment.run
+    machine = {"host": platform.node(), "cores": os.cpu_count(), "device": settings.device, "threads": settings.threads}
+    chosen = {**timing, **machine, "of": pruning.key, "trained": timed is not None}
+    values = as_stored(settings, experiment.origin.run) | {name: v for name, v in timing.items() if v is not None}
+    source = pruning.key if timed else None
+    return Run(settings.runs_dir, identify("efficiency", values, chosen, {}, source))
+
+
+def stored_config(run: Run, **over: Any) -> RunConfig:
+    """The config that a run was made of, but for what `over` says."""
+    stored: dict[str, Any] = {name: value for name, value in run.manifest.config.items() if name in field_types()}
+    return RunConfig(**stored | over)
+
+
+def answer(run: Run, settings: Settings) -> list[StepRecord] | None:
+    """The records of the steps that are asked for, if the run has them all; else None.
+
+    Checkpoints that `keep` does not ask for are removed.
+    """
+    if not finished(run, settings):
+        return None
+    if settings.keep != "all":
+        with held(run.folder):
+            trim(run, settings)
+    run.tidy()
+    return [run.record(step) for step in range(settings.iterations + 1)]
+
+
+def finished(run: Run, settings: Settings) -> bool:
+    """Whether a run has every step that is asked for."""
+    last = 0 if run.manifest.kind == "train" else settings.iterations
+    return set(range(last + 1)) <= set(run.steps())
+
+
+def trim(run: Run, settings: Settings) -> None:
+    """Remove the checkpoints that `keep` does not ask for."""
+    kept = run.checkpoints()
+    if settings.keep == "records" and finished(run, settings):
+        run.drop_checkpoints(kept)
+    elif settings.keep != "all":
+        run.drop_checkpoints(kept[:-1])
+
+
+def changed_contents(run: Run, experiment: Experiment) -> list[str]:
+    """Which of the files that decide a run's result (model, data, criterion …) are no longer what they were."""
+    now = experiment.run if run.manifest.kind == "prune" else experiment.dense
+    return _apart(now.manifest.contents, run.manifest.contents)
+
+
+def _apart(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
+    return [name for name in sorted({*one, *other}) if one.get(name) != other.get(name)]
+
+
+def _comparable(manifest: Manifest) -> dict[str, Any]:
+    return {name: without_folder(manifest.config.get(name)) for name in DECIDING[manifest.kind]}

@@ -1,0 +1,68 @@
+"""The record of a step: what was asked, what was achieved, and how large the model is then."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prunebench.experiment.setup import Setup
+from prunebench.models.costs import macs, masked, params
+from prunebench.models.layers import layer_records, prunable_weights, unit_count
+from prunebench.records import StepRecord
+from prunebench.registry import reference
+from prunebench.training.state import StepState
+
+
+def trained_record(setup: Setup, state: StepState, **scores: Any) -> StepRecord:
+    """The record of a training: no method has been chosen, and nothing removed. `scores` as the record names them."""
+    layers = layer_records(state.checkpoint.model, state.checkpoint.masks, (), setup.collapsed(state.checkpoint))
+    return _record(
+        setup,
+        state,
+        {"method": "dense", "criterion": "none", "fraction": 0.0, "nominal_left": 1.0},
+        prunable_weights([f"{layer.name}.weight" for layer in layers], layers),
+        layers=layers,
+        **scores,
+    )
+
+
+def step_record(setup: Setup, state: StepState, first: StepRecord | None, **scores: Any) -> StepRecord:
+    """The record of a step of pruning; `first` is that of step 0, which knows the original sizes."""
+    experiment, at = setup.experiment, state.checkpoint
+    method, fraction = experiment.method, experiment.settings.fraction
+    left = method.count(at.model, at.masks, setup.request(state.step))
+    originals = {unit.kind: unit.original for unit in first.units} if first else left
+    before = state.before or left
+    layers = layer_records(at.model, at.masks, first.layers if first else (), setup.collapsed(at))
+    asked = {"method": method.name, "criterion": reference(experiment.settings.criterion), "fraction": fraction}
+    return _record(
+        setup,
+        state,
+        asked | {"nominal_left": method.left(fraction, state.step)},
+        prunable_weights(method.prunable(at.model), layers),
+        layers=layers,
+        units=tuple(unit_count(kind, originals[kind], before[kind], left[kind]) for kind in left),
+        **scores,
+    )
+
+
+def _record(
+    setup: Setup, state: StepState, asked: dict[str, Any], weights: tuple[int, int, int], **found: Any
+) -> StepRecord:
+    settings, at = setup.experiment.settings, state.checkpoint
+    original, filters, kept = weights
+    return StepRecord(
+        **{"units": ()} | found | asked,
+        run="",
+        model=reference(settings.model),
+        dataset=reference(settings.dataset),
+        seed=settings.seed,
+        step=state.step,
+        prunable_weights=original,
+        prunable_weights_masked=filters,
+        prunable_weights_left=kept,
+        params=params(at.model),
+        nonzero_params=params(at.model) - masked(at.masks),
+        macs=macs(at.model, setup.task.inputs),
+        loss=state.mean_loss,
+        notes=state.notes,
+    )

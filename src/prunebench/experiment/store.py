@@ -1,0 +1,178 @@
+"""Where the steps of a run are kept while it is computed: its folder, or memory alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
+
+import msgspec
+
+from prunebench.experiment.existing import trim
+from prunebench.experiment.resolve import Experiment
+from prunebench.models import checkpoint as checkpoints
+from prunebench.models.checkpoint import Checkpoint
+from prunebench.records import Environment, StepRecord
+from prunebench.runs.run import Run
+from prunebench.training import state as states
+from prunebench.training.state import StepState
+
+
+class Store(Protocol):
+    """What the loop asks of the place where steps are kept."""
+
+    @property
+    def key(self) -> str | None:
+        """What the run is called; None where there is none."""
+
+    @property
+    def new(self) -> bool:
+        """Whether nothing was kept yet: what cannot work is then told before anything is."""
+
+    def steps(self) -> list[int]:
+        """Steps that are finished, in order."""
+
+    def record(self, step: int) -> StepRecord:
+        """The record of a finished step."""
+
+    def checkpoint(self, step: int) -> Checkpoint:
+        """The model of a finished step; whoever changes it asks for no other."""
+
+    def begun(self, step: int) -> StepState | None:
+        """What was saved of a step that is not finished."""
+
+    def save(self, state: StepState) -> None:
+        """Keep a step that is not finished."""
+
+    def commit(self, record: StepRecord, state: StepState) -> StepRecord:
+        """Make a step exist; its record then names the run."""
+
+    def working(self, environment: Environment) -> AbstractContextManager[None]:
+        """Hold the place for this process."""
+
+    def tidy(self) -> None:
+        """Remove what a killed process left of what is finished."""
+
+    def of(self, run: Run) -> Store:
+        """The same kind of place for the dense run, or the run before it."""
+
+
+class Memory:
+    """Keeps records, and the model of the last step alone; of a step that is stopped nothing."""
+
+    key = None
+    new = True
+
+    def __init__(self) -> None:
+        self._records: list[StepRecord] = []
+        self._last: Checkpoint | None = None
+
+    def steps(self) -> list[int]:
+        """Steps that are finished."""
+        return [record.step for record in self._records]
+
+    def record(self, step: int) -> StepRecord:
+        """The record of a finished step."""
+        return self._records[step]
+
+    def checkpoint(self, step: int) -> Checkpoint:
+        """The model of the last step."""
+        assert self._last is not None
+        assert step == self._records[-1].step, "memory holds the model of the last step alone"
+        return self._last
+
+    def begun(self, step: int) -> None:
+        """Nothing."""
+        return
+
+    def save(self, state: StepState) -> None:
+        """Nothing is kept."""
+
+    def commit(self, record: StepRecord, state: StepState) -> StepRecord:
+        """Keep a step until the next one."""
+        self._records.append(record)
+        self._last = state.checkpoint
+        return record
+
+    @contextmanager
+    def working(self, environment: Environment) -> Iterator[None]:
+        """Nothing is held."""
+        yield
+
+    def tidy(self) -> None:
+        """Nothing is left."""
+
+    def of(self, run: Run) -> Memory:
+        """Another memory."""
+        return Memory()
+
+
+class Disk:
+    """Keeps everything in the folder of a run."""
+
+    def __init__(self, run: Run, experiment: Experiment) -> None:
+        self._run, self._experiment = run, experiment
+        self._last: tuple[int, Checkpoint] | None = None
+        self._saved: StepState | None = None
+
+    @property
+    def key(self) -> str:
+        """The run's."""
+        return self._run.key
+
+    @property
+    def new(self) -> bool:
+        """Whether the run has no folder."""
+        return not self._run.folder.exists()
+
+    def steps(self) -> list[int]:
+        """Steps that are finished, in order."""
+        return self._run.steps()
+
+    def record(self, step: int) -> StepRecord:
+        """The record of a finished step."""
+        return self._run.record(step)
+
+    def checkpoint(self, step: int) -> Checkpoint:
+        """The model of a finished step: as it was committed here, else from its files."""
+        if self._last is not None and self._last[0] == step:
+            return self._last[1]
+        return checkpoints.load(self._run.checkpoint(step), self._experiment.model)
+
+    def begun(self, step: int) -> StepState | None:
+        """What an earlier process saved of a step that is not finished."""
+        folder = self._run.progress()
+        state = states.load(folder, self._experiment.model) if folder is not None else None
+        self._saved = state if state is not None and state.step == step else None
+        return self._saved
+
+    def save(self, state: StepState) -> None:
+        """Replace the run's progress."""
+        self._run.write_progress(state.step, state.save)
+        self._saved = state
+
+    def commit(self, record: StepRecord, state: StepState) -> StepRecord:
+        """Make a step exist; what was saved at the end of its fit is not written again."""
+        record = msgspec.structs.replace(record, run=self.key)
+        saved = self._saved is not None and self._saved.at == state.at
+        self._run.commit(record, None if saved else lambda folder: checkpoints.save(state.checkpoint, folder))
+        self._last, self._saved = (record.step, state.checkpoint), None
+        trim(self._run, self._experiment.settings)
+        return record
+
+    def working(self, environment: Environment) -> AbstractContextManager[None]:
+        """Hold the run for this process."""
+        return self._run.working(environment)
+
+    def tidy(self) -> None:
+        """Remove what a killed process left of what is finished."""
+        self._run.tidy()
+
+    def of(self, run: Run) -> Disk:
+        """Another run, in the same folder of runs."""
+        return Disk(self._run.sibling(run.manifest), self._experiment)
+
+
+def store_for(run: Run | None, experiment: Experiment) -> Store:
+    """The folder of a run, where there is one, else memory."""
+    return Memory() if run is None else Disk(run, experiment)

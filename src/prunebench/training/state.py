@@ -1,0 +1,123 @@
+"""StepState: a step that is not finished, as data, so that it goes on to the bit where it was stopped.
+
+the files of a checkpoint     the model as it is, its masks, its architecture, its tokenizer
+optimizer.safetensors         NUMBER:NAME → tensor, by the number of the parameter
+state.json                    everything else
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import msgspec
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from prunebench.errors import RunError
+from prunebench.models import checkpoint as checkpoints
+from prunebench.models.architecture import ModelEntry
+from prunebench.models.checkpoint import Checkpoint, write_tensors
+from prunebench.records import FORMAT, Accuracy, Seconds
+
+NO_SECONDS = Seconds()
+
+
+@dataclass(frozen=True)
+class StepState:
+    """What a step has come to, and where its fit stands.
+
+    Attributes:
+        checkpoint: the model as it is; a fit trains it in place.
+        before: units that there were before the step, by kind.
+        scores: accuracy before the fit, on test and on training data.
+        notes: remarks on what could not be removed.
+        seconds: what the step has taken until now.
+        epoch: finished epochs of the fit.
+        batch: finished batches of the next epoch; `loss`, `correct` and `samples` are the sums over them.
+        mean_loss: of the last finished epoch.
+        optimizer: its tensors, by `NUMBER:NAME`; none before the first batch and after the last.
+    """
+
+    step: int
+    checkpoint: Checkpoint
+    before: dict[str, int] | None = None
+    scores: tuple[Accuracy, Accuracy] | None = None
+    notes: tuple[str, ...] = ()
+    seconds: Seconds = NO_SECONDS
+    epoch: int = 0
+    batch: int = 0
+    loss: float = 0.0
+    correct: int = 0
+    samples: int = 0
+    mean_loss: float | None = None
+    optimizer: Mapping[str, torch.Tensor] = field(default_factory=dict)
+
+    @property
+    def at(self) -> tuple[int, int, int]:
+        """The place where it stands: the step, finished epochs, and finished batches of the next one."""
+        return self.step, self.epoch, self.batch
+
+    def place(self, epochs: int) -> str:
+        """`after epoch 2 of 5`, with the batch inside an epoch."""
+        inside = f", batch {self.batch} of the next" if self.batch else ""
+        return f"after epoch {self.epoch} of {epochs}{inside}"
+
+    def save(self, folder: Path) -> None:
+        """Write it into an existing folder."""
+        checkpoints.save(self.checkpoint, folder)
+        if self.optimizer:
+            write_tensors(self.optimizer, folder / "optimizer.safetensors")
+        told = {"format": FORMAT} | {name: getattr(self, name) for name in _told()}
+        (folder / "state.json").write_bytes(msgspec.json.format(msgspec.json.encode(told), indent=1))
+
+    def with_optimizer(self, optimizer: torch.optim.Optimizer) -> StepState:
+        """The same with an optimizer's tensors."""
+        found = {
+            f"{number}:{name}": value
+            for number, parameter in enumerate(_parameters(optimizer))
+            for name, value in optimizer.state.get(parameter, {}).items()
+            if torch.is_tensor(value)
+        }
+        return replace(self, optimizer=found)
+
+    def restore(self, optimizer: torch.optim.Optimizer) -> None:
+        """Give a new optimizer the tensors that were kept, in the memory layout of its parameters."""
+        parameters = _parameters(optimizer)
+        for place, tensor in self.optimizer.items():
+            number, _, name = place.partition(":")
+            parameter = parameters[int(number)]
+            if name == "step":  # fused kernels count on the device, others on the CPU
+                kept = tensor.to(parameter.device if optimizer.defaults.get("fused") else "cpu")
+            else:  # fused kernels ignore strides, so a moment must lie in memory as its parameter does
+                kept = torch.empty_like(parameter).copy_(tensor)
+            optimizer.state[parameter][name] = kept
+
+
+def load(folder: Path, entry: ModelEntry | None = None) -> StepState:
+    """Read a step that is not finished; `entry` is the model's, where it is known.
+
+    Raises:
+        RunError: a file is missing or damaged, or of another format.
+    """
+    try:
+        told = msgspec.json.decode((folder / "state.json").read_bytes(), type=dict[str, Any])
+        hints = get_type_hints(StepState)
+        values = {name: msgspec.convert(told[name], hints[name]) for name in _told()}
+        tensors = folder / "optimizer.safetensors"
+        optimizer = load_file(tensors) if tensors.exists() else {}
+    except (OSError, SafetensorError, msgspec.MsgspecError, KeyError) as error:
+        raise RunError(f"{folder} cannot be read: {error}. Delete it; the step then begins anew.") from error
+    return StepState(checkpoint=checkpoints.load(folder, entry), optimizer=optimizer, **values)
+
+
+def _told() -> list[str]:
+    """Fields that `state.json` holds."""
+    return [field.name for field in fields(StepState) if field.name not in ("checkpoint", "optimizer")]
+
+
+def _parameters(optimizer: torch.optim.Optimizer) -> list[torch.nn.Parameter]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
