@@ -26,7 +26,7 @@ from prunebench.config import RunConfig
 from prunebench.experiment.resolve import resolve
 from prunebench.experiment.setup import Bench
 from prunebench.models.checkpoint import Checkpoint
-from prunebench.models.inputs import logits_of
+from prunebench.models.inputs import output_of
 from prunebench.seeding import order, seed_all
 from prunebench.training.fit import Recipe, chunks, evaluate, make_optimizer
 
@@ -47,7 +47,7 @@ def bare_epoch(model: nn.Module, recipe: Recipe, batches: Batches) -> None:
     model.train()
     optimizer = make_optimizer(model, recipe)
     for inputs, labels in batches:
-        loss = F.cross_entropy(logits_of(model, inputs), labels)
+        loss = F.cross_entropy(output_of(model, inputs), labels)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
@@ -58,7 +58,7 @@ def bare_inference(model: nn.Module, batches: Batches) -> None:
     model.eval()
     with torch.inference_mode():
         for inputs, _ in batches:
-            logits_of(model, inputs)
+            output_of(model, inputs)
 
 
 def compare(model: str, samples: int, rounds: int, threads: int) -> list[Claim]:

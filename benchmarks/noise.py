@@ -27,7 +27,7 @@ from pairing import Claim, options, report
 from prunebench.config import RunConfig
 from prunebench.experiment.untrained import untrained
 from prunebench.latency.protocol import alternate, on_the_clock
-from prunebench.models.inputs import logits_of
+from prunebench.models.inputs import output_of
 from prunebench.statistics import paired_speedup
 
 STEP, PAIRS, SECONDS, BURNERS, WITHIN = 6, 100, 8.0, 2, 0.10
@@ -43,7 +43,7 @@ def models() -> dict[int, tuple[Call, Call]]:
     found = {}
     for size in BATCHES:
         batch = states[0].architecture.inputs.example(size)
-        found[size] = tuple(partial(logits_of, states[step].model.eval(), batch) for step in (0, STEP))
+        found[size] = tuple(partial(output_of, states[step].model.eval(), batch) for step in (0, STEP))
     return found
 
 

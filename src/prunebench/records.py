@@ -5,11 +5,11 @@ Raw counts and samples are kept; whoever shows a statistic computes it.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
-FORMAT = 2
+FORMAT = 3
 """Version of the files below; raised when a field changes its meaning."""
 
 
@@ -21,16 +21,102 @@ def other_format(name: object, version: object) -> str:
     return f"{name} has format {version}, of {which} version of prunebench; this one reads format {FORMAT}: {hint}."
 
 
-class Accuracy(msgspec.Struct, frozen=True):
-    """Correct samples out of all samples."""
+class Metric(msgspec.Struct, frozen=True):
+    """A figure by which a model is judged on data: the mean over samples of what a task counts.
 
-    correct: int
-    total: int
+    Attributes:
+        title: in a sentence.
+        unit: "share" of samples, 0 to 1; else what a sample's figure is measured in.
+        higher_is_better: whether more of it is better.
+        interval: how the 95 % interval is made that the number of samples allows: that of a share (Wilson 1927), or
+            none, since a mean tells nothing of its spread.
+    """
+
+    name: str
+    title: str
+    unit: str
+    higher_is_better: bool
+    interval: Literal["wilson", "none"]
+
+
+METRICS = {
+    metric.name: metric
+    for metric in (
+        Metric("top1", "accuracy", "share", True, "wilson"),
+        Metric("top5", "top-5 accuracy", "share", True, "wilson"),
+        Metric("loss", "cross-entropy", "nats", False, "none"),
+    )
+}
+"""The metrics that tasks count."""
+
+
+class Score(msgspec.Struct, frozen=True, array_like=True):
+    """What was counted of one metric: the sum over samples, and how many they are."""
+
+    sum: float
+    count: int
+
+    @property
+    def mean(self) -> float:
+        """The figure itself."""
+        return self.sum / self.count
+
+
+class Scores(msgspec.Struct, frozen=True):
+    """What one evaluation counted: metric → score. The first is the task's main one."""
+
+    counted: dict[str, Score]
+
+    @staticmethod
+    def of(**counted: tuple[float, int]) -> Scores:
+        """`Scores.of(top1=(340, 360))`."""
+        return Scores({name: Score(float(total), count) for name, (total, count) in counted.items()})
+
+    @property
+    def main(self) -> Metric:
+        """The metric that the task puts first."""
+        return METRICS[next(iter(self.counted))]
+
+    @property
+    def total(self) -> int:
+        """How many samples were scored."""
+        return self.counted[self.main.name].count
+
+    def __getitem__(self, metric: str) -> float:
+        """The figure of a metric: the mean over samples."""
+        return self.counted[metric].mean
+
+    def __contains__(self, metric: str) -> bool:
+        return metric in self.counted
 
     @property
     def top1(self) -> float:
         """Share of correct samples, 0 to 1."""
-        return self.correct / self.total
+        return self["top1"]
+
+    @property
+    def correct(self) -> int:
+        """Correct samples."""
+        return round(self.counted["top1"].sum)
+
+
+def with_old_names(record: msgspec.Struct) -> Any:
+    """A record as what JSON is made of, with the names that its fields had when accuracy was all that was scored."""
+    return _with_old_names(msgspec.to_builtins(record))
+
+
+def _with_old_names(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_with_old_names(part) for part in value]
+    if not isinstance(value, dict):
+        return value
+    found = {name: _with_old_names(part) for name, part in value.items()}
+    if "top1" in (counted := found.get("counted") or {}):
+        correct, total = counted["top1"]
+        found = {"correct": round(correct), "total": total, **found}
+    if "variant" in found:  # of a timing
+        found["top1"] = found["scores"]
+    return found
 
 
 class UnitCount(msgspec.Struct, frozen=True):
@@ -77,7 +163,7 @@ class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
     structured pruning, conv weights (for BERT the encoder's linear weights), else all conv and linear weights: in the
     original, as masking filters would leave them (kept filters × original inputs), and in the model as it is.
     `nonzero_params` are the parameters that no mask has removed. `macs` are multiply-accumulates of one sample. `loss`
-    is the mean training loss of the last fine-tuning epoch (for step 0, of training). `validation` is the accuracy
+    is the mean training loss of the last fine-tuning epoch (for step 0, of training). `validation` are the scores
     after fine-tuning on training data that was held out.
     """
 
@@ -98,15 +184,15 @@ class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
     params: int
     nonzero_params: int
     macs: int
-    test_before: Accuracy
-    train_before: Accuracy
-    test_after: Accuracy
-    train_after: Accuracy
+    test_before: Scores
+    train_before: Scores
+    test_after: Scores
+    train_after: Scores
     loss: float | None
     seconds: Seconds
     layers: tuple[LayerRecord, ...]
     notes: tuple[str, ...] = ()
-    validation: Accuracy | None = None
+    validation: Scores | None = None
 
 
 VARIANTS = {
@@ -125,7 +211,7 @@ class LatencyRecord(msgspec.Struct, frozen=True, kw_only=True):
     Samples of the same step and batch size belong together: the i-th of each variant were taken in the same round.
     `ended` says what ended the rounds: the interval of the speed-up was narrow enough, or the time was used up.
     `max_difference` is the largest difference of a logit from those of eager PyTorch in fp32, relative to the largest
-    logit; `top1` is the accuracy of this very engine and dtype on the test data, where its numbers differ from those.
+    logit; `scores` are those of this very engine and dtype on the test data, where its numbers differ from those.
     `peak_bytes` is what the model and one pass take of memory at most, where PyTorch allocates it.
     """
 
@@ -146,7 +232,7 @@ class LatencyRecord(msgspec.Struct, frozen=True, kw_only=True):
     warmup_rounds: int = 1
     ended: Literal["interval", "budget"] = "budget"
     max_difference: float | None = None
-    top1: Accuracy | None = None
+    scores: Scores | None = None
     peak_bytes: int | None = None
 
 

@@ -8,7 +8,7 @@ from math import comb, floor, isnan, nan, sqrt
 from statistics import fmean, median, stdev
 from typing import NamedTuple
 
-from prunebench.records import Accuracy
+from prunebench.records import METRICS
 
 Z95 = 1.959963984540054
 """97.5th percentile of the standard normal distribution."""
@@ -17,13 +17,16 @@ MOST_SEEDS = 1000
 """`seeds_needed` looks no further: one more than this stands for any number above it."""
 
 
-def wilson(accuracy: Accuracy) -> tuple[float, float]:
-    """95 % interval of a share of correct samples (Wilson 1927, score interval), both ends in 0 to 1."""
-    return wilson_of(accuracy.top1, accuracy.total)
+def interval_of(metric: str, mean: float, count: int) -> tuple[float, float] | None:
+    """95 % interval of a metric's mean over `count` samples; None where their mean tells nothing of their spread."""
+    return wilson(mean, count) if METRICS[metric].interval == "wilson" else None
 
 
-def wilson_of(p: float, n: int) -> tuple[float, float]:
-    """The same of a share `p` of `n` samples, which need not be a whole number of them: a mean over runs is not."""
+def wilson(p: float, n: int) -> tuple[float, float]:
+    """95 % interval of a share `p` of `n` samples (Wilson 1927, score interval), both ends in 0 to 1.
+
+    It need not be a whole number of them: a mean over runs is not.
+    """
     centre = (p + Z95**2 / (2 * n)) / (1 + Z95**2 / n)
     half = Z95 / (1 + Z95**2 / n) * sqrt(p * (1 - p) / n + Z95**2 / (4 * n**2))
     return max(0.0, centre - half), min(1.0, centre + half)

@@ -13,7 +13,7 @@ from prunebench import RunConfig
 from prunebench.experiment.resolve import resolve
 from prunebench.experiment.untrained import untrained
 from prunebench.latency.variants import Subject, layers_as_they_were, mask_like, rounded_up, variants
-from prunebench.models.inputs import logits_of
+from prunebench.models.inputs import output_of
 from prunebench.pruning.methods import structured, unstructured
 from prunebench.records import VARIANTS
 
@@ -25,7 +25,7 @@ def test_as_many_filters_are_masked_as_were_removed(name, fresh, request_for):
     structured.prune(state.model, {}, request_for(state.architecture.inputs, 0.3))
     masked = mask_like(whole, state)
     shrunk = 0
-    logits_of(masked, state.architecture.inputs.example())  # computes weight from weight_orig and weight_mask
+    output_of(masked, state.architecture.inputs.example())  # computes weight from weight_orig and weight_mask
     for path, module in masked.named_modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):
             kept = len(state.model.get_submodule(path).weight)

@@ -7,7 +7,7 @@ from prunebench.config import RunConfig, field_types
 from prunebench.errors import ConfigError, ModelError
 from prunebench.experiment.resolve import resolve
 from prunebench.models.architecture import Architecture, models, takes
-from prunebench.models.inputs import Inputs, logits_of
+from prunebench.models.inputs import Inputs, output_of
 
 CLASSES = 7
 IMAGES = Inputs(kind="images", size=16)
@@ -41,14 +41,14 @@ def built(request):
 def test_a_model_gives_one_finite_logit_per_class(built):
     architecture, model = built
     with torch.no_grad():
-        logits = logits_of(model.eval(), architecture.inputs.example())
+        logits = output_of(model.eval(), architecture.inputs.example())
     assert logits.shape == (1, CLASSES)
     assert torch.isfinite(logits).all()
 
 
 def test_every_parameter_takes_part_in_the_output(built):
     architecture, model = built
-    logits_of(model.train(), architecture.inputs.example(2)).square().sum().backward()
+    output_of(model.train(), architecture.inputs.example(2)).square().sum().backward()
     silent = [name for name, parameter in model.named_parameters() if parameter.grad is None]
     model.zero_grad()
     assert silent == []
@@ -90,7 +90,7 @@ def small(classes):
 
 def test_a_users_builder_is_an_entry():
     model = Architecture("small", {"classes": 4, "stem": "standard"}, IMAGES).build(small)
-    assert logits_of(model, IMAGES.example(2)).shape == (2, 4)
+    assert output_of(model, IMAGES.example(2)).shape == (2, 4)
 
 
 def test_a_users_model_is_copied_for_every_run():

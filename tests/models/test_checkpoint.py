@@ -18,7 +18,7 @@ from prunebench.errors import ModelError, RunError
 from prunebench.models import checkpoint
 from prunebench.models.architecture import Architecture
 from prunebench.models.checkpoint import Checkpoint
-from prunebench.models.inputs import Inputs, logits_of
+from prunebench.models.inputs import Inputs, output_of
 from prunebench.pruning.methods import structured, unstructured
 
 ELSEWHERE = """
@@ -28,7 +28,7 @@ sys.modules["torch_pruning"] = None  # importing it fails
 import torch
 from safetensors.torch import save_file
 from prunebench.models import checkpoint
-from prunebench.models.inputs import logits_of
+from prunebench.models.inputs import output_of
 
 def refuse(*args, **kwargs):
     raise AssertionError("something is unpickled")
@@ -40,7 +40,7 @@ torch.set_num_threads(int(threads))
 for folder in map(Path, folders):
     found = checkpoint.load(folder)
     assert not found.model.training
-    logits = logits_of(found.model, found.architecture.inputs.example(3))
+    logits = output_of(found.model, found.architecture.inputs.example(3))
     save_file({"logits": logits.detach().contiguous()}, folder / "logits.safetensors")
 """
 
@@ -69,7 +69,7 @@ def test_a_pruned_model_answers_the_same_to_the_bit_in_another_process(pruned, t
     assert done.returncode == 0, done.stderr
     for name, state in states.items():
         with torch.no_grad():
-            expected = logits_of(state.model, state.architecture.inputs.example(3))
+            expected = output_of(state.model, state.architecture.inputs.example(3))
         assert torch.equal(load_file(tmp_path / name / "logits.safetensors")["logits"], expected)
 
 
@@ -120,7 +120,7 @@ def test_a_users_net_with_another_norm_comes_back(norm, request_for, tmp_path):
     found = checkpoint.load(tmp_path, build).model
     assert str(found) == str(model)
     example = architecture.inputs.example(3)
-    assert torch.equal(logits_of(found, example), logits_of(model, example))
+    assert torch.equal(output_of(found, example), output_of(model, example))
 
 
 def test_a_structure_of_another_format_is_refused_as_such(tiny_state, tiny_net, tmp_path):

@@ -21,7 +21,7 @@ from prunebench.errors import ConfigError, ModelError
 from prunebench.models.architecture import Architecture, models
 from prunebench.models.checkpoint import Checkpoint, structure_of
 from prunebench.models.export import BATCHES, FORMATS, export
-from prunebench.models.inputs import Inputs, logits_of
+from prunebench.models.inputs import Inputs, output_of
 from prunebench.models.loading import load
 from prunebench.pruning.methods import structured, unstructured
 
@@ -58,7 +58,7 @@ def opened(path, model=None):
     """What answers from a file, as somebody without prunebench would open it (pt2, onnx)."""
     if path.suffix == ".safetensors":
         found = load(path, model)
-        return lambda batch: logits_of(found, batch)
+        return lambda batch: output_of(found, batch)
     if path.suffix == ".pt2":
         program = torch.export.load(path).module()
         return lambda batch: program(*names_of(batch).values())
@@ -90,10 +90,10 @@ def test_a_pruned_models_file_answers_as_the_model_does_at_any_batch_size(name, 
     difference = export(state, to, tmp_path / f"model.{to}")
     answer = opened(tmp_path / f"model.{to}")
     with torch.no_grad():
-        scale = float(logits_of(state.model, state.architecture.inputs.example(5)).abs().max())
+        scale = float(output_of(state.model, state.architecture.inputs.example(5)).abs().max())
         assert difference == 0 if to == "safetensors" else difference < 1e-4 * scale
         for batch in other_batches(state.architecture.inputs):
-            assert_close(answer(batch), logits_of(state.model, batch))
+            assert_close(answer(batch), output_of(state.model, batch))
 
 
 @pytest.mark.parametrize("to", FORMATS)
@@ -211,7 +211,7 @@ def test_the_difference_is_the_largest_over_all_batches(to, tiny_state, tiny_net
     answer = opened(tmp_path / f"net.{to}", tiny_net)
     with torch.no_grad():
         batches = [state.architecture.inputs.example(batch, seed=batch) for batch in BATCHES]
-        found = [float((answer(batch) - logits_of(state.model, batch)).abs().max()) for batch in batches]
+        found = [float((answer(batch) - output_of(state.model, batch)).abs().max()) for batch in batches]
     assert difference == max(found)
 
 
@@ -223,7 +223,7 @@ def test_a_text_model_that_fixes_the_length_is_exported_with_it(to, tmp_path):
     state = mine(forward, "text")
     assert export(state, to, tmp_path / f"net.{to}") < 1e-5
     batch = state.architecture.inputs.example(3)
-    assert_close(opened(tmp_path / f"net.{to}")(batch).detach(), logits_of(state.model, batch).detach())
+    assert_close(opened(tmp_path / f"net.{to}")(batch).detach(), output_of(state.model, batch).detach())
 
 
 def branching(self, images):

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from prunebench.errors import ModelError
-from prunebench.models.inputs import Inputs, check_forward, logits_of, to
+from prunebench.models.inputs import Inputs, check_forward, output_of, to
 
 IMAGES = Inputs(kind="images", channels=3, size=8)
 TEXT = Inputs(kind="text", vocabulary=50, length=12)
@@ -48,8 +48,8 @@ class Counts(nn.Module):
 
 
 def test_logits_are_read_from_tensors_and_from_objects():
-    assert logits_of(nn.Flatten(), IMAGES.example(2)).shape == (2, 192)
-    assert logits_of(Counts(), TEXT.example(2)).tolist() == [[12, 12], [12, 12]]
+    assert output_of(nn.Flatten(), IMAGES.example(2)).shape == (2, 192)
+    assert output_of(Counts(), TEXT.example(2)).tolist() == [[12, 12], [12, 12]]
 
 
 def test_a_model_that_fits_passes_and_keeps_its_mode():

@@ -17,7 +17,7 @@ from prunebench.models import checkpoint
 from prunebench.models.architecture import Architecture, models
 from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.export import export
-from prunebench.models.inputs import Inputs, logits_of
+from prunebench.models.inputs import Inputs, output_of
 from prunebench.models.loading import load
 from prunebench.pruning.methods import structured
 
@@ -27,7 +27,7 @@ from pathlib import Path
 sys.modules["torch_pruning"] = None  # importing it fails
 import torch
 from safetensors.torch import load_file, save_file
-from prunebench.models.inputs import logits_of
+from prunebench.models.inputs import output_of
 from prunebench.models.loading import load
 
 def refuse(*args, **kwargs):
@@ -45,7 +45,7 @@ for folder in map(Path, folders):
         model = load(folder / name)
         assert not any(module.training for module in model.modules())
         with torch.no_grad():
-            found[name] = logits_of(model, batch)
+            found[name] = output_of(model, batch)
     save_file(found, folder / "logits.safetensors")
 """
 
@@ -64,7 +64,7 @@ def test_every_model_answers_the_same_to_the_bit_in_a_process_without_torch_prun
         batch = inputs.example(3)
         save_file(batch if isinstance(batch, dict) else {"images": batch}, tmp_path / name / "batch.safetensors")
         with torch.no_grad():
-            expected[name] = logits_of(state.model, batch)
+            expected[name] = output_of(state.model, batch)
     folders = [str(tmp_path / name) for name in expected]
     command = [sys.executable, "-c", ELSEWHERE, str(torch.get_num_threads()), *folders]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -105,7 +105,7 @@ def assert_same(model, state):
     assert not model.training
     example = state.architecture.inputs.example(3)
     with torch.no_grad():
-        assert torch.equal(logits_of(model, example), logits_of(state.model.eval(), example))
+        assert torch.equal(output_of(model, example), output_of(state.model.eval(), example))
 
 
 @pytest.mark.parametrize("place", ["step", "net.safetensors"])

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from prunebench.records import METRICS, with_old_names
+
 if TYPE_CHECKING:
     from prunebench.training.fit import Tick
 
@@ -54,7 +56,7 @@ class Console:
         """Records, where --json asks for them."""
         if self.as_json and not self.quiet:
             for record in records:
-                click.echo(msgspec.json.encode(record).decode())
+                click.echo(msgspec.json.encode(with_old_names(record)).decode())
 
     def tick(self, tick: Tick) -> None:
         """Progress of training."""
@@ -63,7 +65,7 @@ class Console:
         what = f"step {tick.step} {tick.phase}" if tick.step else tick.phase
         total, done = tick.epochs * tick.batches, tick.epoch * tick.batches + tick.batch
         of_fit = "" if tick.loss is None else f"epoch {tick.epoch + 1}/{tick.epochs}  loss {tick.loss:.3f}  "
-        state = f"{of_fit}accuracy {tick.top1:.3f}"
+        state = f"{of_fit}{METRICS[tick.metric].title} {tick.score:.3f}"
         if sys.stderr.isatty():
             self._draw(what, done, total, state)
         elif (done == total and tick.loss is not None) or time.monotonic() - self._said > SECONDS_BETWEEN_LINES:

@@ -27,7 +27,7 @@ class Match(NamedTuple):
     names: tuple[str, str]
 
 
-def matched(a: Selected, b: Selected) -> list[Match]:
+def matched(a: Selected, b: Selected, metric: str | None = None) -> list[Match]:
     """Groups of A with groups of B that equal them in every setting, but for the seed and what the filters name.
 
     What follows from a setting that a filter names may differ with it: the criterion with the method; the dataset, and
@@ -38,7 +38,7 @@ def matched(a: Selected, b: Selected) -> list[Match]:
         RunError: nothing matches, or both sides are the same runs; or a record is damaged.
     """
     place: dict[int, object] = {}
-    of_a, of_b = (by_settings(_read(selected, place)) for selected in (a, b))
+    of_a, of_b = (by_settings(_read(selected, place, metric)) for selected in (a, b))
     free = _free({*a.filter, *b.filter})
     alone = not free and len(of_a) == len(of_b) == 1
     found = [(x, y) for x in of_a for y in of_b if alone or not _apart(x, y, free)]
@@ -78,9 +78,9 @@ def _named(found: Sequence[tuple[Group, Group]]) -> list[Match]:
     return [Match(x, y, (called[id(x)], called[id(y)])) for x, y in found]
 
 
-def _read(selected: Selected, place: dict[int, object]) -> list[Curve]:
+def _read(selected: Selected, place: dict[int, object], metric: str | None) -> list[Curve]:
     """The curves of a selection; `place` gets the folder of each, since two folders may hold runs of one key."""
-    curves = [curve_of(run) for run in selected.runs]
+    curves = [curve_of(run, metric=metric) for run in selected.runs]
     place |= {id(curve): run.folder.resolve() for curve, run in zip(curves, selected.runs, strict=True)}
     return curves
 

@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from prunebench.errors import RunError
+from prunebench.records import METRICS, Metric
 from prunebench.results.curves import Curve
 
-TOP1 = "top1 after fine-tuning"
+AFTER = " after fine-tuning"
+"""What the name of a measure ends with that is a metric's figure after a step."""
+
 AREA = {"macs": "area under the accuracy–MACs curve", "params": "area under the accuracy–parameters curve"}
 LEFT = {"params": "parameters left at 1 point of loss", "macs": "MACs left at 1 point of loss"}
 
@@ -35,11 +38,12 @@ class Measure:
     """One figure of a group of runs.
 
     Attributes:
-        name: TOP1, or one of AREA and LEFT.
+        name: a metric with AFTER, or one of AREA and LEFT.
         values: seed → the figure.
         step: that an accuracy is of; None for figures of a whole run.
         left: the nominal share left at this step.
-        samples: test samples behind an accuracy, where they are known.
+        samples: test samples behind a metric's figure, where they are known.
+        metric: what the figure is of.
         down_to: the smallest share that an area is taken down to.
         bounds: seeds whose runs ended before they lost a point: their figure is an upper bound.
     """
@@ -51,11 +55,17 @@ class Measure:
     samples: int | None = None
     down_to: float | None = None
     bounds: frozenset[int] = frozenset()
+    metric: Metric = METRICS["top1"]
+
+    @property
+    def of_step(self) -> bool:
+        """Whether it is of a step, and not of a whole run."""
+        return self.name.endswith(AFTER)
 
     @property
     def higher_is_better(self) -> bool:
-        """Of accuracies more is better, of what is left at a loss less."""
-        return self.name not in LEFT.values()
+        """As of the metric; of what is left at a loss, less is better."""
+        return self.metric.higher_is_better and self.name not in LEFT.values()
 
 
 def measures(group: Sequence[Curve], span: Span | None) -> list[Measure]:
@@ -67,7 +77,10 @@ def measures(group: Sequence[Curve], span: Span | None) -> list[Measure]:
         RunError: two of the runs have the same seed.
     """
     curves = by_seed(group)
-    found = [_top1(curves, step) for step in sorted({step for curve in group for step in curve.steps})]
+    metric = group[0].metric
+    found = [_after(curves, step) for step in sorted({step for curve in group for step in curve.steps})]
+    if metric.unit != "share":  # an area, and a point of loss, are of shares
+        return found
     if span is not None:
         areas = {seed: area(curve, span) for seed, curve in curves.items()}
         found.append(Measure(AREA[span.axis], areas, down_to=span.down_to))
@@ -134,13 +147,15 @@ def _reach(curves: Sequence[Curve], axis: str) -> float:
     return max(min(curve.axes.get(axis, (1.0,))) for curve in curves)
 
 
-def _top1(curves: Mapping[int, Curve], step: int) -> Measure:
+def _after(curves: Mapping[int, Curve], step: int) -> Measure:
     places = {seed: i for seed, curve in curves.items() if (i := curve.at(step)) is not None}
     (seed, i), *_ = places.items()
+    first = curves[seed]
     return Measure(
-        TOP1,
+        first.metric.name + AFTER,
         {seed: curves[seed].after[i] for seed, i in places.items()},
         step,
-        curves[seed].axes["left"][i],
-        curves[seed].tested[i].total if curves[seed].tested else None,
+        first.axes["left"][i],
+        first.tested[i] if first.tested else None,
+        metric=first.metric,
     )

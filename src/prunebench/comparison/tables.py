@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from math import isnan
 
 from prunebench.comparison.matching import Match
-from prunebench.comparison.measures import AREA, LEFT, TOP1
+from prunebench.comparison.measures import AFTER, AREA, LEFT
 from prunebench.comparison.verdicts import Summary, Verdict
+from prunebench.records import METRICS
 from prunebench.results.curves import differing
 from prunebench.results.tables import align
 from prunebench.statistics import MOST_SEEDS
@@ -36,10 +37,11 @@ def verdicts(found: Sequence[Verdict]) -> str:
     letters = {name: _letter(i) for i, name in enumerate(names)}
     head = [f"{letters[name]}: {name}" for name in names]
     blocks = ["\n".join([*head, _paired(found)])]
-    accuracies = [verdict for verdict in found if verdict.measure == TOP1]
-    wholes = [verdict for verdict in found if verdict.measure != TOP1]
+    accuracies = [verdict for verdict in found if verdict.measure.endswith(AFTER)]
+    wholes = [verdict for verdict in found if not verdict.measure.endswith(AFTER)]
     if accuracies:
-        blocks.append("Test accuracy after fine-tuning\n" + _means(accuracies, letters, "step"))
+        title = METRICS[accuracies[0].measure.removesuffix(AFTER)].title
+        blocks.append(f"Test {title}{AFTER}\n" + _means(accuracies, letters, "step"))
         blocks.append(_differences(accuracies, letters, "step"))
     if wholes:
         blocks.append("Whole runs\n" + _means(wholes, letters, "measure"))
@@ -205,7 +207,7 @@ def _down_to(verdict: Verdict) -> str:
 
 
 def _what(verdict: Verdict) -> str:
-    return verdict.steps if verdict.measure == TOP1 else SHORT[verdict.measure]
+    return verdict.steps if verdict.measure.endswith(AFTER) else SHORT[verdict.measure]
 
 
 def _pair(verdict: Verdict, letters: dict[str, str]) -> str:

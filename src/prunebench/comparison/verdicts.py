@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations, product
-from math import isclose, isnan, nan
+from math import inf, isclose, isnan, nan
 from typing import Literal
 
 import msgspec
 
-from prunebench.comparison.measures import TOP1, Measure, by_seed, measures, span_of
+from prunebench.comparison.measures import AFTER, Measure, by_seed, measures, span_of
 from prunebench.config import deciding
 from prunebench.errors import RunError
 from prunebench.results.curves import Curve, Settings, labels
-from prunebench.statistics import holm, mean_difference, mean_interval, seeds_needed, wilson_of
+from prunebench.statistics import holm, interval_of, mean_difference, mean_interval, seeds_needed
 
 Group = Sequence[Curve]
 """Runs that differ in their seed alone."""
@@ -131,7 +131,7 @@ def compare(a: Group, b: Group, names: tuple[str, str] | None = None) -> list[Ve
 
 def telling(verdicts: Sequence[Verdict]) -> Verdict | None:
     """The verdict on accuracy after the last step that as many seeds have as any; None where there is none."""
-    accuracies = [verdict for verdict in verdicts if verdict.measure == TOP1]
+    accuracies = [verdict for verdict in verdicts if verdict.measure.endswith(AFTER)]
     most = max((verdict.n for verdict in accuracies), default=0)
     return next((verdict for verdict in reversed(accuracies) if verdict.n == most), None)
 
@@ -176,7 +176,7 @@ def _seeds(group: Group) -> str:
 
 
 def _comparable(mine: Measure, theirs: Measure, a: Curve, b: Curve) -> bool:
-    if mine.name != TOP1:
+    if not mine.of_step:
         return True
     if 0 in (mine.step, theirs.step):
         trained = [name for name in deciding("training") if name != "seed"]
@@ -235,7 +235,9 @@ def _summary(measure: Measure, seeds: Sequence[int]) -> Summary:
     bounds = len(measure.bounds.intersection(seeds))
     if bounds:
         found = found._replace(sd=nan, low=nan, high=nan)
-    low, high = (None, None) if measure.samples is None else wilson_of(found.mean, measure.samples)
+    known = None if measure.samples is None else interval_of(measure.metric.name, found.mean, measure.samples)
+    low, high = known or (None, None)
+    most = 1.0 if measure.metric.unit == "share" else inf
     return Summary(
         measure=measure.name,
         step=measure.step,
@@ -243,7 +245,7 @@ def _summary(measure: Measure, seeds: Sequence[int]) -> Summary:
         mean=found.mean,
         sd=found.sd,
         low=found.low if found.low > 0 or isnan(found.low) else 0.0,
-        high=found.high if found.high < 1 or isnan(found.high) else 1.0,
+        high=found.high if found.high < most or isnan(found.high) else most,
         wilson_low=low,
         wilson_high=high,
         down_to=measure.down_to,

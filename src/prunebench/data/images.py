@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torchvision.transforms.v2 import functional as F
 
+from prunebench.data.classification import Classification, Labels
 from prunebench.data.dataset import Dataset, Part
-from prunebench.data.task import Batch
+from prunebench.data.task import Batch, Objective
 from prunebench.errors import DataError
 from prunebench.models.inputs import Inputs
 
@@ -42,13 +43,13 @@ class ImageTask:
         workers: int = 2,
     ) -> None:
         self.classes = len(dataset.classes)
+        self.objective: Objective = Classification(self.classes)
+        self._labels = Labels(dataset)
         self._layout = torch.channels_last if channels_last else torch.contiguous_format
         self._sources: dict[str, _Memory | _Files] = {}
-        self._labels: dict[str, torch.Tensor] = {}
         for part, split in dataset.splits.items():
             in_memory = dataset.kind == "images"
             self._sources[part] = _Memory(split.inputs) if in_memory else _Files(split.inputs, size, workers)
-            self._labels[part] = torch.as_tensor(split.labels, dtype=torch.int64)
         train = self._sources["train"]
         own = train.statistics() if isinstance(train, _Memory) and not statistics else IMAGENET
         mean, std = statistics or own
@@ -57,6 +58,10 @@ class ImageTask:
     def labels(self, part: Part) -> torch.Tensor:
         """Labels of every sample, int64 of shape (samples,)."""
         return self._labels[part]
+
+    def some(self, part: Part, count: int | None = None) -> torch.Tensor:
+        """Indices of all samples, or of a fixed subset in which each class keeps its share."""
+        return self._labels.some(part, count)
 
     def batches(
         self, part: Part, chunks: Sequence[torch.Tensor], device: torch.device, *, augment: bool = False

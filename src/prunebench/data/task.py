@@ -1,8 +1,8 @@
-"""Task: data, and the one place that knows what a batch looks like. Vision and text differ here alone."""
+"""Task: data, what is asked of a model, and what is counted. Text, images and whatever else differ here alone."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from prunebench.data.dataset import Part
@@ -14,24 +14,47 @@ if TYPE_CHECKING:
 Batch = tuple[Any, "torch.Tensor"]
 
 
+class Objective(Protocol):
+    """What a model is trained to do.
+
+    Attributes:
+        metrics: names of what is counted, the main one first.
+        arguments: what a model's builder must know of it.
+    """
+
+    metrics: tuple[str, ...]
+    arguments: Mapping[str, int]
+
+    def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """The mean loss of a batch, a scalar to go down from."""
+
+    def count(
+        self, output: torch.Tensor, target: torch.Tensor, metrics: Iterable[str] | None = None
+    ) -> Mapping[str, torch.Tensor]:
+        """Metric → its sum over a batch, scalars on the device; all metrics, or those that are named."""
+
+    def problem(self, shape: tuple[int, ...]) -> str:
+        """What is wrong with the shape of a model's output for one sample; empty where nothing is."""
+
+
 class Task(Protocol):
-    """Train, test and validation data of one classification problem; the last is empty where none is held out.
+    """Train, test and validation data, and what a model learns from it; validation is empty where none is held out.
 
     Attributes:
         inputs: what a batch looks like.
-        classes: number of classes.
+        objective: what is asked of a model.
     """
 
     inputs: Inputs
-    classes: int
+    objective: Objective
 
-    def labels(self, part: Part) -> torch.Tensor:
-        """Labels of every sample, int64 of shape (samples,), on the CPU."""
+    def some(self, part: Part, count: int | None = None) -> torch.Tensor:
+        """Indices of all samples of a part, int64 in ascending order, or of a fixed representative subset."""
 
     def batches(
         self, part: Part, chunks: Sequence[torch.Tensor], device: torch.device, *, augment: bool = False
     ) -> Iterator[Batch]:
-        """For each chunk of sample indices: what the model reads and the labels, on the device.
+        """For each chunk of sample indices: what the model reads and what it should answer, on the device.
 
         Lazy: random augmentation of a batch draws from torch's global generator when that batch is asked for.
         """

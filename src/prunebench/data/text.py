@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
+from prunebench.data.classification import Classification, Labels
 from prunebench.data.dataset import Dataset, Part
-from prunebench.data.task import Batch
+from prunebench.data.task import Batch, Objective
 from prunebench.models.inputs import Inputs
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -28,20 +29,24 @@ class TextTask:
     def __init__(self, dataset: Dataset, tokenizer: Tokenizer, length: int) -> None:
         self.tokenizer = tokenizer
         self.classes = len(dataset.classes)
+        self.objective: Objective = Classification(self.classes)
+        self._labels = Labels(dataset)
         self.inputs = Inputs(kind="text", vocabulary=tokenizer.get_vocab_size(), length=length)
         tokenizer.no_padding()
         tokenizer.enable_truncation(length)
         self._pad = tokenizer.token_to_id("[PAD]") or 0
         self._ids: dict[str, list[torch.Tensor]] = {}
-        self._labels: dict[str, torch.Tensor] = {}
         for part, split in dataset.splits.items():
             encoded = tokenizer.encode_batch(list(split.inputs))
             self._ids[part] = [torch.tensor(sentence.ids) for sentence in encoded]
-            self._labels[part] = torch.as_tensor(split.labels, dtype=torch.int64)
 
     def labels(self, part: Part) -> torch.Tensor:
         """Labels of every sample, int64 of shape (samples,)."""
         return self._labels[part]
+
+    def some(self, part: Part, count: int | None = None) -> torch.Tensor:
+        """Indices of all samples, or of a fixed subset in which each class keeps its share."""
+        return self._labels.some(part, count)
 
     def batches(
         self, part: Part, chunks: Sequence[torch.Tensor], device: torch.device, *, augment: bool = False

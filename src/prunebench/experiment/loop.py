@@ -15,6 +15,7 @@ import msgspec
 
 from prunebench.config import RunConfig
 from prunebench.experiment.existing import answer
+from prunebench.experiment.goals import check_counted
 from prunebench.experiment.record import step_record, trained_record
 from prunebench.experiment.resolve import Experiment, resolve
 from prunebench.experiment.setup import Setup, set_up
@@ -22,7 +23,7 @@ from prunebench.experiment.store import Store, store_for
 from prunebench.experiment.weights import start_of
 from prunebench.models import checkpoint
 from prunebench.models.checkpoint import Checkpoint
-from prunebench.records import Accuracy, Seconds, StepRecord
+from prunebench.records import Scores, Seconds, StepRecord
 from prunebench.runs.run import Run
 from prunebench.training.device import environment, use
 from prunebench.training.fit import Progress, Stop
@@ -87,8 +88,8 @@ def prune(
             yield store.record(step)
 
 
-def reevaluate(run: Run, step: int, config: RunConfig | Experiment) -> tuple[Accuracy, Accuracy]:
-    """Compute anew, from the files of a finished step, its accuracy on test and training data.
+def reevaluate(run: Run, step: int, config: RunConfig | Experiment) -> tuple[Scores, Scores]:
+    """Compute anew, from the files of a finished step, its scores on test and training data.
 
     Args:
         run: a dense or pruning run.
@@ -102,6 +103,7 @@ def reevaluate(run: Run, step: int, config: RunConfig | Experiment) -> tuple[Acc
 
 def _rehearse(setup: Setup) -> None:
     """Prune fresh weights once, so that what cannot work is told before the training and not after it."""
+    check_counted(setup.experiment.goals, setup.task.objective.metrics)
     state = setup.fresh()
     setup.experiment.method.prune(state.model, state.masks, setup.request(1))
 
@@ -175,7 +177,7 @@ def _fitted(setup: Setup, store: Store, state: StepState) -> StepState:
     return setup.fit(state, store.save)
 
 
-def _scored(setup: Setup, state: StepState) -> tuple[dict[str, Accuracy | None], StepState]:
+def _scored(setup: Setup, state: StepState) -> tuple[dict[str, Scores | None], StepState]:
     """The scores of a step before and after its training, as its record names them, and the step with the seconds."""
     started = time.perf_counter()
     untouched = state.epoch == 0 and state.scores is not None  # zero epochs have changed nothing

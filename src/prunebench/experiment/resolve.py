@@ -138,7 +138,7 @@ def resolve(config: RunConfig | Experiment) -> Experiment:
     }
     if goals:
         values["iterations"] = SEARCHED
-    if any(goal.of_accuracy for goal in goals):
+    if any(goal.of_score for goal in goals):
         values["validation"] = values["validation"] or HELD_OUT
     arguments = arguments_told(entry, config.model_arg or inherited.get("model_arg") or ())
     settings = Settings(**values | given(config) | _place(config, origin) | {"model_arg": arguments})

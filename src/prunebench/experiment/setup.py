@@ -9,7 +9,7 @@ import msgspec
 import torch
 from torch import nn
 
-from prunebench.data.dataset import Part, stratified
+from prunebench.data.dataset import Part
 from prunebench.data.task import Task
 from prunebench.experiment.data import make_task
 from prunebench.experiment.resolve import Experiment
@@ -18,7 +18,7 @@ from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.collapse import collapsed
 from prunebench.models.inputs import check_forward
 from prunebench.pruning.registry import Request
-from prunebench.records import Accuracy
+from prunebench.records import Scores
 from prunebench.registry import reference
 from prunebench.seeding import seed_all, seed_of
 from prunebench.training.device import memory_for, use
@@ -46,7 +46,7 @@ class Setup:
         settings = self.experiment.settings
         seed_all(settings.seed, "init")
         state = self.start.make(self.task)
-        check_forward(state.model, self.task.inputs, self.task.classes, reference(settings.model))
+        check_forward(state.model, self.task.inputs, self.task.objective.problem, reference(settings.model))
         return state
 
     def place(self, model: nn.Module) -> None:
@@ -72,21 +72,15 @@ class Setup:
             sizes=sizes or {},
         )
 
-    def scores(self, state: Checkpoint) -> tuple[Accuracy, Accuracy]:
-        """Accuracy on test data, and on all or a fixed stratified subset of the training data."""
-        labels = self.task.labels("train").numpy()
-        some = torch.from_numpy(stratified(labels, self.experiment.settings.train_eval))
-        return self._scores(state, "test", self._all("test")), self._scores(state, "train", some)
+    def scores(self, state: Checkpoint) -> tuple[Scores, Scores]:
+        """What is counted on test data, and on all or a fixed representative subset of the training data."""
+        return self._scores(state, "test"), self._scores(state, "train", self.experiment.settings.train_eval)
 
-    def validation(self, state: Checkpoint) -> Accuracy | None:
-        """Accuracy on the held-out training data; None where nothing is held out."""
-        held_out = self.experiment.settings.validation
-        return self._scores(state, "validation", self._all("validation")) if held_out else None
+    def validation(self, state: Checkpoint) -> Scores | None:
+        """What is counted on the held-out training data; None where nothing is held out."""
+        return self._scores(state, "validation") if self.experiment.settings.validation else None
 
-    def _all(self, part: Part) -> torch.Tensor:
-        return torch.arange(len(self.task.labels(part)))
-
-    def _scores(self, state: Checkpoint, part: Part, samples: torch.Tensor) -> Accuracy:
+    def _scores(self, state: Checkpoint, part: Part, count: int | None = None) -> Scores:
         settings = self.experiment.settings
         self.place(state.model)
         with memory_for(settings.batch_size, "--batch-size"):
@@ -94,7 +88,7 @@ class Setup:
                 state.model,
                 self.task,
                 part,
-                samples,
+                self.task.some(part, count),
                 batch_size=settings.batch_size,
                 device=self.device,
                 dtype=settings.dtype,
@@ -123,7 +117,7 @@ class Setup:
     def collapsed(self, state: Checkpoint) -> dict[str, str]:
         """Layers that no longer tell samples of the test data apart, and how."""
         self.place(state.model)
-        count = len(self.task.labels("test"))
+        count = len(self.task.some("test"))
         some = torch.linspace(0, count - 1, min(count, 32)).long()
         with memory_for(len(some), "--batch-size"):
             inputs, _ = next(self.task.batches("test", [some], self.device))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import isclose
 
 import msgspec
 
@@ -13,12 +14,18 @@ from prunebench.experiment.weights import start_of
 from prunebench.models import checkpoint
 from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.costs import macs, masked, params
-from prunebench.records import Accuracy, StepRecord
+from prunebench.records import METRICS, Score, StepRecord
 from prunebench.runs.reproducibility import differing
 from prunebench.runs.run import Run
-from prunebench.statistics import wilson
+from prunebench.statistics import interval_of
 from prunebench.training.device import environment, use
 from prunebench.training.fit import Progress, Stop
+
+ROUNDING = 1e-6
+"""By how much sums of one machine may differ, relative to them, since layers may lie in memory in another way."""
+
+ELSEWHERE = 0.05
+"""By how much a mean without an interval may differ on another machine, relative to it."""
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -89,19 +96,31 @@ def _computed_anew(setup: Setup, state: Checkpoint, record: StepRecord, exact: b
         ("train", record.train_after, train),
         ("validation", record.validation, setup.validation(state)),
     ]
-    for name, old, new in scores:
-        if old != new:
-            told = f"{name} accuracy: recorded {_told(old)}, found {_told(new)}"
-            (wrong if exact or not _within(old, new) else remarks).append(told)
+    for part, old, new in scores:
+        for metric in {**(old.counted if old else {}), **(new.counted if new else {})}:
+            one, other = (of.counted.get(metric) if of else None for of in (old, new))
+            if not _equal(one, other):
+                told = f"{part} {METRICS[metric].title}: recorded {_told(one)}, found {_told(other)}"
+                (wrong if exact or not _within(metric, one, other) else remarks).append(told)
     return Verdict(record.step, ("checksums", *counts, "accuracies"), tuple(wrong), tuple(remarks))
 
 
-def _told(accuracy: Accuracy | None) -> str:
-    return "none" if accuracy is None else f"{accuracy.correct} of {accuracy.total}"
-
-
-def _within(old: Accuracy | None, new: Accuracy | None) -> bool:
+def _equal(old: Score | None, new: Score | None) -> bool:
+    """Whether two scores are the same: counts to the last sample, sums of what is no count to rounding."""
     if old is None or new is None:
+        return old is new
+    return old.count == new.count and isclose(old.sum, new.sum, rel_tol=ROUNDING, abs_tol=ROUNDING)
+
+
+def _told(score: Score | None) -> str:
+    if score is None:
+        return "none"
+    return f"{score.sum:g} of {score.count}" if score.sum.is_integer() else f"{score.mean:.6g}"
+
+
+def _within(metric: str, old: Score | None, new: Score | None) -> bool:
+    """Whether a score is one that another machine may have."""
+    if old is None or new is None or old.count != new.count:
         return False
-    low, high = wilson(old)
-    return old.total == new.total and low <= new.top1 <= high
+    low, high = interval_of(metric, old.mean, old.count) or (old.mean * (1 - ELSEWHERE), old.mean * (1 + ELSEWHERE))
+    return low <= new.mean <= high

@@ -66,7 +66,7 @@ def _build(experiment: Experiment, task: Task, *, adapt: bool, shape: dict[str, 
     inputs = task.inputs
     text = {"vocab_size": inputs.vocabulary} if inputs.kind == "text" else {}
     arguments = {
-        "classes": task.classes,
+        **task.objective.arguments,
         "channels": inputs.channels,
         "image_size": inputs.size,
         "adapt": adapt,
@@ -174,7 +174,7 @@ def _from_hub(experiment: Experiment) -> Start:
         full |= {key: getattr(settings, key) for key in ("intermediate_size", "max_position_embeddings", "vocab_size")}
         start = _build(experiment, task, adapt=False, shape={**differing, **full})
         loaded = BertForSequenceClassification.from_pretrained(
-            name, num_labels=task.classes, ignore_mismatched_sizes=True, trust_remote_code=False
+            name, num_labels=task.objective.arguments["classes"], ignore_mismatched_sizes=True, trust_remote_code=False
         )
         start.model.load_state_dict(loaded.state_dict())
         return start
@@ -204,8 +204,9 @@ def start_of(found: Checkpoint) -> Start:
     inputs, arguments = found.architecture.inputs, found.architecture.arguments
 
     def make(task: Task) -> Checkpoint:
-        if task.classes != arguments["classes"]:
-            raise ModelError(f"The weights know {arguments['classes']} classes, but the data has {task.classes}.")
+        for name, has in task.objective.arguments.items():
+            if arguments[name] != has:
+                raise ModelError(f"The weights know {arguments[name]} {name}, but the data has {has}.")
         architecture = msgspec.structs.replace(found.architecture, inputs=task.inputs)
         return replace(found, architecture=architecture, model=copy.deepcopy(found.model))
 

@@ -1,4 +1,4 @@
-"""Scoring: accuracy on the test data of a model in an engine."""
+"""Accuracy: what a model scores on the test data in an engine."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ import msgspec
 import torch
 from torch.nn import functional as F
 
-from prunebench.data.dataset import stratified
 from prunebench.data.task import Task
 from prunebench.experiment.data import make_task
 from prunebench.experiment.resolve import Experiment
 from prunebench.experiment.weights import start_of
 from prunebench.latency.backends import Loaded
 from prunebench.latency.config import EfficiencyConfig
-from prunebench.latency.engines import Score, as_logits
+from prunebench.latency.engines import Scorer, as_logits
 from prunebench.models.checkpoint import Checkpoint
-from prunebench.records import Accuracy
+from prunebench.records import Scores
 
 SAMPLES = 10_000
 """Test samples at most: a fixed stratified subset of more."""
@@ -27,7 +26,9 @@ SAMPLES = 10_000
 BATCH = 64
 
 
-def score_of(experiment: Experiment, efficiency: EfficiencyConfig, original: Checkpoint, device: torch.device) -> Score:
+def score_of(
+    experiment: Experiment, efficiency: EfficiencyConfig, original: Checkpoint, device: torch.device
+) -> Scorer:
     """What measures the accuracy of a run's models in an engine; data is loaded when it is first called."""
     sizes = {"image_size": efficiency.image_size, "sequence_length": efficiency.sequence_length}
     timed = {name: value for name, value in sizes.items() if value is not None}
@@ -41,14 +42,14 @@ def score_of(experiment: Experiment, efficiency: EfficiencyConfig, original: Che
     length = original.architecture.inputs.length
     size = max((size for size in efficiency.batch_sizes if size <= BATCH), default=min(efficiency.batch_sizes))
 
-    def score(loaded: Loaded) -> Accuracy:
-        labels = task().labels("test")
-        samples = torch.from_numpy(stratified(labels.numpy(), SAMPLES))
-        run, correct = loaded.runner(size), 0
+    def score(loaded: Loaded) -> Scores:
+        samples, objective = task().some("test", SAMPLES), task().objective
+        run, sums = loaded.runner(size), dict.fromkeys(objective.metrics, 0.0)
         for batch, expected in task().batches("test", samples.split(size), device):
-            answer = as_logits(run(loaded.place(_padded(batch, size, length))))
-            correct += int((answer.argmax(1)[: len(expected)] == expected.cpu()).sum())
-        return Accuracy(correct, len(samples))
+            answer = as_logits(run(loaded.place(_padded(batch, size, length))))[: len(expected)]
+            for name, counted in objective.count(answer, expected.cpu()).items():
+                sums[name] += float(counted)
+        return Scores.of(**{name: (total, len(samples)) for name, total in sums.items()})
 
     return score
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from prunebench.models.inputs import logits_of
+from prunebench.models.inputs import output_of
 
 PASSES = 5
 """Passes whose median counts."""
@@ -48,7 +48,7 @@ def layer_times(model: nn.Module, inputs: Any, device: torch.device) -> Passes:
         for _ in range(PASSES + 1):
             of_layers.clear()
             start = now()
-            logits_of(model, inputs)
+            output_of(model, inputs)
             passes.append((now() - start, dict(of_layers)))
     return passes[1:]
 

@@ -14,16 +14,16 @@ from prunebench.errors import ConfigError, ModelError, PrunebenchError
 from prunebench.latency.backends import Backend, Loaded
 from prunebench.latency.config import EfficiencyConfig
 from prunebench.models.checkpoint import Checkpoint
-from prunebench.models.inputs import logits_of, to
+from prunebench.models.inputs import output_of, to
 from prunebench.models.memory import peak_bytes
-from prunebench.records import Accuracy
+from prunebench.records import Scores
 from prunebench.registry import check_installed
 from prunebench.training.fit import Stop
 
 TOLERANCE = {"fp32": 1e-3, "bf16": 0.25}
 """By how much a logit may differ from eager PyTorch's in fp32, relative to the largest; beyond that it is wrong."""
 
-Score = Callable[[Loaded], Accuracy]
+Scorer = Callable[[Loaded], Scores]
 """Measures the accuracy of a model in an engine on the test data."""
 
 
@@ -43,7 +43,7 @@ class Setting:
     efficiency: EfficiencyConfig
     about: Mapping[str, Any]
     compressible: bool = False
-    score: Score | None = None
+    score: Scorer | None = None
     stop: Stop | None = None
 
 
@@ -92,7 +92,7 @@ def ready(state: Checkpoint, loaded: Loaded, batch: Any, setting: Setting) -> Re
     with _told(setting.backend.name, state):
         call = partial(loaded.runner(size), loaded.place(batch))
         answer = as_logits(call())
-    expected = as_logits(logits_of(state.model, to(batch, device=setting.device)))
+    expected = as_logits(output_of(state.model, to(batch, device=setting.device)))
     difference = float((answer - expected).abs().max() / expected.abs().max())
     if not difference <= TOLERANCE[setting.efficiency.dtype]:  # false for NaN
         raise ModelError(

@@ -20,8 +20,8 @@ from prunebench.latency.protocol import Stopwatch, Timed, alternate, on_the_cloc
 from prunebench.latency.variants import Subject, layers_as_they_were, variants
 from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.costs import costs
-from prunebench.models.inputs import logits_of, to
-from prunebench.records import Accuracy, Evidence, LatencyRecord, SparseLayer, TimingRecord
+from prunebench.models.inputs import output_of, to
+from prunebench.records import Evidence, LatencyRecord, Scores, SparseLayer, TimingRecord
 from prunebench.training.device import memory_for
 
 TOGETHER = 4
@@ -168,7 +168,7 @@ def _fixed_cost(
         )
 
 
-def _scores(engines: Mapping[Name, Engine], cells: Mapping[int, Cell], setting: Setting) -> dict[Name, Accuracy]:
+def _scores(engines: Mapping[Name, Engine], cells: Mapping[int, Cell], setting: Setting) -> dict[Name, Scores]:
     """Accuracy of the original and the pruned models, where the engine's numbers are others than eager PyTorch's."""
     if setting.score is None:
         return {}
@@ -180,7 +180,7 @@ def _scores(engines: Mapping[Name, Engine], cells: Mapping[int, Cell], setting: 
 
 
 def _records(
-    subject: Subject, cells: Mapping[int, Cell], scores: Mapping[Name, Accuracy], setting: Setting
+    subject: Subject, cells: Mapping[int, Cell], scores: Mapping[Name, Scores], setting: Setting
 ) -> Iterator[LatencyRecord]:
     for size, cell in cells.items():
         for name, samples in cell.timed.samples_ms.items():
@@ -201,7 +201,7 @@ def _records(
                 warmup_rounds=cell.timed.warmup_rounds,
                 ended=cell.timed.ended,
                 max_difference=prepared.difference if prepared else None,
-                top1=scores.get(name),
+                scores=scores.get(name),
                 peak_bytes=cell.peak_bytes.get(name),
             )
 
@@ -234,7 +234,7 @@ def _placed(state: Checkpoint, device: torch.device) -> Checkpoint:
 
 def _without_gradients(model: nn.Module, inputs: Any) -> object:
     with torch.inference_mode(False), torch.no_grad():  # compressed weights do not work in inference mode
-        return logits_of(model, inputs)
+        return output_of(model, inputs)
 
 
 def _stopwatch(device: torch.device) -> Stopwatch:

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from prunebench.latency.budget import Budget
 from prunebench.latency.protocol import Stopwatch, Timed, alternate, on_the_clock
-from prunebench.models.inputs import logits_of, to
+from prunebench.models.inputs import output_of, to
 from prunebench.records import SparseLayer
 from prunebench.statistics import paired_speedup
 
@@ -104,7 +104,7 @@ def choose(
     with torch.inference_mode(False), torch.no_grad(), ExitStack() as hooks:
         for layer in tried:
             hooks.callback(layer.register_forward_pre_hook(before, with_kwargs=True).remove)
-        logits_of(model, to(batch, device=next(model.parameters()).device))
+        output_of(model, to(batch, device=next(model.parameters()).device))
     return list(found.values())
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import torch
 
 from prunebench.config import RunConfig
 from prunebench.errors import ConfigError
@@ -23,7 +24,7 @@ from prunebench.latency.steps import planned_steps, timed_steps
 from prunebench.latency.variants import Subject, rounded_up
 from prunebench.models import checkpoint
 from prunebench.models.checkpoint import Checkpoint
-from prunebench.models.inputs import check_forward
+from prunebench.models.inputs import check_forward, output_of
 from prunebench.records import TimingRecord
 from prunebench.registry import reference
 from prunebench.runs.index import find
@@ -148,8 +149,15 @@ def _fitted(original: Checkpoint, efficiency: EfficiencyConfig) -> Checkpoint:
     changes: dict[str, Any] = {"size": efficiency.image_size, "length": efficiency.sequence_length}
     inputs = msgspec.structs.replace(inputs, **{name: value for name, value in changes.items() if value is not None})
     if inputs != architecture.inputs:
-        check_forward(original.model, inputs, int(architecture.arguments["classes"]), architecture.model)
+        check_forward(original.model, inputs, _same_output(original), architecture.model)
     return replace(original, architecture=msgspec.structs.replace(architecture, inputs=inputs))
+
+
+def _same_output(original: Checkpoint) -> Callable[[tuple[int, ...]], str]:
+    """What tells an output apart from that for inputs of the size that the model was trained on."""
+    with torch.no_grad():
+        usual = tuple(output_of(original.model, original.architecture.inputs.example()).shape)
+    return lambda shape: "" if shape == usual else f"the size that it was trained on gives {usual}"
 
 
 def _original(run: Run) -> Path:

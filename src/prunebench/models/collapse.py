@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from prunebench.models.inputs import logits_of
+from prunebench.models.inputs import output_of
 
 TOLERANCE = 1e-6
 """Largest difference between samples that rounding may cause, relative to the largest output."""
@@ -31,7 +31,7 @@ def collapsed(model: nn.Module, inputs: Any) -> dict[str, str]:
     training = model.training
     try:
         with torch.inference_mode():
-            logits_of(model.eval(), inputs)
+            output_of(model.eval(), inputs)
     finally:
         model.train(training)
         for handle in handles:

@@ -14,7 +14,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from prunebench.models.checkpoint import Checkpoint, write_tensors
-from prunebench.models.inputs import Inputs, logits_of, to
+from prunebench.models.inputs import Inputs, output_of, to
 from prunebench.models.masks import Masks
 from prunebench.models.memory import peak_bytes
 from prunebench.records import Costs
@@ -54,7 +54,7 @@ def macs(model: nn.Module, inputs: Inputs) -> int:
     _set_attention(model, attention and "eager")
     try:
         with counter, torch.no_grad():
-            logits_of(model.eval(), example)
+            output_of(model.eval(), example)
     finally:
         _set_attention(model, attention)
         model.train(was_training)
@@ -69,8 +69,8 @@ def activation_bytes(model: nn.Module, inputs: Inputs) -> int:
     plain = copy.deepcopy(model).cpu().float().eval()
     example = inputs.example()
     with torch.inference_mode():
-        logits_of(plain, example)  # what is set up once does not count
-        return peak_bytes(lambda: logits_of(plain, example), torch.device("cpu"))
+        output_of(plain, example)  # what is set up once does not count
+        return peak_bytes(lambda: output_of(plain, example), torch.device("cpu"))
 
 
 def _set_attention(model: Any, name: str | None) -> None:

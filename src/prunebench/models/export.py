@@ -25,7 +25,7 @@ from torch.export import Dim, ExportedProgram
 
 from prunebench.errors import ConfigError, ModelError
 from prunebench.models.checkpoint import Checkpoint, structure_of, write_tensors
-from prunebench.models.inputs import Inputs, logits_of
+from prunebench.models.inputs import Inputs, output_of
 from prunebench.models.loading import load
 
 FORMATS = ("safetensors", "pt2", "onnx")
@@ -94,7 +94,7 @@ def _plain(model: nn.Module) -> nn.Module:
 def _difference(plain: Checkpoint, answer: Answer) -> float:
     """Largest absolute difference of logits. Joined before they are compared, since batches of 1 would broadcast."""
     batches = [plain.architecture.inputs.example(batch, seed=batch) for batch in BATCHES]
-    ours = torch.cat([logits_of(plain.model, batch) for batch in batches])
+    ours = torch.cat([output_of(plain.model, batch) for batch in batches])
     theirs = torch.cat([answer(batch) for batch in batches])
     return float((ours - theirs).abs().max())
 
@@ -127,7 +127,7 @@ def _safetensors(plain: Checkpoint, path: Path) -> Answer:
         found = load(path, plain.architecture.model)
     except ConfigError:  # a function that only a running program holds: a copy stands in for what it builds
         found = load(path, plain.model)
-    return partial(logits_of, found)
+    return partial(output_of, found)
 
 
 def _pt2(plain: Checkpoint, path: Path) -> Answer:
@@ -195,7 +195,7 @@ class _Images(nn.Module):
         self.model = model
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return logits_of(self.model, images)
+        return output_of(self.model, images)
 
 
 class _Text(nn.Module):
@@ -204,7 +204,7 @@ class _Text(nn.Module):
         self.model = model
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        return logits_of(self.model, {"input_ids": input_ids, "attention_mask": attention_mask})
+        return output_of(self.model, {"input_ids": input_ids, "attention_mask": attention_mask})
 
 
 def _trace(plain: Checkpoint) -> ExportedProgram:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -43,29 +44,27 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
         return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
 
 
-def logits_of(model: nn.Module, inputs: Any) -> torch.Tensor:
-    """Call the model on a batch; shape (batch, classes). Models of transformers return an object with logits."""
+def output_of(model: nn.Module, inputs: Any) -> torch.Tensor:
+    """Call the model on a batch; its output, the batch first. Models of transformers return an object with logits."""
     out = model(**inputs) if isinstance(inputs, dict) else model(inputs)
-    logits: torch.Tensor = out.logits if hasattr(out, "logits") else out
-    return logits
+    output: torch.Tensor = out.logits if hasattr(out, "logits") else out
+    return output
 
 
-def check_forward(model: nn.Module, inputs: Inputs, classes: int, name: str) -> None:
-    """Raise ModelError unless the model turns an example into one logit per class."""
+def check_forward(model: nn.Module, inputs: Inputs, problem: Callable[[tuple[int, ...]], str], name: str) -> None:
+    """Raise ModelError unless the model turns an example into what `problem` finds nothing wrong with."""
     import torch
 
     training = model.training
     try:
         with torch.no_grad():
-            shape = tuple(logits_of(model.eval(), inputs.example()).shape)
+            shape = tuple(output_of(model.eval(), inputs.example()).shape)
     except Exception as error:  # a user's model fails in its own ways
         raise ModelError(f"{name} does not run on {inputs.text()}: {type(error).__name__}: {error}") from error
     finally:
         model.train(training)
-    if shape != (1, classes):
-        raise ModelError(
-            f"{name} returns shape {shape} for one of {inputs.text()}; {classes} classes need (1, {classes})."
-        )
+    if wrong := problem(shape):
+        raise ModelError(f"{name} returns shape {shape} for one of {inputs.text()}; {wrong}.")
 
 
 def to(inputs: Any, *args: Any, **kwargs: Any) -> Any:

@@ -25,8 +25,10 @@ class Drawn(NamedTuple):
     files: dict[str, bytes]
 
 
-def draw(material: Material, names: Sequence[str] = (), axis: str = "left") -> Iterator[Drawn]:
-    """Draw figures; without names every one that the material allows.
+def draw(
+    material: Material, names: Sequence[str] = (), axis: str = "left", metric: str | None = None
+) -> Iterator[Drawn]:
+    """Draw figures; without names every one that the material allows, and with a metric every one that shows one.
 
     Raises:
         UnknownName: there is no such figure.
@@ -37,13 +39,15 @@ def draw(material: Material, names: Sequence[str] = (), axis: str = "left") -> I
     _check_axis(material, axis)
     drawn: set[str] = set()
     with styled():
-        for plot in asked or map(plots.get, plots.names()):
+        every = [plot for plot in map(plots.get, plots.names()) if plot.scored or metric is None]
+        for plot in asked or every:
             pictures = plot.draw(material, axis)
             if asked and not pictures:
                 raise DataError(_lacks(plot, material, axis))
             for picture in pictures:
                 drawn.add(plot.name)
-                yield Drawn(plot.name, picture.name, {kind: render(picture.figure, kind) for kind in KINDS})
+                name = f"{picture.name}-{metric}" if metric and plot.scored else picture.name
+                yield Drawn(plot.name, name, {kind: render(picture.figure, kind) for kind in KINDS})
     if not drawn:
         raise DataError(f"Nothing can be drawn of {_holds(material)}; `prunebench prune` and `efficiency` make more.")
     if not asked and axis != "left" and not any(plots.get(name).by_axis for name in drawn):

@@ -1,4 +1,4 @@
-"""Lines: accuracy over what is left, a line per group of seeds with its band, and the control beside it."""
+"""Lines: a metric over what is left, a line per group of seeds with its band, and the control beside it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from prunebench.comparison.matching import HOW_TO_PRUNE
 from prunebench.plots.naming import Group, axis_label, line_names, pooled
-from prunebench.plots.scales import accuracy_axis, share_axis
+from prunebench.plots.scales import score_axis, score_label, share_axis
 from prunebench.plots.style import GREY, Look, canvas, legend, line, looks
 from prunebench.results.curves import Curve, by_settings, labels
 from prunebench.statistics import mean_interval
@@ -27,7 +27,7 @@ MOST_LINES = 6
 
 @dataclass(frozen=True)
 class Line:
-    """A line by step: shares left, mean accuracies, and their 95 % intervals (NaN where there is one seed)."""
+    """A line by step: shares left, mean figures, and their 95 % intervals (NaN where there is one seed)."""
 
     x: tuple[float, ...]
     mean: tuple[float, ...]
@@ -69,7 +69,7 @@ def controls_of(groups: Sequence[Group], curves: Sequence[Curve]) -> list[tuple[
     return found
 
 
-def accuracy_picture(
+def score_picture(
     title: str,
     groups: Sequence[Group],
     axis: str,
@@ -77,12 +77,13 @@ def accuracy_picture(
     controls: Sequence[tuple[Group, Group]] = (),
     before: bool = False,
 ) -> Figure:
-    """Accuracy after fine-tuning, and `before` it too, over what is left; with controls dashed in grey."""
+    """A metric after fine-tuning, and `before` it too, over what is left; with controls dashed in grey."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
+    metric = groups[0][0].metric
     seeds, counts = pooled([*groups, *(control for control, _ in controls)])
-    figure, axes = canvas(title + seeds, axis_label(axis, groups), "test accuracy, %")
+    figure, axes = canvas(title + seeds, axis_label(axis, groups), score_label(metric))
     names = line_names(groups) if len(groups) > 1 else ["after fine-tuning"]
     handles: list[Artist] = []
     banded = False
@@ -108,7 +109,7 @@ def accuracy_picture(
         handles.append(Patch(color=GREY, alpha=0.2, linewidth=0))
         names.append("95 % interval of the mean")
     share_axis(axes, [x for of in lines for x in of.x])
-    accuracy_axis(axes)
+    score_axis(axes, metric)
     legend(figure, handles, names)
     return figure
 

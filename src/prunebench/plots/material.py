@@ -20,10 +20,10 @@ log = logging.getLogger(__name__)
 Item = TypeVar("Item")
 
 
-def gather(paths: Iterable[str | Path]) -> Material:
+def gather(paths: Iterable[str | Path], metric: str | None = None) -> Material:
     """The material of matrices, folders of matrices, runs and folders of runs.
 
-    Of curves with the same settings and seed the first is taken; among runs that is the newest.
+    Curves are of the main metric, or of the one that is named, which matrices do not hold. Of curves with the same settings and seed the first is taken; among runs that is the newest.
 
     Raises:
         DataError: a path is not there, or holds nothing that can be drawn.
@@ -33,15 +33,15 @@ def gather(paths: Iterable[str | Path]) -> Material:
     parts: list[Material] = []
     for path in map(Path, paths):
         if (path / "run.json").is_file():
-            parts.append(_of_run(path))
+            parts.append(_of_run(path, metric))
             continue
         if runs := all_runs(path):
-            parts.append(_of_runs(runs, runs))
+            parts.append(_of_runs(runs, runs, metric))
         if not path.is_dir() or any(path.glob("*.txt")):
             matrices.append(path)
         elif not runs:
             raise DataError(f"{path} holds no text matrices and no runs with a finished step.{_inside(path)}")
-    parts.append(read(matrices))
+    parts.append(read(matrices) if metric is None else replace(read(matrices), curves=()))
     return Material(
         curves=_distinct([curve for part in parts for curve in part.curves]),
         counts=_first([of for part in parts for of in part.counts], lambda of: _text(of.settings)),
@@ -58,19 +58,19 @@ def _inside(path: Path) -> str:
     return f" Name one of: {', '.join(found)}." if found else " `prunebench prune` makes both."
 
 
-def _of_run(path: Path) -> Material:
+def _of_run(path: Path, metric: str | None) -> Material:
     """The material of one run, with the timings among its neighbours."""
     run = find(path.parent, str(path))
     timed = [other for other in all_runs(path.resolve().parent) if other.manifest.source == run.key]
     if run.manifest.kind == "train" or (run.manifest.kind == "prune" and run.steps()[-1] == 0):
         raise RunError(f"Run {run.key} has pruned nothing; there is nothing of it to draw.")
-    return _of_runs([run], [run, *timed])
+    return _of_runs([run], [run, *timed], metric)
 
 
-def _of_runs(runs: Sequence[Run], every: Sequence[Run]) -> Material:
+def _of_runs(runs: Sequence[Run], every: Sequence[Run], metric: str | None) -> Material:
     """The material of runs, with the timings of them among `every`."""
     pruned = [run for run in runs if run.manifest.kind == "prune" and run.steps()[-1] > 0]
-    curves = [replace(curve, settings=_given(curve.settings)) for curve in curves_of(pruned, every)]
+    curves = [replace(curve, settings=_given(curve.settings)) for curve in curves_of(pruned, every, metric)]
     settings = {curve.name: curve.settings for curve in curves}
     return Material(
         curves=tuple(curves),

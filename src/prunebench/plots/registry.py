@@ -35,6 +35,7 @@ class Plot:
             something. The axis is what it is drawn over, where it is drawn over what is left.
         by_axis: whether it is drawn over what is left, as the axis says.
         needs: what the material must hold, for messages.
+        scored: whether it shows a metric, of which there may be several.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Plot:
     draw: Callable[[Material, str], list[Picture]]
     needs: str
     by_axis: bool = False
+    scored: bool = False
 
 
 plots: Registry[Plot] = Registry("figure", "prunebench.plots.figures", None)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from math import ceil, floor, isfinite, log2, log10
 from typing import TYPE_CHECKING, Literal
 
+from prunebench.records import Metric
 from prunebench.results.tables import short
 
 if TYPE_CHECKING:
@@ -65,10 +66,17 @@ def count_axis(axes: Axes) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: short(round(value))))
 
 
-def accuracy_axis(axes: Axes) -> None:
-    """The y-axis of accuracies, in percent; never beyond what an accuracy can be."""
+def score_label(metric: Metric) -> str:
+    """`test accuracy, %`: what a metric's axis is called."""
+    return f"test {metric.title}, {'%' if metric.unit == 'share' else metric.unit}"
+
+
+def score_axis(axes: Axes, metric: Metric) -> None:
+    """The y-axis of a metric; of shares in percent, and never beyond what a share can be."""
     from matplotlib.ticker import FuncFormatter
 
+    if metric.unit != "share":
+        return
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.6g}"))
     low, high = axes.get_ylim()
     axes.set_ylim(max(low, -0.02), min(high, 1.02))

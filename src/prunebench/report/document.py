@@ -93,7 +93,7 @@ def _about(material: Material, curves: Sequence[Curve], groups: Sequence[Group])
     timings = material.timings
     seeds = sorted({curve.seed for curve in curves})
     steps = max(curve.steps[-1] for curve in curves)
-    samples = sorted({curve.tested[0].total for curve in curves})
+    samples = sorted({curve.tested[0] for curve in curves})
     told = [
         f"{_count(len(curves), 'pruning run')} of at most {_count(steps, 'step')}, {_count(len(seeds), 'seed')} "
         f"({_some(seeds)}), tested on {' or '.join(f'{n:,}' for n in samples)} samples each"

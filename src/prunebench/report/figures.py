@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import nan
 from statistics import fmean
 
 import msgspec
 
 from prunebench.results.curves import AXES, Curve, labels, latency_axis, milliseconds, unpruned
-from prunebench.statistics import mean_interval, paired_speedup, wilson_of
+from prunebench.statistics import interval_of, mean_interval, paired_speedup
 
 
 class Spread(msgspec.Struct, frozen=True):
@@ -107,7 +108,6 @@ def axes_of(groups: Sequence[Group]) -> list[str]:
 
 def _row(group: Sequence[Curve], step: int, originals: Mapping[str, Mapping[str, float]]) -> Row:
     places = [(curve, at) for curve in group if (at := curve.at(step)) is not None]
-    tested = [curve.tested[at] for curve, at in places]
     timed = _timed(group, step, originals)
     shares = {axis: fmean(curve.axes[axis][at] for curve, at in places) for axis in AXES}
     return Row(
@@ -115,12 +115,18 @@ def _row(group: Sequence[Curve], step: int, originals: Mapping[str, Mapping[str,
         n=len(places),
         before=_spread([curve.before[at] for curve, at in places]),
         after=_spread([curve.after[at] for curve, at in places]),
-        wilson=wilson_of(fmean(t.top1 for t in tested), tested[0].total),
+        wilson=_allowed(places),
         left=shares | {axis: 1 / of.speedup for axis, of in timed.items()},
         params=fmean(curve.records[at].nonzero_params for curve, at in places),
         macs=fmean(curve.records[at].macs for curve, at in places),
         timed=timed,
     )
+
+
+def _allowed(places: Sequence[tuple[Curve, int]]) -> tuple[float, float]:
+    """The interval of a mean figure that the number of test samples allows; NaN where it allows none."""
+    (first, at), mean = places[0], fmean(curve.after[at] for curve, at in places)
+    return interval_of(first.metric.name, mean, first.tested[at]) or (nan, nan)
 
 
 def _spread(values: Sequence[float]) -> Spread:

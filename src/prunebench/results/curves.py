@@ -13,8 +13,9 @@ from typing import Any
 import msgspec
 
 from prunebench.config import deciding
+from prunebench.errors import RunError
 from prunebench.pruning.registry import methods
-from prunebench.records import Accuracy, StepRecord, TimingRecord
+from prunebench.records import METRICS, Metric, StepRecord, TimingRecord
 from prunebench.registry import without_folder
 from prunebench.runs.index import weights_without_seed
 from prunebench.runs.run import Run
@@ -40,11 +41,12 @@ class Curve:
         name: the run's key, or the file that it was read from.
         settings: what decides the run, without its seed.
         steps: their numbers; step 0 is the unpruned model.
-        before, after: test accuracy before and after fine-tuning, 0 to 1.
+        metric: what the curve is of.
+        before, after: its figure on test data before and after fine-tuning.
         train_before, train_after: the same on training data.
         axes: "left", "units", "params", "macs", "latency@1" … → share of the unpruned model that is left, per step; NaN
             where it was not measured.
-        tested: accuracies after fine-tuning as counts of test samples; empty where only shares are known.
+        tested: how many test samples are behind a figure, per step; empty where that is not known.
     """
 
     name: str
@@ -56,9 +58,10 @@ class Curve:
     train_before: tuple[float, ...]
     train_after: tuple[float, ...]
     axes: Mapping[str, tuple[float, ...]]
-    tested: tuple[Accuracy, ...] = ()
+    tested: tuple[int, ...] = ()
     records: tuple[StepRecord, ...] = ()
     timings: Mapping[str, tuple[TimingRecord, ...]] = field(default_factory=dict)
+    metric: Metric = METRICS["top1"]
 
     @property
     def is_control(self) -> bool:
@@ -84,14 +87,23 @@ def deciding_settings(run: Run) -> dict[str, object]:
     }
 
 
-def curve_of(run: Run, timings: Mapping[str, Sequence[TimingRecord]] | None = None) -> Curve:
-    """The curve of a pruning run; `timings` are those of its steps (or of a run of another seed), by engine.
+def curve_of(run: Run, timings: Mapping[str, Sequence[TimingRecord]] | None = None, metric: str | None = None) -> Curve:
+    """The curve of a pruning run.
+
+    Args:
+        run: a pruning run.
+        timings: those of its steps (or of a run of another seed), by engine.
+        metric: what the curve is of; else the task's main metric.
 
     Raises:
-        RunError: a record is damaged.
+        RunError: a record is damaged, or does not hold this metric.
     """
     records = tuple(run.records())
     first = records[0]
+    of = metric or first.test_after.main.name
+    if of not in first.test_after:
+        have = ", ".join(first.test_after.counted)
+        raise RunError(f"Run {run.key} has not recorded {of}; it has: {have}.")
     axes: dict[str, tuple[float, ...]] = {
         "left": tuple(r.nominal_left for r in records),
         "units": tuple(_units(r) for r in records),
@@ -105,18 +117,19 @@ def curve_of(run: Run, timings: Mapping[str, Sequence[TimingRecord]] | None = No
         settings=deciding_settings(run),
         seed=first.seed,
         steps=tuple(r.step for r in records),
-        before=tuple(r.test_before.top1 for r in records),
-        after=tuple(r.test_after.top1 for r in records),
-        train_before=tuple(r.train_before.top1 for r in records),
-        train_after=tuple(r.train_after.top1 for r in records),
+        before=tuple(r.test_before[of] for r in records),
+        after=tuple(r.test_after[of] for r in records),
+        train_before=tuple(r.train_before[of] for r in records),
+        train_after=tuple(r.train_after[of] for r in records),
         axes=axes,
-        tested=tuple(r.test_after for r in records),
+        tested=tuple(r.test_after.counted[of].count for r in records),
+        metric=METRICS[of],
         records=records,
         timings={engine: tuple(timed) for engine, timed in (timings or {}).items()},
     )
 
 
-def curves_of(runs: Sequence[Run], every: Sequence[Run]) -> list[Curve]:
+def curves_of(runs: Sequence[Run], every: Sequence[Run], metric: str | None = None) -> list[Curve]:
     """The curves of pruning runs, with latencies wherever runs among `every` have timed them.
 
     A run that was not timed takes the latencies of one that takes as long (`timed_alike`).
@@ -131,7 +144,7 @@ def curves_of(runs: Sequence[Run], every: Sequence[Run]) -> list[Curve]:
             engines = timed.setdefault(run.manifest.source, {})
             engines[engine_of(found[0])] = _merged(engines.get(engine_of(found[0]), []), found)
     alike = {timed_alike(run): timed[run.key] for run in runs if run.key in timed}
-    return [curve_of(run, timed.get(run.key) or alike.get(timed_alike(run), {})) for run in runs]
+    return [curve_of(run, timed.get(run.key) or alike.get(timed_alike(run), {}), metric) for run in runs]
 
 
 def _merged(newer: Sequence[TimingRecord], older: Sequence[TimingRecord]) -> list[TimingRecord]:

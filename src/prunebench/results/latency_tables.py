@@ -16,7 +16,7 @@ OfVariant = Mapping[str, LatencyRecord]
 def times(timings: Sequence[TimingRecord]) -> str:
     """A row per step and batch size: medians, percentiles and throughput of the pruned model, and its speed-up."""
     extra = [name for name in ("sparse",) if any(name in of for _, _, of in _cells(timings))]
-    scored = any(r.top1 for timing in timings for r in timing.latencies)
+    scored = any(r.scores for timing in timings for r in timing.latencies)
     head = ["step", "left", "batch", "original", "masked", "pruned", "p5", "p95", "p99", "samples/s"]
     head += [*extra, "speed-up", "95 % interval", "rounds", *["top-1"] * scored]
     rows = [head]
@@ -29,7 +29,7 @@ def times(timings: Sequence[TimingRecord]) -> str:
         row += [f"{1e3 * size / median(pruned.samples_ms):.0f}"]
         row += [_ms(median(of[name].samples_ms)) if name in of else "" for name in extra]
         row += [f"{gain.median:.2f} ×", interval(gain), f"{len(pruned.samples_ms)}{_cut(pruned)}"]
-        row += [f"{pruned.top1.top1:.3f}" if pruned.top1 else ""] * scored
+        row += [f"{pruned.scores[pruned.scores.main.name]:.3f}" if pruned.scores else ""] * scored
         rows.append(row)
     notes = [
         "Milliseconds; percentiles and samples/s are those of the pruned model. Masked: no speed-up expected.",

@@ -17,7 +17,7 @@ import msgspec
 
 from prunebench.config import deciding
 from prunebench.pruning.registry import methods
-from prunebench.records import FORMAT, LatencyRecord, StepRecord, TimingRecord
+from prunebench.records import FORMAT, LatencyRecord, StepRecord, TimingRecord, with_old_names
 from prunebench.runs.files import write_atomically, writing
 from prunebench.runs.index import title, weights_without_seed
 from prunebench.runs.manifest import Manifest
@@ -49,12 +49,13 @@ TIMED = ("original", "masked", "pruned")
 
 def performance(records: Sequence[StepRecord]) -> list[list[float]]:
     """5 rows, a column per step from 0."""
+    main = records[0].test_after.main.name
     return [
         [100 * r.nominal_left for r in records],
-        [r.test_before.top1 for r in records],
-        [r.train_before.top1 for r in records],
-        [r.test_after.top1 for r in records],
-        [r.train_after.top1 for r in records],
+        [r.test_before[main] for r in records],
+        [r.train_before[main] for r in records],
+        [r.test_after[main] for r in records],
+        [r.train_after[main] for r in records],
     ]
 
 
@@ -133,7 +134,7 @@ def write_timings(
         "of": about.key if folder else None,
         "settings": settings,
         "environment": timed.environment(),
-        "timings": timings,
+        "timings": [with_old_names(timing) for timing in timings],
     }
     content = msgspec.json.format(msgspec.json.encode(document), indent=1).decode() + "\n"
     paths = [_write(folder, results_dir, f"{name}_efficiency.json", content)]

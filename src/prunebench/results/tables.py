@@ -5,33 +5,42 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from prunebench.experiment.goals import GoalRecord, Reading
-from prunebench.records import Accuracy, StepRecord
-from prunebench.statistics import wilson
+from prunebench.records import METRICS, Scores, StepRecord
+from prunebench.statistics import interval_of
 
 NAMED = 3
 """Collapsed layers that a warning names; the others are counted."""
 
 
 def steps(records: Sequence[StepRecord]) -> str:
-    """A row per step: what is left, and test accuracy before and after fine-tuning with its 95 % interval."""
+    """A row per step: what is left, and the scores on test data before and after fine-tuning with a 95 % interval."""
     kinds = [unit.kind for unit in records[0].units]
     held_out = records[0].validation is not None
-    head = ["step", *kinds, "params", "MACs", "before", "after", "95 % interval", *["validation"] * held_out]
+    main, *others = records[0].test_after.counted
+    title = METRICS[main].title
+    head = ["step", *kinds, "params", "MACs", "before", "after", "95 % interval", *["validation"] * held_out, *others]
     rows = []
     for record in records:
         shares = [share(unit.left, unit.original) for unit in record.units]
-        before = f"{record.test_before.top1:.3f}" if record.step else ""
-        scores = [before, f"{record.test_after.top1:.3f}", interval(record.test_after)]
-        scores += [f"{record.validation.top1:.3f}" if record.validation else ""] * held_out
+        before = f"{record.test_before[main]:.3f}" if record.step else ""
+        scores = [before, f"{record.test_after[main]:.3f}", interval(record.test_after)]
+        scores += [f"{record.validation[main]:.3f}" if record.validation else ""] * held_out
+        scores += [f"{record.test_after[name]:.3f}" for name in others]
         rows.append([str(record.step), *shares, short(record.nonzero_params), short(record.macs), *scores])
     samples = records[-1].test_after.total
     lines = [
         align([head, *rows]),
-        f"Test accuracy over {samples:,} samples; {', '.join(kinds)} in % of the original.",
+        f"Test {title} over {samples:,} samples{_after(others)}; {', '.join(kinds)} in % of the original.",
     ]
     for record in records:
         lines += [f"Step {record.step}: {note}." for note in (*record.notes, *_warnings(record))]
     return "\n".join(lines)
+
+
+def _after(metrics: Sequence[str]) -> str:
+    """`, and cross-entropy (loss) after fine-tuning`: what further columns are."""
+    told = ", ".join(f"{METRICS[name].title} ({name})" for name in metrics)
+    return f", and {told} after fine-tuning" if told else ""
 
 
 def layers(record: StepRecord) -> str:
@@ -69,7 +78,8 @@ def goal_lines(found: GoalRecord, iterations: int) -> str:
 def _figure(reading: Reading) -> str:
     """`0.432`; of a latency with its interval; of `dense-0.01` the points lost."""
     if "dense" in reading.goal:
-        return f"dense{-reading.figure:+.4f}"
+        worse = 1 if "+" in reading.goal else -1
+        return f"dense{worse * reading.figure:+.4f}"
     between = "" if reading.low is None else f" ({reading.low:.3g}–{reading.high:.3g})"
     figure = short(round(reading.figure)) if reading.figure >= 1000 else f"{reading.figure:.3g}"
     return figure + between + (" ms" if reading.goal.endswith("ms") else "")
@@ -85,10 +95,11 @@ def _warnings(record: StepRecord) -> list[str]:
     return [f"Warning: {names} collapsed ({', or '.join(dict.fromkeys(layer.collapsed for layer in found))})"]
 
 
-def interval(accuracy: Accuracy) -> str:
-    """`0.943–0.981`: the Wilson interval."""
-    low, high = wilson(accuracy)
-    return f"{low:.3f}–{high:.3f}"
+def interval(scores: Scores) -> str:
+    """`0.943–0.981`: the interval of the main metric that the number of samples allows; empty where there is none."""
+    main = scores.main.name
+    ends = interval_of(main, scores[main], scores.total)
+    return "" if ends is None else f"{ends[0]:.3f}–{ends[1]:.3f}"
 
 
 def share(part: int, whole: int) -> str:

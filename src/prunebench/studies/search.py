@@ -56,8 +56,8 @@ def seek(
             readings = tuple(
                 _read(goal, record, first, run, experiment=experiment, backend=backend, stop=stop) for goal in goals
             )
-            accurate = all(found.holds for goal, found in zip(goals, readings, strict=True) if goal.of_accuracy)
-            cheap = all(found.holds for goal, found in zip(goals, readings, strict=True) if not goal.of_accuracy)
+            accurate = all(found.holds for goal, found in zip(goals, readings, strict=True) if goal.of_score)
+            cheap = all(found.holds for goal, found in zip(goals, readings, strict=True) if not goal.of_score)
             if accurate:
                 answer = GoalRecord(record.step, cheap, readings)
             if over(goals, readings):

@@ -36,8 +36,8 @@ def read_latency(goal: Goal, timing: TimingRecord) -> Reading:
 def over(goals: Sequence[Goal], readings: Sequence[Reading]) -> bool:
     """Whether a search ends at a step with these readings: it meets every bound on costs, or breaks one on accuracy."""
     found = list(zip(goals, readings, strict=True))
-    costs = [reading.holds for goal, reading in found if not goal.of_accuracy]
-    return not all(reading.holds for goal, reading in found if goal.of_accuracy) or (bool(costs) and all(costs))
+    costs = [reading.holds for goal, reading in found if not goal.of_score]
+    return not all(reading.holds for goal, reading in found if goal.of_score) or (bool(costs) and all(costs))
 
 
 def done(run: Run, experiment: Experiment, backend: str = "eager") -> bool:

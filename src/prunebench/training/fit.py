@@ -12,13 +12,12 @@ from typing import Any
 import msgspec
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from prunebench.data.dataset import Part
-from prunebench.data.task import Task
+from prunebench.data.task import Objective, Task
 from prunebench.errors import ModelError, Stopped
-from prunebench.models.inputs import logits_of
-from prunebench.records import Accuracy, Seconds
+from prunebench.models.inputs import output_of
+from prunebench.records import Scores, Seconds
 from prunebench.seeding import order, seed_all
 from prunebench.training.masking import Masking
 from prunebench.training.state import StepState
@@ -53,8 +52,8 @@ class Position:
 
 @dataclass(frozen=True)
 class Tick:
-    """Progress of a fit or an evaluation: zero-based epoch and finished batches of it; loss (of a fit) and accuracy
-    of the epoch so far."""
+    """Progress of a fit or an evaluation: zero-based epoch and finished batches of it; loss (of a fit) and the main
+    metric of the epoch so far."""
 
     phase: str
     step: int
@@ -63,7 +62,8 @@ class Tick:
     batch: int
     batches: int
     loss: float | None
-    top1: float
+    metric: str
+    score: float
 
 
 Progress = Callable[[Tick], None]
@@ -105,30 +105,30 @@ def fit(
         optimizer = make_optimizer(model, recipe)
         state.restore(optimizer)
         masking = Masking(model, state.checkpoint.masks, optimizer, always=recipe.clip_norm > 0)
-        count = len(task.labels("train"))
+        count, objective = len(task.some("train")), task.objective
         while state.epoch < recipe.epochs:
             set_mode(model, frozen)
             epoch, told = state.epoch, 0.0
             samples = chunks(order(count, position.seed, position.phase, position.step, epoch), recipe.batch_size)
             batches = len(samples)
             stream = task.batches("train", samples[state.batch :], device, augment=recipe.augment)
-            tally = Tally(device, state)
+            tally = Tally(device, state, objective)
             for batch in range(state.batch, batches):
                 seed_all(position.seed, position.phase, position.step, epoch, batch)
-                inputs, labels = next(stream)
+                inputs, target = next(stream)
                 set_lr(optimizer, recipe, epoch, (epoch * batches + batch) / (recipe.epochs * batches))
                 with autocast(device, recipe.dtype):
-                    logits = _forward(model, inputs)
-                    loss = F.cross_entropy(logits, labels)
+                    output = _forward(model, inputs)
+                    loss = objective.loss(output, target)
                 _update(model, loss, optimizer, masking, recipe.clip_norm)
-                tally.add(loss, logits, labels)
+                tally.add(loss, output, target)
                 last = batch + 1 == batches
                 if last or time.monotonic() - told > SECONDS_BETWEEN_TICKS:
                     told = time.monotonic()
                     check_loss(tally.loss, position, epoch)
                     if progress is not None:
                         place = (position.phase, position.step, epoch, recipe.epochs, batch + 1, batches)
-                        progress(Tick(*place, tally.loss, tally.top1))
+                        progress(Tick(*place, tally.loss, tally.metric, tally.score))
                 stopping = stop is not None and stop()
                 if not last and (stopping or clock.due()):
                     check_loss(tally.loss, position, epoch)
@@ -145,7 +145,7 @@ def fit(
 
 def ended(state: StepState, loss: float) -> StepState:
     """Where a fit stands at the end of an epoch with this mean loss."""
-    return replace(state, epoch=state.epoch + 1, batch=0, loss=0.0, correct=0, samples=0, mean_loss=loss, optimizer={})
+    return replace(state, epoch=state.epoch + 1, batch=0, loss=0.0, score=0.0, samples=0, mean_loss=loss, optimizer={})
 
 
 class Clock:
@@ -189,7 +189,7 @@ def _update(
 
 def _forward(model: nn.Module, inputs: Any) -> torch.Tensor:
     try:
-        return logits_of(model, inputs)
+        return output_of(model, inputs)
     except ValueError as error:
         if "more than 1 value per channel" in str(error):
             raise ModelError("Batch norm cannot train on one sample: use a larger --batch-size or more data.") from None
@@ -197,22 +197,24 @@ def _forward(model: nn.Module, inputs: Any) -> torch.Tensor:
 
 
 class Tally:
-    """Sums of loss and correct samples over an epoch, from a state on, kept on the device; reading one waits for it."""
+    """Sums of the loss and of the main metric over an epoch, from a state on, kept on the device; reading waits."""
 
-    def __init__(self, device: torch.device, begun: StepState) -> None:
+    def __init__(self, device: torch.device, begun: StepState, objective: Objective) -> None:
         self._loss = torch.tensor(begun.loss, device=device)
-        self._correct = torch.tensor(begun.correct, device=device)
+        self._score = torch.tensor(begun.score, device=device)
         self._samples = begun.samples
+        self._objective = objective
+        self.metric = objective.metrics[0]
 
-    def add(self, loss: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor) -> None:
+    def add(self, loss: torch.Tensor, output: torch.Tensor, target: torch.Tensor) -> None:
         """Count a batch, given its mean loss."""
-        self._loss += loss.detach() * len(labels)
-        self._correct += (logits.detach().argmax(1) == labels).sum()
-        self._samples += len(labels)
+        self._loss += loss.detach() * len(target)
+        self._score += self._objective.count(output.detach(), target, [self.metric])[self.metric]
+        self._samples += len(target)
 
     def told(self, state: StepState) -> StepState:
         """A state with the sums."""
-        return replace(state, loss=float(self._loss), correct=int(self._correct), samples=self._samples)
+        return replace(state, loss=float(self._loss), score=float(self._score), samples=self._samples)
 
     @property
     def loss(self) -> float:
@@ -220,9 +222,9 @@ class Tally:
         return float(self._loss) / self._samples
 
     @property
-    def top1(self) -> float:
-        """Share of correct samples."""
-        return int(self._correct) / self._samples
+    def score(self) -> float:
+        """The main metric so far."""
+        return float(self._score) / self._samples
 
 
 def evaluate(
@@ -236,25 +238,28 @@ def evaluate(
     dtype: str,
     progress: Progress | None = None,
     stop: Stop | None = None,
-) -> Accuracy:
-    """Correct samples out of the given ones, int64 indices of shape (samples,).
+) -> Scores:
+    """What the task counts of the given samples, int64 indices of shape (samples,).
 
     Raises:
         Stopped: `stop` asked for it.
     """
     model.to(device).eval()
-    correct = torch.zeros((), device=device, dtype=torch.int64)
+    exact = torch.float32 if device.type == "mps" else torch.float64
+    sums = {name: torch.zeros((), device=device, dtype=exact) for name in task.objective.metrics}
+    main = task.objective.metrics[0]
     batches, told = samples.split(batch_size), time.monotonic()
     with torch.inference_mode(), autocast(device, dtype):
-        for batch, (inputs, labels) in enumerate(task.batches(part, batches, device), 1):
-            correct += (logits_of(model, inputs).argmax(1) == labels).sum()
+        for batch, (inputs, target) in enumerate(task.batches(part, batches, device), 1):
+            for name, counted in task.objective.count(output_of(model, inputs), target).items():
+                sums[name] += counted
             if progress is not None and time.monotonic() - told > SECONDS_BETWEEN_TICKS:
                 told = time.monotonic()
-                top1 = int(correct) / min(batch * batch_size, len(samples))
-                progress(Tick(f"evaluate {part}", 0, 0, 1, batch, len(batches), None, top1))
+                score = float(sums[main]) / min(batch * batch_size, len(samples))
+                progress(Tick(f"evaluate {part}", 0, 0, 1, batch, len(batches), None, main, score))
             if stop is not None and stop():
-                raise Stopped("Stopped while accuracy was measured.")
-    return Accuracy(int(correct), len(samples))
+                raise Stopped("Stopped while the model was evaluated.")
+    return Scores.of(**{name: (float(total), len(samples)) for name, total in sums.items()})
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:

@@ -21,7 +21,7 @@ from prunebench.errors import RunError
 from prunebench.models import checkpoint as checkpoints
 from prunebench.models.architecture import ModelEntry
 from prunebench.models.checkpoint import Checkpoint, write_tensors
-from prunebench.records import FORMAT, Accuracy, Seconds
+from prunebench.records import FORMAT, Scores, Seconds
 
 NO_SECONDS = Seconds()
 
@@ -33,11 +33,11 @@ class StepState:
     Attributes:
         checkpoint: the model as it is; a fit trains it in place.
         before: units that there were before the step, by kind.
-        scores: accuracy before the fit, on test and on training data.
+        scores: those before the fit, on test and on training data.
         notes: remarks on what could not be removed.
         seconds: what the step has taken until now.
         epoch: finished epochs of the fit.
-        batch: finished batches of the next epoch; `loss`, `correct` and `samples` are the sums over them.
+        batch: finished batches of the next epoch; over them `loss`, `score` (of the main metric) and `samples` are sums.
         mean_loss: of the last finished epoch.
         optimizer: its tensors, by `NUMBER:NAME`; none before the first batch and after the last.
     """
@@ -45,13 +45,13 @@ class StepState:
     step: int
     checkpoint: Checkpoint
     before: dict[str, int] | None = None
-    scores: tuple[Accuracy, Accuracy] | None = None
+    scores: tuple[Scores, Scores] | None = None
     notes: tuple[str, ...] = ()
     seconds: Seconds = NO_SECONDS
     epoch: int = 0
     batch: int = 0
     loss: float = 0.0
-    correct: int = 0
+    score: float = 0.0
     samples: int = 0
     mean_loss: float | None = None
     optimizer: Mapping[str, torch.Tensor] = field(default_factory=dict)

@@ -21,7 +21,7 @@ from prunebench.latency.backends import backends
 from prunebench.latency.variants import mask_like
 from prunebench.models.architecture import Architecture
 from prunebench.models.checkpoint import Checkpoint
-from prunebench.models.inputs import Inputs, logits_of
+from prunebench.models.inputs import Inputs, output_of
 
 pytestmark = pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="no C++ compiler")
 
@@ -99,7 +99,7 @@ def call_in_turn(variants, sizes, rounds=3):
             for _ in range(rounds):
                 for state, engine in zip(variants, loaded, strict=True):
                     answer = engine.runner(size)(engine.place(batch))
-                    torch.testing.assert_close(answer, logits_of(state.model, batch))
+                    torch.testing.assert_close(answer, output_of(state.model, batch))
 
 
 @pytest.fixture
@@ -178,7 +178,7 @@ def test_bert_is_compiled_once_for_full_and_padded_sentences(fresh, graphs):
     padded["attention_mask"][1, 4:] = 0
     for given in (batch, padded, batch):
         answer = engine.runner(2)(engine.place(given))
-        torch.testing.assert_close(answer, logits_of(state.model, given), atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(answer, output_of(state.model, given), atol=1e-5, rtol=1e-4)
     assert graphs() == 1
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from prunebench.models.inputs import logits_of
+from prunebench.models.inputs import output_of
 from prunebench.pruning.groups import attention
 from prunebench.pruning.methods import structured
 
@@ -38,7 +38,7 @@ def test_every_layer_keeps_a_head_and_a_neuron_however_often_it_is_pruned(criter
         structured.prune(model, {}, request_for(inputs, 0.7, criterion, seed=step))
     assert heads(model) == [1, 1, 1, 1]
     assert all(layer.intermediate.dense.out_features == 1 for _, layer in attention.layers(model))
-    assert logits_of(model, inputs.example(3)).shape == (3, 7)
+    assert output_of(model, inputs.example(3)).shape == (3, 7)
 
 
 def test_heads_are_ranked_over_all_layers_together(encoder, request_for):

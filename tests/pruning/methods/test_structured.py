@@ -12,7 +12,7 @@ from torch import nn
 
 from prunebench.errors import ConfigError
 from prunebench.models.architecture import models
-from prunebench.models.inputs import Inputs, logits_of
+from prunebench.models.inputs import Inputs, output_of
 from prunebench.models.layers import layer_records, prunable_weights
 from prunebench.pruning.methods import structured
 from prunebench.pruning.registry import Request, criteria
@@ -83,7 +83,7 @@ def test_classes_are_never_removed(name, fresh, request_for):
     state = fresh(name)
     structured.prune(state.model, {}, request_for(state.architecture.inputs, 0.95))
     with torch.no_grad():
-        assert logits_of(state.model, state.architecture.inputs.example(2)).shape == (2, 7)
+        assert output_of(state.model, state.architecture.inputs.example(2)).shape == (2, 7)
 
 
 @pytest.mark.parametrize("criterion", criteria.names())
@@ -217,7 +217,7 @@ def test_channels_of_a_group_norm_go_unless_they_are_in_groups(groups, left, req
     pruned = structured.prune(model, {}, request_for(inputs, 0.3))
     assert (model[0].out_channels, model[1].num_channels, model[2].out_channels) == (left, left, 6)
     assert pruned.notes == (() if groups == 1 else ("spared 1: its channels are in groups",))
-    assert logits_of(model, inputs.example(2)).shape == (2, 2)
+    assert output_of(model, inputs.example(2)).shape == (2, 2)
 
 
 def test_what_is_removed_are_the_units_of_smallest_norm_with_all_weights_that_go_with_them(tiny_state, request_for):
@@ -315,4 +315,4 @@ def outputs(model, batch, attention):
     if attention:
         model.set_attn_implementation(attention)
     with torch.no_grad():
-        return logits_of(model, batch if isinstance(batch, dict) else batch.double())
+        return output_of(model, batch if isinstance(batch, dict) else batch.double())

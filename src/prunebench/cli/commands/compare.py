@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 @click.option("--study", metavar="DIR", help="The folder of a study; without A and B, every two of its groups.")
 @click.option("--runs-dir", metavar="DIR", help="Where the runs of A and B are.  [default: runs]")
 @click.option("--steps", callback=numbers, metavar="N,N", help="Steps to compare.  [default: all; of a study the last]")
+@click.option("--metric", metavar="NAME", help="What is compared: top1, top5, loss.  [default: the main one]")
 @click.option("--json", "as_json", is_flag=True, help="Print verdicts, one JSON object per line.")
 @click.option("--debug", is_flag=True, help="Show a traceback on errors.")
 def command(
@@ -33,6 +34,7 @@ def command(
     study: str | None,
     runs_dir: str | None,
     steps: tuple[int, ...] | None,
+    metric: str | None,
     as_json: bool,
     debug: bool,
 ) -> None:
@@ -48,16 +50,18 @@ def command(
     if (study or runs_dir) and not Path(root).is_dir():
         raise click.UsageError(f"There is no folder {root}.")
     if a is not None and b is not None:
-        _compare_two(console, a, b, root, steps)
+        _compare_two(console, a, b, root, steps, metric)
     elif a is None and study is not None:
-        _compare_all(console, root, steps)
+        _compare_all(console, root, steps, metric)
     else:
         raise click.UsageError(
             "Name two to compare, such as criterion=l1 criterion=l2; or none, and a study: --study DIR."
         )
 
 
-def _compare_two(console: Console, a: str, b: str, root: str, steps: tuple[int, ...] | None) -> None:
+def _compare_two(  # noqa: PLR0917
+    console: Console, a: str, b: str, root: str, steps: tuple[int, ...] | None, metric: str | None
+) -> None:
     """Compare what two words name."""
     from prunebench.comparison.matching import matched, subject
     from prunebench.comparison.tables import apart, explained, verdicts
@@ -65,7 +69,7 @@ def _compare_two(console: Console, a: str, b: str, root: str, steps: tuple[int, 
     from prunebench.runs.selection import select
 
     sides = select(a, root), select(b, root)
-    matches = matched(*sides)
+    matches = matched(*sides, metric)
     paired = [match for match in matches if common_seeds(match.a, match.b)]
     for match in matches if paired else ():
         if match not in paired:
@@ -82,7 +86,7 @@ def _compare_two(console: Console, a: str, b: str, root: str, steps: tuple[int, 
         console.result(f"To compare all seeds:  prunebench compare {shlex.join([*words, *where])}")
 
 
-def _compare_all(console: Console, root: str, steps: tuple[int, ...] | None) -> None:
+def _compare_all(console: Console, root: str, steps: tuple[int, ...] | None, metric: str | None) -> None:
     """Compare every two groups of a study, a table per model."""
     from prunebench.comparison.matching import of_study, subject
     from prunebench.comparison.tables import explained, verdicts
@@ -92,7 +96,7 @@ def _compare_all(console: Console, root: str, steps: tuple[int, ...] | None) -> 
     from prunebench.runs.selection import pruning_runs
 
     tables: dict[str, list[Verdict]] = {}
-    for match in of_study([curve_of(run) for run in pruning_runs(root)]):
+    for match in of_study([curve_of(run, metric=metric) for run in pruning_runs(root)]):
         if not common_seeds(match.a, match.b):
             console.note(f"Not compared, for they have no seed in common: {match.names[0]}; {match.names[1]}.")
             continue

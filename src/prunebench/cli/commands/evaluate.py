@@ -45,14 +45,16 @@ def command(
         raise RunError(f"No run fits these options. Make one:  prunebench prune {options}")
     experiment = resolve(config_as_computed(run, given))
     console.note(f"run {run.key} on {machine_line(experiment.settings)}")
-    rows = [["step", "test", "95 % interval", "recorded", "train", "recorded"]]
+    rows = [["step", "metric", "test", "95 % interval", "recorded", "train", "recorded"]]
     for step in steps or run.steps()[-1:]:
         record = run.record(step)
         test, train = reevaluate(run, step, experiment)
         console.records([msgspec.structs.replace(record, test_after=test, train_after=train)])
-        recorded = f"{record.test_after.top1:.4f}", f"{record.train_after.top1:.4f}"
-        cells = [f"{test.top1:.4f}", tables.interval(test), recorded[0], f"{train.top1:.4f}", recorded[1]]
-        rows.append([str(step), *cells])
+        for metric in test.counted:
+            of = [test, record.test_after, train, record.train_after]
+            now, was, train_now, train_was = (f"{scores[metric]:.4f}" if metric in scores else "" for scores in of)
+            known = tables.interval(test) if metric == test.main.name else ""
+            rows.append([str(step), metric, now, known, was, train_now, train_was])
         if layers:
             console.result(f"step {step}\n{tables.layers(record)}\n")
     console.result(tables.align(rows))

@@ -29,11 +29,19 @@ class Written(msgspec.Struct, frozen=True):
     metavar="AXIS",
     help="What accuracy is drawn over: left (nominal), units, params, macs, or latency@BATCH.",
 )
+@click.option("--metric", metavar="NAME", help="What is drawn of each run: top1, top5, loss.  [default: the main one]")
 @click.option("-o", "--output", default="plots", show_default=True, metavar="DIR", help="Where pictures are written.")
 @click.option("--json", "as_json", is_flag=True, help="Print pictures, one JSON object per line.")
 @click.option("--debug", is_flag=True, help="Show a traceback on errors.")
 def command(
-    *, paths: tuple[str, ...], names: tuple[str, ...], axis: str, output: str, as_json: bool, debug: bool
+    *,
+    paths: tuple[str, ...],
+    names: tuple[str, ...],
+    axis: str,
+    metric: str | None,
+    output: str,
+    as_json: bool,
+    debug: bool,
 ) -> None:
     """Draw the figures of PATHs as PNG and SVG: text matrices, folders of them, runs, studies, folders of runs.
 
@@ -49,7 +57,7 @@ def command(
     from prunebench.runs.files import write_atomically, writing
 
     folder = Path(output)
-    for drawn in draw(gather(paths or ("performance",)), names, axis):
+    for drawn in draw(gather(paths or ("performance",), metric), names, axis, metric):
         places = {kind: folder / f"{drawn.name}.{kind}" for kind in drawn.files}
         with writing(drawn.name, folder):
             for kind, content in drawn.files.items():

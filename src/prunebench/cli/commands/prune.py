@@ -96,9 +96,10 @@ def command(
 
 def step_line(record: StepRecord, iterations: int) -> str:
     """`step 3/10  test accuracy 0.712 → 0.964  (about 40 s left)`."""
-    before = f"{record.test_before.top1:.3f} → " if record.step else ""
+    main = record.test_after.main
+    before = f"{record.test_before[main.name]:.3f} → " if record.step else ""
     left = remaining(record, iterations)
-    return f"step {record.step}/{iterations}  test accuracy {before}{record.test_after.top1:.3f}{left}"
+    return f"step {record.step}/{iterations}  test {main.title} {before}{record.test_after[main.name]:.3f}{left}"
 
 
 def remaining(record: StepRecord, iterations: int) -> str:

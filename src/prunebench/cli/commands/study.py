@@ -161,7 +161,8 @@ def _announce(console: Console, study: Study, planned: Sequence[Experiment], job
 
 def _teller(console: Console) -> Callable[[Job, StepRecord], None]:
     def told(job: Job, record: StepRecord) -> None:
-        console.note(f"  {job.key}  step {record.step}  test accuracy {record.test_after.top1:.3f}")
+        main = record.test_after.main
+        console.note(f"  {job.key}  step {record.step}  test {main.title} {record.test_after[main.name]:.3f}")
 
     return told
 

@@ -40,9 +40,10 @@ def command(
     console.records([record])
     from prunebench.results.tables import interval, short
 
-    after = record.test_after
+    after, main = record.test_after, record.test_after.main
+    known = f" (95 % interval {ends})" if (ends := interval(after)) else ""
     console.result(
-        f"{run.key}: test accuracy {after.top1:.3f} (95 % interval {interval(after)}), "
-        f"train accuracy {record.train_after.top1:.3f}, {short(record.params)} parameters, "
+        f"{run.key}: test {main.title} {after[main.name]:.3f}{known}, "
+        f"train {main.title} {record.train_after[main.name]:.3f}, {short(record.params)} parameters, "
         f"{record.seconds.finetune:.0f} s of training\nin {run.folder}"
     )

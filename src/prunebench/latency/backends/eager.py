@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from prunebench.latency.backends import Backend, Loaded, backends
-from prunebench.models.inputs import logits_of, to
+from prunebench.models.inputs import output_of, to
 
 if TYPE_CHECKING:
     import torch
@@ -25,7 +25,7 @@ def load(state: Checkpoint, device: torch.device, dtype: str) -> Loaded:
     def place(batch: Any) -> Any:
         return to(batch, device=device, dtype=kind)
 
-    return Loaded(place, lambda batch_size: partial(logits_of, model))
+    return Loaded(place, lambda batch_size: partial(output_of, model))
 
 
 backends.add("eager", Backend("eager", "PyTorch as it is, NCHW", load))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prunebench.plots.lines import MOST_LINES, accuracy_picture, controls_of, drawable
+from prunebench.plots.lines import MOST_LINES, controls_of, drawable, score_picture
 from prunebench.plots.naming import Group, Subject, numbered, slug, subject, titles
 from prunebench.plots.registry import Picture, Plot, plots
 from prunebench.results.matrix_files import Material
@@ -19,12 +19,14 @@ def draw(material: Material, axis: str) -> list[Picture]:
             shown = groups[first : first + MOST_LINES]
             controls = controls_of(shown, material.curves)
             title = titles([shown[0][0].settings])[0] if len(groups) == 1 else str(of)
-            figure = accuracy_picture(title, shown, axis, controls=controls, before=True)
+            figure = score_picture(title, shown, axis, controls=controls, before=True)
             pictures.append(Picture(slug("accuracy", *of, axis=axis), figure))
     return numbered(pictures)
 
 
 plots.add(
     "accuracy",
-    Plot("accuracy", "accuracy before and after fine-tuning, by what is left", draw, "a curve", by_axis=True),
+    Plot(
+        "accuracy", "accuracy before and after fine-tuning, by what is left", draw, "a curve", by_axis=True, scored=True
+    ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prunebench.plots.lines import accuracy_picture, controls_of, drawable
+from prunebench.plots.lines import controls_of, drawable, score_picture
 from prunebench.plots.naming import Group, Subject, numbered, per_step, slug, subject
 from prunebench.plots.registry import Picture, Plot, plots
 from prunebench.results.matrix_files import Material
@@ -20,7 +20,7 @@ def draw(material: Material, axis: str) -> list[Picture]:
     for (of, fraction), groups in sorted(alike.items(), key=lambda item: item[0]):
         if len({group[0].settings.get("criterion") for group in groups}) > 1:
             title = f"{of}, {per_step(fraction)}"
-            figure = accuracy_picture(title, groups, axis, controls=controls_of(groups, material.curves))
+            figure = score_picture(title, groups, axis, controls=controls_of(groups, material.curves))
             pictures.append(Picture(slug("criteria", *of, f"{100 * fraction:.4g}pc", axis=axis), figure))
     return numbered(pictures)
 
@@ -33,5 +33,6 @@ plots.add(
         draw,
         "two criteria at one fraction",
         by_axis=True,
+        scored=True,
     ),
 )

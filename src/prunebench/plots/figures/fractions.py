@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prunebench.plots.lines import accuracy_picture, drawable
+from prunebench.plots.lines import drawable, score_picture
 from prunebench.plots.naming import Group, Subject, numbered, slug, subject
 from prunebench.plots.registry import Picture, Plot, plots
 from prunebench.results.matrix_files import Material
@@ -18,7 +18,7 @@ def draw(material: Material, axis: str) -> list[Picture]:
     pictures = []
     for (of, criterion), groups in sorted(alike.items(), key=lambda item: item[0]):
         if len({group[0].settings.get("fraction") for group in groups}) > 1:
-            figure = accuracy_picture(f"{of}, {title(criterion)}", _ordered(groups), axis)
+            figure = score_picture(f"{of}, {title(criterion)}", _ordered(groups), axis)
             pictures.append(Picture(slug("fractions", *of, criterion, axis=axis), figure))
     return numbered(pictures)
 
@@ -29,5 +29,7 @@ def _ordered(groups: list[Group]) -> list[Group]:
 
 plots.add(
     "fractions",
-    Plot("fractions", "several fractions of one model", draw, "two fractions of one criterion", by_axis=True),
+    Plot(
+        "fractions", "several fractions of one model", draw, "two fractions of one criterion", by_axis=True, scored=True
+    ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from prunebench.plots.lines import accuracy_picture, drawable
+from prunebench.plots.lines import drawable, score_picture
 from prunebench.plots.naming import Group, Subject, numbered, slug, subject
 from prunebench.plots.registry import Picture, Plot, plots
 from prunebench.results.matrix_files import Material
@@ -23,7 +23,7 @@ def draw(material: Material, axis: str) -> list[Picture]:
         if len({group[0].settings.get("model") for group in chosen}) > 1:
             datasets = sorted({subject(group[0].settings).dataset for group in chosen} - {""})
             on = f" on {' and '.join(datasets)}" if datasets else ""
-            figure = accuracy_picture(f"several models{on}, {method}, {title(criterion)}", chosen, axis)
+            figure = score_picture(f"several models{on}, {method}, {title(criterion)}", chosen, axis)
             pictures.append(Picture(slug("models", method, criterion, axis=axis), figure))
     return numbered(pictures)
 
@@ -45,5 +45,8 @@ def _rank(group: Group, shared: Counter[object]) -> tuple[int, int]:
 
 
 plots.add(
-    "models", Plot("models", "several models in one picture", draw, "two models pruned by one criterion", by_axis=True)
+    "models",
+    Plot(
+        "models", "several models in one picture", draw, "two models pruned by one criterion", by_axis=True, scored=True
+    ),
 )

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from prunebench.plots.naming import Group, line_names, numbered, pooled, slug, subject, titles
 from prunebench.plots.registry import Picture, Plot, plots
-from prunebench.plots.scales import accuracy_axis, quantity_axis
+from prunebench.plots.scales import quantity_axis, score_axis, score_label
 from prunebench.plots.style import GREY, canvas, legend, line, looks
 from prunebench.results.curves import SHOWN, by_settings, milliseconds, unpruned
 from prunebench.results.matrix_files import Material
@@ -64,11 +64,12 @@ def points(group: Group, axis: str, originals: Mapping[str, float]) -> list[Poin
     return found
 
 
-def front(found: Sequence[Point]) -> list[Point]:
-    """Points that no other is both at most as slow and at least as accurate as, the fastest first."""
+def front(found: Sequence[Point], higher_is_better: bool = True) -> list[Point]:
+    """Points that no other is both at most as slow and at least as good as, the fastest first."""
     best: list[Point] = []
-    for point in sorted(found, key=lambda point: (point.ms, -point.mean)):
-        if not best or point.mean > best[-1].mean:
+    sign = 1 if higher_is_better else -1
+    for point in sorted(found, key=lambda point: (point.ms, -sign * point.mean)):
+        if not best or sign * point.mean > sign * best[-1].mean:
             best.append(point)
     return best
 
@@ -96,14 +97,15 @@ def _axes(groups: Sequence[Group], axis: str) -> list[str]:
 def _picture(machine: Machine, groups: Sequence[Group], axis: str) -> Picture:
     groups = sorted(groups, key=lambda group: repr([group[0].settings.get(name) for name in SHOWN]))
     seeds, counts = pooled(groups)
+    metric = groups[0][0].metric
     if len(groups) == 1:
         title = titles([groups[0][0].settings])[0]
     else:
-        title = f"accuracy against latency{f' on {machine.dataset}' if machine.dataset else ''}"
+        title = f"{metric.title} against latency{f' on {machine.dataset}' if machine.dataset else ''}"
     size, _, engine = axis.removeprefix("latency@").partition(" ")
     what = f"milliseconds per batch of {size} (the unpruned model's, times the share measured beside it)"
     label = ", ".join(part for part in (what, engine, str(machine)) if part)
-    figure, axes = canvas(title + seeds, label, "test accuracy, %", width=WIDE)
+    figure, axes = canvas(title + seeds, label, score_label(metric), width=WIDE)
     names = line_names(groups) if len(groups) > 1 else ["every step"]
     originals = milliseconds((curve for group in groups for curve in group), axis)
     handles, every = [], []
@@ -115,7 +117,7 @@ def _picture(machine: Machine, groups: Sequence[Group], axis: str) -> Picture:
         if any(isfinite(point.low) for point in of):
             heights = [[point.mean - point.low for point in of], [point.high - point.mean for point in of]]
             axes.errorbar(x, y, yerr=heights, fmt="none", ecolor=look.color, elinewidth=0.8, alpha=0.5)
-    best = front(every)
+    best = front(every, metric.higher_is_better)
     handles += axes.plot(
         [point.ms for point in best],
         [point.mean for point in best],
@@ -127,7 +129,7 @@ def _picture(machine: Machine, groups: Sequence[Group], axis: str) -> Picture:
         drawstyle="steps-post",
     )
     quantity_axis(axes, "x", [point.ms for point in every])
-    accuracy_axis(axes)
+    score_axis(axes, metric)
     names = [name + count for name, count in zip(names, counts, strict=True)]
     legend(figure, handles, [*names, "Pareto front"])
     return Picture(slug("pareto", machine.dataset, axis), figure)
@@ -135,5 +137,11 @@ def _picture(machine: Machine, groups: Sequence[Group], axis: str) -> Picture:
 
 plots.add(
     "pareto",
-    Plot("pareto", "accuracy against measured latency", draw, "a curve whose steps were timed (prunebench efficiency)"),
+    Plot(
+        "pareto",
+        "accuracy against measured latency",
+        draw,
+        "a curve whose steps were timed (prunebench efficiency)",
+        scored=True,
+    ),
 )

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from prunebench.errors import ConfigError
-from prunebench.models.inputs import Inputs, logits_of, to
+from prunebench.models.inputs import Inputs, output_of, to
 from prunebench.pruning.groups import Group, Slice
 
 
@@ -82,7 +82,7 @@ def output_layer(model: nn.Module, inputs: Inputs) -> nn.Module:
     try:
         with torch.no_grad():
             was = model.training
-            logits_of(model.eval(), _on_device(inputs, model))
+            output_of(model.eval(), _on_device(inputs, model))
             model.train(was)
     finally:
         for hook in hooks:

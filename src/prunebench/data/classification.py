@@ -1,0 +1,70 @@
+"""Classification: what is asked of a model's output, and what of it is counted; and the labels of a dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch.nn import functional as F
+
+from prunebench.data.dataset import Dataset, Part, stratified
+
+
+class Classification:
+    """One label out of several: cross-entropy is trained, and correct samples are counted.
+
+    Args:
+        classes: how many there are. From more than TOP on it is counted too whether the label is among the first TOP.
+    """
+
+    TOP = 5
+
+    def __init__(self, classes: int) -> None:
+        self.arguments: Mapping[str, int] = {"classes": classes}
+        self.metrics: tuple[str, ...] = ("top1", "top5", "loss") if classes > 2 * self.TOP else ("top1", "loss")
+
+    def loss(self, output: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Mean cross-entropy of logits, shape (batch, classes), a scalar."""
+        return F.cross_entropy(output, labels)
+
+    def count(
+        self, output: torch.Tensor, labels: torch.Tensor, metrics: Iterable[str] | None = None
+    ) -> Mapping[str, torch.Tensor]:
+        """Metric → its sum over a batch, scalars on the device; all metrics, or those that are named."""
+        return {name: _COUNTED[name](output, labels) for name in metrics or self.metrics}
+
+    def problem(self, shape: tuple[int, ...]) -> str:
+        """What is wrong with the shape of a model's output for one sample; empty where nothing is."""
+        classes = self.arguments["classes"]
+        return "" if shape == (1, classes) else f"{classes} classes need (1, {classes})"
+
+
+def _top1(output: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    return (output.argmax(1) == labels).sum()
+
+
+def _top5(output: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    return (output.topk(Classification.TOP, dim=1).indices == labels[:, None]).sum()
+
+
+def _loss(output: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    return F.cross_entropy(output.float(), labels, reduction="sum")
+
+
+_COUNTED = {"top1": _top1, "top5": _top5, "loss": _loss}
+
+
+class Labels:
+    """The labels of every part of a dataset, int64 on the CPU."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._of = {part: torch.as_tensor(split.labels, dtype=torch.int64) for part, split in dataset.splits.items()}
+
+    def __getitem__(self, part: Part) -> torch.Tensor:
+        """Labels of every sample, int64 of shape (samples,)."""
+        return self._of[part]
+
+    def some(self, part: Part, count: int | None = None) -> torch.Tensor:
+        """Indices of all samples, or of a fixed subset of `count` in which each class keeps its share."""
+        labels = self._of[part].numpy()
+        return torch.from_numpy(stratified(labels, len(labels) if count is None else count))
