@@ -26,7 +26,7 @@ from prunebench.config import RunConfig
 from prunebench.experiment.resolve import resolve
 from prunebench.experiment.setup import Bench
 from prunebench.models.checkpoint import Checkpoint
-from prunebench.models.inputs import output_of
+from prunebench.models.input_spec import output_of
 from prunebench.seeding import order, seed_all
 from prunebench.training.fit import Recipe, chunks, evaluate, make_optimizer
 

@@ -27,7 +27,7 @@ from pairing import Claim, options, report
 from prunebench.config import RunConfig
 from prunebench.experiment.untrained import untrained
 from prunebench.latency.protocol import alternate, on_the_clock
-from prunebench.models.inputs import output_of
+from prunebench.models.input_spec import output_of
 from prunebench.statistics import paired_speedup
 
 STEP, PAIRS, SECONDS, BURNERS, WITHIN = 6, 100, 8.0, 2, 0.10

@@ -23,10 +23,10 @@ from prunebench import Dataset, RunConfig, Split
 from prunebench.data.images import ImageTask
 from prunebench.models.architecture import Architecture, models
 from prunebench.models.checkpoint import Checkpoint
-from prunebench.models.inputs import Inputs
+from prunebench.models.input_spec import InputSpec
 from prunebench.models.layers import unit_count
 from prunebench.pruning.registry import Request, criteria
-from prunebench.records import Accuracy, Environment, LayerRecord, Seconds, StepRecord
+from prunebench.records import Environment, LayerRecord, Scores, Seconds, StepRecord
 from prunebench.runs.run import Run
 
 hypothesis.settings.register_profile("prunebench", deadline=None, derandomize=True, database=None, max_examples=60)
@@ -122,7 +122,7 @@ def tiny_state() -> Callable[[], Checkpoint]:
     def make() -> Checkpoint:
         torch.manual_seed(0)
         arguments = {"classes": 3}
-        inputs = Inputs(kind="images", size=12)
+        inputs = InputSpec(kind="images", size=12)
         return Checkpoint(Architecture("tiny", arguments, inputs), build_tiny_net(3).eval(), {})
 
     return make
@@ -154,15 +154,14 @@ def architecture_of() -> Callable[..., Architecture]:
 
     def make(name: str, size: int = 64) -> Architecture:
         if models.get(name).reads == "text":
-            inputs = Inputs(kind="text", vocabulary=50, length=12)
+            inputs = InputSpec(kind="text", vocabulary=50, length=12)
         else:
-            inputs = Inputs(kind="images", size=size)
+            inputs = InputSpec(kind="images", size=size)
         arguments = {
             "classes": 7,
             "channels": 3,
             "image_size": inputs.size,
             "adapt": True,
-            "stem": "standard",
             "config": {**TINY_BERT, "vocab_size": 50},
         }
         return Architecture(name, arguments, inputs)
@@ -193,7 +192,7 @@ def fresh(architecture_of: Callable[..., Architecture]) -> Callable[..., Checkpo
 def request_for() -> Callable[..., Request]:
     """Makes a pruning request with a registered criterion."""
 
-    def make(inputs: Inputs, fraction: float = 0.3, criterion: str = "l2", **about: Any) -> Request:
+    def make(inputs: InputSpec, fraction: float = 0.3, criterion: str = "l2", **about: Any) -> Request:
         return Request(fraction, criteria.get(criterion).score, inputs, **about)
 
     return make
@@ -222,10 +221,10 @@ def make_record() -> Callable[..., StepRecord]:
             params=100 + left**2,
             nonzero_params=100 + left**2,
             macs=64 * left**2,
-            test_before=Accuracy(200 - step, 360),
-            train_before=Accuracy(1000 - step, 1437),
-            test_after=Accuracy(340 - step, 360),
-            train_after=Accuracy(1437 - step, 1437),
+            test_before=Scores.of(top1=(200 - step, 360)),
+            train_before=Scores.of(top1=(1000 - step, 1437)),
+            test_after=Scores.of(top1=(340 - step, 360)),
+            train_after=Scores.of(top1=(1437 - step, 1437)),
             loss=0.25,
             seconds=Seconds(1.0, 2.0, 3.0, 4.0),
             layers=(LayerRecord("conv1", "Conv2d", (100, 100, 1, 1), (left, left, 1, 1), 10_000, left**2),),

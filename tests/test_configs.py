@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from prunebench.config import read_toml
-from prunebench.experiment.identity import pruning_run
 from prunebench.experiment.plan import pruning_plan
-from prunebench.experiment.resolve import dense_run, phases, resolve
+from prunebench.experiment.resolve import dense_run, phases, pruning_run, resolve
 from prunebench.studies.study import plan, read_study
 
 ROOT = Path(__file__).parent.parent / "configs"

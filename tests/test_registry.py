@@ -10,7 +10,7 @@ from prunebench.data.dataset import datasets
 from prunebench.errors import ConfigError, UnknownName
 from prunebench.models.architecture import models
 from prunebench.pruning.registry import criteria, methods
-from prunebench.registry import Registry, call, content, load, reference, without_folder
+from prunebench.registry import Registry, call, content, import_reference, reference, without_folder
 
 REGISTRIES = [models, datasets, methods, criteria]
 NAMED = [(registry, name) for registry in REGISTRIES for name in registry.names()]
@@ -61,13 +61,13 @@ def test_a_file_is_a_reference_wherever_a_name_stands(user_file):
 
 
 def test_a_method_is_chosen_by_name(user_file):
-    for own in (f"{user_file}:score", load(f"{user_file}:score")):
+    for own in (f"{user_file}:score", import_reference(f"{user_file}:score")):
         with pytest.raises(UnknownName, match=r"There are: none, structured, unstructured\.$"):
             methods.get(own)
 
 
 def test_a_module_is_a_reference():
-    assert load("prunebench.registry:reference") is reference
+    assert import_reference("prunebench.registry:reference") is reference
 
 
 @pytest.mark.parametrize(
@@ -90,14 +90,14 @@ def test_a_file_that_fails_says_why_and_is_tried_anew(tmp_path):
     file.write_text("1 / 0\n")
     for _ in range(2):
         with pytest.raises(ConfigError, match=r"broken\.py:f: importing it failed: ZeroDivisionError"):
-            load(f"{file}:f")
+            import_reference(f"{file}:f")
     file.write_text("def f():\n    return 1\n")
-    assert load(f"{file}:f")() == 1
+    assert import_reference(f"{file}:f")() == 1
 
 
 def test_a_value_that_is_no_function_is_refused(user_file):
     with pytest.raises(ConfigError, match="no function 'constant'; it has: score"):
-        load(f"{user_file}:constant")
+        import_reference(f"{user_file}:constant")
 
 
 @pytest.mark.parametrize("place", ["above", "inside"])
@@ -108,17 +108,17 @@ def test_a_file_may_import_its_neighbours_at_once_or_in_its_functions(place, tmp
     text = "IMPORT\ndef f():\n    return value\n" if place == "above" else "def f():\n    IMPORT\n    return value\n"
     (tmp_path / "outer.py").write_text(text.replace("IMPORT", f"from neighbour_{place} import value"))
     for _ in range(2):
-        assert load(f"{tmp_path / 'outer.py'}:f")() == 7
+        assert import_reference(f"{tmp_path / 'outer.py'}:f")() == 7
     assert sys.path == [*before, str(tmp_path.resolve())]  # last: a neighbour hides no installed package
 
 
 def test_a_changed_file_is_read_again_and_has_another_digest(user_file):
     text = f"{user_file}:score"
-    first, digest = load(text), content(text)
-    assert load(text) is first
+    first, digest = import_reference(text), content(text)
+    assert import_reference(text) is first
     assert content(first) == digest
     user_file.write_text("def score(weight):\n    return weight\n")
-    assert load(text) is not first
+    assert import_reference(text) is not first
     assert content(text) != digest
 
 
@@ -127,9 +127,9 @@ def test_a_registered_name_has_no_digest():
 
 
 def test_a_reference_leads_back_to_its_function(user_file, monkeypatch):
-    function = load(f"{user_file}:score")
+    function = import_reference(f"{user_file}:score")
     assert reference(function) == f"{user_file.resolve()}:score"
-    assert load(reference(function)) is function
+    assert import_reference(reference(function)) is function
     monkeypatch.chdir(user_file.parent)
     assert reference("mine.py:score") == f"{user_file.resolve()}:score"
     assert reference("resnet18") == "resnet18"
@@ -161,7 +161,7 @@ def test_an_argument_that_is_not_offered_lists_those_that_are():
 def test_a_users_function_that_fails_is_told_in_a_line(tmp_path):
     (tmp_path / "mine.py").write_text("def score(weight):\n    return weight / 0\n")
     with pytest.raises(ConfigError, match=r"mine\.py:score failed: ZeroDivisionError: division by zero\. --debug"):
-        call(load(f"{tmp_path / 'mine.py'}:score"), {"weight": 1})
+        call(import_reference(f"{tmp_path / 'mine.py'}:score"), {"weight": 1})
 
 
 def test_a_function_of_the_package_that_fails_is_a_bug_and_stays_one():
@@ -221,4 +221,4 @@ def test_of_a_file_that_is_there_only_its_name_decides(user_file):
 @pytest.mark.parametrize("text", ["os:system", "logging.config:dictConfig", "builtins:eval", "subprocess:run"])
 def test_functions_of_python_itself_are_nobodys_own(text):
     with pytest.raises(ConfigError, match="a module of Python itself"):
-        load(text)
+        import_reference(text)

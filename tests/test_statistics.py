@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prunebench.records import Accuracy
+from prunebench.records import Scores
 from prunebench.statistics import (
     MOST_SEEDS,
     holm,
@@ -21,7 +21,7 @@ from prunebench.statistics import (
     wilson_of,
 )
 
-ACCURACIES = st.integers(1, 10**5).flatmap(lambda n: st.builds(Accuracy, st.integers(0, n), st.just(n)))
+ACCURACIES = st.integers(1, 10**5).flatmap(lambda n: st.builds(Scores, st.integers(0, n), st.just(n)))
 
 
 @given(ACCURACIES)
@@ -35,14 +35,14 @@ def test_the_interval_holds_the_accuracy_and_stays_within_0_and_1(accuracy):
 @given(ACCURACIES)
 def test_wrong_samples_mirror_correct_ones(accuracy):
     low, high = wilson(accuracy)
-    mirrored = wilson(Accuracy(accuracy.total - accuracy.correct, accuracy.total))
+    mirrored = wilson(Scores.of(top1=(accuracy.total - accuracy.correct, accuracy.total)))
     assert mirrored == pytest.approx((1 - high, 1 - low), abs=1e-9)
 
 
 @given(ACCURACIES)
 def test_more_samples_narrow_the_interval(accuracy):
     low, high = wilson(accuracy)
-    low_more, high_more = wilson(Accuracy(4 * accuracy.correct, 4 * accuracy.total))
+    low_more, high_more = wilson(Scores.of(top1=(4 * accuracy.correct, 4 * accuracy.total)))
     assert high_more - low_more < high - low
 
 
@@ -52,7 +52,7 @@ def test_more_samples_narrow_the_interval(accuracy):
 )
 def test_the_interval_equals_published_ones(correct, total, interval):
     """Newcombe 1998, Statistics in Medicine 17, table I, method 3."""
-    assert wilson(Accuracy(correct, total)) == pytest.approx(interval, abs=5e-5)
+    assert wilson(Scores.of(top1=(correct, total))) == pytest.approx(interval, abs=5e-5)
 
 
 VALUES = st.lists(st.floats(0.1, 1e6), min_size=1, max_size=60)
@@ -108,10 +108,10 @@ def test_percentiles_are_numpys(values, share):
 
 
 def test_a_mean_of_shares_has_the_interval_of_as_many_correct_samples():
-    assert wilson_of(0.9, 200) == wilson(Accuracy(180, 200))
+    assert wilson_of(0.9, 200) == wilson(Scores.of(top1=(180, 200)))
     low, high = wilson_of(0.9013, 200)
-    assert wilson(Accuracy(180, 200))[0] < low < wilson(Accuracy(181, 200))[0]
-    assert wilson(Accuracy(180, 200))[1] < high < wilson(Accuracy(181, 200))[1]
+    assert wilson(Scores.of(top1=(180, 200)))[0] < low < wilson(Scores.of(top1=(181, 200)))[0]
+    assert wilson(Scores.of(top1=(180, 200)))[1] < high < wilson(Scores.of(top1=(181, 200)))[1]
 
 
 SHARES = st.lists(st.integers(0, 1000).map(lambda n: n / 1000), min_size=2, max_size=20)

@@ -16,8 +16,8 @@ FORMAT = 3
 def other_format(name: object, version: object) -> str:
     """What to say of a file whose format is not FORMAT."""
     newer = isinstance(version, int) and version > FORMAT
-    which = "a newer" if newer else "another"
-    hint = "update prunebench" if newer else "start over with --fresh, which keeps the old run aside"
+    which = "a newer" if newer else "an older" if isinstance(version, int) else "another"
+    hint = "update prunebench" if newer else "what it recorded is shown, but it is not continued; compute it anew"
     return f"{name} has format {version}, of {which} version of prunebench; this one reads format {FORMAT}: {hint}."
 
 
@@ -211,7 +211,7 @@ class LatencyRecord(msgspec.Struct, frozen=True, kw_only=True):
     Samples of the same step and batch size belong together: the i-th of each variant were taken in the same round.
     `ended` says what ended the rounds: the interval of the speed-up was narrow enough, or the time was used up.
     `max_difference` is the largest difference of a logit from those of eager PyTorch in fp32, relative to the largest
-    logit; `scores` are those of this very engine and dtype on the test data, where its numbers differ from those.
+    logit; `scores` are those of this very backend and dtype on the test data, where its numbers differ from those.
     `peak_bytes` is what the model and one pass take of memory at most, where PyTorch allocates it.
     """
 
@@ -263,7 +263,7 @@ class SparseLayer(msgspec.Struct, frozen=True, kw_only=True):
     chosen: bool
 
 
-class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+class Breakdown(msgspec.Struct, frozen=True, kw_only=True):
     """Figures that tell where a speed-up went.
 
     `batch1_ms` and `batch4_ms` are samples of the pruned model, taken in alternation. `unpruned_share` is, per batch
@@ -275,15 +275,15 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     unpruned_share: dict[int, float] = {}
 
 
-class TimingRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What was measured of one step: a latency record per variant and batch size, costs, and evidence."""
+class TimingRecord(msgspec.Struct, frozen=True, kw_only=True, rename={"breakdown": "evidence"}):
+    """What was measured of one step: a latency record per variant and batch size, costs, and a breakdown."""
 
     format: int = FORMAT
     step: int
     latencies: tuple[LatencyRecord, ...]
     original: Costs | None = None
     pruned: Costs | None = None
-    evidence: Evidence | None = None
+    breakdown: Breakdown | None = None
     sparse_layers: tuple[SparseLayer, ...] = ()
 
 

@@ -60,7 +60,7 @@ class Registry(Generic[Entry]):
             self._complete = True
         return sorted(self._entries)
 
-    def find(self, name: object) -> Entry | None:
+    def known(self, name: object) -> Entry | None:
         """The entry of a registered name; None where there is no such name."""
         return self._entries[name] if isinstance(name, str) and name in self.names() else None
 
@@ -76,14 +76,14 @@ class Registry(Generic[Entry]):
         if name in self.names():
             return self._entries[name]
         if self._wrap and isinstance(name, str) and ":" in name:
-            return self._wrap(name, load(name))
+            return self._wrap(name, import_reference(name))
         near = difflib.get_close_matches(str(name), self.names(), n=1, cutoff=0.5)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         own = "; or give your own as path.py:function" if self._wrap else ""
         raise UnknownName(f"There is no {self.kind} {name!r}.{hint} There are: {', '.join(self.names())}{own}.")
 
 
-def load(text: str) -> Callable[..., Any]:
+def import_reference(text: str) -> Callable[..., Any]:
     """Import the function that `path.py:function` or `package.module:function` names.
 
     Raises:
@@ -244,7 +244,7 @@ def content(thing: Any) -> str | None:
     """
     if isinstance(thing, str) and ":" not in thing:
         return None
-    function = load(thing) if isinstance(thing, str) else thing
+    function = import_reference(thing) if isinstance(thing, str) else thing
     if inspect.isroutine(function) or inspect.isclass(function):
         source = inspect.getsourcefile(function)
         return digest(Path(source)) if source else None

@@ -32,7 +32,7 @@ def wilson(p: float, n: int) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-class Estimate(NamedTuple):
+class MedianInterval(NamedTuple):
     """A median and its 95 % interval; the ends are NaN where there are too few samples for one."""
 
     median: float
@@ -50,7 +50,7 @@ class Estimate(NamedTuple):
         return not isnan(self.low)
 
 
-def median_interval(values: Sequence[float]) -> Estimate:
+def median_interval(values: Sequence[float]) -> MedianInterval:
     """The median with a 95 % interval from order statistics, which asks nothing of the distribution.
 
     The interval runs from the k-th smallest to the k-th largest value, for the largest k that covers the true
@@ -59,16 +59,16 @@ def median_interval(values: Sequence[float]) -> Estimate:
     ordered = sorted(values)
     k = _rank(len(ordered))
     if k == 0:
-        return Estimate(median(ordered), float("nan"), float("nan"))
-    return Estimate(median(ordered), ordered[k - 1], ordered[-k])
+        return MedianInterval(median(ordered), float("nan"), float("nan"))
+    return MedianInterval(median(ordered), ordered[k - 1], ordered[-k])
 
 
-def paired_speedup(original_ms: Sequence[float], other_ms: Sequence[float]) -> Estimate:
+def paired_speedup(original_ms: Sequence[float], other_ms: Sequence[float]) -> MedianInterval:
     """How many times as fast the other was: the median of the ratios within rounds, with its interval."""
     return median_interval([a / b for a, b in zip(original_ms, other_ms, strict=True)])
 
 
-class MeanEstimate(NamedTuple):
+class MeanInterval(NamedTuple):
     """A mean of `n` values, their standard deviation and a 95 % interval of the mean; NaN where there are too few."""
 
     n: int
@@ -78,17 +78,17 @@ class MeanEstimate(NamedTuple):
     high: float
 
 
-def mean_interval(values: Sequence[float]) -> MeanEstimate:
+def mean_interval(values: Sequence[float]) -> MeanInterval:
     """The mean with its 95 % interval by Student's t; below two values there is no deviation and no interval."""
     n, mean = len(values), fmean(values)
     if n < 2:
-        return MeanEstimate(n, mean, nan, nan, nan)
+        return MeanInterval(n, mean, nan, nan, nan)
     sd = stdev(values)
     half = sd * _reach(n)
-    return MeanEstimate(n, mean, sd, mean - half, mean + half)
+    return MeanInterval(n, mean, sd, mean - half, mean + half)
 
 
-def mean_difference(differences: Sequence[float]) -> tuple[MeanEstimate, float]:
+def mean_difference(differences: Sequence[float]) -> tuple[MeanInterval, float]:
     """The mean of paired differences with its 95 % interval, and the two-sided p-value of their being none.
 
     Where all are equal, their spread is smaller than what was measured can show, not nothing; yet Student's t would

@@ -7,8 +7,7 @@ import pytest
 from prunebench.comparison.matching import all_seeds, matched, of_study, subject
 from prunebench.config import RunConfig
 from prunebench.errors import RunError
-from prunebench.experiment.identity import pruning_run
-from prunebench.experiment.resolve import resolve
+from prunebench.experiment.resolve import pruning_run, resolve
 from prunebench.results.curves import curve_of, deciding_settings
 from prunebench.runs.selection import pruning_runs, select
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from prunebench.comparison.measures import AREA, LEFT, TOP1, Span, area, left_at_loss, measures, span_of
 from prunebench.errors import RunError
-from prunebench.records import Accuracy
+from prunebench.records import Scores
 from prunebench.results.curves import Curve
 
 
@@ -28,7 +28,7 @@ def curve(after, macs=None, params=None, seed=0, method="structured"):
         train_before=tuple(after),
         train_after=tuple(after),
         axes={"left": left, "macs": tuple(macs or left), "params": tuple(params or left)},
-        tested=tuple(Accuracy(round(1000 * top1), 1000) for top1 in after),
+        tested=tuple(Scores.of(top1=(round(1000 * top1), 1000)) for top1 in after),
     )
 
 
@@ -64,7 +64,7 @@ def test_the_area_is_the_mean_accuracy_over_the_span(run, share):
 
 
 def between(run, x):
-    """Accuracy at a share left that is no step's."""
+    """Scores at a share left that is no step's."""
     shares = run.axes["macs"]
     i = next(i for i in range(1, len(shares)) if shares[i] < x < shares[i - 1])
     return np.interp(x, [shares[i], shares[i - 1]], [run.after[i], run.after[i - 1]])

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from prunebench.comparison.measures import AREA, LEFT, TOP1
 from prunebench.comparison.verdicts import common_seeds, compare, corrected, pairs, summarise, telling
 from prunebench.errors import RunError
-from prunebench.records import Accuracy
+from prunebench.records import Scores
 from prunebench.results.curves import Curve
 from prunebench.statistics import holm, wilson
 
@@ -39,7 +39,7 @@ def curve(seed, correct, fraction=0.1, **settings):
         train_before=after,
         train_after=after,
         axes={"left": left, "macs": macs, "params": left},
-        tested=tuple(Accuracy(count, 1000) for count in correct),
+        tested=tuple(Scores.of(top1=(count, 1000)) for count in correct),
     )
 
 
@@ -223,7 +223,7 @@ def test_a_summary_holds_the_mean_its_spread_and_what_the_test_samples_allow():
     assert (first.mean, first.sd) == pytest.approx((0.87, 0.01))
     assert first.high - first.mean == pytest.approx(4.302653 * 0.01 / 3**0.5)
     # one run has 1000 samples, and three runs have the same 1000
-    assert (first.wilson_low, first.wilson_high) == pytest.approx(wilson(Accuracy(870, 1000)))
+    assert (first.wilson_low, first.wilson_high) == pytest.approx(wilson(Scores.of(top1=(870, 1000))))
     area, params, macs = found[2:]
     assert [area.measure, params.measure, macs.measure] == [AREA["macs"], LEFT["params"], LEFT["macs"]]
     assert (area.down_to, area.wilson_low, area.mean) == (pytest.approx(0.9), None, pytest.approx(0.885))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from prunebench.config import RunConfig
 from prunebench.errors import ConfigError
 from prunebench.experiment.goals import FORMS, Goal, check_goals, parse, read
-from prunebench.records import Accuracy
+from prunebench.records import Scores
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_the_forms_in_the_message_are_goals():
     ],
 )
 def test_a_record_is_held_against_a_goal(goal, figure, holds, make_record):
-    first, record = (make_record(step, validation=Accuracy(90 - 5 * (step > 0), 100)) for step in (0, 2))
+    first, record = (make_record(step, validation=Scores.of(top1=(90 - 5 * (step > 0), 100))) for step in (0, 2))
     reading = read(parse(goal), record, first)
     assert reading.figure == pytest.approx(figure)
     assert reading.holds is holds

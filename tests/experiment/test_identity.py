@@ -3,8 +3,7 @@ import pytest
 
 from prunebench.config import RunConfig, deciding, field_types
 from prunebench.errors import ConfigError
-from prunebench.experiment.identity import pruning_run, why_new
-from prunebench.experiment.resolve import dense_run, resolve, settings
+from prunebench.experiment.resolve import dense_run, pruning_run, resolve, settings, why_new
 
 OTHER = {
     "model": "resnet50",

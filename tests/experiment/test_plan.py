@@ -2,9 +2,8 @@ import msgspec
 import pytest
 
 from prunebench.config import RunConfig
-from prunebench.experiment.identity import pruning_run
 from prunebench.experiment.plan import pruning_plan, schedule, training_plan
-from prunebench.experiment.resolve import dense_run, phases, resolve
+from prunebench.experiment.resolve import dense_run, phases, pruning_run, resolve
 from prunebench.models.architecture import models
 from prunebench.pruning.registry import methods
 

@@ -8,7 +8,7 @@ import pytest
 from prunebench import dense_run, prune, pruning_run
 from prunebench.experiment.resolve import resolve
 from prunebench.experiment.verify import inexact, verify
-from prunebench.records import Accuracy
+from prunebench.records import Scores
 from prunebench.runs.files import digest
 from prunebench.runs.manifest import encode
 
@@ -71,12 +71,12 @@ def test_a_count_that_is_off_by_one_is_found(name, made):
 def test_one_sample_is_a_difference_here_and_a_remark_elsewhere(made):
     run, config = made
     record, environment = run.record(2), run.environment()
-    other = Accuracy(record.train_after.correct - 1, record.train_after.total)
+    other = Scores.of(top1=(record.train_after.correct - 1, record.train_after.total))
     undo = rewrite(run, "steps/002/record.json", msgspec.structs.replace(record, train_after=other))
     (*_, here) = verify(run, config)
     undo_too = rewrite(run, "environment.json", msgspec.structs.replace(environment, hardware="another"))
     (*_, elsewhere) = verify(run, config)
-    far = msgspec.structs.replace(record, train_after=Accuracy(0 if other.correct > 30 else 61, 61))
+    far = msgspec.structs.replace(record, train_after=Scores.of(top1=(0 if other.correct > 30 else 61, 61)))
     rewrite(run, "steps/002/record.json", far)
     (*_, too_far) = verify(run, config)
     undo()
@@ -109,7 +109,7 @@ def test_a_change_of_accuracy_on_held_out_data_is_found(change, tiny_config):
     record = list(prune(config, run))[1]
     assert [verdict.differences for verdict in verify(run, config)] == [(), ()]
     old = record.validation
-    new = Accuracy(abs(old.correct - 1), old.total) if change == "one sample" else None
+    new = Scores.of(top1=(abs(old.correct - 1), old.total)) if change == "one sample" else None
     rewrite(run, "steps/001/record.json", msgspec.structs.replace(record, validation=new))
     recorded = f"{new.correct} of 18" if new else "none"
     told = f"validation accuracy: recorded {recorded}, found {old.correct} of 18"

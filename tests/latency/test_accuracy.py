@@ -1,4 +1,4 @@
-"""Accuracy in an engine is that of the test data, whatever batch size the engine was made for."""
+"""Scores in a backend is that of the test data, whatever batch size the backend was made for."""
 
 from __future__ import annotations
 

@@ -12,12 +12,12 @@ from prunebench import EfficiencyConfig
 from prunebench.errors import Stopped
 from prunebench.latency import measure as latency
 from prunebench.latency.backends import backends
-from prunebench.latency.engines import Setting
 from prunebench.latency.measure import measure
-from prunebench.latency.variants import Subject
+from prunebench.latency.prepare import Conditions
+from prunebench.latency.variants import TimedStep
 from prunebench.models.costs import macs
 from prunebench.pruning.methods import structured, unstructured
-from prunebench.records import Accuracy
+from prunebench.records import Scores
 
 CPU = torch.device("cpu")
 
@@ -35,23 +35,23 @@ def steps(tiny_state, request_for):
                 structured.prune(state.model, {}, request)
             else:
                 state = replace(state, masks=unstructured.prune(state.model, state.masks, request).masks)
-            subjects.append(Subject(step, 0.7**step, copy.deepcopy(state)))
+            subjects.append(TimedStep(step, 0.7**step, copy.deepcopy(state)))
         return original, subjects
 
     return make
 
 
-def setting(method="structured", score=None, stop=None, **about):
+def conditions(method="structured", score=None, stop=None, **about):
     efficiency = EfficiencyConfig(**{"batch_sizes": (2, 1), "time_budget": 0.3, **about})
     named = {"run": None, "model": "tiny", "method": method}
-    return Setting(backends.get(efficiency.backend), CPU, efficiency, named, score, stop)
+    return Conditions(backends.get(efficiency.backend), CPU, efficiency, named, score, stop)
 
 
 @pytest.mark.parametrize("about", [{}, {"dtype": "bf16"}, {"backend": "channels-last"}])
 def test_every_step_size_and_variant_is_measured_and_the_models_are_left_alone(about, steps):
     original, subjects = steps(2)
     before = copy.deepcopy(original.model.state_dict())
-    found = list(measure(original, subjects, 2, setting(**about)))
+    found = list(measure(original, subjects, 2, conditions(**about)))
     assert [record.step for record in found] == [1, 2]
     for record in found:
         cells = sorted((r.batch_size, r.variant) for r in record.latencies)
@@ -68,21 +68,21 @@ def test_every_step_size_and_variant_is_measured_and_the_models_are_left_alone(a
 def test_steps_of_one_group_share_the_samples_of_the_original(steps, monkeypatch):
     original, subjects = steps(3)
     monkeypatch.setattr(latency, "TOGETHER", 2)
-    records = list(measure(original, subjects, 3, setting(batch_sizes=(1,))))
+    records = list(measure(original, subjects, 3, conditions(batch_sizes=(1,))))
     first, second, third = (next(r for r in t.latencies if r.variant == "original").samples_ms for t in records)
     assert first == second != third
 
 
 def test_costs_and_evidence_are_those_of_the_step(steps):
     original, subjects = steps(2)
-    _, record = measure(original, subjects, 2, setting(batch_sizes=(3,)))
+    _, record = measure(original, subjects, 2, conditions(batch_sizes=(3,)))
     inputs = original.architecture.inputs
     assert record.original.macs == macs(original.model, inputs)
     assert record.pruned.macs == macs(subjects[1].state.model, inputs) < record.original.macs
     assert record.pruned.checkpoint_bytes < record.original.checkpoint_bytes
-    assert len(record.evidence.batch1_ms) == len(record.evidence.batch4_ms) > 0
-    assert set(record.evidence.unpruned_share) == {3}
-    assert 0 < record.evidence.unpruned_share[3] < 0.5  # the output layer alone is as it was
+    assert len(record.breakdown.batch1_ms) == len(record.breakdown.batch4_ms) > 0
+    assert set(record.breakdown.unpruned_share) == {3}
+    assert 0 < record.breakdown.unpruned_share[3] < 0.5  # the output layer alone is as it was
 
 
 def test_linear_layers_of_masked_models_are_tried_compressed(steps, monkeypatch):
@@ -96,7 +96,7 @@ def test_linear_layers_of_masked_models_are_tried_compressed(steps, monkeypatch)
         return {name: getattr(layer, name) for name in layer.__struct_fields__}
 
     monkeypatch.setattr(latency.sparse, "choose", optimistic)
-    (record,) = measure(original, subjects[-1:], 1, setting("unstructured", batch_sizes=(2,)))
+    (record,) = measure(original, subjects[-1:], 1, conditions("unstructured", batch_sizes=(2,)))
     assert {layer.name for layer in record.sparse_layers} >= {"classifier.1"}
     samples = {r.variant: r.samples_ms for r in record.latencies}
     assert len(samples["sparse"]) == len(samples["original"])
@@ -105,7 +105,7 @@ def test_linear_layers_of_masked_models_are_tried_compressed(steps, monkeypatch)
 @pytest.mark.parametrize("about", [{"method": "structured"}, {"method": "unstructured", "dtype": "bf16"}])
 def test_elsewhere_nothing_is_compressed(about, steps):
     original, subjects = steps(1, about["method"])
-    (record,) = measure(original, subjects, 1, setting(**about))
+    (record,) = measure(original, subjects, 1, conditions(**about))
     assert record.sparse_layers == ()
     assert "sparse" not in {r.variant for r in record.latencies}
 
@@ -113,12 +113,12 @@ def test_elsewhere_nothing_is_compressed(about, steps):
 @pytest.mark.parametrize(("dtype", "scored"), [("fp32", set()), ("bf16", {"original", "pruned"})])
 def test_accuracy_stands_beside_the_time_where_numbers_change(dtype, scored, steps):
     original, subjects = steps(1)
-    (record,) = measure(original, subjects, 1, setting(dtype=dtype, score=lambda loaded: Accuracy(3, 4)))
+    (record,) = measure(original, subjects, 1, conditions(dtype=dtype, score=lambda loaded: Scores.of(top1=(3, 4))))
     assert {r.variant for r in record.latencies if r.top1 is not None} == scored
-    assert {r.top1 for r in record.latencies} <= {None, Accuracy(3, 4)}
+    assert {r.top1 for r in record.latencies} <= {None, Scores.of(top1=(3, 4))}
 
 
 def test_measuring_stops_when_asked_to(steps):
     original, subjects = steps(1)
     with pytest.raises(Stopped):
-        list(measure(original, subjects, 1, setting(stop=lambda: True)))
+        list(measure(original, subjects, 1, conditions(stop=lambda: True)))

@@ -16,7 +16,7 @@ from torch import nn
 
 from prunebench.latency import sparse
 from prunebench.latency.sparse import PAIRS, SparseLinear, choose, compress
-from prunebench.models.inputs import output_of
+from prunebench.models.input_spec import output_of
 from prunebench.statistics import paired_speedup
 
 

@@ -12,8 +12,8 @@ from torch import nn
 from prunebench import RunConfig
 from prunebench.experiment.resolve import resolve
 from prunebench.experiment.untrained import untrained
-from prunebench.latency.variants import Subject, layers_as_they_were, mask_like, rounded_up, variants
-from prunebench.models.inputs import output_of
+from prunebench.latency.variants import TimedStep, layers_as_they_were, mask_like, rounded_up, variants
+from prunebench.models.input_spec import output_of
 from prunebench.pruning.methods import structured, unstructured
 from prunebench.records import VARIANTS
 
@@ -40,7 +40,7 @@ def test_masks_of_single_weights_are_put_in_place_as_they_are(tiny_state, reques
     request = request_for(state.architecture.inputs, 0.5, "l1", targets="all")
     whole = copy.deepcopy(state.model)
     masks = unstructured.prune(state.model, {}, request).masks
-    masked = copy.deepcopy(mask_like(whole, replace(state, masks=masks)))  # engines copy it
+    masked = copy.deepcopy(mask_like(whole, replace(state, masks=masks)))  # backends copy it
     for name, mask in masks.items():
         path, _, key = name.rpartition(".")
         assert torch.equal(getattr(masked.get_submodule(path), f"{key}_mask").bool(), mask)
@@ -74,7 +74,7 @@ def test_every_variant_has_a_meaning_and_the_original_stays_as_it_is(tiny_state,
     original, pruned = tiny_state(), tiny_state()
     structured.prune(pruned.model, {}, request_for(pruned.architecture.inputs, 0.5))
     before = {name: id(tensor) for name, tensor in original.model.named_parameters()}
-    found = variants(original, Subject(1, 0.5, pruned, rounded=tiny_state()))
+    found = variants(original, TimedStep(1, 0.5, pruned, rounded=tiny_state()))
     assert set(found) == {"masked", "pruned", "rounded"} <= set(VARIANTS)
     assert {name: id(tensor) for name, tensor in original.model.named_parameters()} == before
     assert all(parameter.requires_grad for parameter in original.model.parameters())

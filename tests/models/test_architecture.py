@@ -7,19 +7,19 @@ from prunebench.config import RunConfig, field_types
 from prunebench.errors import ConfigError, ModelError
 from prunebench.experiment.resolve import resolve
 from prunebench.models.architecture import Architecture, models, takes
-from prunebench.models.inputs import Inputs, output_of
+from prunebench.models.input_spec import InputSpec, output_of
 
 CLASSES = 7
-IMAGES = Inputs(kind="images", size=16)
+IMAGES = InputSpec(kind="images", size=16)
 
 
 def by_default(name):
     """The architecture of a registered model on what its resolved config says that it reads."""
     config = resolve(RunConfig(model=name))
     if models.get(name).reads == "text":
-        inputs = Inputs(kind="text", vocabulary=100, length=config.sequence_length)
+        inputs = InputSpec(kind="text", vocabulary=100, length=config.sequence_length)
     else:
-        inputs = Inputs(kind="images", size=config.image_size)
+        inputs = InputSpec(kind="images", size=config.image_size)
     arguments = {
         "classes": CLASSES,
         "channels": 3,

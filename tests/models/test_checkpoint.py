@@ -18,7 +18,7 @@ from prunebench.errors import ModelError, RunError
 from prunebench.models import checkpoint
 from prunebench.models.architecture import Architecture
 from prunebench.models.checkpoint import Checkpoint
-from prunebench.models.inputs import Inputs, output_of
+from prunebench.models.input_spec import InputSpec, output_of
 from prunebench.pruning.methods import structured, unstructured
 
 ELSEWHERE = """
@@ -28,7 +28,7 @@ sys.modules["torch_pruning"] = None  # importing it fails
 import torch
 from safetensors.torch import save_file
 from prunebench.models import checkpoint
-from prunebench.models.inputs import output_of
+from prunebench.models.input_spec import output_of
 
 def refuse(*args, **kwargs):
     raise AssertionError("something is unpickled")
@@ -112,7 +112,7 @@ def test_a_users_net_with_another_norm_comes_back(norm, request_for, tmp_path):
         return nn.Sequential(nn.Conv2d(3, 10, 3), norm(), nn.ReLU(), *head)
 
     torch.manual_seed(0)
-    architecture = Architecture("mine", {"classes": 3}, Inputs(kind="images", size=8))
+    architecture = Architecture("mine", {"classes": 3}, InputSpec(kind="images", size=8))
     model = build(3).eval()
     structured.prune(model, {}, request_for(architecture.inputs, 0.3))
     assert model[0].out_channels == 7

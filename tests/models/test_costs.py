@@ -14,7 +14,7 @@ from torch import nn
 from prunebench.models.architecture import Architecture, models
 from prunebench.models.checkpoint import Checkpoint, save
 from prunebench.models.costs import activation_bytes, costs, macs, masked, params
-from prunebench.models.inputs import Inputs
+from prunebench.models.input_spec import InputSpec
 from prunebench.pruning.methods import structured, unstructured
 
 
@@ -27,7 +27,7 @@ def test_macs_of_convolutions_count_strides_and_groups_and_no_batch():
         nn.Linear(8, 5),
     )
     by_hand = 6 * 6 * 8 * 3 * 9 + 6 * 6 * 8 * 2 * 9 + 8 * 5
-    assert macs(model, Inputs(kind="images", size=12)) == by_hand
+    assert macs(model, InputSpec(kind="images", size=12)) == by_hand
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
@@ -72,10 +72,10 @@ SHAPES = {"hidden_size": 768, "num_hidden_layers": 2, "num_attention_heads": 12,
 def realistic(name):
     """A registered model in the size that it is published in; BERT-base with two layers."""
     if models.get(name).reads == "text":
-        inputs = Inputs(kind="text", vocabulary=30_522, length=128)
+        inputs = InputSpec(kind="text", vocabulary=30_522, length=128)
         arguments = {"classes": 2, "config": {**SHAPES, "vocab_size": 30_522, "max_position_embeddings": 512}}
     else:
-        inputs = Inputs(kind="images", size=224)
+        inputs = InputSpec(kind="images", size=224)
         arguments = {"classes": 1000, "channels": 3, "image_size": 224, "adapt": False, "stem": "standard"}
     architecture = Architecture(name, arguments, inputs)
     return Checkpoint(architecture, architecture.build().eval(), {})
@@ -120,7 +120,7 @@ def test_macs_and_parameters_agree_with_an_independent_counter_before_and_after_
 
 def test_activations_are_the_most_that_is_held_at_once():
     model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16, 100), nn.ReLU(), nn.Linear(100, 1_000), nn.Linear(1_000, 10))
-    held = activation_bytes(model, Inputs(kind="images", size=4))
+    held = activation_bytes(model, InputSpec(kind="images", size=4))
     assert 4 * (100 + 1_000) <= held < 4 * (100 + 100 + 1_000 + 10)  # a layer's input and output, not all of them
 
 

@@ -21,7 +21,7 @@ from prunebench.errors import ConfigError, ModelError
 from prunebench.models.architecture import Architecture, models
 from prunebench.models.checkpoint import Checkpoint, structure_of
 from prunebench.models.export import BATCHES, FORMATS, export
-from prunebench.models.inputs import Inputs, output_of
+from prunebench.models.input_spec import InputSpec, output_of
 from prunebench.models.loading import load
 from prunebench.pruning.methods import structured, unstructured
 
@@ -73,7 +73,7 @@ def other_batches(inputs):
     yield from (inputs.example(batch, seed=batch) for batch in (3, 7))
     if inputs.kind == "text":
         for length in (1, 5, inputs.length + 9):
-            batch = Inputs(kind="text", vocabulary=inputs.vocabulary, length=length).example(4)
+            batch = InputSpec(kind="text", vocabulary=inputs.vocabulary, length=length).example(4)
             batch["attention_mask"][1, max(1, length // 2) :] = 0
             yield batch
 
@@ -153,7 +153,7 @@ def mine(forward, kind="images"):
 
     Net.forward = forward
     torch.manual_seed(0)
-    inputs = Inputs(kind="text", vocabulary=9, length=6) if kind == "text" else Inputs(kind="images", size=8)
+    inputs = InputSpec(kind="text", vocabulary=9, length=6) if kind == "text" else InputSpec(kind="images", size=8)
     return Checkpoint(Architecture("<net>", {"classes": 4}, inputs), Net(), {})
 
 

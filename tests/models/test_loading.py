@@ -17,7 +17,7 @@ from prunebench.models import checkpoint
 from prunebench.models.architecture import Architecture, models
 from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.export import export
-from prunebench.models.inputs import Inputs, output_of
+from prunebench.models.input_spec import InputSpec, output_of
 from prunebench.models.loading import load
 from prunebench.pruning.methods import structured
 
@@ -27,7 +27,7 @@ from pathlib import Path
 sys.modules["torch_pruning"] = None  # importing it fails
 import torch
 from safetensors.torch import load_file, save_file
-from prunebench.models.inputs import output_of
+from prunebench.models.input_spec import output_of
 from prunebench.models.loading import load
 
 def refuse(*args, **kwargs):
@@ -91,7 +91,7 @@ def build(classes):
 def users(request_for, tmp_path):
     """Makes the checkpoint of a pruned model whose builder lies in `tmp_path/net.py`, in a folder and in a file."""
     (tmp_path / "net.py").write_text(NET)
-    architecture = Architecture(f"{tmp_path / 'net.py'}:build", {"classes": 3}, Inputs(kind="images", size=8))
+    architecture = Architecture(f"{tmp_path / 'net.py'}:build", {"classes": 3}, InputSpec(kind="images", size=8))
     state = Checkpoint(architecture, architecture.build(), {})
     structured.prune(state.model, {}, request_for(architecture.inputs, 0.5))
     (tmp_path / "step").mkdir()

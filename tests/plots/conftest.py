@@ -1,4 +1,4 @@
-"""Small material that every figure can be drawn of, made without running anything."""
+"""Small results that every figure can be drawn of, made without running anything."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from prunebench.plots.style import styled
-from prunebench.records import Accuracy, LatencyRecord, LayerRecord, TimingRecord
+from prunebench.records import LatencyRecord, LayerRecord, Scores, TimingRecord
 from prunebench.results.curves import Curve
-from prunebench.results.matrix_files import Counts, Material, Times
+from prunebench.results.matrix_files import Counts, Results, Times
 
 LEFT = (1.0, 0.5, 0.25)
 AFTER = (0.9, 0.8, 0.6)
@@ -88,7 +88,7 @@ def with_layers(make_record: Any) -> Callable[..., Curve]:
         records = tuple(
             make_record(
                 step,
-                test_after=Accuracy(round(360 * curve.after[at]), 360),
+                test_after=Scores.of(top1=(round(360 * curve.after[at]), 360)),
                 layers=tuple(
                     LayerRecord(name, "Linear", (100, 100), (100, 100), 10_000, round(10_000 * share))
                     for name, share in (("fc1", kept[at]), ("fc2", kept[at] / 2 if step else 1))
@@ -102,7 +102,7 @@ def with_layers(make_record: Any) -> Callable[..., Curve]:
 
 
 @pytest.fixture(scope="session")
-def material(make_curve: Callable[..., Curve], with_layers: Callable[..., Curve]) -> Material:
+def results(make_curve: Callable[..., Curve], with_layers: Callable[..., Curve]) -> Results:
     """Three seeds, a control, a second criterion, a second fraction and a second model; counts and times."""
     about = {"model": "net", "dataset": "digits", "method": "structured", "criterion": "l2", "fraction": 0.5}
     curves = [make_curve(seed=seed, better=seed / 100, timed=True) for seed in range(3)]
@@ -112,7 +112,7 @@ def material(make_curve: Callable[..., Curve], with_layers: Callable[..., Curve]
         make_curve(model="other", better=0.05),
         make_curve(method="none", left=(1.0, 1.0, 1.0), better=0.02),
     ]
-    return Material(
+    return Results(
         curves=tuple(curves),
         counts=(Counts(about, LEFT, (1000.0, 500.0, 250.0), (1000.0, 250.0, 62.5)),),
         times=tuple(

@@ -1,4 +1,4 @@
-"""What holds for every registered figure: it is drawn of small material, or says what it lacks."""
+"""What holds for every registered figure: it is drawn of small results, or says what it lacks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PIL import Image
 from prunebench.errors import ConfigError, DataError, UnknownName
 from prunebench.plots.drawing import draw
 from prunebench.plots.registry import plots
-from prunebench.results.matrix_files import Material
+from prunebench.results.matrix_files import Results
 
 SCALES_ARE_LINEAR = ("layers",)
 
@@ -27,8 +27,8 @@ def texts(figure):
 
 
 @pytest.mark.parametrize("name", plots.names())
-def test_a_figure_is_drawn_with_a_title_and_words_at_both_axes(name, material, in_style):
-    pictures = plots.get(name).draw(material, "left")
+def test_a_figure_is_drawn_with_a_title_and_words_at_both_axes(name, results, in_style):
+    pictures = plots.get(name).draw(results, "left")
     assert pictures
     for picture in pictures:
         axes = picture.figure.axes[0]
@@ -41,8 +41,8 @@ def test_a_figure_is_drawn_with_a_title_and_words_at_both_axes(name, material, i
 
 
 @pytest.mark.parametrize("name", plots.names())
-def test_a_figure_is_a_png_and_an_svg_the_same_every_time(name, material):
-    found, again = list(draw(material, [name])), list(draw(material, [name]))
+def test_a_figure_is_a_png_and_an_svg_the_same_every_time(name, results):
+    found, again = list(draw(results, [name])), list(draw(results, [name]))
     assert found == again
     for drawn in found:
         with Image.open(BytesIO(drawn.files["png"])) as image:
@@ -56,15 +56,15 @@ def test_a_figure_is_a_png_and_an_svg_the_same_every_time(name, material):
 @pytest.mark.parametrize("name", plots.names())
 def test_a_figure_that_was_asked_for_and_lacks_something_says_what(name):
     with pytest.raises(DataError) as error:
-        list(draw(Material(), [name]))
+        list(draw(Results(), [name]))
     assert name in str(error.value)
     assert f"it needs {plots.get(name).needs}" in str(error.value)
     assert "0 curves" in str(error.value)
 
 
 @pytest.mark.parametrize("name", plots.names())
-def test_no_legend_and_no_word_is_cut_off_or_lies_over_the_data(name, material, in_style):
-    for picture in plots.get(name).draw(material, "left"):
+def test_no_legend_and_no_word_is_cut_off_or_lies_over_the_data(name, results, in_style):
+    for picture in plots.get(name).draw(results, "left"):
         figure = picture.figure
         figure.draw_without_rendering()
         whole = figure.bbox
@@ -79,21 +79,21 @@ def test_no_legend_and_no_word_is_cut_off_or_lies_over_the_data(name, material, 
             assert not box.overlaps(figure.axes[0].get_window_extent())
 
 
-def names_of(material):
-    """What all pictures of a material are called."""
-    return [picture.name for name in plots.names() for picture in plots.get(name).draw(material, "left")]
+def names_of(results):
+    """What all pictures of a results are called."""
+    return [picture.name for name in plots.names() for picture in plots.get(name).draw(results, "left")]
 
 
-def test_names_of_pictures_differ_and_do_not_depend_on_what_else_is_drawn(material, in_style):
-    names = names_of(material)
+def test_names_of_pictures_differ_and_do_not_depend_on_what_else_is_drawn(results, in_style):
+    names = names_of(results)
     assert len(set(names)) == len(names)
-    assert set(names_of(replace(material, curves=material.curves[:3]))) <= set(names)
+    assert set(names_of(replace(results, curves=results.curves[:3]))) <= set(names)
     assert "accuracy-net-digits-unstructured" in names
 
 
-def test_without_names_every_figure_is_drawn_that_the_material_allows(material):
-    assert {drawn.figure for drawn in draw(material)} == set(plots.names())
-    assert {drawn.figure for drawn in draw(Material(counts=material.counts))} == {"parameters"}
+def test_without_names_every_figure_is_drawn_that_the_material_allows(results):
+    assert {drawn.figure for drawn in draw(results)} == set(plots.names())
+    assert {drawn.figure for drawn in draw(Results(counts=results.counts))} == {"parameters"}
 
 
 @pytest.mark.parametrize(
@@ -101,33 +101,33 @@ def test_without_names_every_figure_is_drawn_that_the_material_allows(material):
 )
 def test_names_are_shown_as_they_are_and_lead_nowhere(name, make_curve, in_style):
     curves = tuple(make_curve(model=name, variant=other) for other in (name, "plain"))
-    (picture,) = plots.get("accuracy").draw(Material(curves=curves), "left")
+    (picture,) = plots.get("accuracy").draw(Results(curves=curves), "left")
     shown = " ".join(text for label in texts(picture.figure) for text in label.split("\n"))
     assert f"variant={' '.join(name.split())}" in shown
     assert set(picture.name).isdisjoint("/\\:\n<>$%")
-    (drawn,) = draw(Material(curves=curves), ["accuracy"])
+    (drawn,) = draw(Results(curves=curves), ["accuracy"])
     ElementTree.fromstring(drawn.files["svg"])
 
 
-def test_global_settings_of_matplotlib_stay_as_they_are_and_change_nothing(material):
-    (plain,) = draw(material, ["parameters"])
+def test_global_settings_of_matplotlib_stay_as_they_are_and_change_nothing(results):
+    (plain,) = draw(results, ["parameters"])
     with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "black", "svg.hashsalt": "mine"}):
         before = dict(matplotlib.rcParams)
-        (drawn,) = draw(material, ["parameters"])
+        (drawn,) = draw(results, ["parameters"])
         assert dict(matplotlib.rcParams) == before
     assert drawn == plain
 
 
-def test_an_axis_that_no_curve_has_is_an_error_that_tells_which_there_are(material):
+def test_an_axis_that_no_curve_has_is_an_error_that_tells_which_there_are(results):
     for axis, said in (("macs", "no curve has 'macs'"), ("latency@2", "no curve has"), ("x", "there is no axis 'x'")):
         with pytest.raises(ConfigError, match=said) as error:
-            list(draw(material, axis=axis))
+            list(draw(results, axis=axis))
         assert "left, params, latency@1, latency@4" in str(error.value)
 
 
-def test_an_axis_along_which_nothing_was_removed_is_told(make_curve, caplog, material):
+def test_an_axis_along_which_nothing_was_removed_is_told(make_curve, caplog, results):
     flat = replace(make_curve(), axes={"left": (1.0, 0.5, 0.25), "macs": (1.0, 1.0, 1.0)})
-    only = Material(curves=(flat,), counts=material.counts)
+    only = Results(curves=(flat,), counts=results.counts)
     with caplog.at_level(logging.WARNING, "prunebench"):
         assert {drawn.figure for drawn in draw(only, axis="macs")} == {"parameters"}
     assert caplog.messages == ["No accuracy is drawn over macs: along it nothing was removed."]
@@ -137,8 +137,8 @@ def test_an_axis_along_which_nothing_was_removed_is_told(make_curve, caplog, mat
 
 def test_nothing_to_draw_and_unknown_figures_are_errors(make_curve):
     with pytest.raises(DataError, match="Nothing can be drawn of 0 curves"):
-        list(draw(Material()))
+        list(draw(Results()))
     with pytest.raises(DataError, match="Nothing can be drawn of 1 curve"):
-        list(draw(Material(curves=(make_curve(method="none", left=(1.0, 1.0)),))))
+        list(draw(Results(curves=(make_curve(method="none", left=(1.0, 1.0)),))))
     with pytest.raises(UnknownName, match="Did you mean 'pareto'"):
-        list(draw(Material(), ["paretto"]))
+        list(draw(Results(), ["paretto"]))

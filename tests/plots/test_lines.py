@@ -1,4 +1,4 @@
-"""Accuracy is drawn over what is left, with the intervals that statistics says, and controls step for step."""
+"""Scores is drawn over what is left, with the intervals that statistics says, and controls step for step."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from matplotlib.collections import PolyCollection
 
 from prunebench.plots.lines import controls_of, drawable, line_of
 from prunebench.plots.registry import plots
-from prunebench.results.matrix_files import Material
+from prunebench.results.matrix_files import Results
 from prunebench.statistics import mean_interval
 
 
@@ -58,7 +58,7 @@ def test_steps_that_were_not_timed_are_left_out(make_curve):
 
 def test_a_band_covers_the_interval_and_the_title_says_how_many_seeds(make_curve, in_style):
     group = tuple(make_curve(seed=seed, better=seed / 100) for seed in range(3))
-    (picture,) = plots.get("accuracy").draw(Material(curves=group), "left")
+    (picture,) = plots.get("accuracy").draw(Results(curves=group), "left")
     axes = picture.figure.axes[0]
     assert "net on digits, unstructured, l1, 50 % a step, n = 3 seeds" in picture.figure.get_suptitle()
     line = line_of(list(group), "left")
@@ -71,14 +71,14 @@ def test_a_band_covers_the_interval_and_the_title_says_how_many_seeds(make_curve
 
 
 def test_one_seed_has_no_band_and_no_n(make_curve, in_style):
-    (picture,) = plots.get("accuracy").draw(Material(curves=(make_curve(),)), "left")
+    (picture,) = plots.get("accuracy").draw(Results(curves=(make_curve(),)), "left")
     assert not picture.figure.axes[0].collections
     assert "n =" not in picture.figure.get_suptitle()
 
 
 def test_intervals_wider_than_accuracies_do_not_widen_the_axis(make_curve, in_style):
     group = (make_curve(seed=0), make_curve(seed=1, better=-0.19))
-    (picture,) = plots.get("accuracy").draw(Material(curves=group), "left")
+    (picture,) = plots.get("accuracy").draw(Results(curves=group), "left")
     low, high = picture.figure.axes[0].get_ylim()
     assert low >= -0.02
     assert high <= 1.02
@@ -90,7 +90,7 @@ def test_where_a_line_turns_back_intervals_are_bars(make_curve, in_style):
 
     group = [make_curve(seed=seed, better=seed / 100) for seed in range(2)]
     group = [replace(curve, axes={**curve.axes, "latency@1": (1.0, 1.2, 0.6)}) for curve in group]
-    (picture,) = plots.get("accuracy").draw(Material(curves=tuple(group)), "latency@1")
+    (picture,) = plots.get("accuracy").draw(Results(curves=tuple(group)), "latency@1")
     axes = picture.figure.axes[0]
     assert not any(isinstance(c, PolyCollection) for c in axes.collections)
     assert len(axes.containers) == 2
@@ -99,7 +99,7 @@ def test_where_a_line_turns_back_intervals_are_bars(make_curve, in_style):
 
 def test_accuracy_before_is_dashed_after_solid_over_a_falling_logarithmic_axis(make_curve, in_style):
     curve = make_curve()
-    (picture,) = plots.get("accuracy").draw(Material(curves=(curve,)), "left")
+    (picture,) = plots.get("accuracy").draw(Results(curves=(curve,)), "left")
     lines = drawn_lines(picture)
     after, before = lines["after fine-tuning"], lines["before fine-tuning"]
     assert (list(after.get_xdata()), list(after.get_ydata())) == ([1, 0.5, 0.25], list(curve.after))
@@ -115,7 +115,7 @@ def test_accuracy_before_is_dashed_after_solid_over_a_falling_logarithmic_axis(m
 
 def test_a_control_is_drawn_dashed_in_grey_by_the_steps_of_its_curve(make_curve, in_style):
     control = make_curve(method="none", criterion="l1", left=(1.0, 1.0, 1.0), better=0.03)
-    (picture,) = plots.get("accuracy").draw(Material(curves=(make_curve(), control)), "params")
+    (picture,) = plots.get("accuracy").draw(Results(curves=(make_curve(), control)), "params")
     line = drawn_lines(picture)["dense, same epochs"]
     assert list(line.get_xdata()) == pytest.approx([1, 0.55, 0.325])
     assert list(line.get_ydata()) == pytest.approx(control.after)
@@ -139,7 +139,7 @@ def test_groups_in_which_nothing_was_removed_are_not_drawn(make_curve):
 
 def test_many_groups_become_several_pictures(make_curve, in_style):
     curves = tuple(make_curve(epochs=epochs) for epochs in range(1, 9))
-    pictures = plots.get("accuracy").draw(Material(curves=curves), "left")
+    pictures = plots.get("accuracy").draw(Results(curves=curves), "left")
     assert [picture.name for picture in pictures] == [
         "accuracy-net-digits-unstructured",
         "accuracy-net-digits-unstructured-2",

@@ -6,11 +6,11 @@ from torch import nn
 
 from prunebench.errors import ConfigError
 from prunebench.models.architecture import models
-from prunebench.models.inputs import Inputs
+from prunebench.models.input_spec import InputSpec
 from prunebench.pruning.registry import Request, criteria, methods
 from prunebench.seeding import generator
 
-IMAGES = Inputs(kind="images", size=8)
+IMAGES = InputSpec(kind="images", size=8)
 PATHS = st.lists(st.sampled_from(["features", "layer1", "0", "conv"]), min_size=1, max_size=3).map(".".join)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from prunebench.records import Accuracy, LatencyRecord, TimingRecord
+from prunebench.records import LatencyRecord, Scores, TimingRecord
 from prunebench.runs.index import identify
 from prunebench.runs.run import Run
 
@@ -36,7 +36,7 @@ def pruned(make_record, here) -> Callable[..., Run]:
             correct = CORRECT[config["method"]][step] + 2 * config["seed"] + more
             left = {"nominal_left": 1.0, "nonzero_params": 10_100} if config["method"] == "none" else {}
             about = {"run": run.key, "seed": config["seed"], "notes": notes if step else ()}
-            records.append(make_record(step, test_after=Accuracy(correct, 360), **about, **of, **left))
+            records.append(make_record(step, test_after=Scores.of(top1=(correct, 360)), **about, **of, **left))
         with run.working(msgspec.structs.replace(here, seed=config["seed"])):
             for record in records:
                 run.commit(record, lambda folder: None)

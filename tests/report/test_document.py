@@ -33,10 +33,10 @@ def test_machines_are_told_once_whatever_the_seeds_and_with_what_they_computed(s
 
 
 def test_every_run_has_its_command_and_timings_name_the_run(study):
-    material = gather(str(study))
-    commands = {command.run: command.command for command in document(material).commands}
-    assert set(commands) == {run.key for run in (*material.runs, *material.timings)}
-    (timing,) = material.timings
+    sources = gather(str(study))
+    commands = {command.run: command.command for command in document(sources).commands}
+    assert set(commands) == {run.key for run in (*sources.runs, *sources.timings)}
+    (timing,) = sources.timings
     assert commands[timing.key].startswith(f"prunebench efficiency --run {timing.manifest.source} --backend eager")
     assert commands[timing.manifest.source].startswith("prunebench prune --model tiny --dataset digits")
 

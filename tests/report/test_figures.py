@@ -7,7 +7,7 @@ from statistics import fmean, stdev
 
 import pytest
 
-from prunebench.report.figures import Timed, axes_of, by_family, figures
+from prunebench.report.figures import Speedup, axes_of, by_family, figures
 from prunebench.report.sources import gather
 from prunebench.results.curves import by_settings, curves_of
 from prunebench.runs.index import all_runs
@@ -48,7 +48,7 @@ def test_times_are_those_of_the_seed_that_was_timed_and_the_unpruned_model_is_as
     ms = [row.timed["latency@4"].ms for row in groups["structured l2"].rows]
     assert ms == [10.0, 8.0, 5.0]
     last = groups["structured l2"].rows[2]
-    assert last.timed["latency@4"] == Timed(5.0, 2.0, 2.0, 2.0)
+    assert last.timed["latency@4"] == Speedup(5.0, 2.0, 2.0, 2.0)
     assert last.left["latency@4"] == 0.5
     assert groups["unstructured l1"].rows[2].timed == {}
     assert axes_of(list(groups.values())) == ["left", "units", "params", "macs", "latency@4"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from prunebench.records import Accuracy, Costs, Evidence, LatencyRecord, SparseLayer, TimingRecord
+from prunebench.records import Breakdown, Costs, LatencyRecord, Scores, SparseLayer, TimingRecord
 from prunebench.results import latency_tables
 
 SAMPLES = {"original": [10.0] * 20, "masked": [11.0] * 20, "pruned": [5.0] * 19 + [9.0], "rounded": [4.0] * 20}
@@ -42,7 +42,7 @@ def timing(samples=SAMPLES, **changes):
         latencies=latencies,
         original=COSTS,
         pruned=msgspec.structs.replace(COSTS, macs=1_000_000),
-        evidence=Evidence(batch1_ms=(2.0,) * 6, batch4_ms=(2.8,) * 6, unpruned_share={4: 0.25}),
+        breakdown=Breakdown(batch1_ms=(2.0,) * 6, batch4_ms=(2.8,) * 6, unpruned_share={4: 0.25}),
     )
 
 
@@ -71,7 +71,7 @@ def test_accuracy_and_compressed_layers_are_shown_where_there_are_some():
         name="fc", batch_size=4, shape=(2, 2), sparsity=0.9, dense_ms=(2.0,), sparse_ms=(1.0,), chosen=True
     )
     found = msgspec.structs.replace(
-        timing({**SAMPLES, "sparse": [2.5] * 20}, top1=Accuracy(3, 4)), sparse_layers=(layer,)
+        timing({**SAMPLES, "sparse": [2.5] * 20}, top1=Scores.of(top1=(3, 4))), sparse_layers=(layer,)
     )
     text = latency_tables.times([found])
     assert row(text)[-6:] == ["2.50", "4.00", "×", "4.00–4.00", "20*", "0.750"]
@@ -87,16 +87,16 @@ def test_costs_begin_with_the_unpruned_model():
 
 
 def test_evidence_stands_beside_the_measured_speed_up():
-    text = latency_tables.evidence([timing(peak_bytes=3_000_000)])
+    text = latency_tables.breakdown([timing(peak_bytes=3_000_000)])
     assert row(text) == [
         *("6", "4", "4.00", "×", "2.00", "×", "50.0", "%"),
         *("1.40", "×", "0.80", "×", "25", "%", "3", "MB"),
     ]
 
 
-@pytest.mark.parametrize("table", [latency_tables.times, latency_tables.costs, latency_tables.evidence])
+@pytest.mark.parametrize("table", [latency_tables.times, latency_tables.costs, latency_tables.breakdown])
 def test_tables_fit_on_a_line_of_120_characters(table):
-    assert max(len(line) for line in table([timing(top1=Accuracy(1, 2), peak_bytes=5)]).splitlines()) <= 120
+    assert max(len(line) for line in table([timing(top1=Scores.of(top1=(1, 2)), peak_bytes=5)]).splitlines()) <= 120
 
 
 def test_files_are_held_against_the_first():

@@ -62,7 +62,7 @@ def test_counts_and_times_of_a_run_become_its_axes(tmp_path):
     (counts,) = found.counts
     assert counts.left == pytest.approx((1, 0.9, 0.729))
     assert (counts.masked, counts.actual) == ((200, 180, 150), (200, 160, 100))
-    times = {of.engine: of for of in found.times}
+    times = {of.backend: of for of in found.times}
     assert times["eager"].left == pytest.approx(0.81)
     assert times["eager"].batch_sizes == (1, 4)
     assert times["eager"].ms == {"original": (2, 8), "masked": (2, 9), "pruned": (1, 6)}

@@ -43,7 +43,7 @@ def test_a_name_tells_model_method_criterion_and_variant(name, told, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "left", "engine", "criterion"),
+    ("name", "left", "backend", "criterion"),
     [
         ("Alexnet_structured_53.14_efficiency.txt", 0.5314, "eager", "l2"),
         ("Alexnet_structured_conv_0.1_90.00_efficiency.txt", 0.9, "eager", "l2"),
@@ -55,10 +55,10 @@ def test_a_name_tells_model_method_criterion_and_variant(name, told, tmp_path):
         ("resnet18_structured_1e-05_efficiency.txt", 1e-7, "eager", "l2"),
     ],
 )
-def test_the_name_of_timings_tells_what_is_left_and_the_engine(name, left, engine, criterion, tmp_path):
+def test_the_name_of_timings_tells_what_is_left_and_the_engine(name, left, backend, criterion, tmp_path):
     file = read_matrix(written(tmp_path, name))
     assert file.left == pytest.approx(left)
-    assert file.engine == engine
+    assert file.backend == backend
     assert file.settings["criterion"] == criterion
     assert file.settings["variant"] in (None, "conv")
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prunebench.experiment.goals import GoalRecord, Reading
-from prunebench.records import Accuracy, LayerRecord
+from prunebench.records import LayerRecord, Scores
 from prunebench.results import tables
 
 CELLS = st.text("abc 1.%", max_size=8)
@@ -85,7 +85,7 @@ def test_the_end_of_a_search_is_told_with_every_figure(found, words):
 
 
 def test_held_out_accuracy_has_a_column_where_there_is_some(make_record):
-    records = [make_record(step, validation=Accuracy(30 - step, 40)) for step in (0, 1)]
+    records = [make_record(step, validation=Scores.of(top1=(30 - step, 40))) for step in (0, 1)]
     assert [line.split()[-1] for line in tables.steps(records).splitlines()[:3]] == ["validation", "0.750", "0.725"]
     assert "validation" not in tables.steps([make_record(0)])
 
@@ -122,4 +122,4 @@ def test_large_numbers_are_short(number, text):
 
 
 def test_the_interval_is_that_of_wilson():
-    assert tables.interval(Accuracy(0, 20)) == "0.000–0.161"
+    assert tables.interval(Scores.of(top1=(0, 20))) == "0.000–0.161"

@@ -6,8 +6,7 @@ import pytest
 
 from prunebench.config import RunConfig
 from prunebench.errors import ConfigError, RunError
-from prunebench.experiment.identity import pruning_run
-from prunebench.experiment.resolve import dense_run, resolve
+from prunebench.experiment.resolve import dense_run, pruning_run, resolve
 from prunebench.runs.selection import select
 
 

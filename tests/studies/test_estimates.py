@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from prunebench.experiment.identity import pruning_run
-from prunebench.experiment.resolve import dense_run, phases, resolve
+from prunebench.experiment.resolve import dense_run, phases, pruning_run, resolve
 from prunebench.records import Seconds
 from prunebench.runs.index import all_runs
 from prunebench.studies.estimates import estimate

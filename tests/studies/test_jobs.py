@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from prunebench.experiment.identity import pruning_run
-from prunebench.experiment.resolve import dense_run, resolve
+from prunebench.experiment.resolve import dense_run, pruning_run, resolve
 from prunebench.runs.lock import held
 from prunebench.studies import jobs
 from prunebench.studies.jobs import Job, Outcome, do, jobs_of, unfit

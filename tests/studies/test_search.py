@@ -9,7 +9,7 @@ import pytest
 from prunebench import pruning_run, seek
 from prunebench.experiment.goals import GoalRecord
 from prunebench.experiment.resolve import HELD_OUT, SEARCHED, resolve
-from prunebench.records import Accuracy, StepRecord
+from prunebench.records import Scores, StepRecord
 from prunebench.studies import search as seeking
 
 
@@ -18,7 +18,7 @@ def search(monkeypatch, tiny_config, make_record):
     """Searches over made-up steps: `accuracies` are percent of held-out samples; costs fall by a tenth per step."""
 
     def run(goals, accuracies):
-        made = [make_record(step, validation=Accuracy(right, 100)) for step, right in enumerate(accuracies)]
+        made = [make_record(step, validation=Scores.of(top1=(right, 100))) for step, right in enumerate(accuracies)]
         asked = []
 
         def fake(config, run, progress, stop):

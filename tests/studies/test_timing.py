@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from prunebench import EfficiencyConfig
-from prunebench.experiment.identity import pruning_run
-from prunebench.experiment.resolve import resolve
+from prunebench.experiment.resolve import pruning_run, resolve
 from prunebench.studies.jobs import do, jobs_of
 from prunebench.studies.timing import time_study, untimed
 
@@ -25,7 +24,7 @@ def test_runs_that_take_as_long_are_timed_once_on_every_engine_and_not_again(pla
     timings = [EfficiencyConfig(backend=name, batch_sizes=(2,), time_budget=0.2) for name in ("eager", "channels-last")]
     found = list(time_study(planned, timings))
     first = planned[0][1]
-    assert [(timed.key, timed.engine, timed.others, timed.new, timed.error) for timed in found] == [
+    assert [(timed.key, timed.backend, timed.others, timed.new, timed.error) for timed in found] == [
         (first.key, "eager, fp32", 2, True, ""),
         (first.key, "channels-last, fp32", 2, True, ""),
     ]

@@ -42,8 +42,8 @@ import prunebench.data.images
 import prunebench.data.text
 from prunebench import RunConfig
 from prunebench.data.dataset import datasets as loaders
-from prunebench.experiment.identity import pruning_run
 from prunebench.experiment.loop import prune
+from prunebench.experiment.resolve import pruning_run
 from prunebench.models import architecture, checkpoint
 from prunebench.pruning import registry as methods
 from prunebench.results import matrices

@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from prunebench.training.resume import Halfway, Keeper, SoFar
 from safetensors.torch import load_file, save_file
 
 from prunebench import pruning_run
@@ -18,11 +19,10 @@ from prunebench.errors import RunError, Stopped
 from prunebench.experiment.resolve import resolve
 from prunebench.experiment.setup import Bench
 from prunebench.pruning.methods import unstructured
-from prunebench.records import Accuracy, Seconds
+from prunebench.records import Scores, Seconds
 from prunebench.training import resume as halfway
 from prunebench.training.fit import Mark, Tally, make_optimizer
 from prunebench.training.masking import Masking
-from prunebench.training.resume import Halfway, Keeper, SoFar
 
 CPU = torch.device("cpu")
 RECIPES = [
@@ -86,7 +86,7 @@ def test_weights_masks_and_the_optimizers_state_come_back_to_the_bit_and_in_thei
     so_far = SoFar(
         step=1,
         before={"weights": 100},
-        evaluated=(Accuracy(1, 2), Accuracy(3, 4)),
+        evaluated=(Scores.of(top1=(1, 2)), Scores.of(top1=(3, 4))),
         notes=("a remark",),
         seconds=Seconds(prune=1.5, finetune=2.0),
     )

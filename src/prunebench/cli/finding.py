@@ -10,7 +10,7 @@ import msgspec
 from prunebench.config import RunConfig, deciding, default, option_name
 from prunebench.errors import RunError
 from prunebench.experiment.existing import stored_config
-from prunebench.experiment.resolve import told
+from prunebench.experiment.resolve import stored_settings
 from prunebench.registry import without_folder
 from prunebench.runs.index import all_runs, find
 from prunebench.runs.run import Run
@@ -44,7 +44,7 @@ def find_run(given: RunConfig, name: str | None, kinds: Sequence[str]) -> Run | 
 
 def chosen_settings(given: RunConfig) -> dict[str, Any]:
     """Those of the given options that decide a result, as they are written into a run."""
-    wanted = told(given)
+    wanted = stored_settings(given)
     return {name: wanted[name] for name in deciding("training", "pruning") if getattr(given, name) is not None}
 
 

@@ -80,7 +80,7 @@ def _disk(experiment: Experiment, steps: Sequence[int]) -> str:
             sizes = stored_bytes(experiment, max(steps, default=0) + 1)
     except DownloadNeeded as reason:
         return f"  disk     can be told once the data is there. {reason}"
-    trainings = len(experiment.untrained())
+    trainings = len(experiment.untrained_phases())
     total = sum(sizes[step] for step in steps) + trainings * sizes[0]
     amount = f"{total / 1e9:.2f} GB" if total >= 1e9 else f"{total / 1e6:.1f} MB"
     missing = [f"{len(steps)} step(s)"] * bool(steps) + ([], ["the dense run"], ["two dense runs"])[trainings]

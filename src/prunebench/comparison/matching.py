@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import NamedTuple
 
-from prunebench.comparison.verdicts import Group, pairs
+from prunebench.comparison.verdicts import pairs
 from prunebench.config import deciding, meta
 from prunebench.errors import RunError
-from prunebench.results.curves import Curve, Settings, by_settings, curve_of, differing, labels
+from prunebench.results.curves import Curve, Replicates, Settings, by_settings, curve_of, differing, labels
 from prunebench.runs.selection import Selected
 
 FOLLOWS = {"dataset": "model", "criterion": "method"}
@@ -22,8 +22,8 @@ HOW_TO_PRUNE = [name for name in deciding("pruning") if name != "method" and not
 class Match(NamedTuple):
     """Two groups to compare, and what they are called."""
 
-    a: Group
-    b: Group
+    a: Replicates
+    b: Replicates
     names: tuple[str, str]
 
 
@@ -59,7 +59,7 @@ def of_study(curves: Sequence[Curve]) -> list[Match]:
     return [match for _, found in by_subject for match in _named(list(found))]
 
 
-def subject(group: Group) -> str:
+def subject(group: Replicates) -> str:
     """`resnet18 on digits`: what a group of runs pruned."""
     settings = group[0].settings
     return f"{settings.get('model')} on {settings.get('dataset')}"
@@ -71,7 +71,7 @@ def all_seeds(settings: Settings, others: Sequence[Settings]) -> str:
     return ",".join(part for part in told if "," not in part) or f"model={settings.get('model')}"
 
 
-def _named(found: Sequence[tuple[Group, Group]]) -> list[Match]:
+def _named(found: Sequence[tuple[Replicates, Replicates]]) -> list[Match]:
     """Pairs with a name for every group among them, by the settings in which they differ."""
     groups = list({id(group): group for pair in found for group in pair}.values())
     called = dict(zip(map(id, groups), labels([group[0].settings for group in groups]), strict=True))
@@ -93,13 +93,13 @@ def _free(named: set[str]) -> set[str]:
     return free
 
 
-def _apart(x: Group, y: Group, free: set[str]) -> list[str]:
+def _apart(x: Replicates, y: Replicates, free: set[str]) -> list[str]:
     """The settings in which two groups differ and may not."""
     unused = HOW_TO_PRUNE if x[0].is_control or y[0].is_control else ()
     return [name for name in differing([x[0].settings, y[0].settings]) if name not in free and name not in unused]
 
 
-def _nothing(a: Selected, b: Selected, of_a: Sequence[Group], of_b: Sequence[Group], free: set[str]) -> str:
+def _nothing(a: Selected, b: Selected, of_a: Sequence[Replicates], of_b: Sequence[Replicates], free: set[str]) -> str:
     """That nothing matches, and in which settings the nearest differ."""
     x, y = min(((x, y) for x in of_a for y in of_b), key=lambda pair: len(_apart(pair[0], pair[1], free)))
     one, other = x[0].settings, y[0].settings

@@ -17,11 +17,8 @@ import msgspec
 from prunebench.comparison.measures import AFTER, Measure, by_seed, measures, span_of
 from prunebench.config import deciding
 from prunebench.errors import RunError
-from prunebench.results.curves import Curve, Settings, labels
+from prunebench.results.curves import Curve, Replicates, Settings, labels
 from prunebench.statistics import holm, interval_of, mean_difference, mean_interval, seeds_needed
-
-Group = Sequence[Curve]
-"""Runs that differ in their seed alone."""
 
 AS_MUCH = 1e-3
 """Shares left that differ by less, relative to them, are the same: fractions are given with few digits."""
@@ -88,7 +85,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         return " | ".join(dict.fromkeys(str(of.step) for of in (self.of_a, self.of_b) if of.step is not None))
 
 
-def summarise(group: Group) -> list[Summary]:
+def summarise(group: Replicates) -> list[Summary]:
     """Every measure of runs that differ in their seed alone.
 
     Raises:
@@ -97,7 +94,7 @@ def summarise(group: Group) -> list[Summary]:
     return [_summary(measure, sorted(measure.values)) for measure in measures(group, span_of(group))]
 
 
-def compare(a: Group, b: Group, names: tuple[str, str] | None = None) -> list[Verdict]:
+def compare(a: Replicates, b: Replicates, names: tuple[str, str] | None = None) -> list[Verdict]:
     """A verdict per measure that both groups have, paired by seed; empty where they share none.
 
     Accuracies are compared after steps that leave the same nominal share, whatever their numbers; with a control, after
@@ -144,7 +141,7 @@ def corrected(verdicts: Sequence[Verdict]) -> list[Verdict]:
     ]
 
 
-def common_seeds(a: Group, b: Group) -> list[int]:
+def common_seeds(a: Replicates, b: Replicates) -> list[int]:
     """The seeds that both groups have, in order.
 
     Raises:
@@ -153,7 +150,7 @@ def common_seeds(a: Group, b: Group) -> list[int]:
     return sorted(by_seed(a).keys() & by_seed(b).keys())
 
 
-def pairs(groups: Sequence[Group]) -> list[tuple[Group, Group]]:
+def pairs(groups: Sequence[Replicates]) -> list[tuple[Replicates, Replicates]]:
     """What in a study is worth comparing: every two groups of one model and dataset, in an order that stays.
 
     Controls come last, so they stand on the right.
@@ -171,7 +168,7 @@ def _order(settings: Settings, control: bool) -> tuple[object, ...]:
     return (*_subject(settings), control, *named, repr(sorted(settings.items())))
 
 
-def _seeds(group: Group) -> str:
+def _seeds(group: Replicates) -> str:
     return ", ".join(str(curve.seed) for curve in group)
 
 

@@ -14,7 +14,7 @@ from prunebench.data.classification import Classification, Labels
 from prunebench.data.dataset import Dataset, Part
 from prunebench.data.task import Batch, Objective
 from prunebench.errors import DataError
-from prunebench.models.inputs import Inputs
+from prunebench.models.input_spec import InputSpec
 
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 IMAGENET: Statistics = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -53,7 +53,7 @@ class ImageTask:
         train = self._sources["train"]
         own = train.statistics() if isinstance(train, _Memory) and not statistics else IMAGENET
         mean, std = statistics or own
-        self.inputs = Inputs(kind="images", channels=3, size=size, mean=mean, std=std)
+        self.inputs = InputSpec(kind="images", channels=3, size=size, mean=mean, std=std)
 
     def labels(self, part: Part) -> torch.Tensor:
         """Labels of every sample, int64 of shape (samples,)."""

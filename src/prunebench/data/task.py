@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from prunebench.data.dataset import Part
-from prunebench.models.inputs import Inputs
+from prunebench.models.input_spec import InputSpec
 
 if TYPE_CHECKING:
     import torch
@@ -45,7 +45,7 @@ class Task(Protocol):
         objective: what is asked of a model.
     """
 
-    inputs: Inputs
+    inputs: InputSpec
     objective: Objective
 
     def some(self, part: Part, count: int | None = None) -> torch.Tensor:

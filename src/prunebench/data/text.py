@@ -11,7 +11,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from prunebench.data.classification import Classification, Labels
 from prunebench.data.dataset import Dataset, Part
 from prunebench.data.task import Batch, Objective
-from prunebench.models.inputs import Inputs
+from prunebench.models.input_spec import InputSpec
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 VOCABULARY = 8_000
@@ -31,7 +31,7 @@ class TextTask:
         self.classes = len(dataset.classes)
         self.objective: Objective = Classification(self.classes)
         self._labels = Labels(dataset)
-        self.inputs = Inputs(kind="text", vocabulary=tokenizer.get_vocab_size(), length=length)
+        self.inputs = InputSpec(kind="text", vocabulary=tokenizer.get_vocab_size(), length=length)
         tokenizer.no_padding()
         tokenizer.enable_truncation(length)
         self._pad = tokenizer.token_to_id("[PAD]") or 0

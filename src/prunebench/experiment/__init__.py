@@ -1,12 +1,13 @@
 """Experiment: one config becomes one run.
 
 Doors:
-    resolve    fills a RunConfig; which dense run it makes, and which it starts from
-    identity   which run prunes or times by a config, and what of it is there
-    goals      bounds on costs and accuracy
+    resolve    RunConfig → Experiment, the one door; the runs that it makes
+    identity   what decides a run's key
+    existing   what of an experiment is there already
+    goals      bounds on costs and scores
     plan       what a run will do, in a few lines
+    data       the task of an experiment
     weights    where a run starts from
-    setup      what every step of one run needs
     loop       train, prune
     untrained  a schedule without training
     verify     a run computed anew from its files, and compared

@@ -46,7 +46,7 @@ def stored_config(run: Run, **over: Any) -> RunConfig:
     return RunConfig(**stored | over)
 
 
-def answer(run: Run, settings: Settings) -> list[StepRecord] | None:
+def finished_records(run: Run, settings: Settings) -> list[StepRecord] | None:
     """The records of the steps that are asked for, if the run has them all; else None.
 
     Checkpoints that `keep` does not ask for are removed.

@@ -101,7 +101,7 @@ class Experiment:
         """The run that prunes."""
         return self.dense.sibling(self._identity("prune", self.dense.key))
 
-    def untrained(self) -> list[Experiment]:
+    def untrained_phases(self) -> list[Experiment]:
         """The trainings that are still to be done, in their order; none where the dense model is there."""
         return [] if self.dense.steps() else [phase for phase in self.phases if not phase.dense.steps()]
 
@@ -157,7 +157,7 @@ def pruning_run(config: RunConfig | Experiment) -> Run:
     return resolve(config).run
 
 
-def told(config: RunConfig) -> dict[str, Any]:
+def stored_settings(config: RunConfig) -> dict[str, Any]:
     """The fields of a config, which need not be complete, as they are written into a run."""
     before = str(config.weights).endswith(SETTINGS_FILE)
     return as_stored(config, resolve(_first_phase(config)).dense if before else None)

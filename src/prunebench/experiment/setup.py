@@ -16,7 +16,7 @@ from prunebench.experiment.resolve import Experiment
 from prunebench.experiment.weights import Start, open_start
 from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.collapse import collapsed
-from prunebench.models.inputs import check_forward
+from prunebench.models.input_spec import check_forward
 from prunebench.pruning.registry import Request
 from prunebench.records import Scores
 from prunebench.registry import reference

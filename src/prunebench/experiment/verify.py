@@ -28,7 +28,7 @@ ELSEWHERE = 0.05
 """By how much a mean without an interval may differ on another machine, relative to it."""
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class Verification(msgspec.Struct, frozen=True):
     """What was found of one step: what was compared, what differs, and what differs as it may."""
 
     step: int
@@ -48,7 +48,7 @@ def inexact(run: Run, experiment: Experiment) -> str:
 
 def verify(
     run: Run, experiment: Experiment, progress: Progress | None = None, stop: Stop | None = None
-) -> Iterator[Verdict]:
+) -> Iterator[Verification]:
     """Verify every finished step of a run; yields a verdict per step.
 
     Checksums, parameters and multiply-accumulates are compared exactly on every machine; accuracies exactly where
@@ -66,23 +66,23 @@ def verify(
         try:
             run.check(step)
         except RunError as error:
-            yield Verdict(step, ("checksums",), (str(error),))
+            yield Verification(step, ("checksums",), (str(error),))
             continue
         if run.manifest.kind == "efficiency":
-            yield Verdict(step, ("checksums",))
+            yield Verification(step, ("checksums",))
         elif step not in run.checkpoints():
-            yield Verdict(step, ("checksums",), remarks=("its checkpoint was not kept (--keep)",))
+            yield Verification(step, ("checksums",), remarks=("its checkpoint was not kept (--keep)",))
         else:
             try:
                 state = checkpoint.load(run.checkpoint(step), experiment.model)
             except RunError as error:
-                yield Verdict(step, ("checksums", "structure"), (str(error),))
+                yield Verification(step, ("checksums", "structure"), (str(error),))
                 continue
             setup = setup or set_up(experiment, start_of(state), progress, stop)  # data is prepared once
             yield _computed_anew(setup, state, run.record(step), exact)
 
 
-def _computed_anew(setup: Setup, state: Checkpoint, record: StepRecord, exact: bool) -> Verdict:
+def _computed_anew(setup: Setup, state: Checkpoint, record: StepRecord, exact: bool) -> Verification:
     counts = {
         "parameters": (record.params, params(state.model)),
         "parameters left": (record.nonzero_params, params(state.model) - masked(state.masks)),
@@ -102,7 +102,7 @@ def _computed_anew(setup: Setup, state: Checkpoint, record: StepRecord, exact: b
             if not _equal(one, other):
                 told = f"{part} {METRICS[metric].title}: recorded {_told(one)}, found {_told(other)}"
                 (wrong if exact or not _within(metric, one, other) else remarks).append(told)
-    return Verdict(record.step, ("checksums", *counts, "accuracies"), tuple(wrong), tuple(remarks))
+    return Verification(record.step, ("checksums", *counts, "accuracies"), tuple(wrong), tuple(remarks))
 
 
 def _equal(old: Score | None, new: Score | None) -> bool:

@@ -1,4 +1,4 @@
-"""Accuracy: what a model scores on the test data in an engine."""
+"""Accuracy: what a model scores on the test data in a backend."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from prunebench.experiment.resolve import Experiment
 from prunebench.experiment.weights import start_of
 from prunebench.latency.backends import Loaded
 from prunebench.latency.config import EfficiencyConfig
-from prunebench.latency.engines import Scorer, as_logits
+from prunebench.latency.prepare import Scorer, as_logits
 from prunebench.models.checkpoint import Checkpoint
 from prunebench.records import Scores
 
@@ -29,7 +29,7 @@ BATCH = 64
 def score_of(
     experiment: Experiment, efficiency: EfficiencyConfig, original: Checkpoint, device: torch.device
 ) -> Scorer:
-    """What measures the accuracy of a run's models in an engine; data is loaded when it is first called."""
+    """What measures the accuracy of a run's models in a backend; data is loaded when it is first called."""
     sizes = {"image_size": efficiency.image_size, "sequence_length": efficiency.sequence_length}
     timed = {name: value for name, value in sizes.items() if value is not None}
     resized = replace(experiment, settings=msgspec.structs.replace(experiment.settings, **timed))
@@ -55,7 +55,7 @@ def score_of(
 
 
 def _padded(batch: Any, size: int, length: int) -> Any:
-    """A batch filled up with zeros to the size, and sentences to the length, that an engine may be made for."""
+    """A batch filled up with zeros to the size, and sentences to the length, that a backend may be made for."""
     if isinstance(batch, dict):
         return {name: F.pad(part, (0, length - part.shape[1], 0, size - len(part))) for name, part in batch.items()}
     return F.pad(batch, (0, 0) * (batch.ndim - 1) + (0, size - len(batch)))

@@ -1,4 +1,4 @@
-"""Evidence: figures that tell where a promised speed-up went."""
+"""Breakdown: figures that tell where a promised speed-up went."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from prunebench.models.inputs import output_of
+from prunebench.models.input_spec import output_of
 
 PASSES = 5
 """Passes whose median counts."""

@@ -12,13 +12,13 @@ Positive = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class EfficiencyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """On which engine, at which batch sizes, how exactly and how long to time.
+    """On which backend, at which batch sizes, how exactly and how long to time.
 
     Raises:
         ConfigError: a value has the wrong type or is out of bounds.
     """
 
-    backend: Annotated[str, msgspec.Meta(description="Engine to time on.")] = "eager"
+    backend: Annotated[str, msgspec.Meta(description="Backend to time on.")] = "eager"
     dtype: Annotated[Literal["fp32", "bf16"], msgspec.Meta(description="Arithmetic of weights and images.")] = "fp32"
     batch_sizes: Annotated[tuple[Positive, ...], msgspec.Meta(description="Batch sizes.", min_length=1)] = (
         1,

@@ -1,4 +1,4 @@
-"""Latency: the variants of several steps in one engine, timed together at each batch size."""
+"""Latency: the variants of several steps in one backend, timed together at each batch size."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from prunebench.latency import sparse
 from prunebench.latency.backends import Loaded
 from prunebench.latency.breakdown import Passes, layer_times, share_of
 from prunebench.latency.budget import Budget
-from prunebench.latency.engines import Ready, Setting, load, memory_of, ready
-from prunebench.latency.protocol import Stopwatch, Timed, alternate, on_the_clock
-from prunebench.latency.variants import Subject, layers_as_they_were, variants
+from prunebench.latency.prepare import Conditions, Ready, load, memory_of, ready
+from prunebench.latency.protocol import Samples, Stopwatch, alternate, on_the_clock
+from prunebench.latency.variants import TimedStep, layers_as_they_were, variants
 from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.costs import costs
-from prunebench.models.inputs import output_of, to
-from prunebench.records import Evidence, LatencyRecord, Scores, SparseLayer, TimingRecord
+from prunebench.models.input_spec import output_of, to
+from prunebench.records import Breakdown, LatencyRecord, Scores, SparseLayer, TimingRecord
 from prunebench.training.device import memory_for
 
 TOGETHER = 4
@@ -31,7 +31,7 @@ MEMORY = 4 * 2**30
 """Bytes of weights that are held at once, roughly, unless one step takes more."""
 
 CHANGED = 1e-4
-"""From this difference on an engine's numbers are others than eager PyTorch's, so its accuracy is measured."""
+"""From this difference on a backend's numbers are others than eager PyTorch's, so its accuracy is measured."""
 
 SPARSE_SHARE = 0.2
 """Of a batch size's time, what choosing the layers to store compressed takes."""
@@ -43,7 +43,7 @@ BASE: Name = (0, "unpruned")
 
 
 @dataclass(frozen=True)
-class Engine:
+class LoadedVariant:
     """A model, and the same loaded into the backend."""
 
     state: Checkpoint
@@ -54,29 +54,31 @@ class Engine:
 class Cell:
     """What was measured at one batch size."""
 
-    timed: Timed[Name]
+    timed: Samples[Name]
     ready: dict[Name, Ready]
     peak_bytes: dict[Name, int | None]
     passes: Passes
     sparse_layers: dict[int, list[SparseLayer]]
 
 
-def measure(original: Checkpoint, subjects: Iterable[Subject], count: int, setting: Setting) -> Iterator[TimingRecord]:
+def measure(
+    original: Checkpoint, subjects: Iterable[TimedStep], count: int, conditions: Conditions
+) -> Iterator[TimingRecord]:
     """Time the variants of each step against the unpruned model; yields a record per step.
 
     Args:
         original: the unpruned model; inputs as its architecture says are timed.
         subjects: the steps, made as they are asked for.
         count: how many they are, between which the time is divided.
-        setting: how to time.
+        conditions: how to time.
 
     Raises:
         DeviceError: there is not enough memory for a batch size.
-        ModelError: the engine cannot run a model, or answers otherwise than eager PyTorch.
+        ModelError: the backend cannot run a model, or answers otherwise than eager PyTorch.
         Stopped: it was asked for.
     """
-    efficiency = setting.efficiency
-    base = _placed(original, setting.device)
+    efficiency = conditions.efficiency
+    base = _placed(original, conditions.device)
     whole = costs(base, base.architecture.inputs)
     together = max(1, min(TOGETHER, MEMORY // (5 * whole.checkpoint_bytes)))  # a masked weight is held three times
     groups = [min(together, count - start) for start in range(0, count, together)]
@@ -86,101 +88,103 @@ def measure(original: Checkpoint, subjects: Iterable[Subject], count: int, setti
     waiting = iter(subjects)
     for steps in groups:
         group = list(islice(waiting, steps))
-        engines = _engines(base, group, setting)
+        loaded = _load_variants(base, group, conditions)
         with torch.inference_mode():
-            cells = {size: _cell(engines, size, setting, budget) for size in efficiency.batch_sizes}
-            fixed = _fixed_cost(engines, group, setting, budget)
-            scores = _scores(engines, cells, setting)
+            cells = {size: _cell(loaded, size, conditions, budget) for size in efficiency.batch_sizes}
+            fixed = _fixed_cost(loaded, group, conditions, budget)
+            scores = _scores(loaded, cells, conditions)
         for subject in group:
             yield TimingRecord(
                 step=subject.step,
-                latencies=tuple(_records(subject, cells, scores, setting)),
+                latencies=tuple(_records(subject, cells, scores, conditions)),
                 original=whole,
                 pruned=costs(subject.state, base.architecture.inputs),
-                evidence=_evidence(subject, base.model, cells, fixed),
+                breakdown=_breakdown(subject, base.model, cells, fixed),
                 sparse_layers=tuple(layer for cell in cells.values() for layer in cell.sparse_layers[subject.step]),
             )
 
 
-def _engines(base: Checkpoint, group: Sequence[Subject], setting: Setting) -> dict[Name, Engine]:
+def _load_variants(base: Checkpoint, group: Sequence[TimedStep], conditions: Conditions) -> dict[Name, LoadedVariant]:
     states = {BASE: base}
     for subject in group:
         states |= {(subject.step, name): state for name, state in variants(base, subject).items()}
-    placed = {name: _placed(state, setting.device) for name, state in states.items()}
-    return {name: Engine(state, load(state, setting)) for name, state in placed.items()}
+    placed = {name: _placed(state, conditions.device) for name, state in states.items()}
+    return {name: LoadedVariant(state, load(state, conditions)) for name, state in placed.items()}
 
 
-def _cell(engines: Mapping[Name, Engine], size: int, setting: Setting, budget: Budget) -> Cell:
+def _cell(loaded: Mapping[Name, LoadedVariant], size: int, conditions: Conditions, budget: Budget) -> Cell:
     """Time all variants of a group at one batch size."""
-    base = engines[BASE].state
+    base = loaded[BASE].state
     batch = base.architecture.inputs.example(size)
-    stopwatch, seed = _stopwatch(setting.device), size + 1_000_003 * max(step for step, _ in engines)
-    steps = [step for step, variant in engines if variant == "pruned"]
+    stopwatch, seed = _stopwatch(conditions.device), size + 1_000_003 * max(step for step, _ in loaded)
+    steps = [step for step, variant in loaded if variant == "pruned"]
     with memory_for(size, "--batch-sizes"):
-        prepared = {name: ready(engine.state, engine.loaded, batch, setting) for name, engine in engines.items()}
+        prepared = {name: ready(variant.state, variant.loaded, batch, conditions) for name, variant in loaded.items()}
         peaks = {
-            name: memory_of(engines[name].state, found.call, setting)
+            name: memory_of(loaded[name].state, found.call, conditions)
             for name, found in prepared.items()
             if name[1] != "masked"  # it holds every weight twice, and so does nobody who wants to save memory
         }
-        passes = layer_times(base.model, to(batch, device=setting.device), setting.device)
+        passes = layer_times(base.model, to(batch, device=conditions.device), conditions.device)
         calls = {name: found.call for name, found in prepared.items()}
         with budget.share(_weight(size, len(steps))) as seconds:
             layers: dict[int, list[SparseLayer]] = {step: [] for step in steps}
-            for step in steps if _compressible(setting) else ():
-                model = engines[step, "pruned"].state.model
+            for step in steps if _compressible(conditions) else ():
+                model = loaded[step, "pruned"].state.model
                 share = SPARSE_SHARE * seconds / len(steps)
                 layers[step] = sparse.choose(model, batch, size, seconds=share, seed=seed, stopwatch=stopwatch)
                 if any(layer.chosen for layer in layers[step]):
                     compressed = sparse.compress(model, layers[step])
-                    calls[step, "sparse"] = partial(_without_gradients, compressed, to(batch, device=setting.device))
+                    calls[step, "sparse"] = partial(_without_gradients, compressed, to(batch, device=conditions.device))
             timed = alternate(
                 calls,
                 [(BASE, name) for name in calls if name[1] in ("pruned", "sparse")],
-                seconds=(1 - SPARSE_SHARE) * seconds if _compressible(setting) else seconds,
-                ci_width=setting.efficiency.ci_width,
+                seconds=(1 - SPARSE_SHARE) * seconds if _compressible(conditions) else seconds,
+                ci_width=conditions.efficiency.ci_width,
                 seed=seed,
                 stopwatch=stopwatch,
-                stop=setting.stop,
+                stop=conditions.stop,
             )
     return Cell(timed, prepared, peaks, passes, layers)
 
 
 def _fixed_cost(
-    engines: Mapping[Name, Engine], group: Sequence[Subject], setting: Setting, budget: Budget
-) -> Timed[tuple[int, int]]:
+    loaded: Mapping[Name, LoadedVariant], group: Sequence[TimedStep], conditions: Conditions, budget: Budget
+) -> Samples[tuple[int, int]]:
     """Samples of each pruned model at batch 1 and at batch 4, by step and batch size, in alternation."""
     calls = {}
     for subject in group:
-        engine = engines[subject.step, "pruned"]
+        variant = loaded[subject.step, "pruned"]
         for size in (1, 4):
-            batch = engine.state.architecture.inputs.example(size)
-            calls[subject.step, size] = ready(engine.state, engine.loaded, batch, setting).call
+            batch = variant.state.architecture.inputs.example(size)
+            calls[subject.step, size] = ready(variant.state, variant.loaded, batch, conditions).call
     with budget.share(_weight(4, len(group))) as seconds:
         return alternate(
             calls,
             [((subject.step, 4), (subject.step, 1)) for subject in group],
             seconds=seconds,
-            ci_width=setting.efficiency.ci_width,
+            ci_width=conditions.efficiency.ci_width,
             seed=group[0].step,
-            stopwatch=_stopwatch(setting.device),
-            stop=setting.stop,
+            stopwatch=_stopwatch(conditions.device),
+            stop=conditions.stop,
         )
 
 
-def _scores(engines: Mapping[Name, Engine], cells: Mapping[int, Cell], setting: Setting) -> dict[Name, Scores]:
-    """Accuracy of the original and the pruned models, where the engine's numbers are others than eager PyTorch's."""
-    if setting.score is None:
+def _scores(
+    loaded: Mapping[Name, LoadedVariant], cells: Mapping[int, Cell], conditions: Conditions
+) -> dict[Name, Scores]:
+    """Accuracy of the original and the pruned models, where the backend's numbers are others than eager PyTorch's."""
+    if conditions.score is None:
         return {}
     return {
-        name: setting.score(engine.loaded)
-        for name, engine in engines.items()
+        name: conditions.score(variant.loaded)
+        for name, variant in loaded.items()
         if name[1] in (BASE[1], "pruned") and max(cell.ready[name].difference for cell in cells.values()) > CHANGED
     }
 
 
 def _records(
-    subject: Subject, cells: Mapping[int, Cell], scores: Mapping[Name, Scores], setting: Setting
+    subject: TimedStep, cells: Mapping[int, Cell], scores: Mapping[Name, Scores], conditions: Conditions
 ) -> Iterator[LatencyRecord]:
     for size, cell in cells.items():
         for name, samples in cell.timed.samples_ms.items():
@@ -188,16 +192,16 @@ def _records(
                 continue
             prepared = cell.ready.get(name)
             yield LatencyRecord(
-                **setting.about,
+                **conditions.about,
                 step=subject.step,
                 nominal_left=subject.nominal_left,
                 variant="original" if name == BASE else name[1],
                 batch_size=size,
-                device=setting.device.type,
-                dtype=setting.efficiency.dtype,
+                device=conditions.device.type,
+                dtype=conditions.efficiency.dtype,
                 threads=torch.get_num_threads(),
                 samples_ms=samples,
-                backend=setting.backend.name,
+                backend=conditions.backend.name,
                 warmup_rounds=cell.timed.warmup_rounds,
                 ended=cell.timed.ended,
                 max_difference=prepared.difference if prepared else None,
@@ -206,11 +210,11 @@ def _records(
             )
 
 
-def _evidence(
-    subject: Subject, original: nn.Module, cells: Mapping[int, Cell], fixed: Timed[tuple[int, int]]
-) -> Evidence:
+def _breakdown(
+    subject: TimedStep, original: nn.Module, cells: Mapping[int, Cell], fixed: Samples[tuple[int, int]]
+) -> Breakdown:
     spared = layers_as_they_were(original, subject.state)
-    return Evidence(
+    return Breakdown(
         batch1_ms=fixed.samples_ms[subject.step, 1],
         batch4_ms=fixed.samples_ms[subject.step, 4],
         unpruned_share={size: share_of(cell.passes, spared) for size, cell in cells.items()},
@@ -222,10 +226,10 @@ def _weight(batch_size: int, steps: int) -> float:
     return (32.0 + batch_size) * (1 + 3 * steps)
 
 
-def _compressible(setting: Setting) -> bool:
+def _compressible(conditions: Conditions) -> bool:
     """Whether layers stored compressed are a variant: where single weights were pruned; PyTorch has them in fp32."""
-    here = setting.backend.name == "eager" and setting.device.type in ("cpu", "cuda")
-    return setting.compressible and here and setting.efficiency.dtype == "fp32"
+    here = conditions.backend.name == "eager" and conditions.device.type in ("cpu", "cuda")
+    return conditions.compressible and here and conditions.efficiency.dtype == "fp32"
 
 
 def _placed(state: Checkpoint, device: torch.device) -> Checkpoint:

@@ -32,16 +32,16 @@ def time_files(
 ) -> list[LatencyRecord]:
     """Time ONNX files on random inputs, all in alternation at each batch size; the first is the baseline.
 
-    The i-th file's records have step i; `model` is its name. Inputs and their sizes are read from the files.
+    The i-th file's records have step i; `model` is its name. InputSpec and their sizes are read from the files.
 
     Args:
         paths: the files.
-        config: the engine (onnxruntime or openvino), batch sizes, sequence length, and how long to time.
-        threads: that the engine may use.
+        config: the backend (onnxruntime or openvino), batch sizes, sequence length, and how long to time.
+        threads: that the backend may use.
         stop: asked before every round whether to stop.
 
     Raises:
-        ConfigError: there is no such file, the engine is not installed or is another one.
+        ConfigError: there is no such file, the backend is not installed or is another one.
         ModelError: a file is not ONNX, has inputs that random numbers do not fit, or does not run.
     """
     if config.backend not in ("onnxruntime", "openvino"):
@@ -100,7 +100,7 @@ def _feeder(path: Path, length: int) -> Feeder:
     """What makes batches for a file."""
     if not path.is_file():
         raise ConfigError(f"{path}: there is no such file.")
-    _installed("onnxruntime")  # reads what inputs there are, whichever engine runs the file
+    _installed("onnxruntime")  # reads what inputs there are, whichever backend runs the file
     try:
         inputs = [(of.name, of.type, of.shape) for of in open_session(path, 1).get_inputs()]
     except Exception as error:  # the runtime's own kinds

@@ -35,7 +35,7 @@ more often one looks, the more often the interval is narrow by chance."""
 
 
 @dataclass(frozen=True)
-class Timed(Generic[Name]):
+class Samples(Generic[Name]):
     """Milliseconds of every variant, a sample per round, and how the rounds began and ended."""
 
     samples_ms: dict[Name, tuple[float, ...]]
@@ -60,7 +60,7 @@ def alternate(
     at_least: int = 1,
     stopwatch: Stopwatch = on_the_clock,
     stop: Callable[[], bool] | None = None,
-) -> Timed[Name]:
+) -> Samples[Name]:
     """Time each variant once per round until the speed-up of every pair is known well enough.
 
     Args:
@@ -94,9 +94,9 @@ def alternate(
         if len(rounds) >= look:
             look = len(rounds) + max(1, len(rounds) // 5)
             if pairs and all(_narrow(rounds, pair, ci_width) for pair in pairs):
-                return Timed(_columns(rounds, variants), warmup_rounds, "interval")
+                return Samples(_columns(rounds, variants), warmup_rounds, "interval")
         if len(rounds) >= at_least and time.perf_counter() >= end:
-            return Timed(_columns(rounds, variants), warmup_rounds, "budget")
+            return Samples(_columns(rounds, variants), warmup_rounds, "budget")
 
 
 def _warm_up(one_round: Callable[[], dict[Name, float]], end: float) -> int:

@@ -18,8 +18,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from prunebench.latency.budget import Budget
-from prunebench.latency.protocol import Stopwatch, Timed, alternate, on_the_clock
-from prunebench.models.inputs import output_of, to
+from prunebench.latency.protocol import Samples, Stopwatch, alternate, on_the_clock
+from prunebench.models.input_spec import output_of, to
 from prunebench.records import SparseLayer
 from prunebench.statistics import paired_speedup
 
@@ -130,7 +130,7 @@ def _sparsity(layer: nn.Linear) -> float:
     return 1 - int(torch.count_nonzero(layer.weight)) / layer.weight.numel()
 
 
-def _record(name: str, batch_size: int, layer: nn.Linear, timed: Timed[str]) -> SparseLayer:
+def _record(name: str, batch_size: int, layer: nn.Linear, timed: Samples[str]) -> SparseLayer:
     dense_ms, sparse_ms = timed.samples_ms["dense"], timed.samples_ms["sparse"]
     return SparseLayer(
         name=name,

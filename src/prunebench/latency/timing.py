@@ -18,13 +18,13 @@ from prunebench.experiment.untrained import untrained
 from prunebench.latency.accuracy import score_of
 from prunebench.latency.backends import backends
 from prunebench.latency.config import EfficiencyConfig
-from prunebench.latency.engines import Setting, check_usable
 from prunebench.latency.measure import measure
+from prunebench.latency.prepare import Conditions, check_usable
 from prunebench.latency.steps import planned_steps, timed_steps
-from prunebench.latency.variants import Subject, rounded_up
+from prunebench.latency.variants import TimedStep, rounded_up
 from prunebench.models import checkpoint
 from prunebench.models.checkpoint import Checkpoint
-from prunebench.models.inputs import check_forward, output_of
+from prunebench.models.input_spec import check_forward, output_of
 from prunebench.records import TimingRecord
 from prunebench.registry import reference
 from prunebench.runs.index import find
@@ -56,7 +56,7 @@ def time_run(
     Raises:
         ConfigError: this backend, dtype or size of inputs cannot be timed here.
         RunError: the run has no such step, or one cannot be read.
-        ModelError: the engine cannot run the model, or answers otherwise than eager PyTorch.
+        ModelError: the backend cannot run the model, or answers otherwise than eager PyTorch.
         Stopped: `stop` asked for it.
     """
     experiment, steps = resolve(config), timed_steps(run, efficiency)
@@ -113,7 +113,7 @@ def _time(
         pruned = states(missing)
         _, _, original = next(pruned)
         original = _fitted(original, efficiency)
-        setting = Setting(
+        conditions = Conditions(
             backend=backend,
             device=device,
             efficiency=efficiency,
@@ -127,8 +127,10 @@ def _time(
             score=None if key is None else score_of(experiment, efficiency, original, device),
             stop=stop,
         )
-        subjects = (Subject(step, left, state, rounded_up(original, experiment, step)) for step, left, state in pruned)
-        for record in measure(original, subjects, len(missing), setting):
+        subjects = (
+            TimedStep(step, left, state, rounded_up(original, experiment, step)) for step, left, state in pruned
+        )
+        for record in measure(original, subjects, len(missing), conditions):
             if into is not None:
                 into.commit(record, lambda folder: None)
             yield record

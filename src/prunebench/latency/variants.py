@@ -19,7 +19,7 @@ MULTIPLE = 8
 
 
 @dataclass(frozen=True)
-class Subject:
+class TimedStep:
     """A step to be timed: its nominal share left, its model, and that with channels rounded up, if it differs."""
 
     step: int
@@ -28,7 +28,7 @@ class Subject:
     rounded: Checkpoint | None = None
 
 
-def variants(original: Checkpoint, subject: Subject) -> dict[str, Checkpoint]:
+def variants(original: Checkpoint, subject: TimedStep) -> dict[str, Checkpoint]:
     """The models that are timed against `original`: masked, pruned, and rounded where there is one."""
     masked = mask_like(copy.deepcopy(original.model), subject.state)
     found = {"masked": replace(original, model=masked), "pruned": subject.state}

@@ -2,7 +2,7 @@
 
 Doors:
     architecture  the registry of models; a model as data
-    inputs        what a model reads, as data
+    input_spec    what a model reads, as data
     masks         which weights are left
     checkpoint    modules and masks as safetensors and JSON, without pickle
     loading       a pruned model alone, from a run or an exported file

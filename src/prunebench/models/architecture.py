@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from prunebench.errors import ConfigError, ModelError
-from prunebench.models.inputs import Inputs
+from prunebench.models.input_spec import InputSpec
 from prunebench.registry import Registry, call
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class Architecture(msgspec.Struct, frozen=True):
 
     model: str
     arguments: dict[str, Any]
-    inputs: Inputs
+    inputs: InputSpec
 
     def build(self, entry: ModelEntry | None = None) -> nn.Module:
         """Build the model with fresh weights from torch's global generator, on the CPU.

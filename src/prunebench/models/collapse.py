@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from prunebench.models.inputs import output_of
+from prunebench.models.input_spec import output_of
 
 TOLERANCE = 1e-6
 """Largest difference between samples that rounding may cause, relative to the largest output."""

@@ -14,7 +14,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from prunebench.models.checkpoint import Checkpoint, write_tensors
-from prunebench.models.inputs import Inputs, output_of, to
+from prunebench.models.input_spec import InputSpec, output_of, to
 from prunebench.models.masks import Masks
 from prunebench.models.memory import peak_bytes
 from prunebench.records import Costs
@@ -24,7 +24,7 @@ LEVEL = 3
 """Level of compression, zstd's own default."""
 
 
-def costs(state: Checkpoint, inputs: Inputs) -> Costs:
+def costs(state: Checkpoint, inputs: InputSpec) -> Costs:
     """All costs of a model that reads these inputs; the model stays as it is.
 
     Raises:
@@ -41,7 +41,7 @@ def costs(state: Checkpoint, inputs: Inputs) -> Costs:
     )
 
 
-def macs(model: nn.Module, inputs: Inputs) -> int:
+def macs(model: nn.Module, inputs: InputSpec) -> int:
     """Multiply-accumulates of one sample: those of matrix products and convolutions, attention included.
 
     Counted by PyTorch's FlopCounterMode, which counts a multiply-accumulate as two. Models of transformers are
@@ -61,7 +61,7 @@ def macs(model: nn.Module, inputs: Inputs) -> int:
     return int(counter.get_total_flops()) // 2
 
 
-def activation_bytes(model: nn.Module, inputs: Inputs) -> int:
+def activation_bytes(model: nn.Module, inputs: InputSpec) -> int:
     """The most that the intermediate results of one sample, its logits included, take at once in fp32 on the CPU.
 
     The work space of operators is among them, as far as PyTorch allocates it; it depends on the kind of CPU.

@@ -25,7 +25,7 @@ from torch.export import Dim, ExportedProgram
 
 from prunebench.errors import ConfigError, ModelError
 from prunebench.models.checkpoint import Checkpoint, structure_of, write_tensors
-from prunebench.models.inputs import Inputs, output_of
+from prunebench.models.input_spec import InputSpec, output_of
 from prunebench.models.loading import load
 
 FORMATS = ("safetensors", "pt2", "onnx")
@@ -34,7 +34,7 @@ BATCHES = (1, 2, 5)
 """Sizes of the batches that a file is checked with; it is traced with one of them."""
 
 Answer = Callable[[Any], torch.Tensor]
-"""Turns a batch, as `Inputs.example` makes it, into logits of shape (batch, classes)."""
+"""Turns a batch, as `InputSpec.example` makes it, into logits of shape (batch, classes)."""
 
 
 def export(checkpoint: Checkpoint, to: str, path: Path) -> float:
@@ -220,7 +220,7 @@ def _named(batch: Any) -> dict[str, torch.Tensor]:
     return batch if isinstance(batch, dict) else {"images": batch}
 
 
-def _axes(inputs: Inputs, batch: Any, length: Any) -> dict[str, dict[int, Any]]:
+def _axes(inputs: InputSpec, batch: Any, length: Any) -> dict[str, dict[int, Any]]:
     """Per input, the axes that are not fixed."""
     free = {0: batch} if inputs.kind == "images" else {0: batch, 1: length}
     return dict.fromkeys(_named(inputs.example()), free)

@@ -1,4 +1,4 @@
-"""Drawing: the figures that were asked for, or all that the material allows, as bytes of PNG and SVG."""
+"""Drawing: the figures that were asked for, or all that the results allows, as bytes of PNG and SVG."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from prunebench.errors import ConfigError, DataError
 from prunebench.plots.registry import Plot, plots
 from prunebench.plots.style import render, styled
 from prunebench.results.curves import AXES
-from prunebench.results.matrix_files import Material
+from prunebench.results.matrix_files import Results
 
 log = logging.getLogger(__name__)
 
@@ -25,10 +25,8 @@ class Drawn(NamedTuple):
     files: dict[str, bytes]
 
 
-def draw(
-    material: Material, names: Sequence[str] = (), axis: str = "left", metric: str | None = None
-) -> Iterator[Drawn]:
-    """Draw figures; without names every one that the material allows, and with a metric every one that shows one.
+def draw(results: Results, names: Sequence[str] = (), axis: str = "left", metric: str | None = None) -> Iterator[Drawn]:
+    """Draw figures; without names every one that the results allows, and with a metric every one that shows one.
 
     Raises:
         UnknownName: there is no such figure.
@@ -36,26 +34,26 @@ def draw(
         DataError: a figure that was asked for cannot be drawn, or none can.
     """
     asked: list[Plot] = [plots.get(name) for name in dict.fromkeys(names)]
-    _check_axis(material, axis)
+    _check_axis(results, axis)
     drawn: set[str] = set()
     with styled():
         every = [plot for plot in map(plots.get, plots.names()) if plot.scored or metric is None]
         for plot in asked or every:
-            pictures = plot.draw(material, axis)
+            pictures = plot.draw(results, axis)
             if asked and not pictures:
-                raise DataError(_lacks(plot, material, axis))
+                raise DataError(_lacks(plot, results, axis))
             for picture in pictures:
                 drawn.add(plot.name)
                 name = f"{picture.name}-{metric}" if metric and plot.scored else picture.name
                 yield Drawn(plot.name, name, {kind: render(picture.figure, kind) for kind in KINDS})
     if not drawn:
-        raise DataError(f"Nothing can be drawn of {_holds(material)}; `prunebench prune` and `efficiency` make more.")
+        raise DataError(f"Nothing can be drawn of {_holds(results)}; `prunebench prune` and `efficiency` make more.")
     if not asked and axis != "left" and not any(plots.get(name).by_axis for name in drawn):
         log.warning("No accuracy is drawn over %s: along it nothing was removed.", axis)
 
 
-def _check_axis(material: Material, axis: str) -> None:
-    have = list(dict.fromkeys(name for curve in material.curves for name in curve.axes))
+def _check_axis(results: Results, axis: str) -> None:
+    have = list(dict.fromkeys(name for curve in results.curves for name in curve.axes))
     if axis not in have and have:
         known = (
             f"no curve has {axis!r}" if axis in AXES or axis.startswith("latency@") else f"there is no axis {axis!r}"
@@ -63,13 +61,11 @@ def _check_axis(material: Material, axis: str) -> None:
         raise ConfigError(f"--axis: {known}; there are: {', '.join(have)}.")
 
 
-def _lacks(plot: Plot, material: Material, axis: str) -> str:
+def _lacks(plot: Plot, results: Results, axis: str) -> str:
     over = "" if axis == "left" else f" over {axis!r}"
-    return f"The figure {plot.name!r} cannot be drawn{over}: it needs {plot.needs}; there are {_holds(material)}."
+    return f"The figure {plot.name!r} cannot be drawn{over}: it needs {plot.needs}; there are {_holds(results)}."
 
 
-def _holds(material: Material) -> str:
+def _holds(results: Results) -> str:
     """`3 curves, 0 parameter counts, 10 timed steps`."""
-    return (
-        f"{len(material.curves)} curves, {len(material.counts)} counts of parameters, {len(material.times)} timed steps"
-    )
+    return f"{len(results.curves)} curves, {len(results.counts)} counts of parameters, {len(results.times)} timed steps"

@@ -10,10 +10,10 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Literal
 
 from prunebench.comparison.matching import HOW_TO_PRUNE
-from prunebench.plots.naming import Group, axis_label, line_names, pooled
+from prunebench.plots.naming import axis_label, line_names, pooled
 from prunebench.plots.scales import score_axis, score_label, share_axis
 from prunebench.plots.style import GREY, Look, canvas, legend, line, looks
-from prunebench.results.curves import Curve, by_settings, labels
+from prunebench.results.curves import Curve, Replicates, by_settings, labels
 from prunebench.statistics import mean_interval
 
 if TYPE_CHECKING:
@@ -35,7 +35,9 @@ class Line:
     high: tuple[float, ...]
 
 
-def line_of(group: Group, axis: str, when: Literal["before", "after"] = "after", beside: Group | None = None) -> Line:
+def line_of(
+    group: Replicates, axis: str, when: Literal["before", "after"] = "after", beside: Replicates | None = None
+) -> Line:
     """The line of a group over an axis; of a control over the shares of the group `beside` it, step for step."""
     x, estimates = [], []
     for step in sorted({step for curve in group for step in curve.steps}):
@@ -52,14 +54,14 @@ def line_of(group: Group, axis: str, when: Literal["before", "after"] = "after",
     )
 
 
-def drawable(curves: Sequence[Curve], axis: str) -> list[Group]:
+def drawable(curves: Sequence[Curve], axis: str) -> list[Replicates]:
     """Groups of curves along which something is removed by this measure, in a stable order; no controls."""
     groups = [group for group in by_settings(curves) if not group[0].is_control]
     changing = [group for group in groups if not all(isclose(x, 1) for x in line_of(group, axis).x)]
     return sorted(changing, key=lambda group: repr(sorted(group[0].settings.items())))
 
 
-def controls_of(groups: Sequence[Group], curves: Sequence[Curve]) -> list[tuple[Group, Group]]:
+def controls_of(groups: Sequence[Replicates], curves: Sequence[Curve]) -> list[tuple[Replicates, Replicates]]:
     """Controls of the same model, data and training, each with the longest of the groups that it accompanies."""
     found = []
     for control in by_settings([curve for curve in curves if curve.is_control]):
@@ -71,10 +73,10 @@ def controls_of(groups: Sequence[Group], curves: Sequence[Curve]) -> list[tuple[
 
 def score_picture(
     title: str,
-    groups: Sequence[Group],
+    groups: Sequence[Replicates],
     axis: str,
     *,
-    controls: Sequence[tuple[Group, Group]] = (),
+    controls: Sequence[tuple[Replicates, Replicates]] = (),
     before: bool = False,
 ) -> Figure:
     """A metric after fine-tuning, and `before` it too, over what is left; with controls dashed in grey."""
@@ -128,7 +130,7 @@ def _band(axes: Axes, of: Line, color: str, edge: str = "-") -> bool:
     return True
 
 
-def _control_names(controls: Sequence[tuple[Group, Group]]) -> list[str]:
+def _control_names(controls: Sequence[tuple[Replicates, Replicates]]) -> list[str]:
     if len(controls) <= 1:
         return ["dense, same epochs"] * len(controls)
     return labels([control[0].settings for control, _ in controls])
@@ -139,5 +141,5 @@ def _share(curve: Curve, axis: str, step: int) -> float:
     return curve.axes[axis][at] if axis in curve.axes and at is not None else float("nan")
 
 
-def _apart_from_pruning(group: Group) -> dict[str, object]:
+def _apart_from_pruning(group: Replicates) -> dict[str, object]:
     return {name: value for name, value in group[0].settings.items() if name not in (*HOW_TO_PRUNE, "method")}

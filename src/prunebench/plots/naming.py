@@ -9,11 +9,8 @@ from typing import NamedTuple
 from prunebench.models.architecture import models
 from prunebench.plots.registry import Picture
 from prunebench.pruning.registry import methods
-from prunebench.results.curves import AXES, SHOWN, Curve, Settings, axis_title, differing, labels
+from prunebench.results.curves import AXES, SHOWN, Replicates, Settings, axis_title, differing, labels
 from prunebench.runs.index import title
-
-Group = list[Curve]
-"""Curves that differ in their seed alone."""
 
 OF = "% of the unpruned model"
 """What every share is of."""
@@ -41,7 +38,7 @@ def per_step(fraction: object, once: bool = False) -> str:
     return f"{100 * fraction:.3g} % {'in one' if once else 'a'} step" if isinstance(fraction, float) else ""
 
 
-def line_names(groups: Sequence[Group]) -> list[str]:
+def line_names(groups: Sequence[Replicates]) -> list[str]:
     """A name for every line of a picture, by what it differs in."""
     once = [max(len(curve.steps) for curve in group) == 2 for group in groups]
     return _names([group[0].settings for group in groups], once)
@@ -70,7 +67,7 @@ def pooled(groups: Sequence[Sequence[object]]) -> tuple[str, list[str]]:
     return "", [f" (n = {count})" for count in counts]
 
 
-def axis_label(axis: str, groups: Sequence[Group]) -> str:
+def axis_label(axis: str, groups: Sequence[Replicates]) -> str:
     """What an axis is a percentage of."""
     if axis in ("left", "units"):
         kinds = {units(group[0].settings) for group in groups}
@@ -92,7 +89,7 @@ def nominal(settings: Settings) -> str:
 def units(settings: Settings) -> str:
     """`channels`, `weights`: what was removed."""
     model, method = str(settings.get("model")), str(settings.get("method"))
-    known, how = models.find(model), methods.find(method)
+    known, how = models.known(model), methods.known(method)
     return how.units[known.reads if known else None] if how else "units"
 
 
@@ -105,7 +102,7 @@ def slug(*parts: object, axis: str = "left") -> str:
 def slug_of(figure: str, settings: Settings, *more: str) -> str:
     """The same of a picture about one group; a criterion is in it where it is not the method's own."""
     method, criterion = str(settings.get("method")), settings.get("criterion")
-    usual = how.criterion if (how := methods.find(method)) else None
+    usual = how.criterion if (how := methods.known(method)) else None
     return slug(figure, *subject(settings), "" if criterion in (None, usual) else criterion, *more)
 
 

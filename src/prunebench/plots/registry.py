@@ -15,7 +15,7 @@ from prunebench.registry import Registry
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from prunebench.results.matrix_files import Material
+    from prunebench.results.matrix_files import Results
 
 
 @dataclass(frozen=True)
@@ -31,16 +31,16 @@ class Plot:
     """A registered figure.
 
     Attributes:
-        draw: (material, axis) → its pictures, one per model or whatever it is about; none where the material lacks
+        draw: (results, axis) → its pictures, one per model or whatever it is about; none where the results lacks
             something. The axis is what it is drawn over, where it is drawn over what is left.
         by_axis: whether it is drawn over what is left, as the axis says.
-        needs: what the material must hold, for messages.
+        needs: what the results must hold, for messages.
         scored: whether it shows a metric, of which there may be several.
     """
 
     name: str
     summary: str
-    draw: Callable[[Material, str], list[Picture]]
+    draw: Callable[[Results, str], list[Picture]]
     needs: str
     by_axis: bool = False
     scored: bool = False

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from prunebench.errors import ConfigError
-from prunebench.models.inputs import Inputs
+from prunebench.models.input_spec import InputSpec
 from prunebench.models.masks import Masks
 from prunebench.registry import Registry, call
 
@@ -47,7 +47,7 @@ class Request:
 
     fraction: float
     criterion: Callable[..., torch.Tensor]
-    inputs: Inputs
+    inputs: InputSpec
     seed: int = 0
     task: Task | None = None
     scope: str = "global"

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import msgspec
 
 from prunebench.records import Environment
-from prunebench.report.figures import Group, axes_of, by_family, figures
+from prunebench.report.figures import Series, axes_of, by_family, figures
 from prunebench.report.remarks import remarks
-from prunebench.report.sources import Material
+from prunebench.report.sources import Sources
 from prunebench.report.verdicts import Comparison, comparisons
 from prunebench.results.curves import Curve, axis_title, by_settings, curves_of
 from prunebench.runs.commands import command_of, started_from
@@ -44,7 +44,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     title: str
     about: tuple[str, ...]
     axes: tuple[Axis, ...]
-    groups: tuple[Group, ...]
+    groups: tuple[Series, ...]
     comparisons: tuple[Comparison, ...]
     remarks: tuple[str, ...]
     unfinished: tuple[str, ...]
@@ -53,19 +53,19 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     study: StudyRecord | None
 
 
-def document(material: Material, title: str | None = None) -> Document:
+def document(sources: Sources, title: str | None = None) -> Document:
     """The document of some runs.
 
     Raises:
         RunError: a record is damaged.
     """
-    curves = curves_of(material.runs, material.every)
+    curves = curves_of(sources.runs, sources.every)
     families = by_family(by_settings(curves))
     named = {family: figures(groups) for family, groups in families.items()}
     found = [group for groups in named.values() for group in groups]
     return Document(
-        title=title or _title(material.study, list(families)),
-        about=tuple(_about(material, curves, found)),
+        title=title or _title(sources.study, list(families)),
+        about=tuple(_about(sources, curves, found)),
         axes=tuple(Axis(axis, axis_title(axis)) for axis in axes_of(found)),
         groups=tuple(found),
         comparisons=tuple(
@@ -74,10 +74,10 @@ def document(material: Material, title: str | None = None) -> Document:
             for row in comparisons(family, groups, [group.label for group in named[family]])
         ),
         remarks=tuple(line for family, groups in families.items() for line in remarks(groups, named[family])),
-        unfinished=material.unfinished,
-        machines=tuple(_machines(material)),
-        commands=tuple(_commands(material)),
-        study=material.study if material.study and material.study.source else None,
+        unfinished=sources.unfinished,
+        machines=tuple(_machines(sources)),
+        commands=tuple(_commands(sources)),
+        study=sources.study if sources.study and sources.study.source else None,
     )
 
 
@@ -88,9 +88,9 @@ def _title(study: StudyRecord | None, families: Sequence[str]) -> str:
     return f"Pruning {', '.join(families[:2])}{more}"
 
 
-def _about(material: Material, curves: Sequence[Curve], groups: Sequence[Group]) -> list[str]:
+def _about(sources: Sources, curves: Sequence[Curve], groups: Sequence[Series]) -> list[str]:
     """What was run, and how to read its figures, in a few sentences."""
-    timings = material.timings
+    timings = sources.timings
     seeds = sorted({curve.seed for curve in curves})
     steps = max(curve.steps[-1] for curve in curves)
     samples = sorted({curve.tested[0] for curve in curves})
@@ -105,10 +105,10 @@ def _about(material: Material, curves: Sequence[Curve], groups: Sequence[Group])
     return told
 
 
-def _machines(material: Material) -> list[Machine]:
+def _machines(sources: Sources) -> list[Machine]:
     """Every machine once, whatever seeds it computed."""
     computed: dict[str, tuple[Environment, list[Run]]] = {}
-    for run in (*material.runs, *material.timings):
+    for run in (*sources.runs, *sources.timings):
         environment = msgspec.structs.replace(run.environment(), seed=0)
         computed.setdefault(repr(environment), (environment, []))[1].append(run)
     rows = []
@@ -119,11 +119,11 @@ def _machines(material: Material) -> list[Machine]:
     return rows
 
 
-def _commands(material: Material) -> list[Command]:
-    sources = {run.key: run for run in material.runs}
-    before = {first.key: first for run in material.runs if (first := started_from(run)) is not None}
-    pruned = [Command(run.key, command_of(run)) for run in (*before.values(), *material.runs)]
-    timed = [Command(run.key, command_of(run, sources[str(run.manifest.source)])) for run in material.timings]
+def _commands(sources: Sources) -> list[Command]:
+    pruned_by_key = {run.key: run for run in sources.runs}
+    before = {first.key: first for run in sources.runs if (first := started_from(run)) is not None}
+    pruned = [Command(run.key, command_of(run)) for run in (*before.values(), *sources.runs)]
+    timed = [Command(run.key, command_of(run, pruned_by_key[str(run.manifest.source)])) for run in sources.timings]
     return pruned + timed
 
 

@@ -20,8 +20,8 @@ class Spread(msgspec.Struct, frozen=True):
     high: float
 
 
-class Timed(msgspec.Struct, frozen=True):
-    """One step on one engine at one batch size: milliseconds, and the speed-up over the original with its interval.
+class Speedup(msgspec.Struct, frozen=True):
+    """One step on one backend at one batch size: milliseconds, and the speed-up over the original with its interval.
 
     `ms` is the median of the unpruned model over all its measurements, divided by the speed-up (see
     `curves.milliseconds`).
@@ -53,10 +53,10 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     left: dict[str, float]
     params: float
     macs: float
-    timed: dict[str, Timed]
+    timed: dict[str, Speedup]
 
 
-class Group(msgspec.Struct, frozen=True, kw_only=True):
+class Series(msgspec.Struct, frozen=True, kw_only=True):
     """Runs that differ in their seed alone; `family` says of which model on which data."""
 
     label: str
@@ -80,13 +80,13 @@ def by_family(groups: Sequence[list[Curve]]) -> dict[str, list[list[Curve]]]:
     return found
 
 
-def figures(groups: Sequence[list[Curve]]) -> list[Group]:
+def figures(groups: Sequence[list[Curve]]) -> list[Series]:
     """The figures of the groups of one family, named by the settings in which they differ."""
     names = labels([group[0].settings for group in groups])
     curves = [curve for group in groups for curve in group]
     originals = {axis: milliseconds(curves, axis) for axis in {axis for curve in curves for axis in curve.axes}}
     return [
-        Group(
+        Series(
             label=name,
             family=family(group),
             control=group[0].is_control,
@@ -99,7 +99,7 @@ def figures(groups: Sequence[list[Curve]]) -> list[Group]:
     ]
 
 
-def axes_of(groups: Sequence[Group]) -> list[str]:
+def axes_of(groups: Sequence[Series]) -> list[str]:
     """The axes that any group can be drawn over, latencies last."""
     found = dict.fromkeys(AXES)
     found |= dict.fromkeys(axis for group in groups for row in group.rows for axis in row.left)
@@ -134,19 +134,19 @@ def _spread(values: Sequence[float]) -> Spread:
     return Spread(found.mean, found.low, found.high)
 
 
-def _timed(group: Sequence[Curve], step: int, originals: Mapping[str, Mapping[str, float]]) -> dict[str, Timed]:
+def _timed(group: Sequence[Curve], step: int, originals: Mapping[str, Mapping[str, float]]) -> dict[str, Speedup]:
     """Times of a step by axis; the unpruned model is as quick as itself."""
     curve = next((curve for curve in group if curve.timings and step in curve.steps), None)
-    found: dict[str, Timed] = {}
+    found: dict[str, Speedup] = {}
     if curve is None:
         return found
-    for engine, timings in curve.timings.items():
+    for backend, timings in curve.timings.items():
         for timing in timings:
             if step not in (0, timing.step):
                 continue
             of = {(latency.variant, latency.batch_size): latency.samples_ms for latency in timing.latencies}
             for size in sorted({size for variant, size in of if variant == "pruned"}):
                 original, pruned = of["original", size], of.get(("sparse", size), of["pruned", size])
-                axis, speedup = latency_axis(engine, size), paired_speedup(original, pruned if step else original)
-                found.setdefault(axis, Timed(originals[axis][unpruned(curve)] / speedup.median, *speedup))
+                axis, speedup = latency_axis(backend, size), paired_speedup(original, pruned if step else original)
+                found.setdefault(axis, Speedup(originals[axis][unpruned(curve)] / speedup.median, *speedup))
     return found

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from prunebench.records import StepRecord
-from prunebench.report.figures import Group
+from prunebench.report.figures import Series
 from prunebench.results.curves import Curve
 
 
-def remarks(groups: Sequence[list[Curve]], named: Sequence[Group]) -> list[str]:
+def remarks(groups: Sequence[list[Curve]], named: Sequence[Series]) -> list[str]:
     """`resnet18 on digits, structured, step 3 (seed 0, 1): Warning: conv1 collapsed …`, in the order of the groups."""
     found: dict[tuple[str, int, str], list[int]] = {}
     for group, name in zip(groups, named, strict=True):

@@ -20,7 +20,7 @@ from prunebench.studies.study import FILE, StudyRecord
 
 
 @dataclass(frozen=True)
-class Material:
+class Sources:
     """Pruning runs, oldest first, the timing runs among their neighbours, and runs that are not what was planned.
 
     `unfinished` holds a sentence per run that is missing, has stopped before its last iteration, or is passed over.
@@ -38,8 +38,8 @@ class Material:
         return [run for run in self.every if run.manifest.kind == "efficiency" and run.manifest.source in keys]
 
 
-def gather(path: str, root: str = "runs") -> Material:
-    """The material of a run, of a folder of runs or of a study, or of whatever else `select` knows in `root`.
+def gather(path: str, root: str = "runs") -> Sources:
+    """The sources of a run, of a folder of runs or of a study, or of whatever else `select` knows in `root`.
 
     Raises:
         RunError: there is no pruning run, or `study.json` cannot be read.
@@ -58,7 +58,7 @@ def gather(path: str, root: str = "runs") -> Material:
     missing = set(study.runs) - {run.key for run in begun} if study else set()
     unfinished = [line for run in begun if (line := _stopped(run))]
     unfinished += [f"{key} is part of the study and has not begun." for key in sorted(missing)]
-    return Material(tuple(runs), tuple(every), study, (*sorted(unfinished), *passed_over))
+    return Sources(tuple(runs), tuple(every), study, (*sorted(unfinished), *passed_over))
 
 
 def _newest(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:

@@ -9,7 +9,7 @@ import msgspec
 
 from prunebench.comparison.tables import word
 from prunebench.comparison.verdicts import Verdict, common_seeds, compare, corrected, pairs, telling
-from prunebench.results.curves import Curve
+from prunebench.results.curves import Curve, Replicates
 
 
 class VerdictRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,7 +66,7 @@ def sentence(verdict: Verdict) -> str:
     return f"{said} (difference {_number(verdict.difference)}{between}){semicolon}{more}"
 
 
-def _compared(a: Sequence[Curve], b: Sequence[Curve], names: tuple[str, str]) -> list[Verdict]:
+def _compared(a: Replicates, b: Replicates, names: tuple[str, str]) -> list[Verdict]:
     return compare(a, b, names) if common_seeds(a, b) else []
 
 

@@ -71,12 +71,16 @@ class Curve:
     @property
     def narrows(self) -> bool:
         """Whether whole units were removed, so that layers became narrower."""
-        method = methods.find(self.settings.get("method"))
+        method = methods.known(self.settings.get("method"))
         return method is not None and method.lowers_macs
 
     def at(self, step: int) -> int | None:
         """The place of a step in the columns; None where the run has not got it."""
         return self.steps.index(step) if step in self.steps else None
+
+
+Replicates = list[Curve]
+"""Runs that differ in their seed alone."""
 
 
 def deciding_settings(run: Run) -> dict[str, object]:
@@ -92,7 +96,7 @@ def curve_of(run: Run, timings: Mapping[str, Sequence[TimingRecord]] | None = No
 
     Args:
         run: a pruning run.
-        timings: those of its steps (or of a run of another seed), by engine.
+        timings: those of its steps (or of a run of another seed), by backend.
         metric: what the curve is of; else the task's main metric.
 
     Raises:
@@ -110,8 +114,8 @@ def curve_of(run: Run, timings: Mapping[str, Sequence[TimingRecord]] | None = No
         "params": tuple(r.nonzero_params / first.nonzero_params for r in records),
         "macs": tuple(r.macs / first.macs for r in records),
     }
-    for engine, timed in (timings or {}).items():
-        axes |= _latencies(engine, timed, [r.step for r in records])
+    for backend, timed in (timings or {}).items():
+        axes |= _latencies(backend, timed, [r.step for r in records])
     return Curve(
         name=run.key,
         settings=deciding_settings(run),
@@ -125,7 +129,7 @@ def curve_of(run: Run, timings: Mapping[str, Sequence[TimingRecord]] | None = No
         tested=tuple(r.test_after.counted[of].count for r in records),
         metric=METRICS[of],
         records=records,
-        timings={engine: tuple(timed) for engine, timed in (timings or {}).items()},
+        timings={backend: tuple(timed) for backend, timed in (timings or {}).items()},
     )
 
 
@@ -141,14 +145,14 @@ def curves_of(runs: Sequence[Run], every: Sequence[Run], metric: str | None = No
     for run in every:
         if run.manifest.kind == "efficiency" and run.manifest.source is not None:
             found = [run.timing(step) for step in run.steps()]
-            engines = timed.setdefault(run.manifest.source, {})
-            engines[engine_of(found[0])] = _merged(engines.get(engine_of(found[0]), []), found)
+            backends = timed.setdefault(run.manifest.source, {})
+            backends[backend_of(found[0])] = _merged(backends.get(backend_of(found[0]), []), found)
     alike = {timed_alike(run): timed[run.key] for run in runs if run.key in timed}
     return [curve_of(run, timed.get(run.key) or alike.get(timed_alike(run), {}), metric) for run in runs]
 
 
 def _merged(newer: Sequence[TimingRecord], older: Sequence[TimingRecord]) -> list[TimingRecord]:
-    """Newer timings on an engine, and older ones of steps and batch sizes that these lack, where all else is equal."""
+    """Newer timings on a backend, and older ones of steps and batch sizes that these lack, where all else is equal."""
     if newer and _place(newer[0]) != _place(older[0]):
         return list(newer)
     found = {timing.step: timing for timing in newer}
@@ -171,28 +175,28 @@ def timed_alike(run: Run) -> str:
     Such runs differ in their seed; where as many units are removed whichever they are, also in their criterion.
     """
     settings = deciding_settings(run)
-    method = methods.find(settings["method"])
+    method = methods.known(settings["method"])
     by_scores = method is None or method.widths_from_scores
     return _hashable(settings if by_scores else {**settings, "criterion": None})
 
 
-def engine_of(timing: TimingRecord) -> str:
+def backend_of(timing: TimingRecord) -> str:
     """`eager`, `openvino, bf16`: what a step was timed on."""
     first = timing.latencies[0]
     return first.backend if first.dtype == "fp32" else f"{first.backend}, {first.dtype}"
 
 
-def latency_axis(engine: str, batch_size: int) -> str:
-    """`latency@1`, of other engines than eager PyTorch `latency@1 openvino`: a name of an axis."""
-    return f"latency@{batch_size}" + ("" if engine == "eager" else f" {engine}")
+def latency_axis(backend: str, batch_size: int) -> str:
+    """`latency@1`, of other backends than eager PyTorch `latency@1 openvino`: a name of an axis."""
+    return f"latency@{batch_size}" + ("" if backend == "eager" else f" {backend}")
 
 
 def axis_title(axis: str) -> str:
     """What an axis shows, in words."""
     if axis in AXES:
         return AXES[axis]
-    batch, _, engine = axis.removeprefix("latency@").partition(" ")
-    return f"measured latency left, batch {batch}" + (f", {engine}" if engine else "")
+    batch, _, backend = axis.removeprefix("latency@").partition(" ")
+    return f"measured latency left, batch {batch}" + (f", {backend}" if backend else "")
 
 
 def by_settings(curves: Iterable[Curve]) -> list[list[Curve]]:
@@ -236,7 +240,7 @@ def _label(settings: Settings, names: Sequence[str]) -> str:
 
 
 def _is_control(settings: Settings) -> bool:
-    method = methods.find(settings.get("method"))
+    method = methods.known(settings.get("method"))
     return method is not None and not method.removes
 
 
@@ -245,7 +249,7 @@ def _units(record: StepRecord) -> float:
     return left / original if original else 1.0
 
 
-def _latencies(engine: str, timed: Sequence[TimingRecord], steps: Sequence[int]) -> dict[str, tuple[float, ...]]:
+def _latencies(backend: str, timed: Sequence[TimingRecord], steps: Sequence[int]) -> dict[str, tuple[float, ...]]:
     """Per batch size, the pruned model's time over the original's within a round, by step."""
     shares: dict[int, dict[int, float]] = {}
     for timing in timed:
@@ -257,7 +261,7 @@ def _latencies(engine: str, timed: Sequence[TimingRecord], steps: Sequence[int])
                     1 / paired_speedup(of["original", size], fastest).median
                 )
     return {
-        latency_axis(engine, size): tuple(share.get(step, float("nan")) for step in steps)
+        latency_axis(backend, size): tuple(share.get(step, float("nan")) for step in steps)
         for size, share in shares.items()
     }
 
@@ -270,9 +274,9 @@ def milliseconds(curves: Iterable[Curve], axis: str) -> dict[str, float]:
     """
     found: dict[str, list[float]] = {}
     for curve in curves:
-        for engine, timings in curve.timings.items():
+        for backend, timings in curve.timings.items():
             for latency in (latency for timing in timings for latency in timing.latencies):
-                if latency_axis(engine, latency.batch_size) == axis and latency.variant == "original":
+                if latency_axis(backend, latency.batch_size) == axis and latency.variant == "original":
                     found.setdefault(unpruned(curve), []).append(median(latency.samples_ms))
     return {model: median(medians) for model, medians in found.items()}
 

@@ -8,7 +8,7 @@ from statistics import median
 from prunebench.records import LatencyRecord, TimingRecord
 from prunebench.results.sparsity import sentences
 from prunebench.results.tables import align, share, short
-from prunebench.statistics import Estimate, paired_speedup, percentile
+from prunebench.statistics import MedianInterval, paired_speedup, percentile
 
 OfVariant = Mapping[str, LatencyRecord]
 
@@ -65,18 +65,18 @@ def costs(timings: Sequence[TimingRecord]) -> str:
     return align(rows) + "\nMACs and activations (the most at once, fp32) are those of one sample."
 
 
-def evidence(timings: Sequence[TimingRecord]) -> str:
+def breakdown(timings: Sequence[TimingRecord]) -> str:
     """A row per step and batch size: the promised and the measured speed-up, and figures on where the rest went."""
     with_memory = any(r.peak_bytes for timing in timings for r in timing.latencies)
     rounding = any("rounded" in of for _, _, of in _cells(timings))
     head = ["step", "batch", "promised", "measured", "of it", "batch 4 / 1", *["rounded to 8"] * rounding, "unpruned"]
     rows = [head + ["peak memory"] * with_memory]
     for timing, size, of in _cells(timings):
-        if timing.original is None or timing.pruned is None or timing.evidence is None:
+        if timing.original is None or timing.pruned is None or timing.breakdown is None:
             continue
         theory = timing.original.macs / timing.pruned.macs
         gain = paired_speedup(of["original"].samples_ms, of["pruned"].samples_ms).median
-        fixed = paired_speedup(timing.evidence.batch4_ms, timing.evidence.batch1_ms).median
+        fixed = paired_speedup(timing.breakdown.batch4_ms, timing.breakdown.batch1_ms).median
         row = [
             str(timing.step),
             str(size),
@@ -89,7 +89,7 @@ def evidence(timings: Sequence[TimingRecord]) -> str:
             rounded = of.get("rounded")
             cost = paired_speedup(rounded.samples_ms, of["pruned"].samples_ms).median if rounded else None
             row += [f"{cost:.2f} ×" if cost else ""]
-        row += [f"{100 * timing.evidence.unpruned_share[size]:.0f} %"]
+        row += [f"{100 * timing.breakdown.unpruned_share[size]:.0f} %"]
         row += [_bytes(peak) if (peak := of["pruned"].peak_bytes) else ""] * with_memory
         rows.append(row)
     lines = [
@@ -120,7 +120,7 @@ def of_files(records: Sequence[LatencyRecord]) -> str:
     )
 
 
-def interval(of: Estimate) -> str:
+def interval(of: MedianInterval) -> str:
     """`1.07–1.11`; `unknown` where there were too few rounds."""
     return f"{of.low:.2f}–{of.high:.2f}" if of.known else "unknown"
 

@@ -127,7 +127,7 @@ def write_timings(
         results_dir: where to write, besides `folder`; None: nowhere else.
     """
     settings = timed.manifest.config
-    name = "_".join([stem(about), *_engine(settings)])
+    name = "_".join([stem(about), *_backend(settings)])
     document = {
         "format": FORMAT,
         "run": timed.key,
@@ -156,11 +156,11 @@ def _write_matrix(
         "rounds": ", ".join(f"{count} at batch {size}" for size, count in sorted(rounds.items())),
         "step": timing.step,
     }
-    name = "_".join([stem(manifest), percent(first.nominal_left), *_engine(settings), "efficiency.txt"])
+    name = "_".join([stem(manifest), percent(first.nominal_left), *_backend(settings), "efficiency.txt"])
     return _write(folder, results_dir, name, text(efficiency(timing.latencies), EFFICIENCY, about, "batch sizes"))
 
 
-def _engine(settings: Mapping[str, object]) -> list[str]:
+def _backend(settings: Mapping[str, object]) -> list[str]:
     """What files are named after besides the model: the backend unless it is eager, the dtype unless it is fp32."""
     return [str(settings[name]) for name, usual in (("backend", "eager"), ("dtype", "fp32")) if settings[name] != usual]
 

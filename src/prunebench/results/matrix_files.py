@@ -43,17 +43,17 @@ class Counts:
 
 @dataclass(frozen=True)
 class Times:
-    """One pruned step on one engine: milliseconds of each variant, by batch size; `left` is the nominal share left."""
+    """One pruned step on one backend: milliseconds of each variant, by batch size; `left` is the nominal share left."""
 
     settings: Settings
     left: float
-    engine: str
+    backend: str
     batch_sizes: tuple[int, ...]
     ms: Mapping[str, tuple[float, ...]]
 
 
 @dataclass(frozen=True)
-class Material:
+class Results:
     """What text matrices hold, or runs. The axis "params" of a curve without records is of prunable weights alone."""
 
     curves: tuple[Curve, ...] = ()
@@ -61,7 +61,7 @@ class Material:
     times: tuple[Times, ...] = ()
 
 
-def read(paths: Iterable[str | Path]) -> Material:
+def read(paths: Iterable[str | Path]) -> Results:
     """The matrices of files and folders; what in a folder is no matrix is warned of and passed over.
 
     Raises:
@@ -78,7 +78,7 @@ def read(paths: Iterable[str | Path]) -> Material:
             except DataError as error:
                 log.warning("%s It is passed over.", error)
     files = list(found.values())
-    return Material(
+    return Results(
         curves=tuple(_curve(file, files) for file in files if file.kind == "performance"),
         counts=tuple(_counts(file) for file in files if file.kind == "num_params"),
         times=tuple(_times(file) for file in files if file.kind == "efficiency"),
@@ -98,8 +98,8 @@ def _curve(file: MatrixFile, files: Sequence[MatrixFile]) -> Curve:
     if counted := _belonging(file, files, "num_params"):
         actual = {percent(share / 100): now / was for share, was, now in counted[0].rows[[0, 1, 3]].T.tolist()}
         axes["params"] = tuple(1.0 if share == 1 else actual.get(percent(share), nan) for share in left)
-    for engine, of in timings.items():
-        axes |= _latencies(engine, of, steps)
+    for backend, of in timings.items():
+        axes |= _latencies(backend, of, steps)
     before, train_before, after, train_after = (tuple(row) for row in file.rows[1:].tolist())
     return Curve(
         name=file.run or str(file.path),
@@ -118,12 +118,12 @@ def _curve(file: MatrixFile, files: Sequence[MatrixFile]) -> Curve:
 def _timings(
     file: MatrixFile, files: Sequence[MatrixFile], step_of: Mapping[str, int]
 ) -> dict[str, tuple[TimingRecord, ...]]:
-    """Records of the efficiency files that belong to a run, by engine, in the order of steps."""
+    """Records of the efficiency files that belong to a run, by backend, in the order of steps."""
     found: dict[str, dict[int, TimingRecord]] = {}
     for timed in _belonging(file, files, "efficiency"):
         if step := step_of.get(percent(timed.left)):
-            found.setdefault(timed.engine, {}).setdefault(step, _timing(timed, step))
-    return {engine: tuple(of[step] for step in sorted(of)) for engine, of in found.items()}
+            found.setdefault(timed.backend, {}).setdefault(step, _timing(timed, step))
+    return {backend: tuple(of[step] for step in sorted(of)) for backend, of in found.items()}
 
 
 def _belonging(file: MatrixFile, files: Sequence[MatrixFile], kind: str) -> list[MatrixFile]:
@@ -147,7 +147,7 @@ def _agree(one: object, other: object) -> bool:
 def _timing(file: MatrixFile, step: int) -> TimingRecord:
     """The times of a file as a record whose only samples are the medians."""
     device, threads = _machine(file.head.get("measured on", ""))
-    backend, _, dtype = file.engine.partition(", ")
+    backend, _, dtype = file.backend.partition(", ")
     latencies = tuple(
         LatencyRecord(
             run=file.run,
@@ -175,14 +175,16 @@ def _machine(measured_on: str) -> tuple[str, int]:
     return (told[1], int(told[2])) if told else ("", 0)
 
 
-def _latencies(engine: str, timings: Sequence[TimingRecord], steps: Sequence[int]) -> dict[str, tuple[float, ...]]:
+def _latencies(backend: str, timings: Sequence[TimingRecord], steps: Sequence[int]) -> dict[str, tuple[float, ...]]:
     """Per batch size, the pruned model's time over the original's, by step."""
     shares: dict[int, dict[int, float]] = {}
     for timing in timings:
         ms = {(latency.variant, latency.batch_size): latency.samples_ms[0] for latency in timing.latencies}
         for size in sorted({latency.batch_size for latency in timing.latencies}):
             shares.setdefault(size, {0: 1.0})[timing.step] = ms["pruned", size] / ms["original", size]
-    return {latency_axis(engine, size): tuple(share.get(step, nan) for step in steps) for size, share in shares.items()}
+    return {
+        latency_axis(backend, size): tuple(share.get(step, nan) for step in steps) for size, share in shares.items()
+    }
 
 
 def _counts(file: MatrixFile) -> Counts:
@@ -199,7 +201,7 @@ def _times(file: MatrixFile) -> Times:
     return Times(
         settings=file.without_seed,
         left=file.left,
-        engine=file.engine,
+        backend=file.backend,
         batch_sizes=tuple(int(size) for size in file.rows[0]),
         ms={name: tuple(row) for name, row in zip(TIMED, file.rows[1:].tolist(), strict=True)},
     )

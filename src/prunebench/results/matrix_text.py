@@ -1,7 +1,7 @@
 """Matrix text: one text matrix read back, with what its name and its `#` lines tell.
 
 A name is `MODEL_METHOD[_WORDS]_KIND.txt` in letters of either case. A criterion among the words is one; the last number
-of an efficiency file is the percentage left, and words after it are the engine; other words tell variants apart. What
+of an efficiency file is the percentage left, and words after it are the backend; other words tell variants apart. What
 `#` lines tell goes before what the name tells.
 """
 
@@ -40,7 +40,7 @@ class MatrixFile:
         settings: what decides the run, as far as it is told; the seed is among it.
         head: the `#` lines, key → value.
         rows: the numbers, as they are in the file.
-        left, engine: of an efficiency file the nominal share left, and the engine as curves call it.
+        left, backend: of an efficiency file the nominal share left, and the backend as curves call it.
     """
 
     path: Path
@@ -49,7 +49,7 @@ class MatrixFile:
     head: Mapping[str, str]
     rows: np.ndarray
     left: float = nan
-    engine: str = "eager"
+    backend: str = "eager"
 
     @property
     def run(self) -> str | None:
@@ -94,23 +94,23 @@ def _named(path: Path) -> MatrixFile:
         kinds = ", ".join(f"_{kind}.txt" for kind in ROWS)
         raise DataError(f"{path}: its name is not that of a matrix, MODEL_METHOD{kinds}.".replace(", _", " or _"))
     words = re.split("_", told["words"] or "")
-    left, engine = nan, "eager"
+    left, backend = nan, "eager"
     if told["kind"] == "efficiency":
         at = max((i for i, word in enumerate(words) if _number(word) is not None), default=None)
         if at is None:
             raise DataError(f"{path}: its name does not say how many percent of the model are left, such as 53.14.")
-        left, engine, words = float(words[at]) / 100, _engine(words[at + 1 :]), words[:at]
+        left, backend, words = float(words[at]) / 100, _backend(words[at + 1 :]), words[:at]
     criterion = next((word for word in words if word in criteria.names()), methods.get(told["method"]).criterion)
     rest = " ".join(word for word in words if word and word != criterion and _number(word) is None)
     settings = {"model": told["model"], "method": told["method"], "criterion": criterion, VARIANT: rest or None}
-    return MatrixFile(path, told["kind"], settings, {}, np.empty(0), left, engine)
+    return MatrixFile(path, told["kind"], settings, {}, np.empty(0), left, backend)
 
 
 def _number(word: str) -> float | None:
     return float(word) if re.fullmatch(r"\d+(\.\d+)?(e-?\d+)?", word) else None
 
 
-def _engine(words: Sequence[str]) -> str:
+def _backend(words: Sequence[str]) -> str:
     """`onnxruntime_bf16` → `onnxruntime, bf16`, as curves call it."""
     dtype = words[-1:] if words[-1:] in (["bf16"], ["fp32"]) else []
     backend = "_".join(words[: len(words) - len(dtype)]) or "eager"

@@ -2,6 +2,7 @@
 
 Doors:
     run              Run: a directory with a record and a checkpoint per step
+    manifest         run.json: what a run is
     files            bytes on disk: atomic, durable, digested
     lock             one process at a time computes a run
     index            what runs are called, and which there are

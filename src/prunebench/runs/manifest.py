@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,6 +11,7 @@ import msgspec
 
 from prunebench.errors import RunError
 from prunebench.records import FORMAT, other_format
+from prunebench.runs import older
 from prunebench.runs.files import digest
 
 FileName = Annotated[str, msgspec.Meta(pattern=r"^(environment\.json|steps/[0-9]{3,9}/\w[\w.-]*)\Z")]
@@ -52,10 +54,10 @@ def read_manifest(path: Path) -> Manifest:
     """`run.json`, after checking it against its own checksum.
 
     Raises:
-        RunError: it cannot be read, is damaged, or is of another format.
+        RunError: it cannot be read, is damaged, or is of a format that is not read.
     """
-    manifest: Manifest = decode(path, Manifest)
-    if encode(manifest.sealed()) != path.read_bytes():
+    manifest: Manifest | None = _decoded(path, _manifest)
+    if manifest is None:
         raise RunError(
             f"{path} is damaged: its SHA-256 is not the one that it carries. Start over with --fresh, which keeps what "
             f"is there aside."
@@ -63,10 +65,18 @@ def read_manifest(path: Path) -> Manifest:
     return manifest
 
 
-def problem_of(path: Path, checksum: str) -> str:
-    """What is wrong with a file that should have this SHA-256; empty where nothing is."""
+def _manifest(data: bytes, version: int) -> Manifest | None:
+    if version in older.READ:
+        found = older.upgraded_manifest(data)
+        return None if found is None else msgspec.convert(found, Manifest)
+    manifest = msgspec.json.decode(data, type=Manifest)
+    return manifest if encode(manifest.sealed()) == data else None
+
+
+def problem_of(path: Path, checksum: str, listed: str = "run.json") -> str:
+    """What is wrong with a file that should have this SHA-256, as `listed` says; empty where nothing is."""
     try:
-        return "" if digest(path) == checksum else "is damaged: its SHA-256 is not the one in run.json"
+        return "" if digest(path) == checksum else f"is damaged: its SHA-256 is not the one in {listed}"
     except FileNotFoundError:
         return "is missing"
     except OSError as error:
@@ -82,14 +92,25 @@ def decode(path: Path, kind: Any) -> Any:
     """The record in a JSON file.
 
     Raises:
-        RunError: it cannot be read, or is of another format.
+        RunError: it cannot be read, or is of a format that is not read.
     """
+
+    def record(data: bytes, version: int) -> Any:
+        if version in older.READ:
+            return msgspec.convert(older.upgraded(msgspec.json.decode(data)), kind)
+        return msgspec.json.decode(data, type=kind)
+
+    return _decoded(path, record)
+
+
+def _decoded(path: Path, kind: Callable[[bytes, int], Any]) -> Any:
+    """What `kind` makes of a file's bytes and the number of its format."""
     try:
         data = path.read_bytes()
         version = msgspec.json.decode(data).get("format")
-        if version != FORMAT:
+        if version not in (FORMAT, *older.READ):
             raise RunError(other_format(path, version))
-        return msgspec.json.decode(data, type=kind)
+        return kind(data, version)
     except OSError as error:
         raise RunError(f"{path} cannot be read: {error.strerror}.") from error
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, AttributeError) as error:

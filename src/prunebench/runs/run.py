@@ -23,16 +23,11 @@ import msgspec
 
 from prunebench.errors import RunError, RunLocked
 from prunebench.records import Environment, StepRecord, TimingRecord
+from prunebench.runs import progress
 from prunebench.runs.files import digest, sync, write_atomically, writing
 from prunebench.runs.lock import held
 from prunebench.runs.manifest import Manifest, decode, encode, problem_of, read_manifest
 from prunebench.runs.reproducibility import check_same
-
-LIST = "files.json"
-"""In the folder of a half-done step: its other files with their SHA-256."""
-
-UNFINISHED = ("state.json", "optimizer.safetensors")
-"""Files of a half-done step that a finished one does not have."""
 
 ASIDE = "aside"
 """Folder of what was set aside: of runs beside them, of steps inside their run."""
@@ -127,7 +122,7 @@ class Run:
     @property
     def begun(self) -> bool:
         """Whether a step is half done."""
-        return bool(self._half_done())
+        return bool(progress.folders(self.folder))
 
     def progress(self) -> Path | None:
         """The folder of the step that is half done, all of whose files are intact; None where there is none.
@@ -135,17 +130,15 @@ class Run:
         Raises:
             RunError: a file of it is damaged.
         """
-        if not (found := self._half_done()):
+        if not (found := progress.folders(self.folder)):
             return None
-        for name, checksum in self._listed(found[-1]).items():
-            if problem := problem_of(found[-1] / name, checksum):
-                raise _damaged(found[-1], f"{name} {problem.replace('run.json', LIST)}")
+        progress.check(found[-1])
         return found[-1]
 
     @property
     def changed(self) -> float:
         """When the run last gained anything, seconds since the epoch."""
-        paths = [self.folder / "run.json", *self._half_done()]
+        paths = [self.folder / "run.json", *progress.folders(self.folder)]
         return max((path.stat().st_mtime for path in paths if path.exists()), default=0.0)
 
     def sibling(self, manifest: Manifest) -> Run:
@@ -187,8 +180,8 @@ class Run:
             place.parent.mkdir(parents=True, exist_ok=True)
             beside = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
             try:
-                files = self._link_progress(beside) if write is None else _written(beside, write)
-                files |= _written(beside, lambda folder: (folder / "record.json").write_bytes(encode(record)))
+                files = progress.link(self.folder, beside) if write is None else progress.written(beside, write)
+                files |= progress.written(beside, lambda folder: (folder / "record.json").write_bytes(encode(record)))
                 beside.chmod(0o755)
                 shutil.rmtree(place, ignore_errors=True)  # of a process that was killed before it listed the step
                 beside.rename(place)
@@ -197,37 +190,16 @@ class Run:
                 raise
             sync(place.parent)
             self._list({**self.files(), **{f"steps/{place.name}/{name}": found for name, found in files.items()}})
-        self.forget_progress()
+        progress.forget(self.folder)
 
     def write_progress(self, step: int, write: Callable[[Path], None]) -> None:
-        """Replace the folder of the step that is half done by the one that `write` fills; the SHA-256 of its list of
-        files is in its name.
+        """Replace the folder of the step that is half done by the one that `write` fills.
 
         Raises:
             DiskError: it cannot be written.
         """
         with writing(f"The progress of run {self.key}", self.folder):
-            beside = Path(tempfile.mkdtemp(prefix=".progress-", dir=self.folder))
-            try:
-                listed = encode(_written(beside, write))
-                (listing,) = _written(beside, lambda folder: (folder / LIST).write_bytes(listed)).values()
-                beside.chmod(0o755)
-                place = self.folder / f"progress-{step:03d}-{listing}"
-                shutil.rmtree(place, ignore_errors=True)
-                beside.rename(place)
-            except BaseException:
-                shutil.rmtree(beside, ignore_errors=True)
-                raise
-            sync(self.folder)
-        self.forget_progress(but=place)
-
-    def forget_progress(self, but: Path | None = None) -> None:
-        """Remove the folders of half-done steps, but for one."""
-        for path in self._half_done():
-            if path != but:
-                hidden = path.with_name(f".{path.name}")  # what is killed meanwhile leaves no half of it
-                path.rename(hidden)
-                shutil.rmtree(hidden)
+            progress.replace(self.folder, step, write)
 
     def tidy(self) -> None:
         """Remove what a killed process left, of a run that is finished; nothing while another process computes it."""
@@ -324,30 +296,6 @@ class Run:
             f"keeps what is there aside."
         )
 
-    def _half_done(self) -> list[Path]:
-        """The folders of half-done steps, the newest last."""
-        return sorted(self.folder.glob("progress-*"), key=lambda path: path.stat().st_mtime_ns)
-
-    def _listed(self, progress: Path) -> dict[str, str]:
-        """The files of a half-done step → SHA-256."""
-        problem = problem_of(progress / LIST, progress.name.rpartition("-")[2])
-        if problem:
-            raise _damaged(progress, f"{LIST} {problem.replace('run.json', 'the name of its folder')}")
-        found: dict[str, str] = msgspec.json.decode((progress / LIST).read_bytes(), type=dict[str, str])
-        return found
-
-    def _link_progress(self, folder: Path) -> dict[str, str]:
-        """Put the checkpoint of the half-done step into a folder too; its files → SHA-256."""
-        progress = self._half_done()[-1]
-        files = {name: found for name, found in self._listed(progress).items() if name not in UNFINISHED}
-        for name in files:
-            try:
-                (folder / name).hardlink_to(progress / name)
-            except OSError:  # not every file system has them
-                shutil.copyfile(progress / name, folder / name)
-                sync(folder / name)
-        return files
-
     def _begin(self, environment: Environment) -> None:
         name = "environment.json"
         if name in self.files():
@@ -377,20 +325,6 @@ class Run:
         created = read_manifest(path).created if path.exists() else self.manifest.created
         manifest = msgspec.structs.replace(self.manifest, files=dict(files), created=created)
         write_atomically(path, encode(manifest.sealed()))
-
-
-def _written(folder: Path, write: Callable[[Path], object]) -> dict[str, str]:
-    """Have `write` put files into a folder, and bring them to the disk; the new files → SHA-256."""
-    before = set(folder.iterdir())
-    write(folder)
-    new = [path for path in folder.iterdir() if path not in before]
-    for path in (*new, folder):
-        sync(path)
-    return {path.name: digest(path) for path in new}
-
-
-def _damaged(progress: Path, problem: str) -> RunError:
-    return RunError(f"{progress} is damaged: {problem}. Delete it; the command then begins the step anew.")
 
 
 def _now() -> str:

@@ -55,7 +55,7 @@ def estimate(planned: Iterable[Experiment], measured: Sequence[Run]) -> Estimate
     trained: set[str] = set()
     for experiment in planned:
         run = experiment.run
-        for phase in experiment.untrained():
+        for phase in experiment.untrained_phases():
             dense = phase.dense
             if dense.key in trained:
                 continue

@@ -70,7 +70,7 @@ def jobs_of(planned: Iterable[Experiment]) -> list[Job]:
         if done(experiment.run, experiment):
             continue
         needs = None
-        for phase in experiment.untrained():
+        for phase in experiment.untrained_phases():
             jobs.setdefault(phase.dense.key, Job("train", _anywhere(phase), phase.dense.key, needs))
             needs = phase.dense.key
         jobs[experiment.run.key] = Job("prune", _anywhere(experiment), experiment.run.key, needs)

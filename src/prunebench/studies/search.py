@@ -35,7 +35,7 @@ def seek(
     Args:
         config: what to do.
         run: where what is computed is kept; latencies are timed on its checkpoints, and kept as well.
-        backend: the engine that latencies are timed on.
+        backend: the backend that latencies are timed on.
         progress: told how far the work is.
         stop: asked after every batch whether to stop.
 

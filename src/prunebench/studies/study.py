@@ -51,7 +51,6 @@ from prunebench.config import (
 from prunebench.errors import ConfigError
 from prunebench.experiment.identity import as_stored
 from prunebench.experiment.resolve import Experiment, resolve
-from prunebench.latency.backends import backends
 from prunebench.latency.config import EfficiencyConfig
 from prunebench.pruning.registry import methods
 from prunebench.records import FORMAT
@@ -272,14 +271,14 @@ def _timings(path: Path, values: Mapping[str, Any] | None) -> tuple[EfficiencyCo
     for name in values:
         _check_name(path, "efficiency", name, names)
     rest = dict(values)
-    engines = rest.pop("backends", [rest.pop("backend", "eager")])
+    backends = rest.pop("backends", [rest.pop("backend", "eager")])
     dtypes = rest.pop("dtypes", [rest.pop("dtype", "fp32")])
     try:
-        for engine in engines:
-            backends.get(engine)
+        for backend in backends:
+            backends.get(backend)
         return tuple(
-            EfficiencyConfig(backend=engine, dtype=dtype, **rest)
-            for engine, dtype in itertools.product(engines, dtypes)
+            EfficiencyConfig(backend=backend, dtype=dtype, **rest)
+            for backend, dtype in itertools.product(backends, dtypes)
         )
     except ConfigError as error:
         raise ConfigError(f"{path}, [efficiency]: {error}") from None

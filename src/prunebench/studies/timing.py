@@ -19,14 +19,14 @@ from prunebench.training.fit import Stop
 
 
 @dataclass(frozen=True)
-class Timed:
-    """A run that was timed on an engine, for itself and `others`, which take as long.
+class TimedRun:
+    """A run that was timed on a backend, for itself and `others`, which take as long.
 
     `error` says in a line why it was not, `new` whether it was now.
     """
 
     key: str
-    engine: str
+    backend: str
     others: int = 0
     new: bool = False
     error: str = ""
@@ -34,8 +34,8 @@ class Timed:
 
 def time_study(
     planned: Sequence[Experiment], timings: Sequence[EfficiencyConfig], stop: Stop | None = None
-) -> Iterator[Timed]:
-    """Time the finished runs, those that take as long once, on every engine; files go into the runs' folders.
+) -> Iterator[TimedRun]:
+    """Time the finished runs, those that take as long once, on every backend; files go into the runs' folders.
 
     Raises:
         Stopped: `stop` asked for it.
@@ -43,22 +43,22 @@ def time_study(
     finished = [experiment for experiment in planned if done(experiment.run, experiment)]
     for alike, efficiency in itertools.product(_kinds(finished), timings):
         experiment, run = alike[0], alike[0].run
-        engine = f"{efficiency.backend}, {efficiency.dtype}"
+        backend = f"{efficiency.backend}, {efficiency.dtype}"
         into = efficiency_run(experiment, efficiency.settings(), run)
         had = set(into.steps())
         try:
             found = list(time_run(run, experiment, efficiency, into=into, stop=stop))
             if new := {timing.step for timing in found} > had:
                 write_timings(into, run.manifest, run.folder, found, None)
-            yield Timed(run.key, engine, len(alike) - 1, new)
+            yield TimedRun(run.key, backend, len(alike) - 1, new)
         except Stopped:
             raise
         except PrunebenchError as error:
-            yield Timed(run.key, engine, len(alike) - 1, error=str(error))
+            yield TimedRun(run.key, backend, len(alike) - 1, error=str(error))
 
 
 def untimed(planned: Sequence[Experiment], timings: Sequence[EfficiencyConfig]) -> list[EfficiencyConfig]:
-    """What is still to be timed: a config for every run and engine, of a kind of run once."""
+    """What is still to be timed: a config for every run and backend, of a kind of run once."""
     found = []
     for alike, efficiency in itertools.product(_kinds(planned), timings):
         experiment, run = alike[0], alike[0].run

@@ -1,8 +1,7 @@
 """Training: fit and evaluate, and how a fit goes on where it was stopped.
 
 Doors:
-    fit       fit, evaluate: plain functions over a model and a task
-    progress  the place where a fit stands
-    resume    a step that is not finished, on disk
-    device    where it is computed
+    fit     fit, evaluate: plain functions over a model and a task
+    state   StepState: a step that is not finished
+    device  where it is computed
 """

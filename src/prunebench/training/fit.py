@@ -16,7 +16,7 @@ from torch import nn
 from prunebench.data.dataset import Part
 from prunebench.data.task import Objective, Task
 from prunebench.errors import ModelError, Stopped
-from prunebench.models.inputs import output_of
+from prunebench.models.input_spec import output_of
 from prunebench.records import Scores, Seconds
 from prunebench.seeding import order, seed_all
 from prunebench.training.masking import Masking
@@ -132,7 +132,7 @@ def fit(
                 stopping = stop is not None and stop()
                 if not last and (stopping or clock.due()):
                     check_loss(tally.loss, position, epoch)
-                    save(clock.read(tally.told(replace(state, batch=batch + 1))).with_optimizer(optimizer))
+                    save(clock.read(tally.in_state(replace(state, batch=batch + 1))).with_optimizer(optimizer))
                 if stopping and not last:
                     raise Stopped(f"Stopped in epoch {epoch + 1} of {recipe.epochs}, after batch {batch + 1}.")
             state = clock.read(ended(state, tally.loss))
@@ -212,7 +212,7 @@ class Tally:
         self._score += self._objective.count(output.detach(), target, [self.metric])[self.metric]
         self._samples += len(target)
 
-    def told(self, state: StepState) -> StepState:
+    def in_state(self, state: StepState) -> StepState:
         """A state with the sums."""
         return replace(state, loss=float(self._loss), score=float(self._score), samples=self._samples)
 

@@ -37,7 +37,8 @@ class StepState:
         notes: remarks on what could not be removed.
         seconds: what the step has taken until now.
         epoch: finished epochs of the fit.
-        batch: finished batches of the next epoch; over them `loss`, `score` (of the main metric) and `samples` are sums.
+        batch: finished batches of the next epoch.
+        loss, score, samples: sums over these, `score` of the main metric.
         mean_loss: of the last finished epoch.
         optimizer: its tensors, by `NUMBER:NAME`; none before the first batch and after the last.
     """

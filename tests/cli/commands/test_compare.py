@@ -8,9 +8,8 @@ import shutil
 import pytest
 
 from prunebench.config import RunConfig
-from prunebench.experiment.identity import pruning_run
-from prunebench.experiment.resolve import resolve
-from prunebench.records import Accuracy
+from prunebench.experiment.resolve import pruning_run, resolve
+from prunebench.records import Scores
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +23,8 @@ def make(make_record, commit):
         if config.method == "none":
             about |= {"nominal_left": 1.0, "nonzero_params": 10_100, "macs": 640_000}
         records = [
-            make_record(step, **about, test_after=Accuracy(340 - loses[step], 360)) for step in range(len(loses))
+            make_record(step, **about, test_after=Scores.of(top1=(340 - loses[step], 360)))
+            for step in range(len(loses))
         ]
         commit(run, *records)
         return run.key

@@ -130,10 +130,10 @@ def test_several_engines_have_a_file_each_and_one_that_is_missing_stops_no_other
 ):
     real = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "onnx" else real(name, *rest))
-    engines = ("--backend", "eager", "--backend", "onnxruntime", "--backend", "channels-last")
+    backends = ("--backend", "eager", "--backend", "onnxruntime", "--backend", "channels-last")
     places = (*digits_run.places[:2], *results)
     options = ("--model", "resnet18", "--steps", "0,2", "--batch-sizes", "1", "--time-budget", "0.2", *places)
-    finished = prunebench("efficiency", *options, *engines)
+    finished = prunebench("efficiency", *options, *backends)
     assert finished.status == 0, finished.err
     (warning,) = (line for line in finished.err.splitlines() if line.startswith("Warning"))
     assert warning.endswith("needs: install it with: pip install 'prunebench[onnx]'")

@@ -7,7 +7,7 @@ import shutil
 import msgspec
 import pytest
 
-from prunebench.records import Accuracy
+from prunebench.records import Scores
 from prunebench.runs.index import find
 from prunebench.runs.manifest import encode
 
@@ -49,8 +49,8 @@ def test_a_line_per_step_says_that_it_is_as_recorded(kind, digits_run, prunebenc
         ({"params": 12}, "parameters: recorded 12, found "),
         ({"nonzero_params": 12}, "parameters left: recorded 12, found "),
         ({"macs": 12}, "MACs: recorded 12, found "),
-        ({"test_after": Accuracy(101, 100)}, "test accuracy: recorded 101 of 100, found "),
-        ({"train_after": Accuracy(201, 200)}, "train accuracy: recorded 201 of 200, found "),
+        ({"test_after": Scores.of(top1=(101, 100))}, "test accuracy: recorded 101 of 100, found "),
+        ({"train_after": Scores.of(top1=(201, 200))}, "train accuracy: recorded 201 of 200, found "),
     ],
 )
 def test_a_record_that_was_changed_is_found(changes, words, copied, prunebench):
@@ -90,7 +90,7 @@ def test_of_a_run_from_another_machine_it_is_said_what_is_exact(copied, pruneben
     assert "hardware another CPU → " in finished.err
     assert "accuracies only to within their recorded 95 % interval" in finished.err
     record = copied.record(2)
-    low = Accuracy(max(record.test_after.correct - 1, 0), record.test_after.total)
+    low = Scores.of(top1=(max(record.test_after.correct - 1, 0), record.test_after.total))
     path = copied.step_folder(2) / "record.json"
     path.write_bytes(encode(msgspec.structs.replace(record, test_after=low)))
     copied._list({**copied.files(), "steps/002/record.json": digest(path)})

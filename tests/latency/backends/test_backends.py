@@ -1,4 +1,4 @@
-"""What holds for every registered engine: it answers as eager PyTorch does, at every batch size, for every variant."""
+"""What holds for every registered backend: it answers as eager PyTorch does, at every batch size, for every variant."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 
 from prunebench import EfficiencyConfig
 from prunebench.latency.backends import backends
-from prunebench.latency.engines import Setting, load, ready
+from prunebench.latency.prepare import Conditions, load, ready
 from prunebench.latency.variants import mask_like
 from prunebench.models.architecture import models
 from prunebench.models.export import export
@@ -24,10 +24,10 @@ NEEDS_COMPILER = pytest.mark.skipif(not (shutil.which("g++") or shutil.which("cl
 ENGINES = [pytest.param(name, marks=[NEEDS_COMPILER] if name == "compile" else []) for name in backends.names()]
 
 
-def setting(name, dtype="fp32"):
-    """An engine on the CPU."""
+def conditions(name, dtype="fp32"):
+    """A backend on the CPU."""
     efficiency = EfficiencyConfig(backend=name, dtype=dtype)
-    return Setting(backend=backends.get(name), device=CPU, efficiency=efficiency, about={})
+    return Conditions(backend=backends.get(name), device=CPU, efficiency=efficiency, about={})
 
 
 @pytest.mark.parametrize("name", ENGINES)
@@ -36,9 +36,9 @@ def test_an_engine_answers_as_eager_pytorch_at_every_batch_size(name, tiny_state
     structured.prune(state.model, {}, request_for(state.architecture.inputs, 0.3))
     weights = copy.deepcopy(state.model.state_dict())
     with torch.inference_mode():
-        loaded = load(state, setting(name))
+        loaded = load(state, conditions(name))
         for size in (1, 3, 2):
-            found = ready(state, loaded, state.architecture.inputs.example(size), setting(name))
+            found = ready(state, loaded, state.architecture.inputs.example(size), conditions(name))
             assert found.difference < 1e-5
             found.call()
     assert all(torch.equal(tensor, weights[key]) for key, tensor in state.model.state_dict().items())
@@ -50,7 +50,7 @@ def test_an_engine_runs_masked_models(name, tiny_state, request_for):
     structured.prune(pruned.model, {}, request_for(pruned.architecture.inputs, 0.3))
     masked = replace(state, model=mask_like(copy.deepcopy(state.model), pruned))
     with torch.inference_mode():
-        found = ready(masked, load(masked, setting(name)), state.architecture.inputs.example(2), setting(name))
+        found = ready(masked, load(masked, conditions(name)), state.architecture.inputs.example(2), conditions(name))
     assert found.difference < 1e-5
 
 
@@ -58,18 +58,20 @@ def test_an_engine_runs_masked_models(name, tiny_state, request_for):
 def test_an_engine_runs_bert(name, fresh):
     state = fresh("bert")
     with torch.inference_mode():
-        found = ready(state, load(state, setting(name)), state.architecture.inputs.example(2), setting(name))
+        found = ready(state, load(state, conditions(name)), state.architecture.inputs.example(2), conditions(name))
     assert found.difference < 1e-4
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
 @pytest.mark.parametrize("name", models.names())
-def test_exported_engines_answer_alike_for_every_pruned_model(name, engine, fresh, request_for):
+def test_exported_engines_answer_alike_for_every_pruned_model(name, backend, fresh, request_for):
     state = fresh(name)
     structured.prune(state.model, {}, request_for(state.architecture.inputs, 0.3))
     with torch.inference_mode():
-        found = ready(state, load(state, setting(engine)), state.architecture.inputs.example(2), setting(engine))
+        found = ready(
+            state, load(state, conditions(backend)), state.architecture.inputs.example(2), conditions(backend)
+        )
     assert found.difference < 1e-4
 
 
@@ -77,8 +79,8 @@ def test_exported_engines_answer_alike_for_every_pruned_model(name, engine, fres
 def test_bf16_is_near_and_not_the_same(name, fresh):
     state = fresh("bert")
     with torch.inference_mode():
-        loaded = load(state, setting(name, "bf16"))
-        found = ready(state, loaded, state.architecture.inputs.example(2), setting(name, "bf16"))
+        loaded = load(state, conditions(name, "bf16"))
+        found = ready(state, loaded, state.architecture.inputs.example(2), conditions(name, "bf16"))
         assert state.model.get_parameter("classifier.weight").dtype == torch.float32
     assert found.difference < 0.1
 

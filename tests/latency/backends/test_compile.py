@@ -21,13 +21,13 @@ from prunebench.latency.backends import backends
 from prunebench.latency.variants import mask_like
 from prunebench.models.architecture import Architecture
 from prunebench.models.checkpoint import Checkpoint
-from prunebench.models.inputs import Inputs, output_of
+from prunebench.models.input_spec import InputSpec, output_of
 
 pytestmark = pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="no C++ compiler")
 
 CPU = torch.device("cpu")
 COMPILE = backends.get("compile")
-INPUTS = Inputs(kind="images", size=4)
+INPUTS = InputSpec(kind="images", size=4)
 
 
 class Small(nn.Module):
@@ -97,8 +97,8 @@ def call_in_turn(variants, sizes, rounds=3):
         for size in sizes:
             batch = INPUTS.example(size)
             for _ in range(rounds):
-                for state, engine in zip(variants, loaded, strict=True):
-                    answer = engine.runner(size)(engine.place(batch))
+                for state, backend in zip(variants, loaded, strict=True):
+                    answer = backend.runner(size)(backend.place(batch))
                     torch.testing.assert_close(answer, output_of(state.model, batch))
 
 
@@ -122,9 +122,9 @@ def compiler(path):
 
 def first_call(state, size=1):
     """Load a model and make the call that compiles it; returns what runs it."""
-    engine = COMPILE.load(state, CPU, "fp32")
-    run = engine.runner(size)
-    run(engine.place(INPUTS.example(size)))
+    backend = COMPILE.load(state, CPU, "fp32")
+    run = backend.runner(size)
+    run(backend.place(INPUTS.example(size)))
     return run
 
 
@@ -163,9 +163,11 @@ def test_errors_of_the_model_itself_stay_what_they_are():
 
 @torch.inference_mode()
 def test_the_memory_layout_of_a_batch_does_not_matter(graphs):
-    engine = COMPILE.load(state_of(), CPU, "fp32")
+    backend = COMPILE.load(state_of(), CPU, "fp32")
     batch = INPUTS.example(2)
-    answers = [engine.runner(2)(engine.place(b)) for b in (batch, batch.contiguous(memory_format=torch.channels_last))]
+    answers = [
+        backend.runner(2)(backend.place(b)) for b in (batch, batch.contiguous(memory_format=torch.channels_last))
+    ]
     assert torch.equal(*answers)
     assert graphs() == 1
 
@@ -173,11 +175,11 @@ def test_the_memory_layout_of_a_batch_does_not_matter(graphs):
 @torch.inference_mode()
 def test_bert_is_compiled_once_for_full_and_padded_sentences(fresh, graphs):
     state = fresh("bert")
-    engine, batch = COMPILE.load(state, CPU, "fp32"), state.architecture.inputs.example(2)
+    backend, batch = COMPILE.load(state, CPU, "fp32"), state.architecture.inputs.example(2)
     padded = {**batch, "attention_mask": batch["attention_mask"].clone()}
     padded["attention_mask"][1, 4:] = 0
     for given in (batch, padded, batch):
-        answer = engine.runner(2)(engine.place(given))
+        answer = backend.runner(2)(backend.place(given))
         torch.testing.assert_close(answer, output_of(state.model, given), atol=1e-5, rtol=1e-4)
     assert graphs() == 1
 
@@ -220,15 +222,15 @@ import torch
 from prunebench.models.architecture import Architecture
 from prunebench.models.checkpoint import Checkpoint
 from prunebench.latency.backends import backends
-from prunebench.models.inputs import Inputs
+from prunebench.models.input_spec import InputSpec
 
-inputs = Inputs(kind="images", size=4)
+inputs = InputSpec(kind="images", size=4)
 model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 3), torch.nn.Softmax(1)).eval()
 state = Checkpoint(Architecture("net", {"classes": 3}, inputs), model, {})
-engine = backends.get("compile").load(state, torch.device("cpu"), "fp32")
+backend = backends.get("compile").load(state, torch.device("cpu"), "fp32")
 with torch.inference_mode():
     for _ in range(2):
-        engine.runner(2)(engine.place(inputs.example(2)))
+        backend.runner(2)(backend.place(inputs.example(2)))
 print("done")
 """
 

@@ -4,7 +4,7 @@ import torchvision
 
 from prunebench.errors import ModelError
 from prunebench.models.architecture import Architecture
-from prunebench.models.inputs import Inputs
+from prunebench.models.input_spec import InputSpec
 from prunebench.models.zoo.alexnet import alexnet
 
 
@@ -35,4 +35,4 @@ def test_nothing_but_the_pool_and_the_first_linear_layer_is_adapted():
 def test_images_too_small_for_a_feature_map_are_refused():
     arguments = {"classes": 10, "image_size": 62, "adapt": True}
     with pytest.raises(ModelError, match=r"alexnet cannot be built for 62×62 images: .*Try a larger --image-size\."):
-        Architecture("alexnet", arguments, Inputs(kind="images", size=62)).build()
+        Architecture("alexnet", arguments, InputSpec(kind="images", size=62)).build()

@@ -1,7 +1,7 @@
 import torch
 from transformers import BertConfig, BertForSequenceClassification
 
-from prunebench.models.inputs import Inputs
+from prunebench.models.input_spec import InputSpec
 from prunebench.models.zoo.bert import bert
 
 TINY = {"vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 24}
@@ -25,7 +25,7 @@ def test_its_state_is_transformers_own():
 def test_padding_does_not_change_the_output():
     torch.manual_seed(0)
     model = bert(2, TINY).eval()
-    short = Inputs(kind="text", vocabulary=50, length=6).example(3)
+    short = InputSpec(kind="text", vocabulary=50, length=6).example(3)
     padded = {name: torch.nn.functional.pad(tensor, (0, 4)) for name, tensor in short.items()}
     with torch.no_grad():
         torch.testing.assert_close(model(**padded).logits, model(**short).logits)

@@ -5,7 +5,7 @@ from torch import nn
 
 from prunebench.errors import ModelError
 from prunebench.models.architecture import Architecture
-from prunebench.models.inputs import Inputs
+from prunebench.models.input_spec import InputSpec
 from prunebench.models.zoo.vgg import fit_pool, vgg16
 
 
@@ -37,7 +37,7 @@ def test_nothing_but_the_pool_and_the_first_linear_layer_is_adapted():
 def test_images_too_small_for_a_feature_map_are_refused():
     arguments = {"classes": 10, "image_size": 31, "adapt": True}
     with pytest.raises(ModelError, match=r"vgg16 cannot be built for 31×31 images: .*Try a larger --image-size\."):
-        Architecture("vgg16", arguments, Inputs(kind="images", size=31)).build()
+        Architecture("vgg16", arguments, InputSpec(kind="images", size=31)).build()
 
 
 def test_fitting_finds_shapes_without_touching_weights_or_batch_norm():

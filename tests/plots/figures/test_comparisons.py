@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from prunebench.plots.registry import plots
-from prunebench.results.matrix_files import Material
+from prunebench.results.matrix_files import Results
 
 
 def lines_of(picture):
@@ -20,7 +20,7 @@ def test_criteria_are_compared_at_one_fraction(make_curve, in_style):
         make_curve(model="other"),
         make_curve(method="none", left=(1.0, 1.0, 1.0)),
     )
-    (picture,) = plots.get("criteria").draw(Material(curves=curves), "left")
+    (picture,) = plots.get("criteria").draw(Results(curves=curves), "left")
     assert picture.name == "criteria-net-digits-unstructured-50pc"
     assert lines_of(picture) == ["l1", "random", "dense, same epochs"]
     assert picture.figure.get_suptitle() == "net on digits, unstructured, 50 % a step"
@@ -33,7 +33,7 @@ def test_fractions_are_compared_in_one_criterion(make_curve, in_style):
         make_curve(criterion="random"),
         make_curve(method="structured", fraction=0.1),
     )
-    (picture,) = plots.get("fractions").draw(Material(curves=curves), "left")
+    (picture,) = plots.get("fractions").draw(Results(curves=curves), "left")
     assert picture.name == "fractions-net-digits-unstructured-l1"
     assert lines_of(picture) == ["50 % a step", "75 % in one step"]
     one_shot = picture.figure.axes[0].get_lines()[1]
@@ -50,7 +50,7 @@ def test_models_are_compared_at_the_fraction_that_most_share(make_curve, in_styl
         make_curve(model="third", fraction=0.2),
         make_curve(model="fourth", method="structured"),
     )
-    (picture,) = plots.get("models").draw(Material(curves=curves), "left")
+    (picture,) = plots.get("models").draw(Results(curves=curves), "left")
     assert picture.name == "models-unstructured-l1"
     assert lines_of(picture) == ["net", "other", "third"]
     assert picture.figure.get_suptitle() == "several models on digits and reviews, unstructured, l1"
@@ -58,4 +58,4 @@ def test_models_are_compared_at_the_fraction_that_most_share(make_curve, in_styl
 
 @pytest.mark.parametrize("name", ["criteria", "fractions", "models"])
 def test_one_alone_is_not_compared(name, make_curve):
-    assert plots.get(name).draw(Material(curves=(make_curve(), make_curve(seed=1))), "left") == []
+    assert plots.get(name).draw(Results(curves=(make_curve(), make_curve(seed=1))), "left") == []

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from prunebench.plots.figures.pareto import Point, front, points
 from prunebench.plots.registry import plots
 from prunebench.results.curves import milliseconds
-from prunebench.results.matrix_files import Material
+from prunebench.results.matrix_files import Results
 
 POINTS = st.lists(
     st.builds(lambda ms, mean: Point(float(ms), mean / 10, 0.0, 1.0), st.integers(1, 9), st.integers(0, 10)), min_size=1
@@ -30,7 +30,7 @@ def test_a_point_is_on_the_front_unless_another_is_as_fast_and_better_or_faster_
 
 def test_every_step_is_drawn_by_its_milliseconds_with_the_front(make_curve, in_style):
     group = [make_curve(seed=seed, better=seed / 100, timed=True) for seed in range(2)]
-    (picture,) = plots.get("pareto").draw(Material(curves=tuple(group)), "left")
+    (picture,) = plots.get("pareto").draw(Results(curves=tuple(group)), "left")
     assert picture.name == "pareto-digits-latency-1"
     axes = picture.figure.axes[0]
     assert axes.get_xlabel() == (
@@ -52,15 +52,15 @@ def test_a_machine_that_was_slower_at_another_time_moves_no_point(make_curve, in
         for t in other.timings["eager"]
     ]
     other = dataclasses.replace(other, timings={"eager": tuple(slower)})
-    (picture,) = plots.get("pareto").draw(Material(curves=(one, other)), "left")
+    (picture,) = plots.get("pareto").draw(Results(curves=(one, other)), "left")
     first, second = (line.get_xdata() for line in picture.figure.axes[0].get_lines()[:2])
     np.testing.assert_array_equal(first, second)
 
 
 def test_the_axis_names_the_batch_size(make_curve, in_style):
-    material = Material(curves=(make_curve(timed=True),))
-    (picture,) = plots.get("pareto").draw(material, "latency@4")
+    results = Results(curves=(make_curve(timed=True),))
+    (picture,) = plots.get("pareto").draw(results, "latency@4")
     assert picture.name == "pareto-digits-latency-4"
     assert "batch of 4" in picture.figure.axes[0].get_xlabel()
     assert list(picture.figure.axes[0].get_lines()[0].get_xdata()) == [32, 16, 8]
-    assert plots.get("pareto").draw(material, "latency@2") == []
+    assert plots.get("pareto").draw(results, "latency@2") == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from prunebench.models.inputs import output_of
+from prunebench.models.input_spec import output_of
 from prunebench.pruning.groups import attention
 from prunebench.pruning.methods import structured
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from prunebench.models.inputs import Inputs
+from prunebench.models.input_spec import InputSpec
 from prunebench.pruning.groups import channels
 
-SMALL = Inputs(kind="images", size=8)
+SMALL = InputSpec(kind="images", size=8)
 
 
 class Residual(nn.Module):
@@ -31,14 +31,14 @@ class Residual(nn.Module):
 @pytest.mark.parametrize(("name", "groups"), [("alexnet", 5), ("vgg16", 13), ("resnet18", 12), ("resnet50", 37)])
 def test_a_known_model_has_its_known_number_of_groups(name, groups, fresh):
     state = fresh(name)
-    found, notes = channels.find(state.model, state.architecture.inputs)
+    found, notes = channels.groups_of(state.model, state.architecture.inputs)
     assert len(found) == groups
     assert notes == ()
 
 
 def test_layers_that_are_added_form_one_group_with_their_norm_and_readers():
     model = Residual()
-    (group,), notes = channels.find(model, SMALL)
+    (group,), notes = channels.groups_of(model, SMALL)
     assert (group.kind, group.units, notes) == ("channels", 6, ())
     assert set(group.modules) == {"left", "right", "depthwise"}
     held = {(part.parameter, part.dim) for part in group.slices}
@@ -52,7 +52,7 @@ def test_removing_a_unit_takes_it_from_every_layer_of_the_group():
     norm = model.norm.weight
     with torch.no_grad():
         norm.copy_(torch.arange(6.0))
-    (group,), _ = channels.find(model, SMALL)
+    (group,), _ = channels.groups_of(model, SMALL)
     group.remove([1, 4])
     assert model.norm.weight.tolist() == [0, 2, 3, 5]
     assert [len(layer.weight) for layer in (model.left, model.right, model.depthwise)] == [4, 4, 4]
@@ -61,7 +61,7 @@ def test_removing_a_unit_takes_it_from_every_layer_of_the_group():
 
 
 def test_grouped_convolutions_are_spared_and_named():
-    found, notes = channels.find(Residual(groups=2), SMALL)
+    found, notes = channels.groups_of(Residual(groups=2), SMALL)
     assert found == []
     assert len(notes) == 1
     assert "depthwise" in notes[0]
@@ -76,7 +76,7 @@ def test_finding_groups_leaves_the_mode_and_the_weights_of_a_model(fresh):
     state = fresh("resnet18")
     before = {name: tensor.clone() for name, tensor in state.model.state_dict().items()}
     state.model.train()
-    channels.find(state.model, state.architecture.inputs)
+    channels.groups_of(state.model, state.architecture.inputs)
     assert all(module.training for module in state.model.modules())
     assert all(torch.equal(tensor, before[name]) for name, tensor in state.model.state_dict().items())
 

@@ -6,9 +6,8 @@ import pytest
 import torch
 
 from prunebench.errors import ConfigError
-from prunebench.experiment.identity import pruning_run
 from prunebench.experiment.loop import prune
-from prunebench.experiment.resolve import resolve
+from prunebench.experiment.resolve import pruning_run, resolve
 from prunebench.pruning.methods import none
 from prunebench.pruning.registry import methods
 

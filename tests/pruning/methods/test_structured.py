@@ -12,7 +12,7 @@ from torch import nn
 
 from prunebench.errors import ConfigError
 from prunebench.models.architecture import models
-from prunebench.models.inputs import Inputs, output_of
+from prunebench.models.input_spec import InputSpec, output_of
 from prunebench.models.layers import layer_records, prunable_weights
 from prunebench.pruning.methods import structured
 from prunebench.pruning.registry import Request, criteria
@@ -100,7 +100,7 @@ def test_each_group_loses_its_rounded_share_and_keeps_a_unit(widths, fraction):
     model = nn.Sequential(
         *(nn.Conv2d(a, b, 1) for a, b in zip(sizes, widths, strict=False)), nn.Conv2d(sizes[-1], 2, 1)
     )
-    request = Request(fraction, criteria.get("l2").score, Inputs(kind="images", size=4))
+    request = Request(fraction, criteria.get("l2").score, InputSpec(kind="images", size=4))
     model = nn.Sequential(model, nn.AdaptiveAvgPool2d(1), nn.Flatten())
     expected = widths
     for _ in range(4):
@@ -121,7 +121,7 @@ def test_groups_from_which_nothing_goes_are_noted(widths, left, note, request_fo
     first, second = widths
     head = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(second, 2))
     model = nn.Sequential(nn.Conv2d(3, first, 1), nn.Conv2d(first, second, 1), *head)
-    pruned = structured.prune(model, {}, request_for(Inputs(kind="images", size=4), 0.1))
+    pruned = structured.prune(model, {}, request_for(InputSpec(kind="images", size=4), 0.1))
     assert (model[0].out_channels, model[1].out_channels) == left
     assert pruned.notes == ((note,) if note else ())
 
@@ -157,10 +157,10 @@ def rounded(request, fresh, request_for):
 
 def test_rounded_widths_follow_the_schedule_of_the_original_and_heads_are_not_rounded(rounded):
     (original, *models), ask = rounded
-    first, _ = structured.find(original, ask(1))
+    first, _ = structured.groups_of(original, ask(1))
     for step, model in enumerate(models, 1):
         heads = 0
-        for was, now in zip(first, structured.find(model, ask(1))[0], strict=True):
+        for was, now in zip(first, structured.groups_of(model, ask(1))[0], strict=True):
             if was.kind == "heads":
                 heads += now.units
                 continue
@@ -191,7 +191,7 @@ def test_without_rounding_neither_the_step_nor_the_original_sizes_matter(rounded
 
 
 def test_a_step_whose_multiple_is_not_reached_is_noted_and_a_later_one_removes(request_for):
-    inputs, sizes = Inputs(kind="images", size=4), {"0": 16}
+    inputs, sizes = InputSpec(kind="images", size=4), {"0": 16}
     model = nn.Sequential(nn.Conv2d(3, 16, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 2))
     found = []
     for step in range(1, 9):
@@ -206,12 +206,12 @@ def test_a_step_whose_multiple_is_not_reached_is_noted_and_a_later_one_removes(r
 def test_a_model_without_a_conv_or_linear_layer_is_refused(layers, request_for):
     model = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
     with pytest.raises(ConfigError, match="no conv or linear layer"):
-        structured.prune(model, {}, request_for(Inputs(kind="images", size=4)))
+        structured.prune(model, {}, request_for(InputSpec(kind="images", size=4)))
 
 
 @pytest.mark.parametrize(("groups", "left"), [(1, 6), (4, 8), (8, 8)])
 def test_channels_of_a_group_norm_go_unless_they_are_in_groups(groups, left, request_for):
-    inputs = Inputs(kind="images", size=4)
+    inputs = InputSpec(kind="images", size=4)
     parts = (nn.Conv2d(8, 8, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2))
     model = nn.Sequential(nn.Conv2d(3, 8, 1), nn.GroupNorm(groups, 8), *parts)
     pruned = structured.prune(model, {}, request_for(inputs, 0.3))
@@ -282,7 +282,7 @@ def test_a_model_with_masks_is_refused(tiny_state, request_for):
 
 def test_a_model_of_linear_layers_loses_neurons(request_for):
     model = nn.Sequential(nn.Flatten(), nn.Linear(48, 10), nn.ReLU(), nn.Linear(10, 3))
-    request = request_for(Inputs(kind="images", size=4), 0.2)
+    request = request_for(InputSpec(kind="images", size=4), 0.2)
     structured.prune(model, {}, request)
     assert structured.count(model, {}, request) == {"neurons": 8}
     assert model[3].weight.shape == (3, 8)
@@ -290,7 +290,7 @@ def test_a_model_of_linear_layers_loses_neurons(request_for):
 
 def zero_chosen(model, request, dim):
     """Set the chosen units to zero: what computes them (`dim` 0: weights, biases, norms), or what reads them (1)."""
-    groups, _ = structured.find(model, request)
+    groups, _ = structured.groups_of(model, request)
     with torch.no_grad():
         for group, doomed in zip(groups, structured.choose(model, groups, request), strict=True):
             for part in group.slices:

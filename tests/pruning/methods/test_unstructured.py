@@ -11,11 +11,11 @@ from torch.nn.utils import prune as torch_prune
 
 from prunebench.errors import ConfigError
 from prunebench.models.architecture import models
-from prunebench.models.inputs import Inputs
+from prunebench.models.input_spec import InputSpec
 from prunebench.pruning.methods import unstructured
 from prunebench.pruning.registry import Request, criteria
 
-ANY = Inputs(kind="images", size=12)
+ANY = InputSpec(kind="images", size=12)
 
 
 @pytest.mark.parametrize("scope", ["global", "layerwise"])

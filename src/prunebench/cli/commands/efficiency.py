@@ -32,12 +32,12 @@ SIZES = ("image_size", "sequence_length")
 @run_option
 @files_option
 @click.option("--architecture-only", is_flag=True, help="Time untrained weights, whatever runs there are.")
-@click.option("--backend", "names", multiple=True, metavar="NAME", help="Engine; repeatable.  [default: eager]")
+@click.option("--backend", "names", multiple=True, metavar="NAME", help="Backend; repeatable.  [default: eager]")
 @click.option("--dtype", "dtypes", multiple=True, metavar="NAME", help="fp32 or bf16; repeatable.  [default: fp32]")
 @click.option("--batch-sizes", callback=numbers, metavar="N,N", help="Batch sizes.  [default: 1,4,16,64,256]")
 @click.option("--steps", callback=numbers, metavar="N,N", help="Steps to time.  [default: all pruned ones]")
 @click.option("--ci-width", type=float, metavar="X", help="Time until intervals are ± this share.  [default: 0.03]")
-@click.option("--time-budget", type=float, metavar="X", help="Seconds of timing on each engine.  [default: 60]")
+@click.option("--time-budget", type=float, metavar="X", help="Seconds of timing on each backend.  [default: 60]")
 @fresh_option
 @common_options
 def command(
@@ -74,10 +74,10 @@ def command(
     chosen = {name: value for name, value in chosen.items() if value is not None}
     for name in names:
         backends.get(name)
-    engines = dict.fromkeys(names or ("onnxruntime" if onnx else "eager",))
+    chosen_backends = dict.fromkeys(names or ("onnxruntime" if onnx else "eager",))
     settings = [
         EfficiencyConfig(backend=name, dtype=dtype, **chosen)  # type: ignore[arg-type]
-        for name, dtype in itertools.product(engines, dict.fromkeys(dtypes or ("fp32",)))
+        for name, dtype in itertools.product(chosen_backends, dict.fromkeys(dtypes or ("fp32",)))
     ]
     given = gather(values, config_file)
     if onnx or files:
@@ -144,7 +144,7 @@ def _time(  # noqa: PLR0917
     fresh: bool,
     stopping: Stopping,
 ) -> list[Path]:
-    """Time on one engine, or take what was timed; print tables and write files, whose paths are returned."""
+    """Time on one backend, or take what was timed; print tables and write files, whose paths are returned."""
     from prunebench.cli.planning import machine_line, start_over
     from prunebench.experiment.existing import efficiency_run
     from prunebench.latency.steps import planned_steps, timed_steps
@@ -175,7 +175,7 @@ def _time(  # noqa: PLR0917
         if timing.step not in had:
             console.note(f"step {timing.step} timed")
     timings.sort(key=lambda timing: timing.step)
-    tables = (latency_tables.times, latency_tables.costs, latency_tables.evidence)
+    tables = (latency_tables.times, latency_tables.costs, latency_tables.breakdown)
     title = f"{efficiency.backend}, {efficiency.dtype}, {timings[0].latencies[0].inputs}"
     console.result("\n\n".join([f"\n{title}", *(table(timings) for table in tables)]))
     console.note(f"run {into.key} in {into.folder}")

@@ -53,7 +53,7 @@ def command(
     """
     console = Console(as_json)
     from prunebench.plots.drawing import draw
-    from prunebench.plots.material import gather
+    from prunebench.plots.sources import gather
     from prunebench.runs.files import write_atomically, writing
 
     folder = Path(output)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.command("prune", cls=Command)
 @config_options("training", "pruning", "nothing")
-@click.option("--backend", default="eager", show_default=True, metavar="NAME", help="Engine that goals are timed on.")
+@click.option("--backend", default="eager", show_default=True, metavar="NAME", help="Backend that goals are timed on.")
 @click.option(
     "--export", "export_to", metavar="FILE", help="Write the goal's step, or the last: .safetensors, .pt2 or .onnx."
 )
@@ -46,7 +46,7 @@ def command(
     console = Console(as_json, quiet)
     from prunebench.cli.exported import check_target, write_export
     from prunebench.cli.planning import announce_pruning
-    from prunebench.experiment.existing import answer
+    from prunebench.experiment.existing import finished_records
     from prunebench.experiment.goals import GoalRecord
     from prunebench.latency.backends import backends
     from prunebench.results.matrices import write_steps
@@ -60,7 +60,7 @@ def command(
         return
     settings, run = experiment.settings, experiment.run
     results_dir, iterations = settings.results_dir, settings.iterations
-    records = (answer(run, settings) or []) if not settings.until else []
+    records = (finished_records(run, settings) or []) if not settings.until else []
     console.records(records)
     found: GoalRecord | None = None
     if not records:

@@ -106,10 +106,10 @@ def _time(console: Console, study: Study, planned: Sequence[Experiment], stop: C
     problems = []
     for timed in time_study(planned, study.timings, stop):
         if timed.error:
-            problems.append(f"not timed: {timed.key} on {timed.engine}: {timed.error}")
+            problems.append(f"not timed: {timed.key} on {timed.backend}: {timed.error}")
         elif timed.new:
             others = f", for {timed.others} more that take as long" if timed.others else ""
-            console.note(f"{timed.key} timed on {timed.engine}{others}")
+            console.note(f"{timed.key} timed on {timed.backend}{others}")
     return problems
 
 

@@ -1,6 +1,6 @@
-"""Backends: the engines that a model is timed on, one file each.
+"""Backends: the backends that a model is timed on, one file each.
 
-An engine loads a model once and runs it at several batch sizes. To add one, add a file that registers a Backend.
+A backend loads a model once and runs it at several batch sizes. To add one, add a file that registers a Backend.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model in an engine.
+    """A model in a backend.
 
     Attributes:
-        place: turns a batch, as `Inputs.example` makes it, into what the engine reads, on its device.
+        place: turns a batch, as `InputSpec.example` makes it, into what the backend reads, on its device.
         runner: batch size → the function that turns what `place` made into logits (a tensor or an array of shape
-            (batch, classes)); whatever the engine has to do for a batch size, such as compiling, it does here or in the
-            first call.
+            (batch, classes)); whatever the backend has to do for a batch size, such as compiling, it does here or in
+            the first call.
     """
 
     place: Callable[[Any], Any]
@@ -34,7 +34,7 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Backend:
-    """A registered engine.
+    """A registered backend.
 
     Attributes:
         load: (state, device, dtype) → Loaded. Does not change the model of `state`, which is on the device, in fp32

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from prunebench.latency.backends import Backend, Loaded, backends
-from prunebench.models.inputs import output_of, to
+from prunebench.models.input_spec import output_of, to
 
 if TYPE_CHECKING:
     import torch

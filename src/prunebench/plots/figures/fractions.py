@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from prunebench.plots.lines import drawable, score_picture
-from prunebench.plots.naming import Group, Subject, numbered, slug, subject
+from prunebench.plots.naming import Subject, numbered, slug, subject
 from prunebench.plots.registry import Picture, Plot, plots
-from prunebench.results.matrix_files import Material
+from prunebench.results.curves import Replicates
+from prunebench.results.matrix_files import Results
 from prunebench.runs.index import title
 
 
-def draw(material: Material, axis: str) -> list[Picture]:
+def draw(results: Results, axis: str) -> list[Picture]:
     """A line per fraction."""
-    alike: dict[tuple[Subject, str], list[Group]] = {}
-    for group in drawable(material.curves, axis):
+    alike: dict[tuple[Subject, str], list[Replicates]] = {}
+    for group in drawable(results.curves, axis):
         settings = group[0].settings
         alike.setdefault((subject(settings), str(settings.get("criterion"))), []).append(group)
     pictures = []
@@ -23,7 +24,7 @@ def draw(material: Material, axis: str) -> list[Picture]:
     return numbered(pictures)
 
 
-def _ordered(groups: list[Group]) -> list[Group]:
+def _ordered(groups: list[Replicates]) -> list[Replicates]:
     return sorted(groups, key=lambda group: str(group[0].settings.get("fraction")))
 
 

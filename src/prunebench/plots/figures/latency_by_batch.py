@@ -10,15 +10,15 @@ from prunebench.plots.scales import quantity_axis, size_axis
 from prunebench.plots.style import GREY, Look, canvas, legend, line, looks
 from prunebench.plots.timed import by_run, left_of, timed_slug, titles_of
 from prunebench.results.matrices import TIMED
-from prunebench.results.matrix_files import Material, Times
+from prunebench.results.matrix_files import Results, Times
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def draw(material: Material, axis: str) -> list[Picture]:
-    """A picture per run and engine."""
-    runs = by_run(material)
+def draw(results: Results, axis: str) -> list[Picture]:
+    """A picture per run and backend."""
+    runs = by_run(results)
     return numbered(
         Picture(timed_slug("latency-by-batch", run), _picture(f"{title}, {left_of(run[-1])}", run[-1]))
         for title, run in zip(titles_of(runs), runs, strict=True)

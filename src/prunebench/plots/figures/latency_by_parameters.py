@@ -10,16 +10,16 @@ from prunebench.plots.scales import quantity_axis, share_axis
 from prunebench.plots.style import GREY, Look, canvas, legend, line, looks
 from prunebench.plots.timed import by_run, timed_slug, titles_of
 from prunebench.results.matrices import percent
-from prunebench.results.matrix_files import Counts, Material, Times
+from prunebench.results.matrix_files import Counts, Results, Times
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def draw(material: Material, axis: str) -> list[Picture]:
-    """A picture per run and engine of which several steps were timed; without counts, by what is nominally left."""
-    runs = [run for run in by_run(material) if len(run) > 1]
-    counts = {str(sorted(counts.settings.items())): counts for counts in material.counts}
+def draw(results: Results, axis: str) -> list[Picture]:
+    """A picture per run and backend of which several steps were timed; without counts, by what is nominally left."""
+    runs = [run for run in by_run(results) if len(run) > 1]
+    counts = {str(sorted(counts.settings.items())): counts for counts in results.counts}
     return numbered(
         Picture(
             timed_slug("latency-by-parameters", run),

@@ -5,12 +5,12 @@ from __future__ import annotations
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from prunebench.plots.naming import Group, numbered, pooled, slug_of, titles, units
+from prunebench.plots.naming import numbered, pooled, slug_of, titles, units
 from prunebench.plots.registry import Picture, Plot, plots
 from prunebench.plots.scales import percent, share_ticks
 from prunebench.plots.style import WIDTH, canvas
-from prunebench.results.curves import by_settings
-from prunebench.results.matrix_files import Material
+from prunebench.results.curves import Replicates, by_settings
+from prunebench.results.matrix_files import Results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,9 +28,9 @@ MOST_LABELS = 20
 """Steps that there is room to name."""
 
 
-def draw(material: Material, axis: str) -> list[Picture]:
+def draw(results: Results, axis: str) -> list[Picture]:
     """Heat maps of runs that removed anything; matrices tell nothing of layers."""
-    groups = [group for group in by_settings(material.curves) if group[0].records and not group[0].is_control]
+    groups = [group for group in by_settings(results.curves) if group[0].records and not group[0].is_control]
     groups = sorted(groups, key=lambda group: str(sorted(group[0].settings.items())))
     return numbered(
         Picture(slug_of("layers", group[0].settings), _picture(title + pooled([group])[0], group))
@@ -38,7 +38,7 @@ def draw(material: Material, axis: str) -> list[Picture]:
     )
 
 
-def shares(group: Group) -> dict[str, list[float]]:
+def shares(group: Replicates) -> dict[str, list[float]]:
     """Layer → share of its weights that is left, by step of the longest run; mean over seeds."""
     found: dict[str, list[float]] = {}
     for step in max((curve.steps for curve in group), key=len):
@@ -48,7 +48,7 @@ def shares(group: Group) -> dict[str, list[float]]:
     return found
 
 
-def _picture(title: str, group: Group) -> Figure:
+def _picture(title: str, group: Replicates) -> Figure:
     from matplotlib import colormaps
     from matplotlib.colors import LogNorm
     from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections import Counter
 
 from prunebench.plots.lines import drawable, score_picture
-from prunebench.plots.naming import Group, Subject, numbered, slug, subject
+from prunebench.plots.naming import Subject, numbered, slug, subject
 from prunebench.plots.registry import Picture, Plot, plots
-from prunebench.results.matrix_files import Material
+from prunebench.results.curves import Replicates
+from prunebench.results.matrix_files import Results
 from prunebench.runs.index import title
 
 
-def draw(material: Material, axis: str) -> list[Picture]:
+def draw(results: Results, axis: str) -> list[Picture]:
     """A line per model and dataset: of its fractions the one that most models share, then that of the most steps."""
-    alike: dict[tuple[str, str], list[Group]] = {}
-    for group in drawable(material.curves, axis):
+    alike: dict[tuple[str, str], list[Replicates]] = {}
+    for group in drawable(results.curves, axis):
         settings = group[0].settings
         alike.setdefault((str(settings.get("method")), str(settings.get("criterion"))), []).append(group)
     pictures = []
@@ -28,11 +29,11 @@ def draw(material: Material, axis: str) -> list[Picture]:
     return numbered(pictures)
 
 
-def one_each(groups: list[Group]) -> list[Group]:
+def one_each(groups: list[Replicates]) -> list[Replicates]:
     """One group of every model and dataset."""
     pairs = {(subject(group[0].settings), group[0].settings.get("fraction")) for group in groups}
     shared = Counter(fraction for _, fraction in pairs)
-    found: dict[Subject, Group] = {}
+    found: dict[Subject, Replicates] = {}
     for group in groups:
         of = subject(group[0].settings)
         if of not in found or _rank(group, shared) > _rank(found[of], shared):
@@ -40,7 +41,7 @@ def one_each(groups: list[Group]) -> list[Group]:
     return [found[of] for of in sorted(found)]
 
 
-def _rank(group: Group, shared: Counter[object]) -> tuple[int, int]:
+def _rank(group: Replicates, shared: Counter[object]) -> tuple[int, int]:
     return shared[group[0].settings.get("fraction")], max(len(curve.steps) for curve in group)
 
 

@@ -8,15 +8,15 @@ from prunebench.plots.naming import nominal, numbered, slug_of, titles
 from prunebench.plots.registry import Picture, Plot, plots
 from prunebench.plots.scales import count_axis, share_axis
 from prunebench.plots.style import GREY, canvas, legend, line, looks
-from prunebench.results.matrix_files import Counts, Material
+from prunebench.results.matrix_files import Counts, Results
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def draw(material: Material, axis: str) -> list[Picture]:
+def draw(results: Results, axis: str) -> list[Picture]:
     """A picture per run that removed whole units."""
-    every = sorted(material.counts, key=lambda counts: str(sorted(counts.settings.items())))
+    every = sorted(results.counts, key=lambda counts: str(sorted(counts.settings.items())))
     return numbered(
         Picture(slug_of("parameters", counts.settings), _picture(title, counts))
         for title, counts in zip(titles([counts.settings for counts in every]), every, strict=True)

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import NamedTuple
 
-from prunebench.plots.naming import Group, line_names, numbered, pooled, slug, subject, titles
+from prunebench.plots.naming import line_names, numbered, pooled, slug, subject, titles
 from prunebench.plots.registry import Picture, Plot, plots
 from prunebench.plots.scales import quantity_axis, score_axis, score_label
 from prunebench.plots.style import GREY, canvas, legend, line, looks
-from prunebench.results.curves import SHOWN, by_settings, milliseconds, unpruned
-from prunebench.results.matrix_files import Material
+from prunebench.results.curves import SHOWN, Replicates, by_settings, milliseconds, unpruned
+from prunebench.results.matrix_files import Results
 from prunebench.statistics import mean_interval
 
 WIDE = 8.4
@@ -38,10 +38,10 @@ class Machine(NamedTuple):
         return f"{self.device}, {self.threads} thread{'s' if self.threads > 1 else ''}" if self.device else ""
 
 
-def draw(material: Material, axis: str) -> list[Picture]:
-    """A picture per dataset, machine and engine, at the batch size that the axis names, else at the smallest."""
-    places: dict[Machine, list[Group]] = {}
-    for group in by_settings(material.curves):
+def draw(results: Results, axis: str) -> list[Picture]:
+    """A picture per dataset, machine and backend, at the batch size that the axis names, else at the smallest."""
+    places: dict[Machine, list[Replicates]] = {}
+    for group in by_settings(results.curves):
         if (machine := _machine(group)) is not None:
             places.setdefault(machine, []).append(group)
     pictures = []
@@ -52,7 +52,7 @@ def draw(material: Material, axis: str) -> list[Picture]:
     return numbered(pictures)
 
 
-def points(group: Group, axis: str, originals: Mapping[str, float]) -> list[Point]:
+def points(group: Replicates, axis: str, originals: Mapping[str, float]) -> list[Point]:
     """The steps of a group that were timed, whichever of its seeds was; `originals` are those of `milliseconds`."""
     found = []
     for step in sorted({step for curve in group for step in curve.steps}):
@@ -74,7 +74,7 @@ def front(found: Sequence[Point], higher_is_better: bool = True) -> list[Point]:
     return best
 
 
-def _machine(group: Group) -> Machine | None:
+def _machine(group: Replicates) -> Machine | None:
     """Where a group was timed; None where it was not."""
     records = [timing.latencies[0] for curve in group for timings in curve.timings.values() for timing in timings]
     if not records:
@@ -82,19 +82,19 @@ def _machine(group: Group) -> Machine | None:
     return Machine(subject(group[0].settings).dataset, records[0].device, records[0].threads)
 
 
-def _axes(groups: Sequence[Group], axis: str) -> list[str]:
-    """The axes of latency to draw: the one asked for, else the smallest batch size of every engine."""
+def _axes(groups: Sequence[Replicates], axis: str) -> list[str]:
+    """The axes of latency to draw: the one asked for, else the smallest batch size of every backend."""
     every = {name for group in groups for curve in group for name in curve.axes if name.startswith("latency@")}
     if axis.startswith("latency@"):
         return [axis] if axis in every else []
     smallest: dict[str, tuple[int, str]] = {}
     for name in every:
-        size, _, engine = name.removeprefix("latency@").partition(" ")
-        smallest[engine] = min(smallest.get(engine, (int(size), name)), (int(size), name))
-    return [smallest[engine][1] for engine in sorted(smallest)]
+        size, _, backend = name.removeprefix("latency@").partition(" ")
+        smallest[backend] = min(smallest.get(backend, (int(size), name)), (int(size), name))
+    return [smallest[backend][1] for backend in sorted(smallest)]
 
 
-def _picture(machine: Machine, groups: Sequence[Group], axis: str) -> Picture:
+def _picture(machine: Machine, groups: Sequence[Replicates], axis: str) -> Picture:
     groups = sorted(groups, key=lambda group: repr([group[0].settings.get(name) for name in SHOWN]))
     seeds, counts = pooled(groups)
     metric = groups[0][0].metric
@@ -102,9 +102,9 @@ def _picture(machine: Machine, groups: Sequence[Group], axis: str) -> Picture:
         title = titles([groups[0][0].settings])[0]
     else:
         title = f"{metric.title} against latency{f' on {machine.dataset}' if machine.dataset else ''}"
-    size, _, engine = axis.removeprefix("latency@").partition(" ")
+    size, _, backend = axis.removeprefix("latency@").partition(" ")
     what = f"milliseconds per batch of {size} (the unpruned model's, times the share measured beside it)"
-    label = ", ".join(part for part in (what, engine, str(machine)) if part)
+    label = ", ".join(part for part in (what, backend, str(machine)) if part)
     figure, axes = canvas(title + seeds, label, score_label(metric), width=WIDE)
     names = line_names(groups) if len(groups) > 1 else ["every step"]
     originals = milliseconds((curve for group in groups for curve in group), axis)

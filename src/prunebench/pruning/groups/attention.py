@@ -24,7 +24,7 @@ def layers(model: nn.Module) -> list[tuple[str, Any]]:
     ]
 
 
-def find(model: nn.Module) -> list[Group]:
+def groups_of(model: nn.Module) -> list[Group]:
     """Heads, ranked over all layers together (a tenth of one layer's four would be none for ever), and neurons."""
     groups = []
     for name, layer in layers(model):

@@ -8,11 +8,11 @@ import torch
 from torch import nn
 
 from prunebench.errors import ConfigError
-from prunebench.models.inputs import Inputs, output_of, to
+from prunebench.models.input_spec import InputSpec, output_of, to
 from prunebench.pruning.groups import Group, Slice
 
 
-def find(model: nn.Module, inputs: Inputs) -> tuple[list[Group], tuple[str, ...]]:
+def groups_of(model: nn.Module, inputs: InputSpec) -> tuple[list[Group], tuple[str, ...]]:
     """One group per set of conv layers whose channels go together; in a model without conv layers, linear ones.
 
     The output layer is spared, since its units are the classes. Convolutions with several groups that are not
@@ -71,7 +71,7 @@ def _is_grouped(layer: Any) -> bool:
     return isinstance(layer, nn.Conv2d) and 1 < layer.groups < layer.out_channels
 
 
-def output_layer(model: nn.Module, inputs: Inputs) -> nn.Module:
+def output_layer(model: nn.Module, inputs: InputSpec) -> nn.Module:
     """The conv or linear layer that runs last: its units are the classes."""
     last: list[nn.Module] = []
     hooks = [
@@ -101,5 +101,5 @@ def prunable(model: nn.Module) -> list[str]:
     return []
 
 
-def _on_device(inputs: Inputs, model: nn.Module) -> Any:
+def _on_device(inputs: InputSpec, model: nn.Module) -> Any:
     return to(inputs.example(), device=next((parameter.device for parameter in model.parameters()), None))

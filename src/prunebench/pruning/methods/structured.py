@@ -33,7 +33,7 @@ def prune(model: nn.Module, masks: Masks, request: Request) -> Pruned:
     """
     if masks:
         raise ConfigError("The model has masked weights; structured pruning starts from a model without masks.")
-    groups, notes = find(model, request)
+    groups, notes = groups_of(model, request)
     chosen = choose(model, groups, request)
     for group, doomed in zip(groups, chosen, strict=True):
         if doomed:
@@ -43,7 +43,7 @@ def prune(model: nn.Module, masks: Masks, request: Request) -> Pruned:
     return Pruned({}, notes)
 
 
-def find(model: nn.Module, request: Request) -> tuple[list[Group], tuple[str, ...]]:
+def groups_of(model: nn.Module, request: Request) -> tuple[list[Group], tuple[str, ...]]:
     """The groups of a model that the request selects, and remarks on what is spared.
 
     Raises:
@@ -51,9 +51,9 @@ def find(model: nn.Module, request: Request) -> tuple[list[Group], tuple[str, ..
     """
     from prunebench.pruning.groups import attention, channels
 
-    groups, notes = attention.find(model), tuple[str, ...]()
+    groups, notes = attention.groups_of(model), tuple[str, ...]()
     if not groups:
-        groups, notes = channels.find(model, request.inputs)
+        groups, notes = channels.groups_of(model, request.inputs)
     request.check_patterns(model)
     groups = [group for group in groups if all(request.selects(module) for module in group.modules)]
     if not groups:

@@ -1,4 +1,4 @@
-"""Material: what paths hold that can be drawn, read from text matrices and from runs."""
+"""Results: what paths hold that can be drawn, read from text matrices and from runs."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from prunebench.errors import DataError, RunError
-from prunebench.results.curves import Curve, Settings, curves_of, deciding_settings, engine_of
+from prunebench.results.curves import Curve, Settings, backend_of, curves_of, deciding_settings
 from prunebench.results.matrices import TIMED, efficiency, num_params
-from prunebench.results.matrix_files import Counts, Material, Times, read
+from prunebench.results.matrix_files import Counts, Results, Times, read
 from prunebench.runs.index import all_runs, find
 from prunebench.runs.run import Run
 
@@ -20,17 +20,18 @@ log = logging.getLogger(__name__)
 Item = TypeVar("Item")
 
 
-def gather(paths: Iterable[str | Path], metric: str | None = None) -> Material:
-    """The material of matrices, folders of matrices, runs and folders of runs.
+def gather(paths: Iterable[str | Path], metric: str | None = None) -> Results:
+    """The results of matrices, folders of matrices, runs and folders of runs.
 
-    Curves are of the main metric, or of the one that is named, which matrices do not hold. Of curves with the same settings and seed the first is taken; among runs that is the newest.
+    Curves are of the main metric, or of the one that is named, which matrices do not hold. Of curves with the same
+    settings and seed the first is taken; among runs that is the newest.
 
     Raises:
         DataError: a path is not there, or holds nothing that can be drawn.
         RunError: a run is damaged, or there is nothing of it to draw.
     """
     matrices: list[Path] = []
-    parts: list[Material] = []
+    parts: list[Results] = []
     for path in map(Path, paths):
         if (path / "run.json").is_file():
             parts.append(_of_run(path, metric))
@@ -42,12 +43,12 @@ def gather(paths: Iterable[str | Path], metric: str | None = None) -> Material:
         elif not runs:
             raise DataError(f"{path} holds no text matrices and no runs with a finished step.{_inside(path)}")
     parts.append(read(matrices) if metric is None else replace(read(matrices), curves=()))
-    return Material(
+    return Results(
         curves=_distinct([curve for part in parts for curve in part.curves]),
         counts=_first([of for part in parts for of in part.counts], lambda of: _text(of.settings)),
         times=_first(
             [of for part in parts for of in part.times],
-            lambda of: f"{_text(of.settings)} {of.left:.4g} {of.engine} {of.batch_sizes}",
+            lambda of: f"{_text(of.settings)} {of.left:.4g} {of.backend} {of.batch_sizes}",
         ),
     )
 
@@ -58,8 +59,8 @@ def _inside(path: Path) -> str:
     return f" Name one of: {', '.join(found)}." if found else " `prunebench prune` makes both."
 
 
-def _of_run(path: Path, metric: str | None) -> Material:
-    """The material of one run, with the timings among its neighbours."""
+def _of_run(path: Path, metric: str | None) -> Results:
+    """The results of one run, with the timings among its neighbours."""
     run = find(path.parent, str(path))
     timed = [other for other in all_runs(path.resolve().parent) if other.manifest.source == run.key]
     if run.manifest.kind == "train" or (run.manifest.kind == "prune" and run.steps()[-1] == 0):
@@ -67,12 +68,12 @@ def _of_run(path: Path, metric: str | None) -> Material:
     return _of_runs([run], [run, *timed], metric)
 
 
-def _of_runs(runs: Sequence[Run], every: Sequence[Run], metric: str | None) -> Material:
-    """The material of runs, with the timings of them among `every`."""
+def _of_runs(runs: Sequence[Run], every: Sequence[Run], metric: str | None) -> Results:
+    """The results of runs, with the timings of them among `every`."""
     pruned = [run for run in runs if run.manifest.kind == "prune" and run.steps()[-1] > 0]
     curves = [replace(curve, settings=_given(curve.settings)) for curve in curves_of(pruned, every, metric)]
     settings = {curve.name: curve.settings for curve in curves}
-    return Material(
+    return Results(
         curves=tuple(curves),
         counts=tuple(_counts(curve) for curve in curves if curve.narrows),
         times=tuple(
@@ -96,7 +97,7 @@ def _times(run: Run, settings: Settings) -> list[Times]:
         sizes, *rows = efficiency(timing.latencies)
         ms = {name: tuple(row) for name, row in zip(TIMED, rows, strict=True)}
         left = timing.latencies[0].nominal_left
-        found.append(Times(settings, left, engine_of(timing), tuple(map(int, sizes)), ms))
+        found.append(Times(settings, left, backend_of(timing), tuple(map(int, sizes)), ms))
     return found
 
 

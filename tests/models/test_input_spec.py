@@ -3,10 +3,10 @@ import torch
 from torch import nn
 
 from prunebench.errors import ModelError
-from prunebench.models.inputs import Inputs, check_forward, output_of, to
+from prunebench.models.input_spec import InputSpec, check_forward, output_of, to
 
-IMAGES = Inputs(kind="images", channels=3, size=8)
-TEXT = Inputs(kind="text", vocabulary=50, length=12)
+IMAGES = InputSpec(kind="images", channels=3, size=8)
+TEXT = InputSpec(kind="text", vocabulary=50, length=12)
 
 
 @pytest.mark.parametrize("batch", [1, 5])

@@ -1,4 +1,4 @@
-"""Paths become material: matrices, runs with their timings, and both together without anything twice."""
+"""Paths become results: matrices, runs with their timings, and both together without anything twice."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from prunebench.errors import DataError, RunError
-from prunebench.plots.material import gather
+from prunebench.plots.sources import gather
 from prunebench.records import LatencyRecord, TimingRecord
 from prunebench.results.matrices import write_steps
 from prunebench.runs.index import identify
@@ -60,7 +60,7 @@ def test_a_folder_of_runs_has_seeds_counts_and_times(pruned, timed, tmp_path):
     assert counts.left == pytest.approx((1, 0.9, 0.81))
     assert (counts.masked, counts.actual) == ((10_000, 9000, 8100), (10_000, 8100, 6561))
     (times,) = found.times
-    assert (times.left, times.engine, times.batch_sizes) == (0.81, "eager", (4,))
+    assert (times.left, times.backend, times.batch_sizes) == (0.81, "eager", (4,))
     assert times.ms == {"original": (10,), "masked": (11,), "pruned": (5,)}
     assert times.settings == counts.settings
 

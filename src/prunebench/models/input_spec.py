@@ -1,4 +1,4 @@
-"""Inputs: what one batch of a model's input looks like, as data, so that a model can be traced without its data."""
+"""InputSpec: what one batch of a model's input looks like, as data, so that a model can be traced without its data."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-class Inputs(msgspec.Struct, frozen=True, kw_only=True):
+class InputSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Shape of a model's input.
 
     images: float32 of shape (batch, channels, size, size). text: token ids and attention mask, int64 of shape
@@ -51,7 +51,7 @@ def output_of(model: nn.Module, inputs: Any) -> torch.Tensor:
     return output
 
 
-def check_forward(model: nn.Module, inputs: Inputs, problem: Callable[[tuple[int, ...]], str], name: str) -> None:
+def check_forward(model: nn.Module, inputs: InputSpec, problem: Callable[[tuple[int, ...]], str], name: str) -> None:
     """Raise ModelError unless the model turns an example into what `problem` finds nothing wrong with."""
     import torch
 

@@ -1,4 +1,4 @@
-"""Engines: a model loaded into a backend, made ready for a batch, and compared with eager PyTorch."""
+"""Backends: a model loaded into a backend, made ready for a batch, and compared with eager PyTorch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from prunebench.errors import ConfigError, ModelError, PrunebenchError
 from prunebench.latency.backends import Backend, Loaded
 from prunebench.latency.config import EfficiencyConfig
 from prunebench.models.checkpoint import Checkpoint
-from prunebench.models.inputs import output_of, to
+from prunebench.models.input_spec import output_of, to
 from prunebench.models.memory import peak_bytes
 from prunebench.records import Scores
 from prunebench.registry import check_installed
@@ -24,17 +24,17 @@ TOLERANCE = {"fp32": 1e-3, "bf16": 0.25}
 """By how much a logit may differ from eager PyTorch's in fp32, relative to the largest; beyond that it is wrong."""
 
 Scorer = Callable[[Loaded], Scores]
-"""Measures the accuracy of a model in an engine on the test data."""
+"""Measures the accuracy of a model in a backend on the test data."""
 
 
 @dataclass(frozen=True)
-class Setting:
+class Conditions:
     """What all timings of one command share.
 
     Attributes:
         about: run, model and method, for the records.
         compressible: whether single weights were pruned, so that layers may be stored compressed.
-        score: measures accuracy where an engine's numbers differ; None where the weights are untrained.
+        score: measures accuracy where a backend's numbers differ; None where the weights are untrained.
         stop: asked before every round whether to stop.
     """
 
@@ -49,10 +49,10 @@ class Setting:
 
 @dataclass(frozen=True)
 class Ready:
-    """A model in an engine with a batch in place.
+    """A model in a backend with a batch in place.
 
     Attributes:
-        call: runs the batch; returns when the engine has been told all (a GPU may still compute).
+        call: runs the batch; returns when the backend has been told all (a GPU may still compute).
         difference: largest difference of a logit from eager PyTorch's in fp32, relative to the largest logit.
     """
 
@@ -72,52 +72,52 @@ def check_usable(backend: Backend, device: torch.device, dtype: str) -> None:
         raise ConfigError(f"--backend {backend.name} computes in {' and '.join(backend.dtypes)} only, not in {dtype}.")
 
 
-def load(state: Checkpoint, setting: Setting) -> Loaded:
-    """A model in the engine.
+def load(state: Checkpoint, conditions: Conditions) -> Loaded:
+    """A model in the backend.
 
     Raises:
-        ModelError: the engine cannot take it.
+        ModelError: the backend cannot take it.
     """
-    with _told(setting.backend.name, state):
-        return setting.backend.load(state, setting.device, setting.efficiency.dtype)
+    with _told(conditions.backend.name, state):
+        return conditions.backend.load(state, conditions.device, conditions.efficiency.dtype)
 
 
-def ready(state: Checkpoint, loaded: Loaded, batch: Any, setting: Setting) -> Ready:
+def ready(state: Checkpoint, loaded: Loaded, batch: Any, conditions: Conditions) -> Ready:
     """Put a batch in place, run it once, and compare the answer with that of `state.model` in eager PyTorch.
 
     Raises:
-        ModelError: the engine fails, or answers differently.
+        ModelError: the backend fails, or answers differently.
     """
     size = len(next(iter(batch.values())) if isinstance(batch, dict) else batch)
-    with _told(setting.backend.name, state):
+    with _told(conditions.backend.name, state):
         call = partial(loaded.runner(size), loaded.place(batch))
         answer = as_logits(call())
-    expected = as_logits(output_of(state.model, to(batch, device=setting.device)))
+    expected = as_logits(output_of(state.model, to(batch, device=conditions.device)))
     difference = float((answer - expected).abs().max() / expected.abs().max())
-    if not difference <= TOLERANCE[setting.efficiency.dtype]:  # false for NaN
+    if not difference <= TOLERANCE[conditions.efficiency.dtype]:  # false for NaN
         raise ModelError(
-            f"--backend {setting.backend.name} answers otherwise than eager PyTorch: a logit of "
+            f"--backend {conditions.backend.name} answers otherwise than eager PyTorch: a logit of "
             f"{state.architecture.model} differs by {difference:.2g} of the largest. It is not timed."
         )
     return Ready(call, difference)
 
 
 def as_logits(answer: Any) -> torch.Tensor:
-    """What an engine returned, as float32 on the CPU."""
+    """What a backend returned, as float32 on the CPU."""
     return torch.as_tensor(answer).float().cpu()
 
 
-def memory_of(state: Checkpoint, call: Callable[[], object], setting: Setting) -> int | None:
+def memory_of(state: Checkpoint, call: Callable[[], object], conditions: Conditions) -> int | None:
     """Bytes that weights and one pass take at most; None where not PyTorch allocates them."""
-    if setting.backend.needs:
+    if conditions.backend.needs:
         return None
     weights: int = sum(tensor.nbytes for tensor in state.model.state_dict().values())
-    return weights // (2 if setting.efficiency.dtype == "bf16" else 1) + peak_bytes(call, setting.device)
+    return weights // (2 if conditions.efficiency.dtype == "bf16" else 1) + peak_bytes(call, conditions.device)
 
 
 @contextmanager
 def _told(name: str, state: Checkpoint) -> Iterator[None]:
-    """Engines fail in their own ways; what they say becomes one line."""
+    """Backends fail in their own ways; what they say becomes one line."""
     try:
         yield
     except (PrunebenchError, torch.OutOfMemoryError):

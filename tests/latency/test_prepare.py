@@ -1,4 +1,4 @@
-"""Engines that are missing, fail or are wrong say so in a line; what is right is compared and measured."""
+"""Backends that are missing, fail or are wrong say so in a line; what is right is compared and measured."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import torch
 from prunebench import EfficiencyConfig
 from prunebench.errors import ConfigError, ModelError
 from prunebench.latency.backends import Backend, Loaded, backends, eager
-from prunebench.latency.engines import TOLERANCE, Setting, as_logits, check_usable, load, memory_of, ready
+from prunebench.latency.prepare import TOLERANCE, Conditions, as_logits, check_usable, load, memory_of, ready
 
 CPU = torch.device("cpu")
 
 
-def setting(engine, dtype="fp32"):
-    """Of an engine, or of a function that loads one."""
-    backend = engine if isinstance(engine, Backend) else Backend("mine", "my own", engine)
-    return Setting(backend=backend, device=CPU, efficiency=EfficiencyConfig(dtype=dtype), about={})
+def conditions(backend, dtype="fp32"):
+    """Of a backend, or of a function that loads one."""
+    backend = backend if isinstance(backend, Backend) else Backend("mine", "my own", backend)
+    return Conditions(backend=backend, device=CPU, efficiency=EfficiencyConfig(dtype=dtype), about={})
 
 
 def wrong_by(share):
-    """An engine whose largest logit is off by this share of it."""
+    """A backend whose largest logit is off by this share of it."""
 
     def of(state, device, dtype):
         right = eager.load(state, device, dtype)
@@ -40,7 +40,7 @@ def wrong_by(share):
 
 @pytest.mark.parametrize(("share", "fits"), [(1e-5, True), (5e-4, True), (5e-3, False), (float("nan"), False)])
 def test_an_engine_that_answers_otherwise_is_not_timed(share, fits, tiny_state):
-    state, of = tiny_state(), setting(wrong_by(share))
+    state, of = tiny_state(), conditions(wrong_by(share))
     batch = state.architecture.inputs.example(2)
     with torch.inference_mode():
         if fits:
@@ -51,7 +51,7 @@ def test_an_engine_that_answers_otherwise_is_not_timed(share, fits, tiny_state):
 
 
 def test_the_difference_may_be_larger_in_bf16(tiny_state):
-    state, of = tiny_state(), setting(wrong_by(5e-3), "bf16")
+    state, of = tiny_state(), conditions(wrong_by(5e-3), "bf16")
     with torch.inference_mode():
         found = ready(state, load(state, of), state.architecture.inputs.example(2), of)
     assert found.difference > TOLERANCE["fp32"]
@@ -65,7 +65,7 @@ def test_whatever_an_engine_raises_becomes_a_line(where, tiny_state):
     def of(state, device, dtype):
         return fail() if where == "load" else Loaded(lambda batch: batch, lambda batch_size: fail)
 
-    state, mine = tiny_state(), setting(of)
+    state, mine = tiny_state(), conditions(of)
     with pytest.raises(ModelError, match=r"--backend mine cannot run tiny: KeyError: .*something") as error:
         ready(state, load(state, mine), state.architecture.inputs.example(), mine)
     assert "\n" not in str(error.value)
@@ -88,13 +88,13 @@ def test_devices_and_dtypes_that_an_engine_lacks_are_refused():
 
 
 def test_memory_holds_weights_and_a_pass(tiny_state):
-    state, of = tiny_state(), setting(backends.get("eager"))
+    state, of = tiny_state(), conditions(backends.get("eager"))
     weights = sum(tensor.nbytes for tensor in state.model.state_dict().values())
     found = memory_of(state, lambda: torch.zeros(1000), of)
     assert found == weights + 4000
-    half = setting(backends.get("eager"), "bf16")
+    half = conditions(backends.get("eager"), "bf16")
     assert memory_of(state, lambda: None, half) == weights // 2
-    assert memory_of(state, lambda: None, setting(backends.get("openvino"))) is None
+    assert memory_of(state, lambda: None, conditions(backends.get("openvino"))) is None
     assert memory_of(replace(state), lambda: None, of) == weights
 
 

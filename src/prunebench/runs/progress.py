@@ -1,0 +1,96 @@
+"""Progress: the step of a run that is half done, in a folder of its own, which is replaced as a whole.
+
+progress-004-9ab3…/    a checkpoint, and state.json instead of a record
+  files.json           its other files with their SHA-256; its own SHA-256 is in the name of the folder
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from prunebench.errors import RunError
+from prunebench.runs.files import digest, sync
+from prunebench.runs.manifest import encode, problem_of
+
+LIST = "files.json"
+
+UNFINISHED = ("state.json", "optimizer.safetensors")
+"""Files of a half-done step that a finished one does not have."""
+
+
+def folders(run: Path) -> list[Path]:
+    """The folders of half-done steps of a run, the newest last."""
+    return sorted(run.glob("progress-*"), key=lambda path: path.stat().st_mtime_ns)
+
+
+def check(progress: Path) -> None:
+    """Raise RunError where a file of a half-done step is damaged or missing."""
+    for name, checksum in _listed(progress).items():
+        if problem := problem_of(progress / name, checksum, LIST):
+            raise _damaged(progress, f"{name} {problem}")
+
+
+def replace(run: Path, step: int, write: Callable[[Path], None]) -> None:
+    """Replace the half-done step of a run by the one whose folder `write` fills."""
+    beside = Path(tempfile.mkdtemp(prefix=".progress-", dir=run))
+    try:
+        listed = encode(written(beside, write))
+        (listing,) = written(beside, lambda folder: (folder / LIST).write_bytes(listed)).values()
+        beside.chmod(0o755)
+        place = run / f"progress-{step:03d}-{listing}"
+        shutil.rmtree(place, ignore_errors=True)
+        beside.rename(place)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
+    sync(run)
+    forget(run, but=place)
+
+
+def forget(run: Path, but: Path | None = None) -> None:
+    """Remove the folders of half-done steps, but for one."""
+    for path in folders(run):
+        if path != but:
+            hidden = path.with_name(f".{path.name}")  # who is killed meanwhile leaves no half of it
+            path.rename(hidden)
+            shutil.rmtree(hidden)
+
+
+def link(run: Path, folder: Path) -> dict[str, str]:
+    """Put the checkpoint of the half-done step into a folder too, without reading it; its files → SHA-256."""
+    progress = folders(run)[-1]
+    files = {name: found for name, found in _listed(progress).items() if name not in UNFINISHED}
+    for name in files:
+        try:
+            (folder / name).hardlink_to(progress / name)
+        except OSError:  # not every file system has them
+            shutil.copyfile(progress / name, folder / name)
+            sync(folder / name)
+    return files
+
+
+def written(folder: Path, write: Callable[[Path], object]) -> dict[str, str]:
+    """Have `write` put files into a folder, and bring them to the disk; the new files → SHA-256."""
+    before = set(folder.iterdir())
+    write(folder)
+    new = [path for path in folder.iterdir() if path not in before]
+    for path in (*new, folder):
+        sync(path)
+    return {path.name: digest(path) for path in new}
+
+
+def _listed(progress: Path) -> dict[str, str]:
+    """The files of a half-done step → SHA-256."""
+    if problem := problem_of(progress / LIST, progress.name.rpartition("-")[2], "the name of its folder"):
+        raise _damaged(progress, f"{LIST} {problem}")
+    found: dict[str, str] = msgspec.json.decode((progress / LIST).read_bytes(), type=dict[str, str])
+    return found
+
+
+def _damaged(progress: Path, problem: str) -> RunError:
+    return RunError(f"{progress} is damaged: {problem}. Delete it; the command then begins the step anew.")
