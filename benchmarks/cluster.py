@@ -19,10 +19,11 @@ import ray
 from ray.cluster_utils import Cluster
 
 from pairing import Claim, options, report
+from prunebench.experiment.resolve import Experiment
 from prunebench.runs.files import digest
 from prunebench.studies.executors import Options, executors
 from prunebench.studies.jobs import Outcome, jobs_of
-from prunebench.studies.study import Planned, plan, read_study
+from prunebench.studies.study import experiments_of, read_study
 
 RUNS, SECONDS, FACTOR = 8, 60.0, 1.8
 
@@ -41,15 +42,15 @@ seed = {seeds}
 """
 
 
-def planned(folder: Path, **about: object) -> list[Planned]:
+def planned(folder: Path, **about: object) -> list[Experiment]:
     """The runs of a study in a folder of their own."""
     folder.mkdir()
     path = folder / "runs.toml"
     path.write_text(STUDY.format(**about), encoding="utf-8")
-    return plan(read_study(path), str(folder))
+    return experiments_of(read_study(path), str(folder))
 
 
-def seconds(runs: Sequence[Planned]) -> tuple[float, list[Outcome]]:
+def seconds(runs: Sequence[Experiment]) -> tuple[float, list[Outcome]]:
     """What all runs take on the cluster that this process is connected to."""
     started = time.perf_counter()
     outcomes = list(executors.get("ray").run(jobs_of(runs), Options()))
@@ -57,9 +58,9 @@ def seconds(runs: Sequence[Planned]) -> tuple[float, list[Outcome]]:
     return time.perf_counter() - started, outcomes
 
 
-def weights(runs: Sequence[Planned]) -> list[str]:
+def weights(runs: Sequence[Experiment]) -> list[str]:
     """SHA-256 of the weights of every step."""
-    return [digest(path) for _, run in runs for path in sorted(run.folder.rglob("*.safetensors"))]
+    return [digest(path) for each in runs for path in sorted(each.run.folder.rglob("*.safetensors"))]
 
 
 def main() -> int:

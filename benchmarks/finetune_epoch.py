@@ -2,7 +2,7 @@
 
     python benchmarks/finetune_epoch.py
 
-Prunebench's side is what its loop calls: `Bench.fit` and `evaluate` with the model's default settings of fine-tuning
+Prunebench's side is what its loop calls: `Setup.fit` and `evaluate` with the model's default settings of fine-tuning
 and the masks of a model half of whose weights are pruned, on data that it prepares batch by batch. The bare side runs
 forward, backward and the step of the same optimizer (forward alone, for the evaluation) on the same batches, prepared
 beforehand, in the same memory layout, without masks, clipping, schedule or seeds. Both start an epoch with a new
@@ -24,22 +24,22 @@ from torch.nn import functional as F
 from pairing import Claim, alternate, options, ratios, report
 from prunebench.config import RunConfig
 from prunebench.experiment.resolve import resolve
-from prunebench.experiment.setup import Bench
+from prunebench.experiment.setup import Setup, set_up
 from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.input_spec import output_of
-from prunebench.seeding import order, seed_all
+from prunebench.seeding import order
 from prunebench.training.fit import Recipe, chunks, evaluate, make_optimizer
+from prunebench.training.state import StepState
 
 MODELS = ("resnet18", "resnet50", "alexnet", "vgg16", "bert")
 Batches = list[tuple[Any, torch.Tensor]]
 
 
-def half_pruned(bench: Bench) -> Checkpoint:
+def half_pruned(setup: Setup) -> Checkpoint:
     """A fresh model without the half of its weights."""
-    seed_all(0, "init")
-    state = bench.start.make(bench.task)
-    bench.place(state.model)
-    return replace(state, masks=bench.method.prune(state.model, {}, bench.request(1)).masks)
+    state = setup.fresh()
+    setup.place(state.model)
+    return replace(state, masks=setup.experiment.method.prune(state.model, {}, setup.request(1)).masks)
 
 
 def bare_epoch(model: nn.Module, recipe: Recipe, batches: Batches) -> None:
@@ -71,23 +71,24 @@ def compare(model: str, samples: int, rounds: int, threads: int) -> list[Claim]:
         device="cpu",
         threads=threads,
     )
-    bench = Bench(resolve(settings), progress=lambda tick: None)
-    state, recipe, device = half_pruned(bench), bench.finetuning(), bench.device
+    setup = set_up(resolve(settings))
+    state, recipe, device = half_pruned(setup), setup.finetuning(), setup.device
+    batch_size = setup.experiment.settings.batch_size
     bare = copy.deepcopy(state.model)
     shuffled = chunks(order(samples, 0, "finetune", 1, 0), recipe.batch_size)
-    prepared = list(bench.task.batches("train", shuffled, device))
+    prepared = list(setup.task.batches("train", shuffled, device))
     everything = torch.arange(samples)
-    in_order = list(bench.task.batches("train", everything.split(bench.config.batch_size), device))
+    in_order = list(setup.task.batches("train", everything.split(batch_size), device))
     contenders = {
-        "training": partial(bench.fit, state, recipe, "finetune", 1),
+        "training": partial(setup.fit, StepState(1, state)),
         "bare training": partial(bare_epoch, bare, recipe, prepared),
         "evaluation": partial(
             evaluate,
             state.model,
-            bench.task,
+            setup.task,
             "train",
             everything,
-            batch_size=bench.config.batch_size,
+            batch_size=batch_size,
             device=device,
             dtype="fp32",
         ),

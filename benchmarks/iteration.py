@@ -43,7 +43,7 @@ class PlainScript:
         data = [FashionMNIST(data_dir, train, transforms.Compose(steps)) for train in (True, False)]
         self.train = DataLoader(Subset(data[0], range(TRAIN)), BATCH, shuffle=True, num_workers=2)
         self.test = DataLoader(Subset(data[1], range(TEST)), BATCH, num_workers=2)
-        arguments = {"classes": 10, "image_size": SIZES[model], "adapt": True, "stem": "standard"}
+        arguments = {"classes": 10, "image_size": SIZES[model], "adapt": True}
         builder = models.get(model).build
         self.model = builder(**{name: arguments[name] for name in builder.__annotations__ if name in arguments})
 

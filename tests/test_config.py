@@ -84,7 +84,7 @@ def test_a_number_is_finite(name):
         ("optimizer", "sdg", "Did you mean 'sgd'? There are: sgd, adam, adamw."),
         ("device", "gpu", "There are: auto, cpu, cuda, mps."),
         ("finetune_schedule", "zzz", "zzz'. There are: constant, cosine, exponential, one-cycle."),
-        ("stem", 3, "There are: standard, small."),
+        ("memory_format", 3, "There are: contiguous, channels_last."),
     ],
 )
 def test_a_choice_that_does_not_exist_lists_those_that_do_and_the_nearest(name, value, words):

@@ -8,8 +8,8 @@ import pytest
 
 from prunebench.config import read_toml
 from prunebench.experiment.plan import pruning_plan
-from prunebench.experiment.resolve import dense_run, phases, pruning_run, resolve
-from prunebench.studies.study import plan, read_study
+from prunebench.experiment.resolve import resolve
+from prunebench.studies.study import experiments_of, read_study
 
 ROOT = Path(__file__).parent.parent / "configs"
 PAPER = sorted(path for path in (ROOT / "paper").glob("*.toml") if path.stem != "paper")
@@ -47,28 +47,30 @@ def test_every_experiment_of_the_original_study_has_a_file():
 
 @pytest.mark.parametrize("path", PAPER, ids=lambda path: path.stem)
 def test_an_experiment_is_what_the_study_did(path, tmp_path):
-    config = resolve(read_toml(path))
-    first, *second = phases(config)
+    experiment = resolve(read_toml(path))
+    config = experiment.settings
+    first, *second = [phase.settings for phase in experiment.phases]
     assert (first.dataset, first.weights, first.batch_size) == (*DENSE[config.model][:2], DENSE[config.model][3])
     assert config.image_size == 224 or config.model == "bert"
     if path.stem.endswith("-head"):
         assert (first.freeze, first.epochs, first.gamma, first.lr) == (True, 20, 0.9, HEAD[config.model])
         return
     if config.model in HEAD:
-        head = read_toml(path.with_name(f"{config.model}-head.toml"))
-        assert dense_run(first).key == dense_run(head).key
+        head = resolve(read_toml(path.with_name(f"{config.model}-head.toml")))
+        assert experiment.first is not None
+        assert experiment.first.dense.key == head.dense.key
         assert [(c.dataset, c.epochs, c.gamma, c.freeze) for c in second] == [("cifar10", 20, 0.8, False)]
     c = config
     found = (c.model, c.method, c.criterion, c.fraction, c.iterations, c.finetune_epochs, c.finetune_lr)
     assert found == DID[path.stem]
     assert (config.lr, config.finetune_optimizer) == (DENSE[config.model][2], "sgd")
     assert config.targets == "all" or config.method == "structured"
-    lines = "\n".join(pruning_plan(config, pruning_run(config), dense_run(config)))
+    lines = "\n".join(pruning_plan(experiment))
     assert f"{c.iterations} × {c.fraction:g}" in lines
 
 
 def test_the_whole_study_runs_each_with_three_seeds_and_its_controls(tmp_path):
-    planned = [config for config, _ in plan(read_study(ROOT / "paper" / "paper.toml"), str(tmp_path))]
+    planned = [each.settings for each in experiments_of(read_study(ROOT / "paper" / "paper.toml"), str(tmp_path))]
     for model, method, criterion, fraction, iterations, *_ in DID.values():
         same = [
             c.seed
@@ -84,7 +86,7 @@ def test_the_whole_study_runs_each_with_three_seeds_and_its_controls(tmp_path):
 
 
 def test_the_embedded_study_has_the_same_models_and_methods_and_its_controls(tmp_path):
-    planned = [config for config, _ in plan(read_study(ROOT / "embedded-study.toml"), str(tmp_path))]
+    planned = [each.settings for each in experiments_of(read_study(ROOT / "embedded-study.toml"), str(tmp_path))]
     ran = {(c.model, c.method, c.criterion, c.fraction, c.iterations) for c in planned if c.method != "none"}
     assert {did[:5] for did in DID.values()} <= ran
     assert {c.model for c in planned if c.method == "none"} == {"alexnet", "resnet18"}

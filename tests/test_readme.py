@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from prunebench.cli.main import cli
-from prunebench.studies.study import plan, read_study
+from prunebench.studies.study import experiments_of, read_study
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -56,8 +56,9 @@ def test_python_example_prints_a_line_per_step(tmp_path, monkeypatch, capsys):
 
 def test_the_study_that_is_shown_has_a_plan(tmp_path):
     (tmp_path / "shown.toml").write_text(re.findall(r"```toml\n(.*?)```", README, re.DOTALL)[0], encoding="utf-8")
-    planned = plan(read_study(tmp_path / "shown.toml"), str(tmp_path))
-    assert {(config.model, config.fraction) for config, _ in planned if config.criterion == "l1"} == {
+    planned = experiments_of(read_study(tmp_path / "shown.toml"), str(tmp_path))
+    settings = [experiment.settings for experiment in planned]
+    assert {(config.model, config.fraction) for config in settings if config.criterion == "l1"} == {
         ("resnet18", 0.1),
         ("resnet18", 0.5),
         ("alexnet", 0.1),  # of the control

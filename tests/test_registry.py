@@ -1,5 +1,11 @@
+import hashlib
+import inspect
+import os
+import py_compile
 import re
 import sys
+import traceback
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,7 +16,7 @@ from prunebench.data.dataset import datasets
 from prunebench.errors import ConfigError, UnknownName
 from prunebench.models.architecture import models
 from prunebench.pruning.registry import criteria, methods
-from prunebench.registry import Registry, call, content, import_reference, reference, without_folder
+from prunebench.registry import Registry, call, content, digest, import_reference, reference, without_folder
 
 REGISTRIES = [models, datasets, methods, criteria]
 NAMED = [(registry, name) for registry in REGISTRIES for name in registry.names()]
@@ -75,7 +81,7 @@ def test_a_module_is_a_reference():
     [
         ("none.py:score", "none.py: there is no such file."),
         ("prunebench.nowhere:score", "importing it failed: ModuleNotFoundError"),
-        ("prunebench.registry:nothing", "has no function 'nothing'; it has: load, "),
+        ("prunebench.seeding:nothing", "has no function 'nothing'; it has: seed_of, seed_all, generator, order."),
         (":score", "importing it failed: ValueError"),
     ],
 )
@@ -120,6 +126,88 @@ def test_a_changed_file_is_read_again_and_has_another_digest(user_file):
     user_file.write_text("def score(weight):\n    return weight\n")
     assert import_reference(text) is not first
     assert content(text) != digest
+
+
+# A user's file is read once while it does not change, and what is executed is what was hashed
+
+BEFORE = "def score(weight):\n    return 1\n"
+AFTER = "def score(weight):\n    return 2\n"
+
+
+def settled(path, text, seconds=1000):
+    """Write a file as it was some time ago."""
+    path.write_text(text)
+    os.utime(path, (seconds, seconds))
+
+
+def test_a_file_that_does_not_change_is_read_once(user_file):
+    text = f"{user_file}:score"
+    settled(user_file, BEFORE)
+    function, digest = import_reference(text), content(text)
+    assert digest == hashlib.sha256(BEFORE.encode()).hexdigest()
+    settled(user_file, AFTER)  # by all that tells of a change, it did not
+    assert import_reference(text) is function
+    assert content(text) == content(function) == digest
+    settled(user_file, AFTER, seconds=2000)
+    assert import_reference(text)(None) == 2
+    assert content(text) == hashlib.sha256(AFTER.encode()).hexdigest()
+
+
+def test_a_digest_alone_is_not_taken_for_an_import(user_file):
+    settled(user_file, BEFORE)
+    digest(user_file)
+    assert import_reference(f"{user_file}:score")(None) == 1
+
+
+def test_an_edit_to_the_same_size_is_seen_however_soon_it_comes(user_file):
+    for number in range(30):
+        user_file.write_text(text := f"def score(weight):\n    return {number % 10}\n")
+        assert import_reference(f"{user_file}:score")(None) == number % 10
+        assert content(f"{user_file}:score") == hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_a_file_that_is_replaced_by_one_of_the_same_time_and_size_is_seen(user_file, tmp_path):
+    settled(user_file, BEFORE)
+    assert import_reference(f"{user_file}:score")(None) == 1
+    settled(tmp_path / "other.py", AFTER)
+    (tmp_path / "other.py").replace(user_file)
+    assert import_reference(f"{user_file}:score")(None) == 2
+
+
+def test_a_content_that_comes_back_is_what_it_was(user_file):
+    text = f"{user_file}:score"
+    for seconds, source, value in ((1000, BEFORE, 1), (2000, AFTER, 2), (3000, BEFORE, 1)):
+        settled(user_file, source, seconds)
+        assert import_reference(text)(None) == value
+        assert content(text) == hashlib.sha256(source.encode()).hexdigest()
+
+
+def test_compiled_code_that_lies_beside_a_file_is_neither_executed_nor_written(user_file):
+    settled(user_file, AFTER)
+    compiled = py_compile.compile(str(user_file), invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+    stale = Path(compiled).read_bytes()
+    settled(user_file, BEFORE)
+    assert import_reference(f"{user_file}:score")(None) == 1
+    assert Path(compiled).read_bytes() == stale
+    Path(compiled).unlink()
+    settled(user_file, AFTER, seconds=2000)
+    assert import_reference(f"{user_file}:score")(None) == 2
+    assert not Path(compiled).exists()
+
+
+def test_a_traceback_shows_the_lines_of_the_file(user_file):
+    user_file.write_text("def score(weight):\n    return weight / 0  # here\n")
+    function = import_reference(f"{user_file}:score")
+    with pytest.raises(ZeroDivisionError) as caught:
+        function(1)
+    assert "return weight / 0  # here" in "".join(traceback.format_exception(caught.value))
+    assert inspect.getsource(function) == user_file.read_text()
+
+
+def test_what_is_known_is_an_entry_and_no_reference(user_file):
+    assert models.known("resnet18") is models.get("resnet18")
+    for name in ("resnet", f"{user_file}:score", None, 3, ("resnet18",), ["resnet18"]):
+        assert models.known(name) is None
 
 
 def test_a_registered_name_has_no_digest():

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prunebench.records import Scores
+from prunebench.records import METRICS
 from prunebench.statistics import (
     MOST_SEEDS,
     holm,
+    interval_of,
     mean_difference,
     mean_interval,
     median_interval,
@@ -18,31 +19,33 @@ from prunebench.statistics import (
     percentile,
     seeds_needed,
     wilson,
-    wilson_of,
 )
 
-ACCURACIES = st.integers(1, 10**5).flatmap(lambda n: st.builds(Scores, st.integers(0, n), st.just(n)))
+COUNTS = st.integers(1, 10**5).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
+"""Correct samples, and samples."""
 
 
-@given(ACCURACIES)
-def test_the_interval_holds_the_accuracy_and_stays_within_0_and_1(accuracy):
-    low, high = wilson(accuracy)
-    assert 0 <= low <= accuracy.top1 + 1e-12
-    assert accuracy.top1 - 1e-12 <= high <= 1
+@given(COUNTS)
+def test_the_interval_holds_the_accuracy_and_stays_within_0_and_1(counts):
+    correct, total = counts
+    low, high = wilson(correct / total, total)
+    assert 0 <= low <= correct / total + 1e-12
+    assert correct / total - 1e-12 <= high <= 1
     assert low < high
 
 
-@given(ACCURACIES)
-def test_wrong_samples_mirror_correct_ones(accuracy):
-    low, high = wilson(accuracy)
-    mirrored = wilson(Scores.of(top1=(accuracy.total - accuracy.correct, accuracy.total)))
-    assert mirrored == pytest.approx((1 - high, 1 - low), abs=1e-9)
+@given(COUNTS)
+def test_wrong_samples_mirror_correct_ones(counts):
+    correct, total = counts
+    low, high = wilson(correct / total, total)
+    assert wilson((total - correct) / total, total) == pytest.approx((1 - high, 1 - low), abs=1e-9)
 
 
-@given(ACCURACIES)
-def test_more_samples_narrow_the_interval(accuracy):
-    low, high = wilson(accuracy)
-    low_more, high_more = wilson(Scores.of(top1=(4 * accuracy.correct, 4 * accuracy.total)))
+@given(COUNTS)
+def test_more_samples_narrow_the_interval(counts):
+    correct, total = counts
+    low, high = wilson(correct / total, total)
+    low_more, high_more = wilson(correct / total, 4 * total)
     assert high_more - low_more < high - low
 
 
@@ -52,7 +55,7 @@ def test_more_samples_narrow_the_interval(accuracy):
 )
 def test_the_interval_equals_published_ones(correct, total, interval):
     """Newcombe 1998, Statistics in Medicine 17, table I, method 3."""
-    assert wilson(Scores.of(top1=(correct, total))) == pytest.approx(interval, abs=5e-5)
+    assert wilson(correct / total, total) == pytest.approx(interval, abs=5e-5)
 
 
 VALUES = st.lists(st.floats(0.1, 1e6), min_size=1, max_size=60)
@@ -108,10 +111,15 @@ def test_percentiles_are_numpys(values, share):
 
 
 def test_a_mean_of_shares_has_the_interval_of_as_many_correct_samples():
-    assert wilson_of(0.9, 200) == wilson(Scores.of(top1=(180, 200)))
-    low, high = wilson_of(0.9013, 200)
-    assert wilson(Scores.of(top1=(180, 200)))[0] < low < wilson(Scores.of(top1=(181, 200)))[0]
-    assert wilson(Scores.of(top1=(180, 200)))[1] < high < wilson(Scores.of(top1=(181, 200)))[1]
+    assert wilson(0.9, 200) == wilson(180 / 200, 200)
+    low, high = wilson(0.9013, 200)
+    assert wilson(180 / 200, 200)[0] < low < wilson(181 / 200, 200)[0]
+    assert wilson(180 / 200, 200)[1] < high < wilson(181 / 200, 200)[1]
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=lambda metric: metric.name)
+def test_a_metric_has_the_interval_that_the_number_of_samples_allows(metric):
+    assert interval_of(metric.name, 0.75, 40) == (wilson(0.75, 40) if metric.unit == "share" else None)
 
 
 SHARES = st.lists(st.integers(0, 1000).map(lambda n: n / 1000), min_size=2, max_size=20)

@@ -12,12 +12,17 @@ import msgspec
 FORMAT = 3
 """Version of the files below; raised when a field changes its meaning."""
 
+OLDER = (2,)
+"""Formats whose records are read too, and not continued."""
+
 
 def other_format(name: object, version: object) -> str:
     """What to say of a file whose format is not FORMAT."""
     newer = isinstance(version, int) and version > FORMAT
     which = "a newer" if newer else "an older" if isinstance(version, int) else "another"
-    hint = "update prunebench" if newer else "what it recorded is shown, but it is not continued; compute it anew"
+    shown = "what it recorded is shown, but it is not continued; compute it anew"
+    anew = "start over with --fresh, which keeps what is there aside"
+    hint = "update prunebench" if newer else shown if version in OLDER else anew
     return f"{name} has format {version}, of {which} version of prunebench; this one reads format {FORMAT}: {hint}."
 
 

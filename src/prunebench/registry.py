@@ -100,7 +100,8 @@ def import_reference(text: str) -> Callable[..., Any]:
         raise ConfigError(f"{text}: importing it failed: {type(error).__name__}: {error}") from error
     found = vars(module).get(name)
     if not callable(found):
-        names = [key for key, value in vars(module).items() if inspect.isfunction(value)]
+        own = [(key, value) for key, value in vars(module).items() if inspect.isfunction(value)]
+        names = [key for key, value in own if value.__module__ == module.__name__ and not key.startswith("_")]
         raise ConfigError(f"{text}: {place} has no function {name!r}; it has: {', '.join(names) or 'none'}.")
     function: Callable[..., Any] = found
     return function

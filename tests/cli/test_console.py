@@ -15,7 +15,7 @@ from prunebench.training.fit import Tick
 
 
 def tick(batch=1, epoch=0, phase="finetune", step=2):
-    return Tick(phase=phase, step=step, epoch=epoch, epochs=2, batch=batch, batches=4, loss=0.5, top1=0.75)
+    return Tick(phase, step, epoch, 2, batch, 4, loss=0.5, metric="top1", score=0.75)
 
 
 def say_everything(console, record):
@@ -61,7 +61,7 @@ def test_elsewhere_progress_is_a_line_at_the_end_and_now_and_then(capsys, monkey
 
 def test_progress_of_an_evaluation_has_no_epoch_and_no_loss(capsys):
     console = Console()
-    console.tick(Tick("evaluate test", 0, 0, 1, batch=3, batches=4, loss=None, top1=0.75))
+    console.tick(Tick("evaluate test", 0, 0, 1, batch=3, batches=4, loss=None, metric="top1", score=0.75))
     assert capsys.readouterr().err == "evaluate test   75%  accuracy 0.750\n"
 
 

@@ -92,11 +92,11 @@ def test_a_run_that_is_stopped_goes_on_to_the_same_table(number, status, digits_
     assert process.returncode == status, told
     assert "once more stops at once" in told
     assert " ".join(digits_run.options) in told.splitlines()[-1]
-    assert list((tmp_path / "runs").glob("*/progress-*.safetensors"))
+    assert list((tmp_path / "runs").glob("*/progress-000-*/model.safetensors"))
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "training goes on after epoch" in done.stderr
     assert done.stdout == digits_run.finished.out
-    assert not list((tmp_path / "runs").glob("*/progress-*.safetensors"))
+    assert not list((tmp_path / "runs").glob("*/progress-*"))
 
 
 def test_a_job_in_the_background_goes_on_ignoring_ctrl_c():

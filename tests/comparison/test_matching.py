@@ -7,7 +7,7 @@ import pytest
 from prunebench.comparison.matching import all_seeds, matched, of_study, subject
 from prunebench.config import RunConfig
 from prunebench.errors import RunError
-from prunebench.experiment.resolve import pruning_run, resolve
+from prunebench.experiment.resolve import resolve
 from prunebench.results.curves import curve_of, deciding_settings
 from prunebench.runs.selection import pruning_runs, select
 
@@ -17,9 +17,9 @@ def made(tmp_path, make_record, commit):
     """Makes a pruning run of two steps in a folder of runs, and gives its key."""
 
     def make(folder="runs", seed=0, **given):
-        config = resolve(RunConfig(**{"model": "alexnet", **given}, seed=seed, runs_dir=str(tmp_path / folder)))
-        run = pruning_run(config)
-        about = {"run": run.key, "seed": seed, "method": config.method}
+        experiment = resolve(RunConfig(**{"model": "alexnet", **given}, seed=seed, runs_dir=str(tmp_path / folder)))
+        run = experiment.run
+        about = {"run": run.key, "seed": seed, "method": experiment.settings.method}
         commit(run, *(make_record(step, **about) for step in range(3)))
         return run.key
 
@@ -103,6 +103,16 @@ def test_a_run_is_not_compared_with_itself(made, match):
         else:
             with pytest.raises(RunError, match="name the same runs"):
                 match(a, b)
+
+
+def test_groups_are_matched_by_another_metric_where_all_have_counted_it(made, tmp_path):
+    made(criterion="l1")
+    made(criterion="l2")
+    sides = [select(word, tmp_path / "runs") for word in ("criterion=l1", "criterion=l2")]
+    (match,) = matched(*sides, "top1")
+    assert {curve.metric.name for curve in (*match.a, *match.b)} == {"top1"}
+    with pytest.raises(RunError, match="has not recorded loss; it has: top1"):
+        matched(*sides, "loss")
 
 
 def test_a_filter_of_all_seeds_finds_them_and_no_other(made, tmp_path):

@@ -9,13 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prunebench.comparison.measures import AREA, LEFT, TOP1, Span, area, left_at_loss, measures, span_of
+from prunebench.comparison.measures import AFTER, AREA, LEFT, Span, area, left_at_loss, measures, span_of
 from prunebench.errors import RunError
-from prunebench.records import Scores
+from prunebench.records import METRICS
 from prunebench.results.curves import Curve
 
+TOP1 = "top1" + AFTER
 
-def curve(after, macs=None, params=None, seed=0, method="structured"):
+
+def curve(after, macs=None, params=None, seed=0, method="structured", metric="top1"):  # noqa: PLR0917
     n = len(after)
     left = tuple(0.9**i for i in range(n))
     return Curve(
@@ -28,7 +30,8 @@ def curve(after, macs=None, params=None, seed=0, method="structured"):
         train_before=tuple(after),
         train_after=tuple(after),
         axes={"left": left, "macs": tuple(macs or left), "params": tuple(params or left)},
-        tested=tuple(Scores.of(top1=(round(1000 * top1), 1000)) for top1 in after),
+        tested=(1000,) * n,
+        metric=METRICS[metric],
     )
 
 
@@ -119,6 +122,21 @@ def test_a_step_has_the_seeds_that_got_there():
         {0: 0.7},
     ]
     assert [found.samples for found in measures(group, None)[:3]] == [1000] * 3
+
+
+def test_of_a_metric_that_is_no_share_there_are_its_figures_alone_and_less_is_better():
+    group = [curve([0.2, 0.3], metric="loss"), curve([0.2, 0.4], metric="loss", seed=1)]
+    found = measures(group, span_of(group))
+    assert [(of.name, of.step, dict(of.values)) for of in found] == [
+        ("loss" + AFTER, 0, {0: 0.2, 1: 0.2}),
+        ("loss" + AFTER, 1, {0: 0.3, 1: 0.4}),
+    ]
+    assert all(of.of_step and of.samples == 1000 and not of.higher_is_better for of in found)
+    shares = measures([curve([0.9, 0.8], metric="top5")], span_of(group))
+    assert {of.name: of.higher_is_better for of in shares} == {
+        **{"top5" + AFTER: True, AREA["macs"]: True},
+        **dict.fromkeys(LEFT.values(), False),
+    }
 
 
 def test_two_runs_of_one_seed_are_told_and_not_mixed():

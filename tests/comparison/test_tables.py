@@ -9,11 +9,13 @@ import msgspec
 import pytest
 
 from prunebench.comparison.matching import Match
-from prunebench.comparison.measures import AREA, LEFT, TOP1
+from prunebench.comparison.measures import AFTER, AREA, LEFT
 from prunebench.comparison.tables import apart, explained, verdicts, word
 from prunebench.comparison.verdicts import Summary, Verdict
 from prunebench.results.curves import Curve
 from prunebench.statistics import MOST_SEEDS
+
+TOP1 = "top1" + AFTER
 
 SUMMARY = Summary(
     measure=TOP1, step=1, n=3, mean=0.95, sd=0.006, low=0.934, high=0.966, wilson_low=0.912, wilson_high=0.968
@@ -67,6 +69,18 @@ def test_a_row_holds_both_groups_the_difference_and_the_verdict():
         "+0.0100 (-0.0130 to +0.0330)",
         "indistinguishable at n=3; about 12 seeds would tell",
     ]
+
+
+def test_a_metric_without_an_interval_has_no_column_of_test_samples():
+    of = msgspec.structs.replace(SUMMARY, wilson_low=None, wilson_high=None)
+    loss = verdict(measure="loss" + AFTER, higher_is_better=False, of_a=of, of_b=of)
+    text = verdicts([loss])
+    assert "Test cross-entropy after fine-tuning\nstep  A " in text
+    means = next(line for line in text.splitlines() if line.startswith("1 "))
+    assert re.split(r"  +", means) == ["1", "0.950 ± 0.006 (0.934–0.966)", "0.950 ± 0.006 (0.934–0.966)"]
+    assert "test samples" not in text + explained([loss])
+    assert "|" not in text
+    assert "test samples" in verdicts([VERDICT])
 
 
 @pytest.mark.parametrize(

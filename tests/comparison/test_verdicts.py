@@ -10,18 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prunebench.comparison.measures import AREA, LEFT, TOP1
+from prunebench.comparison.measures import AFTER, AREA, LEFT
 from prunebench.comparison.verdicts import common_seeds, compare, corrected, pairs, summarise, telling
 from prunebench.errors import RunError
-from prunebench.records import Scores
+from prunebench.records import METRICS
 from prunebench.results.curves import Curve
 from prunebench.statistics import holm, wilson
 
+TOP1 = "top1" + AFTER
 SETTINGS = {"model": "tiny", "dataset": "digits", "method": "structured", "criterion": "l2", "fraction": 0.1}
 MIRRORED = {"better": "worse", "worse": "better", "indistinguishable": "indistinguishable"}
 
 
-def curve(seed, correct, fraction=0.1, **settings):
+def curve(seed, correct, fraction=0.1, metric="top1", **settings):
     """A run with so many of 1000 test samples correct after each step."""
     n = len(correct)
     after = tuple(count / 1000 for count in correct)
@@ -39,7 +40,8 @@ def curve(seed, correct, fraction=0.1, **settings):
         train_before=after,
         train_after=after,
         axes={"left": left, "macs": macs, "params": left},
-        tested=tuple(Scores.of(top1=(count, 1000)) for count in correct),
+        tested=(1000,) * n,
+        metric=METRICS[metric],
     )
 
 
@@ -157,6 +159,23 @@ def test_less_left_at_a_loss_is_better():
     assert compare(b, a)[-1].verdict == "worse"
 
 
+def test_of_a_metric_that_is_better_when_lower_less_is_better():
+    low = group([90, 210], [90, 220], [90, 231], metric="loss")
+    high = group([90, 310], [90, 321], [90, 330], metric="loss", criterion="l1")
+    (found,), (turned,) = compare(low, high), compare(high, low)
+    assert (found.measure, found.step, found.higher_is_better) == ("loss" + AFTER, 1, False)
+    assert found.difference == pytest.approx(-0.1)
+    assert (found.verdict, turned.verdict) == ("better", "worse")
+    assert {(of.wilson_low, of.wilson_high) for of in (found.of_a, found.of_b)} == {(None, None)}
+    assert telling([found]) is found
+
+
+def test_intervals_of_a_metric_that_is_no_share_may_go_beyond_1_but_not_below_0():
+    (_, found) = summarise(group([90, 900], [90, 1500], metric="loss"))
+    assert (found.mean, found.low) == (pytest.approx(1.2), 0)
+    assert found.high > 1.5
+
+
 def test_a_run_that_ended_before_it_lost_a_point_may_yet_turn_the_verdict():
     """B stopped with 0.9 left and all its accuracy, A got to 0.7 or so: B might have got further."""
     a = group([900, 899, 898, 898, 600], [900, 899, 898, 897, 600], [900, 899, 898, 899, 500])
@@ -223,7 +242,7 @@ def test_a_summary_holds_the_mean_its_spread_and_what_the_test_samples_allow():
     assert (first.mean, first.sd) == pytest.approx((0.87, 0.01))
     assert first.high - first.mean == pytest.approx(4.302653 * 0.01 / 3**0.5)
     # one run has 1000 samples, and three runs have the same 1000
-    assert (first.wilson_low, first.wilson_high) == pytest.approx(wilson(Scores.of(top1=(870, 1000))))
+    assert (first.wilson_low, first.wilson_high) == pytest.approx(wilson(0.87, 1000))
     area, params, macs = found[2:]
     assert [area.measure, params.measure, macs.measure] == [AREA["macs"], LEFT["params"], LEFT["macs"]]
     assert (area.down_to, area.wilson_low, area.mean) == (pytest.approx(0.9), None, pytest.approx(0.885))

@@ -47,3 +47,24 @@ def test_data_is_held_out_of_the_training_data_and_otherwise_there_is_none(task)
     assert [len(whole.labels(part)) for part in PARTS] == [50, 20, 0]
     assert whole.labels("validation").dtype == torch.int64
     assert list(whole.batches("validation", [], CPU)) == []
+
+
+def test_some_samples_are_a_fixed_subset_in_ascending_order_and_without_a_count_they_are_all(task):
+    for part in PARTS:
+        count = len(task.labels(part))
+        assert task.some(part).tolist() == list(range(count))
+        some = task.some(part, count // 2)
+        assert some.dtype == torch.int64
+        assert some.tolist() == sorted(set(some.tolist()))
+        assert len(some) == count // 2
+        assert torch.equal(some, task.some(part, count // 2))
+
+
+def test_what_is_asked_of_a_model_fits_the_batches(task):
+    _, labels = next(task.batches("train", [torch.arange(4)], CPU))
+    assert task.objective.arguments == {"classes": task.classes}
+    assert task.objective.problem((1, task.classes)) == ""
+    logits = torch.zeros(4, task.classes, requires_grad=True)
+    task.objective.loss(logits, labels).backward()
+    assert logits.grad is not None
+    assert task.objective.count(logits, labels).keys() == set(task.objective.metrics)

@@ -1,4 +1,4 @@
-"""The task of a config: its data, its subsets, and what the model reads."""
+"""The task of an experiment: its data, its subsets, and what the model reads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from prunebench.experiment.resolve import resolve
 
 def test_images_are_read_in_the_size_of_the_config():
     task = make_task(resolve(RunConfig(model="resnet18", image_size=20)))
-    assert (task.inputs.kind, task.inputs.size, task.classes) == ("images", 20, 10)
+    assert (task.inputs.kind, task.inputs.size, task.objective.arguments) == ("images", 20, {"classes": 10})
     assert (len(task.labels("train")), len(task.labels("test"))) == (1437, 360)
 
 
@@ -25,32 +25,32 @@ def test_statistics_of_other_weights_are_taken_over():
 
 
 def test_limits_take_fixed_stratified_subsets():
-    config = resolve(RunConfig(model="resnet18", limit_train=100, limit_test=50))
-    first, again = load_dataset(config), load_dataset(config)
+    experiment = resolve(RunConfig(model="resnet18", limit_train=100, limit_test=50))
+    first, again = load_dataset(experiment), load_dataset(experiment)
     assert np.array_equal(first.train.inputs, again.train.inputs)
     assert np.bincount(first.train.labels).min() >= 9
     assert (len(first.train), len(first.test)) == (100, 50)
 
 
 def test_text_is_cut_to_the_sequence_length_with_the_tokenizer_given_or_one_of_its_own():
-    config = resolve(RunConfig(model="bert", sequence_length=9, limit_train=50, limit_test=20))
-    own, given = make_task(config), make_task(config, tokenizer=train_tokenizer(["a b c"]))
-    assert (own.inputs.kind, own.inputs.length, own.classes) == ("text", 9, 2)
+    experiment = resolve(RunConfig(model="bert", sequence_length=9, limit_train=50, limit_test=20))
+    own, given = make_task(experiment), make_task(experiment, tokenizer=train_tokenizer(["a b c"]))
+    assert (own.inputs.kind, own.inputs.length, own.objective.arguments) == ("text", 9, {"classes": 2})
     assert given.inputs.vocabulary < own.inputs.vocabulary
 
 
 def test_held_out_images_do_not_count_for_normalisation():
-    config = resolve(RunConfig(model="resnet18", limit_train=100, validation=0.4))
-    kept = load_dataset(config).train.inputs / 255
-    assert make_task(config).inputs.mean == pytest.approx((kept.mean(),))
-    assert make_task(config).inputs.std == pytest.approx((kept.std(),))
+    experiment = resolve(RunConfig(model="resnet18", limit_train=100, validation=0.4))
+    kept = load_dataset(experiment).train.inputs / 255
+    assert make_task(experiment).inputs.mean == pytest.approx((kept.mean(),))
+    assert make_task(experiment).inputs.std == pytest.approx((kept.std(),))
 
 
 def test_no_piece_is_learnt_from_held_out_sentences(tiny_net):
     sentences = [f"{'xyz'[i % 3]}{chr(0x3B1 + i)}" for i in range(20)]  # a letter of its own in each
     data = Dataset(Split(sentences, np.arange(20) % 2), Split(["a test"], np.array([0])), ["no", "yes"])
-    config = resolve(RunConfig(model="bert", dataset=lambda: data, validation=0.3))
-    held, task = load_dataset(config).validation, make_task(config)
+    experiment = resolve(RunConfig(model="bert", dataset=lambda: data, validation=0.3))
+    held, task = load_dataset(experiment).validation, make_task(experiment)
     known = {sentence: "[UNK]" not in task.tokenizer.encode(sentence).tokens for sentence in sentences}
     assert len(held) == 6
     assert {sentence for sentence in sentences if not known[sentence]} == set(held.inputs)
@@ -58,8 +58,8 @@ def test_no_piece_is_learnt_from_held_out_sentences(tiny_net):
 
 def test_what_is_held_out_is_decided_by_the_seed():
     def held(seed):
-        config = resolve(RunConfig(model="resnet18", limit_train=100, validation=0.2, seed=seed))
-        return load_dataset(config).validation.inputs
+        experiment = resolve(RunConfig(model="resnet18", limit_train=100, validation=0.2, seed=seed))
+        return load_dataset(experiment).validation.inputs
 
     assert np.array_equal(held(3), held(3))
     assert not np.array_equal(held(3), held(4))

@@ -6,10 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prunebench.config import RunConfig
 from prunebench.errors import ConfigError
-from prunebench.experiment.goals import FORMS, Goal, check_goals, parse, read
+from prunebench.experiment.goals import FORMS, Goal, check_counted, check_goals, parse, read
+from prunebench.experiment.resolve import resolve
+from prunebench.pruning.registry import methods
 from prunebench.records import Scores
+from prunebench.studies.search import seek
 
 
 @pytest.mark.parametrize(
@@ -24,6 +26,10 @@ from prunebench.records import Scores
         ("latency@16<=20ms", ("latency", 20, "ms", 16)),
         ("top1>=dense-0.01", ("top1", 0.01, "points", 0)),
         ("top1>=0.95", ("top1", 0.95, "top1", 0)),
+        ("top5>=dense-0.02", ("top5", 0.02, "points", 0)),
+        ("loss<=dense+0.05", ("loss", 0.05, "points", 0)),
+        ("loss <= dense + 2", ("loss", 2, "points", 0)),
+        ("loss<=1.5", ("loss", 1.5, "loss", 0)),
     ],
 )
 def test_every_form_is_read(text, goal):
@@ -47,6 +53,12 @@ def test_every_form_is_read(text, goal):
         ("latency@1<=2M", "no goal"),
         ("macs<=dense-0.1", "no goal"),
         ("top1>=95", "between 0 and 1"),
+        ("top1>=dense+0.01", "bounded by dense-"),
+        ("loss>=0.5", "loss is bounded by <="),
+        ("loss<=dense-0.05", "bounded by dense+"),
+        ("loss@4<=0.5", "loss has no batch size"),
+        ("loss<=20ms", "Goals look like"),
+        ("los<=0.5", "Did you mean 'loss'"),
         ("macs<=many", "no goal"),
         ("", "no goal"),
     ],
@@ -79,10 +91,15 @@ def test_the_forms_in_the_message_are_goals():
         ("top1>=dense-0.04", 0.05, False),
         ("top1>=0.85", 0.85, True),
         ("top1>=0.86", 0.85, False),
+        ("loss<=dense+0.3", 0.3, True),
+        ("loss<=dense+0.29", 0.3, False),
+        ("loss<=0.5", 0.5, True),
+        ("loss<=0.49", 0.5, False),
     ],
 )
 def test_a_record_is_held_against_a_goal(goal, figure, holds, make_record):
-    first, record = (make_record(step, validation=Scores.of(top1=(90 - 5 * (step > 0), 100))) for step in (0, 2))
+    held = [Scores.of(top1=(90, 100), loss=(20, 100)), Scores.of(top1=(85, 100), loss=(50, 100))]
+    first, record = (make_record(step, validation=scores) for step, scores in zip((0, 2), held, strict=True))
     reading = read(parse(goal), record, first)
     assert reading.figure == pytest.approx(figure)
     assert reading.holds is holds
@@ -95,7 +112,32 @@ def test_parameters_are_those_that_are_left(make_record):
 
 def test_what_can_never_be_reached_is_refused():
     with pytest.raises(ConfigError, match="masks do not lower MACs"):
-        check_goals([parse("macs<=0.5")], RunConfig(method="unstructured"))
+        check_goals([parse("macs<=0.5")], methods.get("unstructured"), 0.0)
     with pytest.raises(ConfigError, match="--validation 0 holds none out"):
-        check_goals([parse("top1>=0.9")], RunConfig(method="structured", validation=0.0))
-    check_goals([parse("macs<=0.5"), parse("top1>=0.9")], RunConfig(method="structured", validation=0.1))
+        check_goals([parse("top1>=0.9")], methods.get("structured"), 0.0)
+    with pytest.raises(ConfigError, match="--validation 0 holds none out"):
+        check_goals([parse("loss<=0.9")], methods.get("structured"), 0.0)
+    with pytest.raises(ConfigError, match="--method none does not lower: it removes nothing"):
+        check_goals([parse("params<=0.5")], methods.get("none"), 0.0)
+    check_goals([parse("macs<=0.5"), parse("top1>=0.9")], methods.get("structured"), 0.1)
+
+
+def test_a_metric_that_is_not_counted_on_the_data_bounds_nothing():
+    with pytest.raises(ConfigError, match=r"--until 'top5>=0\.9': on this data are counted: top1, loss"):
+        check_counted([parse("macs<=0.5"), parse("top5>=0.9")], ("top1", "loss"))
+    check_counted([parse("macs<=0.5"), parse("top5>=0.9")], ("top1", "top5", "loss"))
+
+
+@pytest.mark.parametrize(
+    ("goal", "reached"),
+    [("loss<=dense+5", (3, True)), ("loss<=0.0001", (None, False)), ("top1>=dense-0.99", (3, True))],
+)
+def test_a_search_reads_a_metric_on_held_out_data_and_ends_where_its_bound_is_broken(goal, reached, tiny_config):
+    experiment = resolve(tiny_config(until=(goal,), iterations=3, validation=0.3))
+    *records, found = seek(experiment, experiment.run)
+    assert (found.step, found.reached) == reached
+    assert [record.step for record in records] == ([0, 1, 2, 3] if found.reached else [0])
+    held = [record.validation[experiment.goals[0].measure] for record in records]
+    (reading,) = found.readings
+    by = {"loss<=dense+5": held[-1] - held[0], "loss<=0.0001": held[0], "top1>=dense-0.99": held[0] - held[-1]}
+    assert reading.figure == pytest.approx(by[goal])

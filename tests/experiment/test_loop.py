@@ -14,9 +14,13 @@ import pytest
 from prunebench import RunConfig, dense_run, prune, pruning_run, reevaluate, train
 from prunebench.data.dataset import hold_out
 from prunebench.errors import ConfigError, ModelError, Stopped
-from prunebench.experiment.resolve import phases, resolve
+from prunebench.experiment import setup
+from prunebench.experiment.resolve import resolve
+from prunebench.models import checkpoint
+from prunebench.models.checkpoint import write_tensors
 from prunebench.records import Seconds
 from prunebench.runs.run import Run
+from prunebench.training.fit import evaluate
 
 METHODS = [("structured", "l2"), ("structured", "random"), ("unstructured", "l1"), ("unstructured", "random")]
 
@@ -30,7 +34,7 @@ def everything(folder):
 
 
 def elsewhere(config, folder):
-    return resolve(msgspec.structs.replace(config, runs_dir=str(folder)))
+    return msgspec.structs.replace(config, runs_dir=str(folder))
 
 
 @pytest.mark.parametrize("method", ["structured", "unstructured"])
@@ -255,6 +259,70 @@ def test_without_fine_tuning_accuracy_is_the_same_before_and_after(tiny_config):
     assert record.loss is None
 
 
+@pytest.mark.parametrize(("epochs", "evaluated"), [(0, 3), (1, 5)])
+@pytest.mark.parametrize("kept", [False, True])
+def test_nothing_is_evaluated_twice(kept, epochs, evaluated, tiny_config, monkeypatch):
+    config, parts = tiny_config(finetune_epochs=epochs, iterations=2, validation=0.3), []
+
+    def counted(model, task, part, samples, **about):
+        parts.append(part)
+        return evaluate(model, task, part, samples, **about)
+
+    monkeypatch.setattr(setup, "evaluate", counted)
+    steps = [len(parts) for _ in prune(config, pruning_run(config) if kept else None)]
+    assert steps == [3, 3 + evaluated, 3 + 2 * evaluated]
+    assert parts[-3:] == ["test", "train", "validation"]
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_the_model_is_written_once_after_every_epoch_and_not_again_for_the_step(kept, tiny_config, monkeypatch):
+    config, written = tiny_config(finetune_epochs=3, iterations=2), []
+
+    def counted(tensors, path, metadata=None):
+        written.append(path.name)
+        write_tensors(tensors, path, metadata)
+
+    monkeypatch.setattr(checkpoint, "write_tensors", counted)
+    list(prune(config, pruning_run(config) if kept else None))
+    epochs, copies = 2 + 2 * 3, 1  # step 0 of the pruning run is a copy of the dense model
+    assert written.count("model.safetensors") == (epochs + copies if kept else 0)
+
+
+@pytest.mark.parametrize(("phase", "epochs"), [("train", 2), ("finetune", 3)])
+def test_a_step_that_is_stopped_after_its_last_epoch_takes_the_model_over_and_does_not_train_again(
+    phase, epochs, tiny_config
+):
+    config, seen = tiny_config(iterations=1, finetune_epochs=3), []
+    pruning = pruning_run(config)
+    run, step = (pruning, 1) if phase == "finetune" else (dense_run(config), 0)
+
+    def stop():
+        return seen[-1:] != [] and (seen[-1].phase, seen[-1].epoch + 1, seen[-1].batch) == (phase, epochs, 4)
+
+    with pytest.raises(Stopped, match=f"Stopped after epoch {epochs} of {epochs}"):
+        list(prune(config, pruning, seen.append, stop))
+    assert run.steps() == list(range(step))
+    saved = run.progress() / "model.safetensors"
+    before, again = (saved.stat().st_ino, saved.read_bytes()), []
+    records = [timeless(record) for record in prune(config, pruning, again.append)]
+    after = run.step_folder(step) / "model.safetensors"
+    assert (after.stat().st_ino, after.read_bytes()) == before
+    assert phase not in {tick.phase for tick in again}
+    assert run.progress() is None
+    assert run.record(step).seconds.finetune > 0
+    whole = [timeless(record) for record in prune(tiny_config(iterations=1, finetune_epochs=3))]
+    assert [msgspec.structs.replace(record, run="") for record in records] == whole
+
+
+def test_a_goal_on_what_is_not_counted_is_told_before_the_training(tiny_config):
+    config, ticks = tiny_config(until=("top5>=dense-0.1",)), []
+    run = pruning_run(config)
+    with pytest.raises(ConfigError, match=r"--until 'top5>=dense-0\.1': on this data are counted: top1, loss"):
+        next(prune(config, run, ticks.append))
+    assert ticks == []
+    assert not run.root.exists() or everything(run.root) == []
+
+
 @pytest.mark.parametrize("method", ["structured", "unstructured"])
 def test_a_step_computed_anew_from_its_files_scores_what_was_recorded(method, tiny_config):
     config = resolve(tiny_config(method=method, iterations=2))
@@ -339,7 +407,9 @@ def test_a_project_of_a_user_goes_on_where_it_was_moved_to(tmp_path, monkeypatch
     monkeypatch.chdir(new)
     longer = msgspec.structs.replace(config, iterations=2)
     run, ticks = pruning_run(longer), []
-    assert run.manifest == msgspec.structs.replace(first.info, config=run.manifest.config, created=run.manifest.created)
+    assert run.manifest == msgspec.structs.replace(
+        first.manifest, config=run.manifest.config, created=run.manifest.created
+    )
     assert list(prune(longer, run, ticks.append))[:2] == expected
     assert {(tick.phase, tick.step) for tick in ticks} == {("finetune", 2)}
     again = msgspec.structs.replace(config, weights=run.key)
@@ -378,13 +448,13 @@ def test_a_first_phase_is_trained_in_a_run_of_its_own_and_gone_on_from(two_phase
     config = two_phases()
     run = pruning_run(config)
     records = [timeless(record) for record in prune(config, run)]
-    first, second = (dense_run(phase) for phase in phases(resolve(config)))
+    first, second = (phase.dense for phase in resolve(config).phases)
     assert first.steps() == second.steps() == [0]
     assert second.manifest.config["weights"] == first.key
     assert first.record(0).loss != second.record(0).loss
     by_hand = two_phases(runs_dir=str(tmp_path / "by-hand"))
-    (begin, _) = phases(resolve(by_hand))
-    train(begin, dense_run(begin))
+    begin = resolve(by_hand).first
+    train(begin, begin.dense)
     by_hand = msgspec.structs.replace(by_hand, weights=first.key)
     assert [timeless(record) for record in prune(by_hand, pruning_run(by_hand))] == records
     in_memory = [timeless(record) for record in prune(two_phases(runs_dir=str(tmp_path / "none")))]
@@ -394,7 +464,7 @@ def test_a_first_phase_is_trained_in_a_run_of_its_own_and_gone_on_from(two_phase
 
 def test_a_first_phase_is_not_trained_again(two_phases):
     config = two_phases()
-    first, second = (dense_run(phase) for phase in phases(resolve(config)))
+    first, second = (phase.dense for phase in resolve(config).phases)
     train(config, second)
     created = first.folder.joinpath("run.json").read_bytes()
     again = two_phases(epochs=3)
@@ -433,6 +503,6 @@ def test_a_run_goes_on_alike_though_its_first_phase_was_deleted(two_phases, tmp_
     config, whole = two_phases(), two_phases(runs_dir=str(tmp_path / "whole"))
     expected = [timeless(record) for record in prune(whole, pruning_run(whole))]
     found = [timeless(next(prune(config, pruning_run(config))))]
-    shutil.rmtree(dense_run(phases(resolve(config))[0]).folder)
+    shutil.rmtree(resolve(config).first.dense.folder)
     found += [timeless(record) for record in prune(config, pruning_run(config))][1:]
     assert found == expected

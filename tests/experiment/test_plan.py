@@ -1,9 +1,12 @@
-import msgspec
+"""The plan: what a run will do, before it does it, and what of it is there."""
+
+from __future__ import annotations
+
 import pytest
 
 from prunebench.config import RunConfig
 from prunebench.experiment.plan import pruning_plan, schedule, training_plan
-from prunebench.experiment.resolve import dense_run, phases, pruning_run, resolve
+from prunebench.experiment.resolve import dense_run, pruning_run, resolve
 from prunebench.models.architecture import models
 from prunebench.pruning.registry import methods
 
@@ -13,8 +16,7 @@ def plan_of(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def plan(**given):
-        config = resolve(RunConfig(**{"model": "resnet18", **given}))
-        return "\n".join(pruning_plan(config, pruning_run(config), dense_run(config)))
+        return "\n".join(pruning_plan(resolve(RunConfig(**{"model": "resnet18", **given}))))
 
     return plan
 
@@ -36,7 +38,7 @@ def test_a_plan_knows_what_is_there_already(plan_of, make_record, commit):
     assert "(trained)" in plan_of()
     assert "(3 of 11 steps are there)" in plan_of()
     assert "(2 of 2 steps are there)" in plan_of(iterations=1)
-    assert "\n".join(training_plan(resolve(config), dense_run(config))).endswith("(finished)")
+    assert "\n".join(training_plan(resolve(config))).endswith("(finished)")
 
 
 def test_a_plan_without_fine_tuning_says_so(plan_of):
@@ -54,10 +56,12 @@ def test_every_model_has_a_plan_in_units_of_its_own(name, plan_of):
 @pytest.mark.parametrize("model", ["resnet18", "bert", "own"])
 @pytest.mark.parametrize("name", methods.names())
 def test_the_schedule_counts_the_units_of_the_method_and_the_model(name, model, tiny_net):
-    config = resolve(RunConfig(model=tiny_net if model == "own" else model, method=name, fraction=0.5, iterations=3))
+    experiment = resolve(
+        RunConfig(model=tiny_net if model == "own" else model, method=name, fraction=0.5, iterations=3)
+    )
     unit = {"resnet18": "channels", "bert": "heads and neurons", "own": "units"}[model]
     removed = f"0.5 → 12.5 % of {'weights' if name == 'unstructured' else unit}"
-    assert schedule(config) == f"3 × {removed if methods.get(name).removes else 'nothing removed'}"
+    assert schedule(experiment) == f"3 × {removed if methods.get(name).removes else 'nothing removed'}"
 
 
 def test_nobody_knows_the_size_of_a_users_own_data_before_it_is_read(plan_of, blobs):
@@ -66,19 +70,31 @@ def test_nobody_knows_the_size_of_a_users_own_data_before_it_is_read(plan_of, bl
 
 
 def test_a_training_plan_says_where_it_starts_and_what_is_trained():
-    config = resolve(RunConfig(model="vgg16", freeze=True, epochs=3))
-    run = dense_run(config)
-    assert "from     fresh weights, the classifier alone: 3 epochs of adamw" in "\n".join(training_plan(config, run))
-    published = msgspec.structs.replace(config, weights="imagenet")
-    assert "from     weights imagenet" in "\n".join(training_plan(published, run))
+    def plan(**given):
+        return "\n".join(training_plan(resolve(RunConfig(model="vgg16", freeze=True, epochs=3, **given))))
+
+    assert "from     fresh weights, the classifier alone: 3 epochs of adamw" in plan()
+    assert "from     weights imagenet" in plan(weights="imagenet")
 
 
 def test_a_plan_says_whether_the_first_phase_of_training_is_there(tmp_path, make_record, commit):
     (tmp_path / "head.toml").write_text("epochs = 1\nfreeze = true\n", encoding="utf-8")
-    config = resolve(RunConfig(model="resnet18", weights=str(tmp_path / "head.toml"), runs_dir=str(tmp_path / "runs")))
-    first = dense_run(phases(config)[0])
-    assert f"from     head.toml, run {first.key} (will be trained first)" in "\n".join(
-        training_plan(config, dense_run(config))
+    experiment = resolve(
+        RunConfig(model="resnet18", weights=str(tmp_path / "head.toml"), runs_dir=str(tmp_path / "runs"))
     )
+    first = experiment.first.dense
+    assert f"from     head.toml, run {first.key} (will be trained first)" in "\n".join(training_plan(experiment))
     commit(first, make_record())
-    assert f"{first.key} (trained)" in "\n".join(training_plan(config, dense_run(config)))
+    assert f"{first.key} (trained)" in "\n".join(training_plan(experiment))
+
+
+def test_a_plan_says_that_a_run_was_begun_and_until_when_it_prunes(plan_of, here):
+    goal = {"until": ("params<=0.5", "top1>=0.9")}
+    assert "schedule at most 50 × 0.1" in plan_of(**goal)
+    assert "until    params<=0.5 and top1>=0.9" in plan_of(**goal)
+    assert "held out 10 % of the training data, to select on" in plan_of(**goal)
+    for run in (dense_run(RunConfig(model="resnet18")), pruning_run(RunConfig(model="resnet18"))):
+        with run.working(here):
+            run.write_progress(0, lambda folder: None)
+    assert plan_of().endswith("(begun, and goes on)")
+    assert "\n".join(training_plan(resolve(RunConfig(model="resnet18")))).endswith("(begun, and goes on)")

@@ -1,14 +1,26 @@
+"""The one door: every field filled, every name checked, each file of the user's read once."""
+
+from __future__ import annotations
+
 import itertools
+import os
 import re
+import sys
+from collections import Counter
+from pathlib import Path
 
 import msgspec
 import pytest
 from msgspec.structs import replace
+from safetensors.torch import save_file
+from torch import nn
 
+from prunebench import prune, train
+from prunebench.cli.main import main
 from prunebench.config import RunConfig, field_types
 from prunebench.data.dataset import datasets
 from prunebench.errors import AmbiguousRun, ConfigError, UnknownName
-from prunebench.experiment.resolve import HELD_OUT, dense_run, phases, resolve, settings
+from prunebench.experiment.resolve import HELD_OUT, dense_run, resolve, stored_settings
 from prunebench.models.architecture import models
 from prunebench.pruning.registry import methods
 
@@ -29,37 +41,42 @@ PAIRS = [*itertools.product(models.names(), datasets.names())]
 
 @pytest.mark.parametrize(("model", "method"), [*itertools.product(models.names(), methods.names())])
 def test_every_model_and_method_resolves_without_another_setting(model, method):
-    config = resolve(RunConfig(model=model, method=method))
+    experiment = resolve(RunConfig(model=model, method=method))
+    config = experiment.settings
     assert {name for name in field_types() if getattr(config, name) is None} == UNSET
     assert config.criterion == methods.get(method).criterion
     assert fits(model, config.dataset)
-    assert resolve(config) == config
+    assert resolve(experiment) is experiment
+    assert resolve(config).settings == config
+    entries = experiment.model, experiment.data, experiment.method, experiment.criterion
+    assert [entry.name for entry in entries] == [model, config.dataset, method, config.criterion]
+    assert (experiment.goals, experiment.origin.kind, experiment.first) == ((), "none", None)
 
 
 @pytest.mark.parametrize(("model", "dataset"), PAIRS)
 def test_a_model_takes_the_data_that_it_can_read_and_no_other(model, dataset):
     config = RunConfig(model=model, dataset=dataset)
     if fits(model, dataset):
-        assert resolve(config).dataset == dataset
+        assert resolve(config).settings.dataset == dataset
     else:
         with pytest.raises(ConfigError, match=f"{model} reads .*, but {dataset} holds .*Choose a dataset such as"):
             resolve(config)
 
 
 def test_an_option_goes_over_the_models_entry_and_that_over_the_default():
-    assert resolve(RunConfig(model="alexnet")).image_size == 64
-    assert resolve(RunConfig(model="alexnet", image_size=96)).image_size == 96
-    assert resolve(RunConfig(model="alexnet")).momentum == 0.9
+    assert resolve(RunConfig(model="alexnet")).settings.image_size == 64
+    assert resolve(RunConfig(model="alexnet", image_size=96)).settings.image_size == 96
+    assert resolve(RunConfig(model="alexnet")).settings.momentum == 0.9
 
 
 def test_the_datasets_entry_goes_over_the_models():
-    assert resolve(RunConfig(model="resnet18", dataset="image-folder")).image_size == 224
-    assert resolve(RunConfig(model="resnet18", dataset="cifar10")).augment
-    assert not resolve(RunConfig(model="resnet18")).augment
+    assert resolve(RunConfig(model="resnet18", dataset="image-folder")).settings.image_size == 224
+    assert resolve(RunConfig(model="resnet18", dataset="cifar10")).settings.augment
+    assert not resolve(RunConfig(model="resnet18")).settings.augment
 
 
 def test_published_weights_bring_their_own_recipe_and_no_augmentation():
-    config = resolve(RunConfig(model="resnet18", weights="imagenet", dataset="cifar10"))
+    config = resolve(RunConfig(model="resnet18", weights="imagenet", dataset="cifar10")).settings
     assert (config.image_size, config.optimizer, config.augment) == (224, "sgd", False)
 
 
@@ -72,7 +89,7 @@ def test_no_setting_is_changed_that_was_given():
         "exclude": ("classifier.*",),
         "augment": True,
     }
-    config = resolve(RunConfig(**given))
+    config = resolve(RunConfig(**given)).settings
     assert {name: getattr(config, name) for name in given} == given
 
 
@@ -80,7 +97,7 @@ def test_a_users_functions_resolve_with_the_defaults_for_images():
     def build(classes):
         raise AssertionError("nothing is built")
 
-    config = resolve(RunConfig(model=build, criterion=abs))
+    config = resolve(RunConfig(model=build, criterion=abs)).settings
     assert (config.model, config.criterion, config.dataset) == (build, abs, "digits")
 
 
@@ -107,7 +124,8 @@ def test_an_unknown_name_is_told_before_anything_happens(given, message):
         ({"model": "bert", "weights": "imagenet"}, "--weights imagenet: there are none for bert"),
         ({"model": "vgg16", "weights": "none.pth"}, r"--weights none\.pth: there is no such file"),
         ({"model": "vgg16", "weights": "yesterday"}, "is neither none, imagenet, a file .* nor a run"),
-        ({"model": "vgg16", "stem": "small"}, "--stem small is for the ResNets; vgg16 has one stem only"),
+        ({"model": "vgg16", "model_arg": ("stem=small",)}, "--model-arg stem=small: the builder of vgg16 has no such"),
+        ({"model": "resnet18", "model_arg": ("size=2",)}, "resnet18 has no such argument; it has: stem"),
         ({"model": "bert", "round_to": 8, "method": "unstructured"}, "--round-to is for structured pruning"),
     ],
 )
@@ -117,43 +135,46 @@ def test_settings_that_do_not_go_together_are_refused(given, message):
 
 
 def test_a_name_that_is_no_run_is_left_to_hugging_face_for_bert():
-    config = resolve(RunConfig(model="bert", weights="google-bert/bert-base-uncased"))
+    experiment = resolve(RunConfig(model="bert", weights="google-bert/bert-base-uncased"))
+    config = experiment.settings
+    assert (experiment.origin.kind, experiment.origin.pretrained) == ("hub", True)
     assert (config.lr, config.schedule, config.finetune_optimizer) == (1e-5, "constant", "sgd")
 
 
 def test_a_second_training_phase_takes_over_the_settings_of_the_first_but_freezing(make_record, commit):
-    given = RunConfig(model="resnet18", dataset="fashion-mnist", stem="small", image_size=28, lr=0.1, freeze=True)
-    first = dense_run(given)
+    given = RunConfig(model="resnet18", dataset="fashion-mnist", image_size=28, lr=0.1, freeze=True)
+    first = dense_run(msgspec.structs.replace(given, model_arg=("stem=small",)))
     commit(first, make_record())
-    config = resolve(RunConfig(model="resnet18", weights=first.key[:-3]))
-    assert (config.dataset, config.stem, config.image_size, config.lr) == ("fashion-mnist", "small", 28, 0.1)
+    config = resolve(RunConfig(model="resnet18", weights=first.key[:-3])).settings
+    assert (config.dataset, config.image_size, config.lr) == ("fashion-mnist", 28, 0.1)
+    assert config.model_arg == ("stem=small",)
     assert config.weights == first.key
     assert not config.freeze
-    assert resolve(config) == config
-    assert resolve(RunConfig(model="resnet18", weights=first.key, image_size=32)).image_size == 32
+    assert resolve(config).settings == config
+    assert resolve(RunConfig(model="resnet18", weights=first.key, image_size=32)).settings.image_size == 32
 
 
 def test_a_second_training_phase_of_a_run_elsewhere_names_its_folder(make_record, commit, tmp_path):
     first = dense_run(RunConfig(model="resnet18", lr=0.1, runs_dir="elsewhere"))
     commit(first, make_record())
-    config = resolve(RunConfig(model="resnet18", weights=f"elsewhere/{first.key}"))
+    config = resolve(RunConfig(model="resnet18", weights=f"elsewhere/{first.key}")).settings
     assert (config.weights, config.lr) == (str(tmp_path / "elsewhere" / first.key), 0.1)
-    assert resolve(config) == config
+    assert resolve(config).settings == config
 
 
 def test_a_second_phase_of_a_run_without_a_newer_setting_takes_the_default(make_record, commit):
     first = dense_run(RunConfig(model="resnet18", lr=0.1))
     old = {name: value for name, value in first.manifest.config.items() if name != "validation"}
-    first.info = msgspec.structs.replace(first.info, config=old)
+    first.manifest = msgspec.structs.replace(first.manifest, config=old)
     commit(first, make_record())
-    config = resolve(RunConfig(model="resnet18", weights=first.key))
+    config = resolve(RunConfig(model="resnet18", weights=first.key)).settings
     assert (config.lr, config.validation) == (0.1, 0.0)
 
 
 def test_a_second_phase_holds_out_what_the_first_did(make_record, commit):
     first = dense_run(RunConfig(model="resnet18", validation=0.2, seed=3))
     commit(first, make_record())
-    config = resolve(RunConfig(model="resnet18", weights=first.key))
+    config = resolve(RunConfig(model="resnet18", weights=first.key)).settings
     assert (config.validation, config.seed) == (0.2, 3)
 
 
@@ -177,14 +198,14 @@ def test_what_a_run_was_trained_on_is_not_held_out_in_a_second_phase(before, now
     with pytest.raises(ConfigError, match=rf"run {first.key}, .* has trained on data .* held out here\."):
         resolve(given)
     elsewhere = msgspec.structs.replace(given, dataset="cifar10", validation=0.3)
-    assert resolve(elsewhere).validation == 0.3
+    assert resolve(elsewhere).settings.validation == 0.3
 
 
 @pytest.mark.parametrize(("before", "now"), [({}, {"seed": 1}), (HELD, {"validation": 0.0}), (HELD, {"lr": 0.1})])
 def test_a_second_phase_that_holds_out_nothing_else_is_fine(before, now, make_record, commit):
     first = dense_run(RunConfig(model="resnet18", **before))
     commit(first, make_record())
-    config = resolve(RunConfig(model="resnet18", weights=first.key, **now))
+    config = resolve(RunConfig(model="resnet18", weights=first.key, **now)).settings
     assert {name: getattr(config, name) for name in now} == now
 
 
@@ -204,7 +225,7 @@ def head(tmp_path):
 
 
 def test_a_first_phase_is_trained_on_the_same_data_by_settings_of_its_own(head, tmp_path):
-    first, second = phases(resolve(head))
+    first, second = (phase.settings for phase in resolve(head).phases)
     assert (first.epochs, first.lr, first.freeze, first.weights) == (3, 0.1, True, "none")
     assert (second.epochs, second.lr, second.freeze) == (5, 0.1, False)
     assert second.weights == str(tmp_path / "head.toml")
@@ -213,23 +234,27 @@ def test_a_first_phase_is_trained_on_the_same_data_by_settings_of_its_own(head, 
     assert second.image_size == 40
     with (tmp_path / "head.toml").open("a", encoding="utf-8") as file:
         file.write('runs_dir = "elsewhere"\nthreads = 1\nfraction = 0.7\n')
-    assert phases(resolve(head)) == [first, second]
-    assert phases(first) == [first]
+    assert [phase.settings for phase in resolve(head).phases] == [first, second]
+    assert [phase.settings for phase in resolve(first).phases] == [first]
 
 
 def test_a_config_resolves_to_the_same_though_it_was_resolved_before(head):
     once = resolve(head)
-    assert resolve(once) == once
-    assert dense_run(once).key == dense_run(head).key
-    goal = resolve(replace(head, until=("top1>=dense-0.1",)))
-    assert resolve(goal) == goal
-    assert phases(goal)[0].validation == goal.validation == HELD_OUT
+    assert resolve(once) is once
+    assert resolve(once.settings).settings == once.settings
+    assert dense_run(once).key == dense_run(once.settings).key == dense_run(head).key
+    for text in ("top1>=dense-0.1", "loss<=dense+0.05", "top5>=0.9"):
+        goal = resolve(replace(head, until=(text,)))
+        assert resolve(goal.settings).settings == goal.settings
+        assert [found.text for found in goal.goals] == [text]
+        assert goal.first.settings.validation == goal.settings.validation == HELD_OUT
 
 
 def test_the_run_is_the_one_that_starts_from_the_run_of_the_first_phase(head, make_record, commit):
-    first = dense_run(phases(resolve(head))[0])
+    first = resolve(head).first.dense
     before = dense_run(head)
-    assert settings(resolve(head))["weights"] == first.key
+    assert before.manifest.config["weights"] == first.key
+    assert stored_settings(head)["weights"] == stored_settings(resolve(head).settings)["weights"] == first.key
     commit(first, make_record())
     assert dense_run(head).key == before.key
     assert dense_run(replace(head, weights=first.key)).key == before.key
@@ -237,7 +262,7 @@ def test_the_run_is_the_one_that_starts_from_the_run_of_the_first_phase(head, ma
 
 def test_each_seed_has_a_first_phase_of_its_own_unless_the_file_says_which(head, tmp_path):
     def runs():
-        return {dense_run(phases(resolve(replace(head, seed=seed)))[0]).key for seed in (0, 1)}
+        return {resolve(replace(head, seed=seed)).first.dense.key for seed in (0, 1)}
 
     assert len(runs()) == 2
     with (tmp_path / "head.toml").open("a", encoding="utf-8") as file:
@@ -260,3 +285,80 @@ def test_a_first_phase_that_cannot_be_is_told(head, text, message, tmp_path):
         (tmp_path / "head.toml").write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError, match=re.escape(message)):
         resolve(head)
+
+
+def test_the_trainings_that_are_still_to_be_done_are_told(head, make_record, commit):
+    experiment = resolve(head)
+    first, second = experiment.phases
+    assert experiment.untrained_phases() == [first, second]
+    commit(first.dense, make_record())
+    assert experiment.untrained_phases() == [second]
+    commit(second.dense, make_record())
+    assert experiment.untrained_phases() == []
+    first.dense.delete()
+    assert experiment.untrained_phases() == []
+
+
+FILES = {
+    "net.py": "from torch import nn\n\ndef build(classes):\n"
+    "    return nn.Sequential(nn.Conv2d(3, 6, 3), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(24, classes))\n",
+    "mine.py": "def score(weight):\n    return weight.abs()\n",
+    "first.toml": 'weights = "start.safetensors"\nepochs = 1\nfreeze = true\n',
+}
+
+
+@pytest.fixture
+def project(tmp_path):
+    """The files of a user, as old as such files are: a config of a run of them that takes a moment."""
+    for name, text in FILES.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    layers = nn.Sequential(nn.Conv2d(3, 6, 3), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(24, 10))
+    save_file(layers.state_dict(), tmp_path / "start.safetensors")
+    for path in tmp_path.iterdir():
+        os.utime(path, (10**9, 10**9))
+    small = {"image_size": 12, "limit_train": 40, "limit_test": 20, "epochs": 1, "iterations": 1, "device": "cpu"}
+    return RunConfig(model="net.py:build", criterion="mine.py:score", weights="first.toml", **small)
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """How often each of the user's files is opened, but for the tensors of a weight file, which a library reads."""
+    found, whole = Counter(), Path.open
+
+    def counted(path, *about, **more):
+        found[path.name] += 1
+        return whole(path, *about, **more)
+
+    monkeypatch.setattr(Path, "open", counted)
+    return lambda: {name: count for name, count in found.items() if name in {*FILES, "start.safetensors"}}
+
+
+ONCE = dict.fromkeys(["net.py", "mine.py", "first.toml", "start.safetensors"], 1)
+
+
+def test_each_file_of_a_user_is_read_once(project, reads):
+    experiment = resolve(project)
+    assert len(list(prune(experiment, experiment.run))) == 2
+    assert train(experiment, experiment.dense).step == 0
+    assert [len(list(Path("runs").glob(f"net-{kind}-*"))) for kind in ("dense", "structured")] == [2, 1]
+    assert reads() == ONCE
+
+
+@pytest.mark.parametrize("goal", [[], ["--until", "params<=0.95"]])
+def test_each_file_of_a_user_is_read_once_by_a_command(goal, project, reads, monkeypatch, capsys):
+    given = {name: getattr(project, name) for name in field_types() if getattr(project, name) is not None}
+    options = [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    for again in (False, True):
+        monkeypatch.setattr(sys, "argv", ["prunebench", "prune", "--quiet", *options, *goal])
+        with pytest.raises(SystemExit) as end:
+            main()
+        assert end.value.code == 0, capsys.readouterr()
+        assert reads() == ONCE | {"first.toml": 1 + again}  # a second command of the same process knows what it read
+
+
+def test_a_weight_file_is_hashed_once_for_both_runs(project, reads):
+    experiment = resolve(replace(project, weights="start.safetensors"))
+    assert (experiment.origin.kind, experiment.origin.pretrained, experiment.first) == ("file", True, None)
+    assert experiment.dense.manifest.contents["weights"] == experiment.run.manifest.contents["weights"]
+    assert len(list(prune(experiment, experiment.run))) == 2
+    assert reads() == {name: 1 for name in ONCE if name != "first.toml"}

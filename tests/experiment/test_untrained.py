@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from prunebench import prune, pruning_run
+from prunebench import prune
 from prunebench.experiment.resolve import resolve
 from prunebench.experiment.untrained import stored_bytes, untrained
 from prunebench.models.costs import masked, params
@@ -31,10 +31,10 @@ def test_masks_grow_and_the_model_keeps_its_size(tiny_config):
 
 @pytest.mark.parametrize("method", ["structured", "unstructured"])
 def test_the_estimate_of_disk_is_what_a_run_then_takes(method, tiny_config):
-    config = resolve(tiny_config(method=method, epochs=1, iterations=3))
-    run = pruning_run(config)
-    list(prune(config, run))
-    estimate = stored_bytes(config, 4)
+    experiment = resolve(tiny_config(method=method, epochs=1, iterations=3))
+    run = experiment.run
+    list(prune(experiment, run))
+    estimate = stored_bytes(experiment, 4)
     for step, size in enumerate(estimate):
         files = list(run.step_folder(step).glob("*.safetensors"))
         headers = sum(8 + int.from_bytes(file.read_bytes()[:8], "little") for file in files)

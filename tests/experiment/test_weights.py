@@ -11,6 +11,7 @@ import pytest
 import torch
 import torchvision
 from safetensors.torch import load_file, save_file
+from torch import nn
 from transformers import PreTrainedTokenizerFast
 
 from prunebench import RunConfig, prune, pruning_run, train
@@ -22,6 +23,7 @@ from prunebench.experiment.data import make_task
 from prunebench.experiment.resolve import dense_run, resolve
 from prunebench.experiment.weights import fill, open_start
 from prunebench.models import checkpoint
+from prunebench.models.architecture import models
 
 
 @pytest.fixture
@@ -34,9 +36,9 @@ def published(tmp_path):
 
 
 def started(config):
-    config = resolve(config)
-    start = open_start(config)
-    return start, start.make(make_task(config, tokenizer=start.tokenizer, statistics=start.statistics)).model
+    experiment = resolve(config)
+    start = open_start(experiment)
+    return start, start.make(make_task(experiment, tokenizer=start.tokenizer, statistics=start.statistics)).model
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
@@ -104,6 +106,21 @@ def test_weights_of_the_adapted_shape_fit_as_well(tmp_path, architecture_of):
     assert torch.equal(model.classifier[1].weight, state["classifier.1.weight"])
 
 
+def test_arguments_that_the_user_gives_reach_the_builder_and_come_back_with_the_checkpoint(tiny_config, tiny_net):
+    def build(classes, width=16, act="relu"):
+        model = tiny_net(classes)
+        layers = nn.Linear(48, width), {"relu": nn.ReLU, "tanh": nn.Tanh}[act](), nn.Linear(width, classes)
+        model.classifier = nn.Sequential(nn.Dropout(0.2), *layers)
+        return model
+
+    experiment = resolve(tiny_config(model=build, model_arg=("width=5", "act=tanh"), epochs=1))
+    train(experiment, experiment.dense)
+    found = checkpoint.load(experiment.dense.step_folder(0), experiment.model)
+    assert found.architecture.arguments["given"] == {"act": "tanh", "width": 5}
+    assert (found.model.classifier[1].out_features, type(found.model.classifier[2])) == (5, nn.Tanh)
+    assert experiment.dense.key != dense_run(tiny_config(model=build, epochs=1)).key
+
+
 def test_fresh_weights_depend_on_the_seed(tiny_config):
     def first_loss(seed):
         return train(tiny_config(seed=seed, epochs=1)).loss
@@ -113,12 +130,12 @@ def test_fresh_weights_depend_on_the_seed(tiny_config):
 
 def test_a_run_is_started_from_with_its_weights_and_statistics(tiny_config):
     config = tiny_config()
-    train(config, dense_run(resolve(config)))
-    again = resolve(tiny_config(weights=dense_run(resolve(config)).key))
+    train(config, dense_run(config))
+    again = resolve(tiny_config(weights=dense_run(config).key))
     _, model = started(again)
-    trained = dense_run(resolve(config)).step_folder(0) / "model.safetensors"
+    trained = dense_run(config).step_folder(0) / "model.safetensors"
     assert all(torch.equal(tensor, model.state_dict()[name]) for name, tensor in load_file(trained).items())
-    assert dense_run(again).key != dense_run(resolve(config)).key
+    assert dense_run(again).key != dense_run(config).key
 
 
 def test_a_run_that_starts_from_another_describes_its_own_inputs(tiny_config, tiny_net):
@@ -126,7 +143,9 @@ def test_a_run_that_starts_from_another_describes_its_own_inputs(tiny_config, ti
     train(config, first := dense_run(config))
     again = tiny_config(epochs=1, weights=first.key, image_size=20)
     train(again, second := dense_run(again))
-    sizes = [checkpoint.load(run.step_folder(0), tiny_net).architecture.inputs.size for run in (first, second)]
+    sizes = [
+        checkpoint.load(run.step_folder(0), models.get(tiny_net)).architecture.inputs.size for run in (first, second)
+    ]
     assert sizes == [12, 20]
 
 
@@ -134,11 +153,11 @@ def test_a_run_that_starts_from_another_knows_how_far_that_one_was(tiny_config):
     config = tiny_config(epochs=1, iterations=1)
     list(prune(config, first := pruning_run(config)))
     again = tiny_config(weights=first.key)
-    before = dense_run(again).info
+    before = dense_run(again).manifest
     assert before.contents["weights"] == "step 1"
     longer = tiny_config(epochs=1, iterations=2)
     list(prune(longer, first))
-    after = dense_run(again).info
+    after = dense_run(again).manifest
     assert (after.contents["weights"], after.config) == ("step 2", before.config)
     assert after.key != before.key
 
@@ -163,7 +182,7 @@ def test_nothing_is_downloaded_where_that_is_refused(no_network, monkeypatch, tm
 
 def test_a_run_of_another_model_or_of_other_classes_is_refused(tiny_config, tiny_net, blobs):
     config = tiny_config(epochs=1)
-    train(config, run := dense_run(resolve(config)))
+    train(config, run := dense_run(config))
 
     def other_net(classes):
         return tiny_net(classes)

@@ -1,4 +1,4 @@
-"""Scores in a backend is that of the test data, whatever batch size the backend was made for."""
+"""Scores in a backend are those of the test data, whatever batch size the backend was made for."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from prunebench import EfficiencyConfig, RunConfig, prune, pruning_run
+from prunebench import EfficiencyConfig, RunConfig, prune
 from prunebench.experiment.resolve import resolve
-from prunebench.experiment.setup import Bench
+from prunebench.experiment.setup import set_up
 from prunebench.latency.accuracy import score_of
 from prunebench.latency.backends import Loaded, eager
 from prunebench.models.checkpoint import load as load_checkpoint
@@ -19,10 +19,10 @@ CPU = torch.device("cpu")
 
 @pytest.mark.parametrize("sizes", [(1,), (2, 7), (25,), (256,)])
 def test_accuracy_is_that_of_the_step_and_every_batch_has_the_same_size(sizes, tiny_config):
-    config = resolve(tiny_config(iterations=1))
-    run = pruning_run(config)
-    records = list(prune(config, run))
-    state = load_checkpoint(run.checkpoint(1), config.model)
+    experiment = resolve(tiny_config(iterations=1))
+    run = experiment.run
+    records = list(prune(experiment, run))
+    state = load_checkpoint(run.checkpoint(1), experiment.model)
     loaded = eager.load(state, CPU, "fp32")
     seen = set()
 
@@ -33,24 +33,29 @@ def test_accuracy_is_that_of_the_step_and_every_batch_has_the_same_size(sizes, t
 
         return call
 
-    score = score_of(config, EfficiencyConfig(batch_sizes=sizes), state, CPU)
+    score = score_of(experiment, EfficiencyConfig(batch_sizes=sizes), state, CPU)
     with torch.inference_mode():
-        assert score(Loaded(loaded.place, runner)) == records[1].test_after
+        found, expected = score(Loaded(loaded.place, runner)), records[1].test_after
+    assert list(found.counted) == list(expected.counted) == ["top1", "loss"]
+    assert (found.correct, found.total) == (expected.correct, expected.total)
+    assert found["loss"] == pytest.approx(expected["loss"], rel=1e-5)
     assert seen == {max((size for size in sizes if size <= 64), default=min(sizes))}
 
 
 def test_sentences_are_padded_to_the_length_that_an_engine_was_made_for():
-    config = resolve(RunConfig(model="bert", limit_train=40, limit_test=13, device="cpu"))
-    bench = Bench(config, None)
-    state = replace(bench.fresh(), tokenizer=bench.task.tokenizer.to_str())
-    expected = bench.accuracy(state)[0]
+    experiment = resolve(RunConfig(model="bert", limit_train=40, limit_test=13, device="cpu"))
+    setup = set_up(experiment)
+    state = replace(setup.fresh(), tokenizer=setup.task.tokenizer.to_str())
+    expected = setup.scores(state)[0]
     loaded, shapes = eager.load(replace(state, model=state.model.eval()), CPU, "fp32"), set()
 
     def place(batch):
         shapes.update(tuple(part.shape) for part in batch.values())
         return batch
 
-    score = score_of(config, EfficiencyConfig(batch_sizes=(4,)), state, CPU)
+    score = score_of(experiment, EfficiencyConfig(batch_sizes=(4,)), state, CPU)
     with torch.inference_mode():
-        assert score(Loaded(place, loaded.runner)) == expected
+        found = score(Loaded(place, loaded.runner))
+    assert (found.correct, found.total) == (expected.correct, 13)
+    assert found["loss"] == pytest.approx(expected["loss"], rel=1e-5)
     assert shapes == {(4, state.architecture.inputs.length)}

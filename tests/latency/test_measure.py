@@ -1,4 +1,4 @@
-"""Measuring gives a record per step with every variant at every batch size, its costs and its evidence."""
+"""Measuring gives a record per step with every variant at every batch size, its costs and its breakdown."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from prunebench.latency.prepare import Conditions
 from prunebench.latency.variants import TimedStep
 from prunebench.models.costs import macs
 from prunebench.pruning.methods import structured, unstructured
+from prunebench.pruning.registry import methods
 from prunebench.records import Scores
 
 CPU = torch.device("cpu")
@@ -44,7 +45,8 @@ def steps(tiny_state, request_for):
 def conditions(method="structured", score=None, stop=None, **about):
     efficiency = EfficiencyConfig(**{"batch_sizes": (2, 1), "time_budget": 0.3, **about})
     named = {"run": None, "model": "tiny", "method": method}
-    return Conditions(backends.get(efficiency.backend), CPU, efficiency, named, score, stop)
+    masks = methods.get(method).masks
+    return Conditions(backends.get(efficiency.backend), CPU, efficiency, named, masks, score, stop)
 
 
 @pytest.mark.parametrize("about", [{}, {"dtype": "bf16"}, {"backend": "channels-last"}])
@@ -114,8 +116,8 @@ def test_elsewhere_nothing_is_compressed(about, steps):
 def test_accuracy_stands_beside_the_time_where_numbers_change(dtype, scored, steps):
     original, subjects = steps(1)
     (record,) = measure(original, subjects, 1, conditions(dtype=dtype, score=lambda loaded: Scores.of(top1=(3, 4))))
-    assert {r.variant for r in record.latencies if r.top1 is not None} == scored
-    assert {r.top1 for r in record.latencies} <= {None, Scores.of(top1=(3, 4))}
+    assert {r.variant for r in record.latencies if r.scores is not None} == scored
+    assert all(r.scores in (None, Scores.of(top1=(3, 4))) for r in record.latencies)
 
 
 def test_measuring_stops_when_asked_to(steps):

@@ -37,19 +37,20 @@ def run(tiny_config, commit, make_record):
 def test_all_pruned_steps_or_a_few_or_those_that_were_named(about, steps, run, tiny_config):
     efficiency = EfficiencyConfig(**about)
     assert timed_steps(run, efficiency) == steps
-    assert planned_steps(resolve(tiny_config(iterations=7)), efficiency) == steps
+    assert planned_steps(resolve(tiny_config(iterations=7)).settings, efficiency) == steps
 
 
 @pytest.mark.parametrize(("iterations", "steps"), [(1, [1]), (2, [1, 2]), (3, [1, 2, 3])])
 def test_few_steps_of_few_are_all(iterations, steps, tiny_config):
-    assert planned_steps(resolve(tiny_config(iterations=iterations)), EfficiencyConfig(backend="compile")) == steps
+    settings = resolve(tiny_config(iterations=iterations)).settings
+    assert planned_steps(settings, EfficiencyConfig(backend="compile")) == steps
 
 
 def test_a_step_that_is_not_there_is_named_with_those_that_are(run, tiny_config):
     with pytest.raises(RunError, match=r"has no step 9 that can be timed; it has: 0, 1, 2, 3, 4, 5, 6, 7\."):
         timed_steps(run, EfficiencyConfig(steps=(1, 9)))
     with pytest.raises(RunError, match="The schedule has no step 9"):
-        planned_steps(resolve(tiny_config()), EfficiencyConfig(steps=(9,)))
+        planned_steps(resolve(tiny_config()).settings, EfficiencyConfig(steps=(9,)))
 
 
 def test_a_run_without_kept_steps_is_refused(tiny_config, commit, make_record):

@@ -8,7 +8,7 @@ import pytest
 
 from prunebench import EfficiencyConfig, RunConfig, prune, pruning_run, time_run, time_untrained
 from prunebench.errors import ConfigError, ModelError, RunError
-from prunebench.experiment.identity import efficiency_run
+from prunebench.experiment.existing import efficiency_run
 from prunebench.experiment.resolve import resolve
 
 SHORT = EfficiencyConfig(batch_sizes=(1, 3), time_budget=0.2)
@@ -23,10 +23,10 @@ def cells(timed):
     ("method", "variants"), [("structured", STRUCTURED), ("unstructured", ("masked", "original", "pruned"))]
 )
 def test_a_run_is_timed_at_every_pruned_step(method, variants, tiny_config):
-    config = resolve(tiny_config(method=method, iterations=2, epochs=1))
-    run = pruning_run(config)
-    list(prune(config, run))
-    timed = list(time_run(run, config, SHORT))
+    experiment = resolve(tiny_config(method=method, iterations=2, epochs=1))
+    run = experiment.run
+    list(prune(experiment, run))
+    timed = list(time_run(run, experiment, SHORT))
     assert cells(timed) == sorted(itertools.product((1, 2), (1, 3), variants))
     latencies = [r for t in timed for r in t.latencies]
     assert {r.run for r in latencies} == {run.key}
@@ -79,12 +79,12 @@ def test_what_cannot_be_timed_is_refused(about, error, message, tiny_config):
 
 
 def test_what_a_run_holds_is_not_timed_again_and_engines_have_runs_of_their_own(tiny_config):
-    config = resolve(tiny_config(iterations=2))
-    into = efficiency_run(config, SHORT.settings(), None)
-    first = list(time_untrained(config, SHORT, into=into))
-    assert list(time_untrained(config, SHORT, into=into)) == first
+    experiment = resolve(tiny_config(iterations=2))
+    into = efficiency_run(experiment, SHORT.settings(), None)
+    first = list(time_untrained(experiment, SHORT, into=into))
+    assert list(time_untrained(experiment, SHORT, into=into)) == first
     other = EfficiencyConfig(batch_sizes=(1, 3), time_budget=0.2, backend="channels-last")
-    assert efficiency_run(config, other.settings(), None).key != into.key
+    assert efficiency_run(experiment, other.settings(), None).key != into.key
     assert "torch" in into.environment().versions
 
 

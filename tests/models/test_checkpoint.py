@@ -16,7 +16,7 @@ from torch import nn
 
 from prunebench.errors import ModelError, RunError
 from prunebench.models import checkpoint
-from prunebench.models.architecture import Architecture
+from prunebench.models.architecture import Architecture, models
 from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.input_spec import InputSpec, output_of
 from prunebench.pruning.methods import structured, unstructured
@@ -92,7 +92,7 @@ def test_masks_and_tokenizer_come_back(tiny_state, tiny_net, request_for, tmp_pa
     state = tiny_state()
     masks = unstructured.prune(state.model, {}, request_for(state.architecture.inputs, 0.5)).masks
     checkpoint.save(replace(state, masks=masks, tokenizer='{"ä": 1}'), tmp_path)
-    found = checkpoint.load(tmp_path, tiny_net)
+    found = checkpoint.load(tmp_path, models.get(tiny_net))
     assert found.tokenizer == '{"ä": 1}'
     assert found.masks.keys() == masks.keys()
     assert all(torch.equal(found.masks[name], masks[name]) for name in masks)
@@ -117,7 +117,7 @@ def test_a_users_net_with_another_norm_comes_back(norm, request_for, tmp_path):
     structured.prune(model, {}, request_for(architecture.inputs, 0.3))
     assert model[0].out_channels == 7
     checkpoint.save(Checkpoint(architecture, model, {}), tmp_path)
-    found = checkpoint.load(tmp_path, build).model
+    found = checkpoint.load(tmp_path, models.get(build)).model
     assert str(found) == str(model)
     example = architecture.inputs.example(3)
     assert torch.equal(output_of(found, example), output_of(model, example))
@@ -126,16 +126,16 @@ def test_a_users_net_with_another_norm_comes_back(norm, request_for, tmp_path):
 def test_a_structure_of_another_format_is_refused_as_such(tiny_state, tiny_net, tmp_path):
     checkpoint.save(tiny_state(), tmp_path)
     path = tmp_path / "structure.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 3}))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 4}))
     with pytest.raises(
-        RunError, match=r"has format 3, of a newer version of prunebench; this one reads format 2: update prunebench\."
+        RunError, match=r"has format 4, of a newer version of prunebench; this one reads format 3: update prunebench\."
     ):
-        checkpoint.load(tmp_path, tiny_net)
+        checkpoint.load(tmp_path, models.get(tiny_net))
 
 
 def test_no_name_in_a_file_reaches_setattr_that_is_not_in_the_fixed_list(tiny_state, tiny_net, tmp_path, monkeypatch):
     checkpoint.save(tiny_state(), tmp_path)
-    expected = checkpoint.load(tmp_path, tiny_net).model
+    expected = checkpoint.load(tmp_path, models.get(tiny_net)).model
     path = tmp_path / "structure.json"
     structure = json.loads(path.read_text())
     for name in ("features.0", "features", "", "__class__", "features.0.weight", "no.such.module"):
@@ -150,8 +150,8 @@ def test_no_name_in_a_file_reaches_setattr_that_is_not_in_the_fixed_list(tiny_st
         was(module, name, value)
 
     monkeypatch.setattr(nn.Module, "__setattr__", watched)
-    monkeypatch.setattr(checkpoint.Architecture, "build", lambda self, builder: expected)
-    found = checkpoint.load(tmp_path, tiny_net).model
+    monkeypatch.setattr(checkpoint.Architecture, "build", lambda self, entry: expected)
+    found = checkpoint.load(tmp_path, models.get(tiny_net)).model
     assert {name for name, _ in seen} <= {*checkpoint.SIZES, "training"}  # eval() sets training to False
     assert {value for name, value in seen if name == "training"} == {False}
     assert str(found) == str(tiny_state().model)
@@ -165,7 +165,7 @@ def test_a_size_that_is_no_whole_number_is_refused(value, tiny_state, tiny_net, 
     structure["sizes"]["features.0"]["out_channels"] = value
     path.write_text(json.dumps(structure))
     with pytest.raises(RunError, match=r"cannot be read as a checkpoint: .*sizes"):
-        checkpoint.load(tmp_path, tiny_net)
+        checkpoint.load(tmp_path, models.get(tiny_net))
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "structure.json"])
@@ -174,7 +174,7 @@ def test_a_missing_or_damaged_file_is_told(file, damage, tiny_state, tiny_net, t
     checkpoint.save(tiny_state(), tmp_path)
     damage(tmp_path / file)
     with pytest.raises(RunError, match="cannot be read as a checkpoint"):
-        checkpoint.load(tmp_path, tiny_net)
+        checkpoint.load(tmp_path, models.get(tiny_net))
 
 
 def test_weights_that_do_not_fit_the_structure_are_told(tiny_state, tiny_net, tmp_path):
@@ -184,7 +184,7 @@ def test_weights_that_do_not_fit_the_structure_are_told(tiny_state, tiny_net, tm
         {key: tensor for key, tensor in state.items() if key != "features.4.bias"}, tmp_path / "model.safetensors"
     )
     with pytest.raises(RunError, match=r"features\.4\.bias"):
-        checkpoint.load(tmp_path, tiny_net)
+        checkpoint.load(tmp_path, models.get(tiny_net))
 
 
 class Malicious:

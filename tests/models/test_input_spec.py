@@ -52,12 +52,16 @@ def test_logits_are_read_from_tensors_and_from_objects():
     assert output_of(Counts(), TEXT.example(2)).tolist() == [[12, 12], [12, 12]]
 
 
+def ten(shape):
+    return "" if shape == (1, 10) else "ten are asked"
+
+
 def test_a_model_that_fits_passes_and_keeps_its_mode():
     model = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(192), nn.Linear(192, 10))
-    check_forward(model, IMAGES, 10, "net")
+    check_forward(model, IMAGES, ten, "net")
     assert model.training
     assert int(model[1].num_batches_tracked) == 0
-    check_forward(model.eval(), IMAGES, 10, "net")
+    check_forward(model.eval(), IMAGES, ten, "net")
     assert not model.training
 
 
@@ -65,9 +69,12 @@ def test_a_model_that_fits_passes_and_keeps_its_mode():
     ("model", "message"),
     [
         (nn.Sequential(nn.Flatten(), nn.Linear(100, 10)), "net does not run on 8×8 images: RuntimeError"),
-        (nn.Sequential(nn.Flatten(), nn.Linear(192, 9)), r"net returns shape \(1, 9\) for one of 8×8 images; 10"),
+        (
+            nn.Sequential(nn.Flatten(), nn.Linear(192, 9)),
+            r"net returns shape \(1, 9\) for one of 8×8 images; ten are asked\.",
+        ),
     ],
 )
 def test_a_model_that_does_not_fit_its_data_is_refused(model, message):
     with pytest.raises(ModelError, match=message):
-        check_forward(model, IMAGES, 10, "net")
+        check_forward(model, IMAGES, ten, "net")

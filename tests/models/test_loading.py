@@ -211,3 +211,14 @@ def test_weights_that_do_not_fit_the_structure_are_told(users, tmp_path):
     save_file({name: tensor for name, tensor in load_file(path).items() if name != "0.bias"}, path, about)
     with pytest.raises(RunError, match=r"(?s)net\.safetensors: its weights do not fit .*0\.bias"):
         load(path, users.architecture.model)
+
+
+def test_a_checkpoint_that_names_both_a_function_and_its_arguments_has_nothing_done(tmp_path):
+    (tmp_path / "hubconf.py").write_text("open(__file__ + '.done', 'w')\ndef x(**k): pass\n")
+    given = {"repo_or_dir": str(tmp_path), "model": "x", "source": "local"}
+    architecture = Architecture("torch.hub:load", {"classes": 3, "given": given}, InputSpec(kind="images", size=8))
+    (tmp_path / "step").mkdir()
+    checkpoint.save(Checkpoint(architecture, nn.Linear(1, 1), {}), tmp_path / "step")
+    with pytest.raises(RunError, match="names torch.hub:load and arguments for it. Give what builds the model"):
+        load(tmp_path / "step")
+    assert not (tmp_path / "hubconf.py.done").exists()

@@ -14,6 +14,7 @@ from PIL import Image
 from prunebench.errors import ConfigError, DataError, UnknownName
 from prunebench.plots.drawing import draw
 from prunebench.plots.registry import plots
+from prunebench.records import METRICS
 from prunebench.results.matrix_files import Results
 
 SCALES_ARE_LINEAR = ("layers",)
@@ -80,7 +81,7 @@ def test_no_legend_and_no_word_is_cut_off_or_lies_over_the_data(name, results, i
 
 
 def names_of(results):
-    """What all pictures of a results are called."""
+    """What all pictures of results are called."""
     return [picture.name for name in plots.names() for picture in plots.get(name).draw(results, "left")]
 
 
@@ -91,7 +92,37 @@ def test_names_of_pictures_differ_and_do_not_depend_on_what_else_is_drawn(result
     assert "accuracy-net-digits-unstructured" in names
 
 
-def test_without_names_every_figure_is_drawn_that_the_material_allows(results):
+LOSS = METRICS["loss"]
+
+
+def of_loss(results):
+    """Results whose curves are of a loss."""
+    return replace(results, curves=tuple(replace(curve, metric=LOSS) for curve in results.curves))
+
+
+def test_with_a_metric_every_figure_that_shows_one_is_drawn_and_its_files_are_named_after_it(results):
+    plain = [drawn.name for drawn in draw(results) if plots.get(drawn.figure).scored]
+    found = list(draw(of_loss(results), metric="loss"))
+    assert {drawn.figure for drawn in found} == {name for name in plots.names() if plots.get(name).scored}
+    assert [drawn.name for drawn in found] == [f"{name}-loss" for name in plain]
+
+
+def test_a_figure_that_shows_no_metric_is_drawn_where_it_is_named_and_keeps_its_name(results):
+    plain = list(draw(results, ["parameters"]))
+    assert list(draw(of_loss(results), ["parameters"], metric="loss")) == plain
+
+
+@pytest.mark.parametrize("name", [name for name in plots.names() if plots.get(name).scored])
+def test_the_axis_of_a_metric_is_in_its_own_unit_and_goes_as_far_as_it_does(name, results, in_style):
+    curves = [replace(curve, after=tuple(3 * y for y in curve.after)) for curve in of_loss(results).curves]
+    for picture in plots.get(name).draw(Results(curves=tuple(curves)), "left"):
+        axes = picture.figure.axes[0]
+        assert axes.get_ylabel() == "test cross-entropy, nats"
+        assert axes.get_ylim()[1] > 1.7
+        assert "accuracy" not in picture.figure.get_suptitle().lower()
+
+
+def test_without_names_every_figure_is_drawn_that_the_results_allow(results):
     assert {drawn.figure for drawn in draw(results)} == set(plots.names())
     assert {drawn.figure for drawn in draw(Results(counts=results.counts))} == {"parameters"}
 

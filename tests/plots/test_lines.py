@@ -1,4 +1,4 @@
-"""Scores is drawn over what is left, with the intervals that statistics says, and controls step for step."""
+"""A metric is drawn over what is left, with the intervals that statistics says, and controls step for step."""
 
 from __future__ import annotations
 

@@ -8,21 +8,28 @@ import pytest
 
 from prunebench.errors import DataError, RunError
 from prunebench.plots.sources import gather
-from prunebench.records import LatencyRecord, TimingRecord
+from prunebench.records import LatencyRecord, Scores, TimingRecord
 from prunebench.results.matrices import write_steps
 from prunebench.runs.index import identify
 from prunebench.runs.run import Run
 
 
+def with_loss(step, loss):
+    """All scores of a step, with a loss that grows by so much in each."""
+    scores = Scores.of(top1=(340 - step, 360), loss=(360 * loss * (step + 1), 360))
+    return dict.fromkeys(("test_before", "train_before", "test_after", "train_after"), scores)
+
+
 @pytest.fixture
 def pruned(make_record, commit):
-    """Makes a structured run of three steps; keywords replace settings."""
+    """Makes a structured run of three steps, with a loss that grows by `loss` in each; keywords replace settings."""
 
-    def make(root, changed="", steps=3, **settings):
+    def make(root, changed="", steps=3, loss=None, **settings):
         config = {"model": "tiny", "dataset": "digits", "method": "structured", "criterion": "l2", "fraction": 0.1}
         config |= {"seed": 0, "include": [], **settings}
         run = Run(root, identify("prune", config, config, {"model": changed}))
-        commit(run, *(make_record(step, run=run.key, seed=config["seed"]) for step in range(steps)))
+        about = {"run": run.key, "seed": config["seed"]}
+        commit(run, *(make_record(step, **about, **(with_loss(step, loss) if loss else {})) for step in range(steps)))
         return run
 
     return make
@@ -74,7 +81,7 @@ def test_one_run_has_its_own_timings_and_no_others(pruned, timed, tmp_path):
     assert len(found.times) == 1
 
 
-def test_timings_of_untrained_weights_are_material_too(timed, tmp_path):
+def test_timings_of_untrained_weights_are_results_too(timed, tmp_path):
     config = {"model": "tiny", "dataset": "digits", "method": "structured", "seed": 0}
     run = timed(tmp_path, config)
     for path in (tmp_path, run.folder):
@@ -103,6 +110,32 @@ def test_of_runs_with_the_same_settings_and_seed_the_newest_is_taken(pruned, tmp
         (curve,) = gather([tmp_path]).curves
     assert curve.name == newest.key
     assert "same settings and seed" in caplog.text
+
+
+def test_of_a_metric_that_is_named_the_curves_are_those_of_runs_alone(pruned, tmp_path):
+    run = pruned(tmp_path / "runs", loss=0.5)
+    write_steps(run, run.records(), tmp_path / "performance")
+    found = gather([tmp_path / "runs", tmp_path / "performance"], "loss")
+    (curve,) = found.curves
+    assert (curve.metric.name, curve.after) == ("loss", (0.5, 1.0, 1.5))
+    assert gather([tmp_path / "performance"], "loss").curves == ()
+    assert found.counts == gather([tmp_path / "runs"]).counts
+    with pytest.raises(RunError, match="has not recorded top5; it has: top1, loss"):
+        gather([run.folder], "top5")
+
+
+def test_the_matrices_of_an_older_version_and_its_run_are_one(pruned, tmp_path):
+    run = pruned(tmp_path / "runs", model_arg=[])
+    (path, *_) = write_steps(run, run.records(), tmp_path / "performance")
+    path.write_text(path.read_text().replace("dataset=digits", "dataset=digits stem=standard"))
+    assert "stem=standard" in path.read_text()
+    assert len(gather([tmp_path / "performance", tmp_path / "runs"]).curves) == 1
+    small = pruned(tmp_path / "small", model_arg=["stem=small"], include=["conv*"])
+    write_steps(small, small.records(), tmp_path / "text")
+    found = gather([tmp_path / "text", tmp_path / "small"])
+    (curve,), (counts,) = found.curves, found.counts
+    assert curve.settings == counts.settings
+    assert (curve.settings["model_arg"], curve.settings["include"]) == (["stem=small"], ["conv*"])
 
 
 def test_a_folder_may_hold_matrices_and_runs(pruned, tmp_path):

@@ -11,7 +11,7 @@ from prunebench.report.figures import Speedup, axes_of, by_family, figures
 from prunebench.report.sources import gather
 from prunebench.results.curves import by_settings, curves_of
 from prunebench.runs.index import all_runs
-from prunebench.statistics import wilson_of
+from prunebench.statistics import wilson
 
 T_TWO_DEGREES = 4.302652729749464
 """97.5th percentile of Student's t with two degrees of freedom, from tables."""
@@ -30,7 +30,7 @@ def test_a_row_holds_the_mean_over_seeds_with_students_interval(study):
     assert (row.step, row.n) == (2, 3)
     assert row.after.mean == pytest.approx(fmean(scores))
     assert (row.after.low, row.after.high) == pytest.approx((fmean(scores) - half, fmean(scores) + half))
-    assert row.wilson == pytest.approx(wilson_of(fmean(scores), 360))
+    assert row.wilson == pytest.approx(wilson(fmean(scores), 360))
     assert row.before.mean == pytest.approx(198 / 360)
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from math import isnan
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from prunebench.config import RunConfig
-from prunebench.experiment.identity import efficiency_run, pruning_run
+from prunebench.errors import RunError
+from prunebench.experiment.existing import efficiency_run
 from prunebench.experiment.resolve import resolve
-from prunebench.records import LatencyRecord, TimingRecord
+from prunebench.records import LatencyRecord, Scores, TimingRecord
 from prunebench.results.curves import (
     axis_title,
     by_settings,
@@ -29,13 +31,14 @@ from prunebench.runs.index import all_runs
 
 @pytest.fixture
 def made(tmp_path, make_record, commit):
-    """Makes a pruning run of two steps; `settings` are those of its config."""
+    """Makes a pruning run of two steps; `settings` are its config's, `about` says what of a record to replace."""
 
-    def make(**settings):
-        config = resolve(RunConfig(**{"model": "resnet18", **settings}, runs_dir=str(tmp_path)))
-        run = pruning_run(config)
-        commit(run, *(make_record(step, run=run.key, seed=config.seed) for step in range(3)))
-        return config, run
+    def make(about=lambda record: {}, **settings):
+        experiment = resolve(RunConfig(**{"model": "resnet18", **settings}, runs_dir=str(tmp_path)))
+        run, seed = experiment.run, experiment.settings.seed
+        records = [make_record(step, run=run.key, seed=seed) for step in range(3)]
+        commit(run, *(msgspec.structs.replace(record, **about(record)) for record in records))
+        return experiment, run
 
     return make
 
@@ -78,6 +81,40 @@ def test_a_curve_holds_what_was_recorded_of_every_step(made):
     assert (curve.at(2), curve.at(3)) == (2, None)
 
 
+def lost(record):
+    """A loss of 3 nats before and 1 nat after fine-tuning, and a tenth more a step; half as much on training data."""
+
+    def scores(loss, of):
+        return Scores.of(top1=(of.correct, of.total), loss=(loss * of.total, of.total))
+
+    loss = 1 + record.step / 10
+    return {
+        "test_before": scores(3 * loss, record.test_before),
+        "train_before": scores(1.5 * loss, record.train_before),
+        "test_after": scores(loss, record.test_after),
+        "train_after": scores(loss / 2, record.train_after),
+    }
+
+
+def test_a_curve_is_of_the_main_metric_or_of_another_that_was_counted(made):
+    _, run = made(lost)
+    assert (curve_of(run).metric.name, curve_of(run).after) == ("top1", curve_of(run, metric="top1").after)
+    curve = curve_of(run, metric="loss")
+    assert (curve.metric.name, curve.metric.higher_is_better) == ("loss", False)
+    assert curve.after == pytest.approx((1, 1.1, 1.2))
+    assert curve.before == pytest.approx((3, 3.3, 3.6))
+    assert curve.train_after == pytest.approx((0.5, 0.55, 0.6))
+    assert curve.train_before == pytest.approx((1.5, 1.65, 1.8))
+    assert curve.tested == curve_of(run).tested == (360,) * 3
+    assert curve.axes == curve_of(run).axes
+
+
+def test_curves_of_a_metric_that_a_run_has_not_counted_are_refused(made):
+    _, run = made()
+    with pytest.raises(RunError, match=f"Run {run.key} has not recorded loss; it has: top1"):
+        curves_of([run], [run], "loss")
+
+
 def test_latency_is_a_share_of_the_originals_and_unknown_where_it_was_not_timed(made):
     _, run = made()
     timed = [timing(2, {"original": 8.0, "masked": 9.0, "pruned": 2.0})]
@@ -105,10 +142,10 @@ def test_where_layers_are_stored_compressed_that_is_the_time_that_counts(made):
 
 
 def test_runs_of_other_seeds_and_criteria_of_structured_pruning_take_as_long(made, tmp_path, here):
-    config, first = made()
+    experiment, first = made()
     for about in ({"seed": 1}, {"criterion": "random"}, {"fraction": 0.3}):
         made(**about)
-    into = efficiency_run(config, {"backend": "eager", "dtype": "fp32"}, first)
+    into = efficiency_run(experiment, {"backend": "eager", "dtype": "fp32"}, first)
     with into.working(here):
         into.commit(timing(1, {"original": 8.0, "pruned": 4.0}), lambda folder: None)
     every = all_runs(tmp_path)
@@ -180,9 +217,9 @@ def test_seeds_whose_training_had_two_phases_are_one_group(made, head, tmp_path)
 
 
 def test_batch_sizes_that_were_timed_one_after_the_other_are_all_there(made, tmp_path, here):
-    config, run = made()
+    experiment, run = made()
     for size, ms in ((1, 4.0), (16, 2.0)):
-        into = efficiency_run(config, {"batch_sizes": [size]}, run)
+        into = efficiency_run(experiment, {"batch_sizes": [size]}, run)
         with into.working(here):
             into.commit(timing(1, {"original": 8.0, "pruned": ms}, size), lambda folder: None)
     (curve,) = curves_of([run], all_runs(tmp_path))
@@ -190,9 +227,9 @@ def test_batch_sizes_that_were_timed_one_after_the_other_are_all_there(made, tmp
 
 
 def test_of_a_batch_size_that_was_timed_twice_the_newer_times_count(made, tmp_path, here):
-    config, run = made()
+    experiment, run = made()
     for budget, ms, step in ((9, 4.0, 1), (10, 2.0, 1), (10, 1.0, 2)):
-        into = efficiency_run(config, {"time_budget": budget}, run)
+        into = efficiency_run(experiment, {"time_budget": budget}, run)
         with into.working(here):
             into.commit(timing(step, {"original": 8.0, "pruned": ms}), lambda folder: None)
     every = sorted(all_runs(tmp_path), key=lambda found: found.manifest.config.get("time_budget") == 9)

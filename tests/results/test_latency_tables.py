@@ -1,4 +1,4 @@
-"""Tables of timings tell medians, percentiles, speed-ups with intervals, costs and evidence, from samples alone."""
+"""Tables of timings tell medians, percentiles, speed-ups with intervals, costs and breakdowns, from samples alone."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_accuracy_and_compressed_layers_are_shown_where_there_are_some():
         name="fc", batch_size=4, shape=(2, 2), sparsity=0.9, dense_ms=(2.0,), sparse_ms=(1.0,), chosen=True
     )
     found = msgspec.structs.replace(
-        timing({**SAMPLES, "sparse": [2.5] * 20}, top1=Scores.of(top1=(3, 4))), sparse_layers=(layer,)
+        timing({**SAMPLES, "sparse": [2.5] * 20}, scores=Scores.of(top1=(3, 4))), sparse_layers=(layer,)
     )
     text = latency_tables.times([found])
     assert row(text)[-6:] == ["2.50", "4.00", "×", "4.00–4.00", "20*", "0.750"]
@@ -96,7 +96,7 @@ def test_evidence_stands_beside_the_measured_speed_up():
 
 @pytest.mark.parametrize("table", [latency_tables.times, latency_tables.costs, latency_tables.breakdown])
 def test_tables_fit_on_a_line_of_120_characters(table):
-    assert max(len(line) for line in table([timing(top1=Scores.of(top1=(1, 2)), peak_bytes=5)]).splitlines()) <= 120
+    assert max(len(line) for line in table([timing(scores=Scores.of(top1=(1, 2)), peak_bytes=5)]).splitlines()) <= 120
 
 
 def test_files_are_held_against_the_first():

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from prunebench.config import RunConfig
 from prunebench.errors import UnknownName
-from prunebench.experiment.identity import efficiency_run, pruning_run
+from prunebench.experiment.existing import efficiency_run
 from prunebench.experiment.resolve import resolve
 from prunebench.latency.config import EfficiencyConfig
-from prunebench.records import LatencyRecord, TimingRecord
+from prunebench.records import LatencyRecord, Scores, TimingRecord
 from prunebench.results import matrices
 from prunebench.runs.run import Run
 
@@ -19,7 +19,7 @@ NUMBERS = st.floats(0, 1e9) | st.integers(0, 10**10).map(float)
 
 
 def run_of(tmp_path, **given):
-    return pruning_run(resolve(RunConfig(model="alexnet", runs_dir=str(tmp_path / "runs"), **given)))
+    return resolve(RunConfig(model="alexnet", runs_dir=str(tmp_path / "runs"), **given)).run
 
 
 @pytest.fixture
@@ -27,8 +27,8 @@ def timed_run(tmp_path, here):
     """Makes an efficiency run without timings; keywords replace its settings."""
 
     def make(**settings):
-        config = RunConfig(model="alexnet", runs_dir=str(tmp_path / "timed"))
-        run = efficiency_run(config, EfficiencyConfig(**settings).settings(), None)
+        experiment = resolve(RunConfig(model="alexnet", runs_dir=str(tmp_path / "timed")))
+        run = efficiency_run(experiment, EfficiencyConfig(**settings).settings(), None)
         with run.working(here):
             run.commit(TimingRecord(step=1, latencies=()), lambda folder: None)
         return run
@@ -89,6 +89,13 @@ def test_steps_become_a_performance_and_a_parameter_matrix(tmp_path, make_record
         assert run.key in path.read_text().splitlines()[0]
 
 
+def test_a_performance_matrix_holds_the_main_metric(make_record):
+    parts = {"test_before": 1, "train_before": 2, "test_after": 3, "train_after": 4}
+    scores = {name: Scores.of(top5=(340 + i, 360), top1=(300, 360), loss=(90.0, 360)) for name, i in parts.items()}
+    rows = matrices.performance([make_record(0, **scores), make_record(1, **scores)])
+    assert [row[1] for row in rows] == pytest.approx([90, 341 / 360, 342 / 360, 343 / 360, 344 / 360])
+
+
 def test_an_unpruned_or_unstructured_run_has_no_parameter_matrix(tmp_path, make_record):
     results = tmp_path / "performance"
     assert len(matrices.write_steps(run_of(tmp_path), [make_record(0)], results)) == 1
@@ -107,7 +114,7 @@ def test_an_unpruned_or_unstructured_run_has_no_parameter_matrix(tmp_path, make_
     ],
 )
 def test_the_criterion_is_in_the_name_where_it_is_not_the_methods_own(tmp_path, given, stem):
-    assert matrices.stem(run_of(tmp_path, **given).info) == stem
+    assert matrices.stem(run_of(tmp_path, **given).manifest) == stem
 
 
 @pytest.mark.parametrize(
@@ -119,7 +126,7 @@ def test_no_name_in_a_run_leads_out_of_the_results_folder(field, name, tmp_path,
     hostile = Run(run.root, msgspec.structs.replace(run.manifest, config={**run.manifest.config, field: name}))
     results = tmp_path / "a" / "b" / "performance"
     timings = [TimingRecord(step=0, latencies=[latency(0, variant, 1, [1.0]) for variant in matrices.TIMED])]
-    paths = matrices.write_timings(timed_run(), hostile.info, hostile.folder, timings, results)
+    paths = matrices.write_timings(timed_run(), hostile.manifest, hostile.folder, timings, results)
     paths += matrices.write_steps(hostile, [make_record(0), make_record(1)], results)
     assert len({path.name for path in paths}) == 4
     for path in paths:

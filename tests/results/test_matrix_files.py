@@ -113,6 +113,22 @@ def test_files_that_name_the_very_run_go_first(tmp_path):
     assert curve.axes["params"] == pytest.approx((1, 0.3))
 
 
+@pytest.mark.parametrize("usual", ["", " stem=standard"])
+def test_files_of_a_model_with_other_arguments_do_not_belong_to_a_run(usual, tmp_path):
+    put(tmp_path, "net_structured_performance.txt", steps(100.0, 50.0), f"settings: model=net weights=none{usual}")
+    put(
+        tmp_path,
+        "net_structured_50.00_efficiency.txt",
+        [[1], [2], [2], [1]],
+        "settings: model=net model_arg=['stem=small']",
+    )
+    (curve,) = read([tmp_path]).curves
+    assert "latency@1" not in curve.axes
+    put(tmp_path, "net_structured_a_50.00_efficiency.txt", [[1], [2], [2], [1]], "settings: model=net seed=1")
+    (curve,) = read([tmp_path]).curves
+    assert "latency@1" in curve.axes
+
+
 def test_in_a_folder_what_is_no_matrix_is_warned_of_and_passed_over_but_not_where_it_is_named(tmp_path, caplog):
     put(tmp_path, "net_structured_performance.txt", steps(100.0, 50.0))
     put(tmp_path, "net_unstructured_performance.txt", [[1, 2]])

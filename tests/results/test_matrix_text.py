@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from prunebench.config import deciding
 from prunebench.errors import DataError
 from prunebench.results.matrix_text import read_matrix
 
@@ -65,15 +68,44 @@ def test_the_name_of_timings_tells_what_is_left_and_the_engine(name, left, backe
 
 def test_lines_at_the_top_tell_more_than_the_name(tmp_path):
     head = "# run: net-structured-01\n# dataset: digits\n# settings: model=a folder/net.py:build dataset=digits seed=3 "
-    head += "augment=False lr=0.001 include=['a', 'b'] method=structured fraction=0.1\n"
+    head += "model_arg=['stem=small'] augment=False lr=0.001 include=['a', 'b'] method=structured fraction=0.1\n"
     file = read_matrix(written(tmp_path, "net_unstructured_performance.txt", head + PERFORMANCE))
     assert file.run == "net-structured-01"
     assert file.settings == {
         **{"model": "net.py:build", "dataset": "digits", "seed": 3, "augment": False, "lr": 0.001},
-        **{"include": "['a', 'b']", "method": "structured", "fraction": 0.1},
+        **{"model_arg": ["stem=small"], "include": ["a", "b"], "method": "structured", "fraction": 0.1},
     }
     assert "seed" not in file.without_seed
     np.testing.assert_allclose(file.rows[:, 1], [50, 0.4, 0.4, 0.8, 0.8])
+
+
+@pytest.mark.parametrize(("stem", "told"), [("standard", {}), ("small", {"model_arg": ["stem=small"]}), (None, {})])
+def test_the_stem_of_older_versions_is_an_argument_of_the_model(stem, told, tmp_path):
+    word = f" stem={stem}" if stem else ""
+    head = f"# settings: model=resnet18 weights=none{word} image_size=32 method=structured\n"
+    file = read_matrix(written(tmp_path, "resnet18_structured_performance.txt", head + PERFORMANCE))
+    rest = {"model": "resnet18", "weights": "none", "image_size": 32, "method": "structured"}
+    assert file.settings == {**rest, **told}
+
+
+REFERENCE = Path(__file__).parents[2] / "performance" / "reference"
+
+
+def test_what_an_older_version_has_written_is_read_setting_by_setting():
+    files = [read_matrix(path) for path in sorted(REFERENCE.rglob("*.txt"))]
+    assert len(files) > 150
+    for file in files:
+        assert "stem=standard" in file.head["settings"]
+        assert (file.settings["weights"], file.settings["dataset"]) == ("none", file.head["dataset"])
+        assert file.settings.keys() <= set(deciding("training", "pruning")) - {"model_arg"}
+        assert not any(" " in value for value in file.settings.values() if isinstance(value, str))
+
+
+@pytest.mark.parametrize("value", ["none", "a b", "['a'", "['a', 1]", "3", "['a'].b", "{[]: 1}", "-" * 9999 + "1"])
+def test_a_list_that_is_none_stays_as_it_is_written(value, tmp_path):
+    head = f"# settings: model=net include={value} method=structured\n"
+    file = read_matrix(written(tmp_path, "net_structured_performance.txt", head + PERFORMANCE))
+    assert file.settings["include"] == value
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ CONFIGS = {
         **{"validation": 0.2, "dtype": "bf16", "round_to": 8, "finetune_epochs": 0, "deterministic": True},
     },
     "goals": {"model": "resnet18", "until": ("macs<=0.5", "top1>=dense-0.01")},
+    "arguments of the builder": {"model": "resnet18", "model_arg": ("stem=small",)},
     "control": {"model": "resnet18", "method": "none", "iterations": 4},
     "text": {"model": "bert", "sequence_length": 32},
 }
@@ -74,7 +75,7 @@ def test_a_run_that_starts_from_another_is_told_in_full_since_it_inherits(run_of
     with dense.working(here):
         dense.commit(make_record(0), lambda folder: None)
     run = run_of(RunConfig(model="resnet18", weights=dense.key, momentum=0.9))
-    assert started_from(run).info == dense.manifest
+    assert started_from(run).manifest == dense.manifest
     assert started_from(dense) is None
     trained = msgspec.structs.replace(parsed(command_of(dense), train), runs_dir=str(tmp_path))
     assert dense_run(trained).key == dense.key

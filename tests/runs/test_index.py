@@ -13,7 +13,7 @@ from prunebench import RunConfig, pruning_run
 from prunebench.errors import AmbiguousRun, RunError
 from prunebench.runs.files import write_atomically
 from prunebench.runs.index import all_runs, find, identify, studies_in, title
-from prunebench.runs.manifest import Manifest, encode
+from prunebench.runs.manifest import encode
 from prunebench.runs.run import Run
 
 CONFIG = {"model": "tiny", "method": "structured", "seed": 0, "exclude": ["head"]}
@@ -35,7 +35,7 @@ def run(tmp_path, make_record, commit):
 def empty(run):
     """A run beside it that has begun and has no step."""
     other = Run(run.root, identity(seed=2))
-    write_atomically(other.folder / "run.json", encode(Manifest(run=other.manifest, files={}).sealed()))
+    write_atomically(other.folder / "run.json", encode(other.manifest.sealed()))
     return other
 
 
@@ -102,7 +102,11 @@ def test_the_newest_run_comes_first_and_those_without_a_step_do_not_count(run, e
     os.utime(other.folder / "run.json", (1, 1))
     os.utime(empty.folder / "run.json", (2, 2))
     assert [found.manifest for found in all_runs(run.root)] == [run.manifest, other.manifest]
-    assert [found.manifest for found in all_runs(run.root, begun=True)] == [run.manifest, empty.info, other.manifest]
+    assert [found.manifest for found in all_runs(run.root, begun=True)] == [
+        run.manifest,
+        empty.manifest,
+        other.manifest,
+    ]
     assert all_runs(run.root / "nowhere") == []
 
 
@@ -133,10 +137,12 @@ def test_a_run_whose_folder_was_renamed_is_found_read_and_continued(run, make_re
     assert find(run.root, run.key).steps() == [0, 1, 2]
 
 
-HOSTILE = encode(Manifest(run=identity(), files={"x/record.json": ""}).sealed())
+HOSTILE = encode(msgspec.structs.replace(identity(), files={"x/record.json": ""}).sealed())
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b'{"format": 1}', b'{"format": 2}', b'{"format": 3}', HOSTILE])
+@pytest.mark.parametrize(
+    "content", [b"", b"[]", b'{"format": 1}', b'{"format": 2}', b'{"format": 3}', b'{"format": 4}', HOSTILE]
+)
 def test_a_run_that_cannot_be_read_is_passed_over_with_a_warning(content, run, caplog):
     bad = run.root / "bad" / "run.json"
     write_atomically(bad, content)
@@ -154,8 +160,8 @@ def test_a_folder_without_a_finished_step_is_no_run_unless_one_asks_for_it(empty
         find(empty.root, str(empty.folder))
     with pytest.raises(RunError, match=f"There is no run '{empty.key}'"):
         find(empty.root, empty.key)
-    assert find(empty.root, str(empty.folder), begun=True).info == empty.info
-    assert find(empty.root, empty.key, begun=True).info == empty.info
+    assert find(empty.root, str(empty.folder), begun=True).manifest == empty.manifest
+    assert find(empty.root, empty.key, begun=True).manifest == empty.manifest
 
 
 def test_a_run_that_lies_in_a_study_is_told_where(tmp_path, make_record, commit):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from prunebench.experiment.resolve import dense_run, phases, pruning_run, resolve
+from prunebench.experiment.resolve import resolve
 from prunebench.records import Seconds
 from prunebench.runs.index import all_runs
 from prunebench.studies.estimates import estimate
@@ -13,8 +13,7 @@ from prunebench.studies.estimates import estimate
 @pytest.fixture
 def planned(tiny_config):
     def make(**changes):
-        config = resolve(tiny_config(iterations=3, epochs=10, **changes))
-        return config, pruning_run(config)
+        return resolve(tiny_config(iterations=3, epochs=10, **changes))
 
     return make
 
@@ -24,12 +23,12 @@ def write(folder):
 
 
 def test_a_training_and_a_step_take_what_such_took_before(planned, make_record, commit, tmp_path):
-    config, run = planned()
-    commit(dense_run(config), make_record(0, seconds=Seconds(finetune=20.0)), write=write)
+    experiment = planned()
+    commit(experiment.dense, make_record(0, seconds=Seconds(finetune=20.0)), write=write)
     for step, seconds in ((0, 99.0), (1, 3.0), (2, 5.0)):
-        commit(run, make_record(step, seconds=Seconds(1.0, 1.0, seconds, 1.0)), write=write)
+        commit(experiment.run, make_record(step, seconds=Seconds(1.0, 1.0, seconds, 1.0)), write=write)
     measured = all_runs(tmp_path / "runs")
-    of_step = (run.step_folder(1) / "record.json").stat().st_size + 1000
+    of_step = (experiment.run.step_folder(1) / "record.json").stat().st_size + 1000
     found = estimate([planned()], measured)
     assert (found.seconds, found.steps, found.unknown) == (7.0, 1, 0)
     assert found.bytes == pytest.approx(of_step, rel=0.05)
@@ -41,42 +40,42 @@ def test_a_training_and_a_step_take_what_such_took_before(planned, make_record, 
 def test_nothing_is_guessed_of_a_kind_that_was_not_measured(planned, make_record, commit, tmp_path):
     assert estimate([planned()], []) == estimate([planned()], all_runs(tmp_path / "runs"))
     assert estimate([planned()], []).unknown == estimate([planned()], []).steps == 5
-    config, run = planned()
-    commit(run, *(make_record(step) for step in range(4)))
+    experiment = planned()
+    commit(experiment.run, *(make_record(step) for step in range(4)))
     other = planned(method="unstructured")
     found = estimate([other], all_runs(tmp_path / "runs"))
     assert (found.seconds, found.steps, found.unknown) == (0.0, 5, 5)
-    found = estimate([(config, run)], all_runs(tmp_path / "runs"))
+    found = estimate([experiment], all_runs(tmp_path / "runs"))
     assert (found.steps, found.unknown) == (1, 1)  # the dense run is gone
 
 
 def test_what_is_finished_takes_nothing(planned, make_record, commit):
-    config, run = planned()
-    commit(dense_run(config), make_record(0))
-    commit(run, *(make_record(step) for step in range(4)))
-    found = estimate([(config, run)], [run])
+    experiment = planned()
+    commit(experiment.dense, make_record(0))
+    commit(experiment.run, *(make_record(step) for step in range(4)))
+    found = estimate([experiment], [experiment.run])
     assert (found.seconds, found.bytes, found.steps, found.unknown) == (0.0, 0.0, 0, 0)
 
 
 def test_both_phases_of_a_training_are_counted(planned, make_record, commit, tmp_path):
     (tmp_path / "head.toml").write_text("epochs = 5\nfreeze = true\n", encoding="utf-8")
-    config, run = planned()
-    commit(dense_run(config), make_record(0, seconds=Seconds(finetune=20.0)))
-    commit(run, *(make_record(step) for step in range(4)))
+    experiment = planned()
+    commit(experiment.dense, make_record(0, seconds=Seconds(finetune=20.0)))
+    commit(experiment.run, *(make_record(step) for step in range(4)))
     phased = planned(weights=str(tmp_path / "head.toml"))
     found = estimate([phased], all_runs(tmp_path / "runs"))
     assert found.steps == 2 + 4
-    first, second = (dense_run(phase) for phase in phases(phased[0]))
+    first, second = (phase.dense for phase in phased.phases)
     more = found.seconds
     commit(first, make_record(0))
-    assert more - estimate([phased], [dense_run(config), run]).seconds == pytest.approx(5 * 2.0)
+    assert more - estimate([phased], [experiment.dense, experiment.run]).seconds == pytest.approx(5 * 2.0)
     commit(second, make_record(0))
-    assert more - estimate([phased], [dense_run(config), run]).seconds == pytest.approx(15 * 2.0)
+    assert more - estimate([phased], [experiment.dense, experiment.run]).seconds == pytest.approx(15 * 2.0)
 
 
 def test_checkpoints_take_what_those_of_the_same_step_took(planned, make_record, commit, tmp_path):
     """Pruned models shrink from step to step."""
-    _, run = planned()
+    run = planned().run
     for step, kb in ((0, 90), (1, 60), (2, 30)):
         commit(
             run,
@@ -84,6 +83,6 @@ def test_checkpoints_take_what_those_of_the_same_step_took(planned, make_record,
             write=lambda folder, kb=kb: (folder / "structure.json").write_bytes(bytes(1000 * kb)),
         )
     other = planned(seed=1)
-    commit(dense_run(other[0]), make_record(0))
+    commit(other.dense, make_record(0))
     found = estimate([other], all_runs(tmp_path / "runs"))
     assert found.bytes == pytest.approx(90_000 + 60_000 + 30_000 + 90_000, rel=0.1)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from prunebench.experiment.resolve import dense_run, pruning_run, resolve
+from prunebench.experiment.resolve import resolve
 from prunebench.runs.lock import held
 from prunebench.studies import jobs
 from prunebench.studies.jobs import Job, Outcome, do, jobs_of, unfit
@@ -15,11 +15,10 @@ from prunebench.studies.jobs import Job, Outcome, do, jobs_of, unfit
 
 @pytest.fixture
 def planned(tiny_config):
-    """Makes planned runs of the small CNN."""
+    """Makes planned experiments of the small CNN."""
 
     def make(**changes):
-        config = resolve(tiny_config(threads=1, **changes))
-        return config, pruning_run(config)
+        return resolve(tiny_config(threads=1, **changes))
 
     return make
 
@@ -35,15 +34,16 @@ def test_what_is_done_is_no_job_and_what_it_needed_is_not_either(planned):
     outcomes = [do(job) for job in jobs_of(runs[:1])]
     assert all(outcome.fine for outcome in outcomes)
     (left,) = jobs_of(runs)
-    assert (left.key, left.needs) == (runs[1][1].key, None)
+    assert (left.key, left.needs) == (runs[1].run.key, None)
     more = planned(fraction=0.1, iterations=2)
-    assert [job.key for job in jobs_of([more])] == [runs[0][1].key]
+    assert [job.key for job in jobs_of([more])] == [runs[0].run.key]
 
 
 def test_a_job_keeps_its_steps_and_its_matrices_in_its_run_and_nowhere_else(planned, tmp_path):
-    config, run = planned(iterations=1)
+    experiment = planned(iterations=1)
+    run = experiment.run
     steps = []
-    for job in jobs_of([(config, run)]):
+    for job in jobs_of([experiment]):
         assert do(job, told=lambda job, record: steps.append((job.kind, record.step))).fine
     assert steps == [("train", 0), ("prune", 0), ("prune", 1)]
     assert run.steps() == [0, 1]
@@ -53,16 +53,17 @@ def test_a_job_keeps_its_steps_and_its_matrices_in_its_run_and_nowhere_else(plan
 
 def test_paths_are_absolute_and_the_run_is_the_same(planned, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (config, run) = planned(runs_dir="here", data_dir="there")
-    (job, _) = jobs_of([(config, run)])
-    assert Path(str(job.config.runs_dir)) == tmp_path / "here"
-    assert Path(str(job.config.data_dir)) == tmp_path / "there"
-    assert job.key == dense_run(config).key
+    experiment = planned(runs_dir="here", data_dir="there")
+    (job, _) = jobs_of([experiment])
+    assert Path(job.config.runs_dir) == tmp_path / "here"
+    assert Path(job.config.data_dir) == tmp_path / "there"
+    assert job.key == experiment.dense.key
 
 
 def test_whatever_goes_wrong_is_an_outcome(planned, monkeypatch):
-    config, run = planned(exclude=("no.such.module",))
-    mistake = do(Job("prune", config, run.key))
+    experiment = planned(exclude=("no.such.module",))
+    run = experiment.run
+    mistake = do(Job("prune", experiment.settings, run.key))
     assert mistake.error.startswith("No module matches 'no.such.module'")
     assert not mistake.fine
     assert not run.folder.exists()
@@ -71,14 +72,14 @@ def test_whatever_goes_wrong_is_an_outcome(planned, monkeypatch):
         raise ZeroDivisionError("a bug")
 
     monkeypatch.setattr(jobs, "prune", broken)
-    bug = do(Job("prune", config, run.key))
+    bug = do(Job("prune", experiment.settings, run.key))
     assert bug.error == "ZeroDivisionError: a bug"
     assert "test_jobs.py" in bug.trace
 
 
 def test_a_job_that_is_asked_to_stop_is_stopped_and_goes_on(planned):
-    config, run = planned()
-    dense, job = jobs_of([(config, run)])
+    experiment = planned()
+    dense, job = jobs_of([experiment])
     assert do(dense).fine
     stopped = do(job, stop=lambda: True)
     assert (stopped.stopped, stopped.error, stopped.fine) == (True, "", False)
@@ -92,13 +93,13 @@ def test_what_needs_a_failed_run_fails_and_says_why():
 
 
 def test_a_run_that_another_process_holds_is_waited_for(planned, monkeypatch):
-    config, run = planned()
-    dense, _ = jobs_of([(config, run)])
+    experiment = planned()
+    dense, _ = jobs_of([experiment])
     monkeypatch.setattr(jobs, "PATIENCE", 0.0)
-    with held(dense_run(config).folder):
+    with held(experiment.dense.folder):
         assert "is being computed by process" in do(dense).error
     holding = ExitStack()
-    holding.enter_context(held(dense_run(config).folder))
+    holding.enter_context(held(experiment.dense.folder))
     monkeypatch.setattr(jobs, "PATIENCE", 60.0)
     monkeypatch.setattr(jobs.time, "sleep", lambda seconds: holding.close())
     assert do(dense).fine
@@ -117,5 +118,5 @@ def test_a_first_phase_of_training_is_a_job_that_the_dense_run_needs(planned, tm
 def test_a_folder_that_is_called_like_a_keyword_is_no_weights(planned, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "none").mkdir()
-    config, run = planned(weights="none")
-    assert [job.config.weights for job in jobs_of([(config, run)])] == ["none", "none"]
+    experiment = planned(weights="none")
+    assert [job.config.weights for job in jobs_of([experiment])] == ["none", "none"]

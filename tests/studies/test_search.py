@@ -61,9 +61,10 @@ def test_the_answer_is_the_step_that_the_goals_ask_for(search, goals, accuracies
 
 
 def test_accuracy_holds_data_out_and_a_search_goes_further_than_ten_steps(tiny_config):
-    config = resolve(tiny_config(until=("top1>=dense-0.02",), iterations=None))
-    assert (config.validation, config.iterations) == (HELD_OUT, SEARCHED)
-    assert resolve(tiny_config(until=("macs<=0.5",))).validation == 0
+    settings = resolve(tiny_config(until=("top1>=dense-0.02",), iterations=None)).settings
+    assert (settings.validation, settings.iterations) == (HELD_OUT, SEARCHED)
+    assert resolve(tiny_config(until=("loss<=dense+0.02",))).settings.validation == HELD_OUT
+    assert resolve(tiny_config(until=("macs<=0.5",))).settings.validation == 0
 
 
 def test_a_real_search_is_the_same_when_it_is_made_again_and_shares_its_run(tiny_config):

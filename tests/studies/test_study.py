@@ -8,22 +8,21 @@ import msgspec
 import pytest
 
 from prunebench.errors import ConfigError
-from prunebench.experiment.resolve import phases
-from prunebench.studies.study import StudyRecord, folder_of, plan, read_study, write_study
+from prunebench.studies.study import StudyRecord, experiments_of, folder_of, read_study, write_study
 
 SMALL = '[base]\nmodel = "resnet18"\n'
 
 
 @pytest.fixture
 def planned(tmp_path):
-    """Makes the plan of a study's text: the configs, by what is told apart."""
+    """Makes the plan of a study's text: the settings, by what is told apart."""
 
     def make(text, *names, **files):
         for name, content in files.items():
             (tmp_path / f"{name}.toml").write_text(content, encoding="utf-8")
         (tmp_path / "mine.toml").write_text(text, encoding="utf-8")
-        found = plan(read_study(tmp_path / "mine.toml"), str(tmp_path / "runs"))
-        return [tuple(getattr(config, name) for name in names) for config, _ in found]
+        found = experiments_of(read_study(tmp_path / "mine.toml"), str(tmp_path / "runs"))
+        return [tuple(getattr(each.settings, name) for name in names) for each in found]
 
     return make
 
@@ -77,8 +76,8 @@ def test_a_first_phase_of_training_is_a_file_beside_the_study(table, tmp_path):
     value = '["head.toml"]' if "grid" in table else '"head.toml"'
     path = tmp_path / "s.toml"
     path.write_text(f'{table} {value}\n{"[base]" if "base" not in table else ""}\nmodel = "resnet18"\n', "utf-8")
-    ((config, _),) = plan(read_study(path), str(tmp_path / "runs"))
-    assert [phase.epochs for phase in phases(config)] == [2, 2]
+    (experiment,) = experiments_of(read_study(path), str(tmp_path / "runs"))
+    assert [phase.settings.epochs for phase in experiment.phases] == [2, 2]
 
 
 def test_controls_prune_at_random_and_not_at_all_and_one_serves_all_fractions(planned):
@@ -119,17 +118,17 @@ def test_all_runs_are_in_the_folder_of_the_study_which_says_what_it_consists_of(
     path = tmp_path / "my-study.toml"
     path.write_text(SMALL + f'runs_dir = "{tmp_path / "kept"}"\n[grid]\nseed = [0, 1]\n', encoding="utf-8")
     study = read_study(path)
-    planned = plan(study)
-    assert {run.root for _, run in planned} == {tmp_path / "kept" / "my-study"}
+    planned = experiments_of(study)
+    assert {each.run.root for each in planned} == {tmp_path / "kept" / "my-study"}
     assert not (tmp_path / "kept").exists()
     write_study(study, planned)
     found = msgspec.json.decode((folder_of(planned) / "study.json").read_bytes(), type=StudyRecord)
     assert (found.name, found.source) == ("my-study", path.read_text(encoding="utf-8"))
-    assert found.runs == tuple(run.key for _, run in planned)
+    assert found.runs == tuple(each.run.key for each in planned)
     assert json.loads((folder_of(planned) / "study.json").read_text(encoding="utf-8"))["format"] == found.format
 
 
-def test_how_to_time_is_a_config_for_every_engine_and_dtype(tmp_path):
+def test_how_to_time_is_a_config_for_every_backend_and_dtype(tmp_path):
     path = tmp_path / "s.toml"
     text = '[efficiency]\nbackends = ["eager", "compile"]\ndtypes = ["fp32", "bf16"]\nbatch_sizes = [2]\n'
     path.write_text(SMALL + text, encoding="utf-8")
@@ -192,7 +191,7 @@ def test_a_first_phase_can_be_excluded(tmp_path):
     path = tmp_path / "s.toml"
     text = '[base]\nmodel = "resnet18"\n[grid]\nweights = ["none", "head.toml"]\n[[exclude]]\nweights = "head.toml"\n'
     path.write_text(text, encoding="utf-8")
-    assert [config.weights for config, _ in plan(read_study(path), str(tmp_path))] == ["none"]
+    assert [each.settings.weights for each in experiments_of(read_study(path), str(tmp_path))] == ["none"]
 
 
 @pytest.mark.parametrize(
@@ -206,4 +205,4 @@ def test_a_first_phase_can_be_excluded(tmp_path):
 def test_what_a_study_cannot_do_is_told_before_it_begins(text, message, tmp_path):
     (tmp_path / "s.toml").write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError, match=message):
-        plan(read_study(tmp_path / "s.toml"), str(tmp_path))
+        experiments_of(read_study(tmp_path / "s.toml"), str(tmp_path))

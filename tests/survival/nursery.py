@@ -10,10 +10,10 @@ It reads jobs from its standard input, one JSON object per line, and answers eac
                "limit": no file may be longer than 0 bytes (RLIMIT_FSIZE); "fill": the disk is filled up, "nearly": but
                for 8 KiB; "readonly": from the beginning on, the disk is mounted read-only for this child
     write      whether text matrices are written: true, unless it says false
-    line       kill the child when it is about to execute so many lines of runs/run.py and runs/files.py
+    line       kill the child when it is about to execute so many lines of STORE
 
 The answer: `killed` by SIGKILL, `happened` what `at` asked for, `error` and `text` of an exception, `seconds`, and
-`lines` executed in runs/run.py and runs/files.py where `line` was given.
+`lines` executed in STORE where `line` was given.
 """
 
 from __future__ import annotations
@@ -47,6 +47,9 @@ from prunebench.experiment.resolve import pruning_run
 from prunebench.models import architecture, checkpoint
 from prunebench.pruning import registry as methods
 from prunebench.results import matrices
+
+STORE = ("runs/run.py", "runs/progress.py", "runs/files.py")
+"""Files of prunebench that write runs."""
 
 BALLAST = "ballast"
 HOME = Path(prunebench.__file__).parent
@@ -102,7 +105,7 @@ def line_number(file, text):
 
 
 def trace(wanted, happen):
-    """Have `happen` called before every line of prunebench's files for which `wanted` answers True."""
+    """Have `happen` called before every line of functions of prunebench's files for which `wanted` answers True."""
     files = {str(HOME / name): name for name in wanted}
 
     def local(frame, event, arg):
@@ -110,7 +113,11 @@ def trace(wanted, happen):
             happen()
         return local
 
-    sys.settrace(lambda frame, event, arg: local if frame.f_code.co_filename in files else None)
+    def named(frame, event, arg):  # a lambda's frame would have its line counted twice
+        code = frame.f_code
+        return local if code.co_filename in files and not code.co_name.startswith("<") else None
+
+    sys.settrace(named)
 
 
 def lurk(job, folder, happened):
@@ -137,7 +144,7 @@ def lurk(job, folder, happened):
             if left[0] == 0:
                 die()
 
-        trace({"runs/run.py": lambda line: True, "runs/files.py": lambda line: True}, count_down)
+        trace({name: lambda line: True for name in STORE}, count_down)
 
 
 def child(job, folder, happened, told):

@@ -170,23 +170,29 @@ def test_a_run_killed_at_many_random_moments_equals_one_that_never_stopped(name,
     check_survives(nursery, reference, RUNS[name], tmp_path, kills=20, seed=2)
 
 
-KEEPING = "self._list({**self.files(), **files})"
+KEEPING = "sync(place.parent)"
+LINKING = "(folder / name).hardlink_to(progress / name)"
 POINTS = {
     "inside an epoch": ("training/fit.py", "optimizer.step()", 7),
-    "before the progress is kept": ("runs/run.py", 'beside = self.folder / ".progress"', 11),
-    "before the progress has its name": ("runs/run.py", "beside.replace(place)", 12),
-    "between the new progress and removing the old": ("runs/run.py", "self.forget_progress(but=place)", 3),
-    "while the old progress is removed": ("runs/run.py", "if path != but:", 3),
+    "before the progress is kept": ("runs/progress.py", "beside = Path(tempfile.mkdtemp(", 11),
+    "before the progress has its name": ("runs/progress.py", "beside.rename(place)", 12),
+    "between the new progress and removing the old": ("runs/progress.py", "forget(run, but=place)", 3),
+    "before the old progress is removed": ("runs/progress.py", "if path != but:", 3),
+    "while the old progress is removed": ("runs/progress.py", "shutil.rmtree(hidden)", 3),
+    "before the dense step has its model": ("runs/progress.py", LINKING, 1),
+    "while a step takes its checkpoint over": ("runs/progress.py", LINKING, 4),
+    "before a step has its record": ("runs/run.py", '(folder / "record.json").write_bytes(encode(record))', 3),
     "before the dense step is renamed": ("runs/run.py", "beside.rename(place)", 1),
     "before a step is renamed": ("runs/run.py", "beside.rename(place)", 3),
     "between renaming the dense step and listing it": ("runs/run.py", KEEPING, 1),
     "between renaming a step and listing it": ("runs/run.py", KEEPING, 4),
-    "between listing the dense step and removing its progress": ("runs/run.py", "self.forget_progress()", 1),
-    "between listing a step and removing its progress": ("runs/run.py", "self.forget_progress()", 3),
-    "between listing the last step and removing its progress": ("runs/run.py", "self.forget_progress()", 4),
+    "between listing the dense step and removing its progress": ("runs/run.py", "progress.forget(self.folder)", 1),
+    "between listing a step and removing its progress": ("runs/run.py", "progress.forget(self.folder)", 3),
+    "between listing the last step and removing its progress": ("runs/run.py", "progress.forget(self.folder)", 4),
     "before the run has a list": ("runs/run.py", "self._list({})", 2),
     "before the environment is listed": ("runs/run.py", "self._list({name: digest(self.folder / name)})", 1),
-    "while a list is replaced": ("runs/files.py", "Path(beside).replace(path)", 9),
+    "while a list is replaced": ("runs/files.py", "Path(beside).replace(path)", 11),
+    "before a text matrix of a run is replaced": ("runs/files.py", "Path(beside).replace(path)", 9),
     "before a result is replaced": ("runs/files.py", "Path(beside).replace(path)", 10),
     "before a text matrix of a finished run is replaced": ("runs/files.py", "Path(beside).replace(path)", 15),
 }
@@ -209,14 +215,24 @@ def test_a_run_killed_at_an_exact_point_equals_one_that_never_stopped(point, nur
     check_what_finishes(nursery, within(SMALL, tmp_path), reference(SMALL)[0], at=POINTS[point], do="kill")
 
 
-@pytest.mark.parametrize("count", [1, 2, 5, 6])
+@pytest.mark.parametrize(("point", "left"), [(1, 16), (4, 8)])  # four batches an epoch, two epochs a step
+def test_a_run_killed_between_the_last_epoch_and_the_commit_does_not_train_again(point, left, nursery, tmp_path):
+    config, at = within(SMALL, tmp_path), ("training/fit.py", "optimizer.step()", left + 1)
+    answer = nursery.compute(config, at=("runs/progress.py", LINKING, point), do="kill")
+    assert (answer["killed"], answer["happened"]) == (True, True), answer
+    answer = nursery.compute(config, at=at, do="kill")
+    assert (answer["killed"], answer["happened"], answer.get("error")) == (False, False, None), answer
+    assert pruning_run(config).steps() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("count", [1, 2, 15, 16, 18])  # model and optimizer; last epoch; step 0; masks
 def test_a_safetensors_file_cut_short_by_a_kill_counts_for_nothing(count, nursery, reference, tmp_path):
     at = ("models/checkpoint.py", "save_file(storable, path, metadata)", count)
     check_what_finishes(nursery, within(SMALL, tmp_path), reference(SMALL)[0], at=at, do="tear")
 
 
 def lines(nursery, folder, keep):
-    """How many lines of runs/run.py and runs/files.py a run executes."""
+    """How many lines of the files that write runs a run executes."""
     answer = nursery.compute(within(change(SMALL, keep=keep), folder), line=10**9)
     assert "error" not in answer, answer
     return answer["lines"]

@@ -8,26 +8,32 @@ import pytest
 import torch
 
 from prunebench import RunConfig
+from prunebench.config import Settings
 from prunebench.errors import DeviceError
+from prunebench.experiment.resolve import resolve
 from prunebench.runs import environment as hardware
 from prunebench.training import device as machine
+
+
+def use(**settings):
+    return machine.use(Settings(**{"device": "cpu", "deterministic": False} | settings))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 def test_a_device_that_is_not_there_is_refused_with_those_that_are():
     with pytest.raises(DeviceError, match=r"--device cuda.*it has: cpu"):
-        machine.use(RunConfig(device="cuda"))
+        use(device="cuda")
 
 
 @pytest.mark.parametrize("device", [None, "auto"])
 def test_auto_takes_a_gpu_where_there_is_one(device):
     expected = "cuda" if torch.cuda.is_available() else "cpu"
-    assert machine.use(RunConfig(device=device)).type == expected
+    assert machine.use(resolve(RunConfig(model="resnet18", device=device)).settings).type == expected
 
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_threads_are_set_and_recorded(threads):
-    device = machine.use(RunConfig(device="cpu", threads=threads))
+    device = use(threads=threads)
     assert torch.get_num_threads() == threads
     assert machine.environment(device, seed=0).threads == threads
 
@@ -42,7 +48,7 @@ def test_the_environment_names_hardware_versions_and_seed():
 
 def test_deterministic_algorithms_are_switched_on_off_and_recorded():
     for wanted in (True, False):
-        device = machine.use(RunConfig(device="cpu", deterministic=wanted))
+        device = use(deterministic=wanted)
         assert torch.are_deterministic_algorithms_enabled() is wanted
         assert machine.environment(device, seed=0).deterministic is wanted
 

@@ -13,9 +13,13 @@ from torch.nn.utils import prune as torch_prune
 from prunebench import Dataset, Split
 from prunebench.data.images import ImageTask
 from prunebench.errors import ModelError, Stopped
+from prunebench.models.architecture import Architecture
+from prunebench.models.checkpoint import Checkpoint
+from prunebench.models.input_spec import InputSpec
 from prunebench.pruning.methods import unstructured
 from prunebench.training import fit as training
 from prunebench.training.fit import Position, Recipe, chunks, evaluate, fit, make_optimizer, set_lr
+from prunebench.training.state import StepState
 
 CPU = torch.device("cpu")
 HERE = Position(seed=0, phase="train", step=0)
@@ -31,6 +35,12 @@ VARIANTS = [
 
 def recipe(**changes):
     return Recipe(**{**{name: getattr(RECIPE, name) for name in RECIPE.__dataclass_fields__}, **changes})
+
+
+def begin(model, masks=None, step=0):
+    """A step whose fit has not begun."""
+    architecture = Architecture("tiny", {"classes": 3}, InputSpec(kind="images", size=12))
+    return StepState(step, Checkpoint(architecture, model, masks or {}))
 
 
 def weights(model):
@@ -63,6 +73,27 @@ def test_accuracy_counts_correct_samples_over_samples_whatever_the_batches(batch
     assert (some.correct, some.total) == (1, 3)
 
 
+@pytest.mark.parametrize("batch_size", [1, 10, 61])
+def test_loss_is_the_mean_over_samples_whatever_the_batches(batch_size, tiny_state, tiny_task):
+    model = tiny_state().model
+    found = evaluate(model, tiny_task, "train", torch.arange(61), batch_size=batch_size, device=CPU, dtype="fp32")
+    images, labels = next(tiny_task.batches("train", [torch.arange(61)], CPU))
+    with torch.no_grad():
+        assert found["loss"] == pytest.approx(nn.functional.cross_entropy(model(images), labels).item(), rel=1e-5)
+    assert (list(found.counted), found.total) == (["top1", "loss"], 61)
+
+
+def test_of_many_classes_it_is_counted_whether_the_label_is_among_the_first_five():
+    split = Split(np.zeros((12, 4, 4), np.uint8), np.arange(12))
+    task = ImageTask(Dataset(split, split, [str(number) for number in range(12)]), 4)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(48, 12))
+    with torch.no_grad():
+        model[1].weight.zero_()
+        model[1].bias.copy_(torch.arange(12.0))
+    found = evaluate(model, task, "test", torch.arange(12), batch_size=5, device=CPU, dtype="fp32")
+    assert (found.correct, found["top5"], found.main.name) == (1, pytest.approx(5 / 12), "top1")
+
+
 def test_evaluation_changes_nothing(tiny_state, tiny_task):
     model = tiny_state().model.train()
     before = weights(model)
@@ -73,7 +104,7 @@ def test_evaluation_changes_nothing(tiny_state, tiny_task):
 @pytest.mark.parametrize("dtype", ["fp32", "bf16"])
 def test_training_learns(dtype, tiny_state, tiny_task):
     model = tiny_state().model
-    loss = fit(model, tiny_task, recipe(epochs=6, dtype=dtype), HERE, masks={}, device=CPU)
+    loss = fit(begin(model), tiny_task, recipe(epochs=6, dtype=dtype), HERE, device=CPU).mean_loss
     found = evaluate(model, tiny_task, "test", torch.arange(25), batch_size=10, device=CPU, dtype=dtype)
     assert found.top1 > 0.9
     assert loss < 0.5
@@ -85,7 +116,7 @@ def test_the_same_position_gives_bit_identical_weights_and_another_other_ones(ti
         model = tiny_state().model
         torch.manual_seed(noise)
         at = Position(**{"seed": 0, "phase": "train", "step": 0, **position})
-        fit(model, tiny_task, recipe(augment=True), at, masks={}, device=CPU)
+        fit(begin(model), tiny_task, recipe(augment=True), at, device=CPU)
         return weights(model)
 
     first = trained()
@@ -99,11 +130,11 @@ def test_dropout_is_seeded_for_every_batch(tiny_state, tiny_task, monkeypatch):
     ticks, results = [], []
     for disturb in (ticks.append, lambda tick: torch.rand(1)):
         model = tiny_state().model
-        fit(model, tiny_task, RECIPE, HERE, masks={}, device=CPU, progress=disturb)
+        fit(begin(model), tiny_task, RECIPE, HERE, device=CPU, progress=disturb)
         results.append(weights(model))
     assert same(*results)
     assert [(tick.epoch, tick.batch) for tick in ticks] == [(e, b) for e in range(2) for b in range(1, 5)]
-    assert all(0 <= tick.top1 <= 1 and math.isfinite(tick.loss) for tick in ticks)
+    assert all(tick.metric == "top1" and 0 <= tick.score <= 1 and math.isfinite(tick.loss) for tick in ticks)
 
 
 @pytest.mark.parametrize("about", VARIANTS)
@@ -111,7 +142,7 @@ def test_masked_weights_are_exactly_zero_after_training(about, tiny_state, tiny_
     model = tiny_state().model
     masks = unstructured.prune(model, {}, request_for(tiny_task.inputs, 0.6, "l1", targets="all")).masks
     before = weights(model)
-    fit(model, tiny_task, recipe(**about), HERE, masks=masks, device=CPU)
+    fit(begin(model, masks), tiny_task, recipe(**about), HERE, device=CPU)
     for name, mask in masks.items():
         assert model.get_parameter(name)[~mask].eq(0).all()
     assert not torch.equal(model.features[0].weight, before["features.0.weight"])
@@ -125,7 +156,7 @@ def test_training_with_masks_equals_training_with_those_of_torch(about, tiny_sta
         module, _, key = name.rpartition(".")
         torch_prune.custom_from_mask(theirs.get_submodule(module), key, mask)
     for model, own in ((ours, masks), (theirs, {})):
-        fit(model, tiny_task, recipe(**about), HERE, masks=own, device=CPU)
+        fit(begin(model, own), tiny_task, recipe(**about), HERE, device=CPU)
     with torch.no_grad():
         theirs(tiny_task.inputs.example())  # computes weight from weight_orig and weight_mask
     for name in masks:
@@ -136,7 +167,7 @@ def test_training_with_masks_equals_training_with_those_of_torch(about, tiny_sta
 def test_freezing_trains_the_classifier_alone(tiny_state, tiny_task):
     model = tiny_state().model
     before = weights(model)
-    fit(model, tiny_task, recipe(freeze=True), HERE, masks={}, device=CPU)
+    fit(begin(model), tiny_task, recipe(freeze=True), HERE, device=CPU)
     changed = {name for name, tensor in weights(model).items() if not torch.equal(tensor, before[name])}
     assert changed == {f"classifier.{layer}.{key}" for layer in (1, 3) for key in ("weight", "bias")}
     assert all(parameter.requires_grad for parameter in model.parameters())
@@ -144,12 +175,12 @@ def test_freezing_trains_the_classifier_alone(tiny_state, tiny_task):
 
 def test_freezing_a_model_of_one_part_is_refused(tiny_state, tiny_task):
     with pytest.raises(ModelError, match="--freeze"):
-        fit(nn.Sequential(tiny_state().model), tiny_task, recipe(freeze=True), HERE, masks={}, device=CPU)
+        fit(begin(nn.Sequential(tiny_state().model)), tiny_task, recipe(freeze=True), HERE, device=CPU)
 
 
 def test_a_loss_that_is_no_number_is_told_with_what_to_do(tiny_state, tiny_task):
     with pytest.raises(ModelError, match="lower learning rate"):
-        fit(tiny_state().model, tiny_task, recipe(lr=1e30), HERE, masks={}, device=CPU)
+        fit(begin(tiny_state().model), tiny_task, recipe(lr=1e30), HERE, device=CPU)
 
 
 @pytest.mark.parametrize(("samples", "batch_size"), [(1, 8), (3, 1)])
@@ -158,7 +189,7 @@ def test_batch_norm_on_one_sample_is_told_with_what_to_do(samples, batch_size):
     task = ImageTask(Dataset(split, split, ["a", "b"]), 4)
     model = nn.Sequential(nn.Flatten(), nn.Linear(48, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
     with pytest.raises(ModelError, match=r"cannot train on one sample: use a larger --batch-size or more data\."):
-        fit(model, task, recipe(batch_size=batch_size), HERE, masks={}, device=CPU)
+        fit(begin(model), task, recipe(batch_size=batch_size), HERE, device=CPU)
 
 
 def test_another_error_of_a_model_stays_what_it_is(tiny_task):
@@ -167,7 +198,7 @@ def test_another_error_of_a_model_stays_what_it_is(tiny_task):
             raise ValueError("more than I can bear")
 
     with pytest.raises(ValueError, match="more than I can bear"):
-        fit(Fails(1, 1), tiny_task, RECIPE, HERE, masks={}, device=CPU)
+        fit(begin(Fails(1, 1)), tiny_task, RECIPE, HERE, device=CPU)
 
 
 @pytest.mark.parametrize(("seconds", "count"), [(0.0, 3), (60.0, 0)])
@@ -181,7 +212,8 @@ def test_an_evaluation_tells_its_progress_only_where_it_is_slow(seconds, count, 
     assert [tick.loss for tick in ticks] == [None] * count
     assert found == evaluate(tiny_state().model, tiny_task, "test", torch.arange(25), **about)
     if ticks:
-        assert ticks[-1].top1 == pytest.approx(found.top1)
+        assert ticks[-1].metric == "top1"
+        assert ticks[-1].score == pytest.approx(found.top1)
 
 
 @pytest.mark.parametrize(("count", "sizes"), [(8, [4, 4]), (9, [4, 5]), (10, [4, 4, 2]), (1, [1]), (3, [3])])
@@ -228,5 +260,5 @@ def test_what_was_frozen_is_thawed_when_training_ends_early(error, tiny_state, t
         raise error
 
     with pytest.raises(error):
-        fit(model, tiny_task, recipe(freeze=True), HERE, masks={}, device=CPU, stop=stop)
+        fit(begin(model), tiny_task, recipe(freeze=True), HERE, device=CPU, stop=stop)
     assert all(parameter.requires_grad for parameter in model.parameters())

@@ -83,7 +83,7 @@ def measures(group: Sequence[Curve], span: Span | None) -> list[Measure]:
         return found
     if span is not None:
         areas = {seed: area(curve, span) for seed, curve in curves.items()}
-        found.append(Measure(AREA[span.axis], areas, down_to=span.down_to))
+        found.append(Measure(AREA[span.axis], areas, down_to=span.down_to, metric=metric))
     for axis, name in LEFT.items():
         if not any(curve.is_control for curve in group) and _reach(group, axis) < 1:
             ends = {seed: left_at_loss(curve, axis) for seed, curve in curves.items()}

@@ -131,12 +131,13 @@ def _means(found: Sequence[Verdict], letters: dict[str, str], by: str) -> str:
     """A row per verdict: what the two groups have, each alone."""
     several = len(letters) > 2
     a, b = ("first", "second") if several else ("A", "B")
-    last = "test samples" if by == "step" else "down to"
-    rows = [[*["pair"] * several, by, a, b, last]]
+    title, told = ("test samples", _samples) if by == "step" else ("down to", _down_to)
+    last = [title, *map(told, found)] if any(map(told, found)) else [""] * (len(found) + 1)
+    rows = [[*["pair"] * several, by, a, b]]
     for verdict in found:
-        cells = [_pair(verdict, letters)] * several + [_what(verdict), _mean(verdict.of_a), _mean(verdict.of_b)]
-        rows.append([*cells, _samples(verdict) if by == "step" else _down_to(verdict)])
-    return align(rows, left=4 + several)
+        cells = [_pair(verdict, letters)] * several
+        rows.append([*cells, _what(verdict), _mean(verdict.of_a), _mean(verdict.of_b)])
+    return align([[*row, cell] for row, cell in zip(rows, last, strict=True)], left=4 + several)
 
 
 def _differences(found: Sequence[Verdict], letters: dict[str, str], by: str) -> str:
@@ -195,11 +196,10 @@ def _difference(verdict: Verdict) -> str:
 
 
 def _samples(verdict: Verdict) -> str:
-    """`0.912–0.968 | 0.900–0.960`: Wilson intervals of both."""
-    return " | ".join(
-        "" if of.wilson_low is None else f"{of.wilson_low:.3f}–{of.wilson_high:.3f}"
-        for of in (verdict.of_a, verdict.of_b)
-    )
+    """`0.912–0.968 | 0.900–0.960`: Wilson intervals of both; empty where the metric has none."""
+    both = (verdict.of_a, verdict.of_b)
+    shown = ["" if of.wilson_low is None else f"{of.wilson_low:.3f}–{of.wilson_high:.3f}" for of in both]
+    return " | ".join(shown) if any(shown) else ""
 
 
 def _down_to(verdict: Verdict) -> str:

@@ -14,7 +14,6 @@ from dataclasses import replace
 import msgspec
 
 from prunebench.config import RunConfig
-from prunebench.experiment.existing import finished_records
 from prunebench.experiment.goals import check_counted
 from prunebench.experiment.record import step_record, trained_record
 from prunebench.experiment.resolve import Experiment, resolve
@@ -73,10 +72,10 @@ def prune(
     kept, in its own run in the same folder. Arguments and errors are those of `train`.
     """
     experiment = resolve(config)
-    if run is not None and (records := finished_records(run, experiment.settings)) is not None:
+    store = store_for(run, experiment)
+    if (records := store.finished()) is not None:
         yield from records
         return
-    store = store_for(run, experiment)
     setup = set_up(experiment, None, progress, stop) if store.new else None
     if setup is not None:
         _rehearse(setup)

@@ -34,8 +34,8 @@ class Setup:
     device: torch.device
     start: Start
     task: Task
-    progress: Progress | None = None
-    stop: Stop | None = None
+    progress: Progress
+    stop: Stop
 
     def fresh(self) -> Checkpoint:
         """The model before any training, initialised by the seed.
@@ -149,4 +149,4 @@ def set_up(
     device = use(experiment.settings)
     start = start or open_start(experiment)
     task = make_task(experiment, tokenizer=start.tokenizer, statistics=start.statistics)
-    return Setup(experiment, device, start, task, progress, stop)
+    return Setup(experiment, device, start, task, progress or (lambda tick: None), stop or (lambda: False))

@@ -1,14 +1,12 @@
-"""Where the steps of a run are kept while it is computed: its folder, or memory alone."""
+"""Where the steps of a run are kept while it is computed: its folder, or memory alone. The loop knows no difference."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol
+from contextlib import AbstractContextManager, nullcontext
 
 import msgspec
 
-from prunebench.experiment.existing import trim
+from prunebench.experiment.existing import finished_records, trim
 from prunebench.experiment.resolve import Experiment
 from prunebench.models import checkpoint as checkpoints
 from prunebench.models.checkpoint import Checkpoint
@@ -16,95 +14,6 @@ from prunebench.records import Environment, StepRecord
 from prunebench.runs.run import Run
 from prunebench.training import state as states
 from prunebench.training.state import StepState
-
-
-class Store(Protocol):
-    """What the loop asks of the place where steps are kept."""
-
-    @property
-    def key(self) -> str | None:
-        """What the run is called; None where there is none."""
-
-    @property
-    def new(self) -> bool:
-        """Whether nothing was kept yet: what cannot work is then told before anything is."""
-
-    def steps(self) -> list[int]:
-        """Steps that are finished, in order."""
-
-    def record(self, step: int) -> StepRecord:
-        """The record of a finished step."""
-
-    def checkpoint(self, step: int) -> Checkpoint:
-        """The model of a finished step; whoever changes it asks for no other."""
-
-    def begun(self, step: int) -> StepState | None:
-        """What was saved of a step that is not finished."""
-
-    def save(self, state: StepState) -> None:
-        """Keep a step that is not finished."""
-
-    def commit(self, record: StepRecord, state: StepState) -> StepRecord:
-        """Make a step exist; its record then names the run."""
-
-    def working(self, environment: Environment) -> AbstractContextManager[None]:
-        """Hold the place for this process."""
-
-    def tidy(self) -> None:
-        """Remove what a killed process left of what is finished."""
-
-    def of(self, run: Run) -> Store:
-        """The same kind of place for the dense run, or the run before it."""
-
-
-class Memory:
-    """Keeps records, and the model of the last step alone; of a step that is stopped nothing."""
-
-    key = None
-    new = True
-
-    def __init__(self) -> None:
-        self._records: list[StepRecord] = []
-        self._last: Checkpoint | None = None
-
-    def steps(self) -> list[int]:
-        """Steps that are finished."""
-        return [record.step for record in self._records]
-
-    def record(self, step: int) -> StepRecord:
-        """The record of a finished step."""
-        return self._records[step]
-
-    def checkpoint(self, step: int) -> Checkpoint:
-        """The model of the last step."""
-        assert self._last is not None
-        assert step == self._records[-1].step, "memory holds the model of the last step alone"
-        return self._last
-
-    def begun(self, step: int) -> None:
-        """Nothing."""
-        return
-
-    def save(self, state: StepState) -> None:
-        """Nothing is kept."""
-
-    def commit(self, record: StepRecord, state: StepState) -> StepRecord:
-        """Keep a step until the next one."""
-        self._records.append(record)
-        self._last = state.checkpoint
-        return record
-
-    @contextmanager
-    def working(self, environment: Environment) -> Iterator[None]:
-        """Nothing is held."""
-        yield
-
-    def tidy(self) -> None:
-        """Nothing is left."""
-
-    def of(self, run: Run) -> Memory:
-        """Another memory."""
-        return Memory()
 
 
 class Disk:
@@ -116,13 +25,13 @@ class Disk:
         self._saved: StepState | None = None
 
     @property
-    def key(self) -> str:
-        """The run's."""
+    def key(self) -> str | None:
+        """What the run is called; None where there is none."""
         return self._run.key
 
     @property
     def new(self) -> bool:
-        """Whether the run has no folder."""
+        """Whether nothing is kept yet: what cannot work is then told before anything is."""
         return not self._run.folder.exists()
 
     def steps(self) -> list[int]:
@@ -132,6 +41,10 @@ class Disk:
     def record(self, step: int) -> StepRecord:
         """The record of a finished step."""
         return self._run.record(step)
+
+    def finished(self) -> list[StepRecord] | None:
+        """The records of all steps that are asked for, where they are there."""
+        return finished_records(self._run, self._experiment.settings)
 
     def checkpoint(self, step: int) -> Checkpoint:
         """The model of a finished step: as it was committed here, else from its files."""
@@ -147,18 +60,17 @@ class Disk:
         return self._saved
 
     def save(self, state: StepState) -> None:
-        """Replace the run's progress."""
+        """Keep a step that is not finished."""
         self._run.write_progress(state.step, state.save)
         self._saved = state
 
-    def commit(self, record: StepRecord, state: StepState) -> StepRecord:
+    def commit(self, record: StepRecord, state: StepState) -> None:
         """Make a step exist; what was saved at the end of its fit is not written again."""
-        record = msgspec.structs.replace(record, run=self.key)
         saved = self._saved is not None and self._saved.at == state.at
+        record = msgspec.structs.replace(record, run=self._run.key)
         self._run.commit(record, None if saved else lambda folder: checkpoints.save(state.checkpoint, folder))
         self._last, self._saved = (record.step, state.checkpoint), None
         trim(self._run, self._experiment.settings)
-        return record
 
     def working(self, environment: Environment) -> AbstractContextManager[None]:
         """Hold the run for this process."""
@@ -169,8 +81,61 @@ class Disk:
         self._run.tidy()
 
     def of(self, run: Run) -> Disk:
-        """Another run, in the same folder of runs."""
+        """The place of another run, in the same folder of runs."""
         return Disk(self._run.sibling(run.manifest), self._experiment)
+
+
+class Memory:
+    """Keeps records, and the model of the last step alone; of a step that is stopped, nothing."""
+
+    key: str | None = None
+    new = True
+
+    def __init__(self) -> None:
+        self._records: list[StepRecord] = []
+        self._last: Checkpoint | None = None
+
+    def steps(self) -> list[int]:
+        """Steps that are finished, in order."""
+        return [record.step for record in self._records]
+
+    def record(self, step: int) -> StepRecord:
+        """The record of a finished step."""
+        return self._records[step]
+
+    def finished(self) -> None:
+        """Nothing is there when work begins."""
+
+    def checkpoint(self, step: int) -> Checkpoint:
+        """The model of the last step."""
+        assert self._last is not None
+        assert step == self._records[-1].step, "memory holds the model of the last step alone"
+        return self._last
+
+    def begun(self, step: int) -> None:
+        """Nothing was saved."""
+
+    def save(self, state: StepState) -> None:
+        """Nothing is saved."""
+
+    def commit(self, record: StepRecord, state: StepState) -> None:
+        """Keep a step until the next one."""
+        self._records.append(record)
+        self._last = state.checkpoint
+
+    def working(self, environment: Environment) -> AbstractContextManager[None]:
+        """Nothing is held."""
+        return nullcontext()
+
+    def tidy(self) -> None:
+        """Nothing was left."""
+
+    def of(self, run: Run) -> Memory:
+        """Another memory."""
+        return Memory()
+
+
+Store = Disk | Memory
 
 
 def store_for(run: Run | None, experiment: Experiment) -> Store:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import math
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -80,7 +81,8 @@ def arguments_told(entry: ModelEntry, texts: Iterable[str]) -> tuple[str, ...]:
     """
     parameters = inspect.signature(entry.build).parameters
     takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    own = [name for name, p in parameters.items() if name not in OFFERED and p.kind is not p.VAR_KEYWORD]
+    several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    own = [name for name, p in parameters.items() if name not in OFFERED and p.kind not in several]
     found: dict[str, str] = {}
     for text in texts:
         name, equals, _ = text.partition("=")
@@ -97,11 +99,13 @@ def arguments_told(entry: ModelEntry, texts: Iterable[str]) -> tuple[str, ...]:
 
 
 def value_of(text: str) -> str | int | float | bool:
-    """The value of NAME=VALUE: a number or a truth value as TOML writes them, else the text itself."""
+    """The value of NAME=VALUE: a finite number or a truth value as TOML writes them, else the text itself."""
     value = text.partition("=")[2]
     try:
         found = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
+        return value
+    if isinstance(found, float) and not math.isfinite(found):  # JSON has none of these
         return value
     return found if isinstance(found, (str, int, float, bool)) else value
 
@@ -130,7 +134,8 @@ class Architecture(msgspec.Struct, frozen=True):
 
         entry = entry or models.get(self.model)
         try:
-            built = call(entry.build, self.arguments | self.arguments.get("given", {}))
+            offered = {name: value for name, value in self.arguments.items() if name != "given"}
+            built = call(entry.build, offered | self.arguments.get("given", {}))
         except (RuntimeError, TypeError, ValueError) as error:
             hint = " Try a larger --image-size." if "too small" in str(error) else ""
             raise ModelError(f"{self.model} cannot be built for {self.inputs.text()}: {error}.{hint}") from error

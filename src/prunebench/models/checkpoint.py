@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from prunebench.errors import ModelError, RunError
-from prunebench.models.architecture import ARGUMENTS, Architecture, ModelEntry
+from prunebench.models.architecture import ARGUMENTS, Architecture, ModelEntry, models
 from prunebench.models.masks import Masks
 from prunebench.records import FORMAT, other_format
 
@@ -121,7 +121,12 @@ def assemble(
         raise RunError(f"{name} cannot be read as a checkpoint: {error}") from error
     if unknown := set(found.architecture.arguments) - ARGUMENTS:
         raise RunError(f"{name} cannot be read as a checkpoint: a model is not built from {min(unknown)!r}.")
-    model = found.architecture.build(entry)
+    about = found.architecture
+    if entry is None and about.arguments.get("given") and models.known(about.model) is None:
+        raise RunError(  # a file that names both a function and its arguments could have anything done
+            f"{name} names {about.model} and arguments for it. Give what builds the model: load(path, model=build)."
+        )
+    model = about.build(entry)
     resize(model, found.sizes, state)
     try:
         model.load_state_dict(state)

@@ -42,7 +42,8 @@ def gather(paths: Iterable[str | Path], metric: str | None = None) -> Results:
             matrices.append(path)
         elif not runs:
             raise DataError(f"{path} holds no text matrices and no runs with a finished step.{_inside(path)}")
-    parts.append(read(matrices) if metric is None else replace(read(matrices), curves=()))
+    found = read(matrices)
+    parts.append(replace(found, curves=tuple(of for of in found.curves if metric in (None, of.metric.name))))
     return Results(
         curves=_distinct([curve for part in parts for curve in part.curves]),
         counts=_first([of for part in parts for of in part.counts], lambda of: _text(of.settings)),

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from prunebench.errors import RunError
-from prunebench.experiment.existing import stored_config
+from prunebench.experiment.existing import efficiency_run, stored_config
+from prunebench.experiment.goals import parse
 from prunebench.experiment.resolve import resolve
+from prunebench.latency.config import EfficiencyConfig
 from prunebench.results.curves import deciding_settings
 from prunebench.runs.index import all_runs
 from prunebench.runs.run import Run
 from prunebench.runs.selection import pruning_runs, select
-from prunebench.studies.stopping import done
+from prunebench.studies.stopping import ended
 from prunebench.studies.study import FILE, StudyRecord
 
 
@@ -81,9 +84,15 @@ def _stopped(run: Run) -> str | None:
     last = max(run.steps(), default=None)
     if run.manifest.kind != "prune" or not isinstance(asked, int) or (last is not None and last >= asked):
         return None
-    if last is not None and done(run, resolve(stored_config(run, runs_dir=str(run.root)))):
+    until: Any = run.manifest.config.get("until") or ()
+    if ended(run, [parse(text) for text in until], lambda timing: _timed_in(run, timing)):
         return None  # a search, which ends where its goals are met
     return f"{run.key} has stopped {'before step 0' if last is None else f'at step {last}'} of {asked}."
+
+
+def _timed_in(run: Run, timing: EfficiencyConfig) -> Run:
+    """The run that would hold a timing that a search made."""
+    return efficiency_run(resolve(stored_config(run, runs_dir=str(run.root))), timing.settings(), run)
 
 
 def _study(path: Path) -> StudyRecord | None:

@@ -17,7 +17,7 @@ from prunebench.pruning.registry import methods
 from prunebench.records import LatencyRecord, TimingRecord
 from prunebench.results.curves import Curve, Settings, latency_axis
 from prunebench.results.matrices import TIMED, percent
-from prunebench.results.matrix_text import MatrixFile, read_matrix
+from prunebench.results.matrix_text import LISTS, MatrixFile, read_matrix
 
 log = logging.getLogger(__name__)
 
@@ -135,9 +135,14 @@ def _belonging(file: MatrixFile, files: Sequence[MatrixFile], kind: str) -> list
         for other in files
         if other.kind == kind
         and other.path.parent == file.path.parent
-        and all(_agree(file.settings.get(name), other.settings.get(name)) for name in names)
+        and all(_agree(_told(file, name), _told(other, name)) for name in names)
     ]
     return sorted(found, key=lambda other: other.run != file.run)
+
+
+def _told(file: MatrixFile, name: str) -> object:
+    """A setting of a file; None where it is not told."""
+    return file.settings.get(name, [] if name in LISTS and "settings" in file.head else None)
 
 
 def _agree(one: object, other: object) -> bool:

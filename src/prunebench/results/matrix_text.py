@@ -7,6 +7,7 @@ of an efficiency file is the percentage left, and words after it are the backend
 
 from __future__ import annotations
 
+import ast
 import re
 import warnings
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from prunebench.config import deciding, field_types
+from prunebench.config import deciding, default, field_types
 from prunebench.errors import DataError
 from prunebench.pruning.registry import criteria, methods
 from prunebench.registry import without_folder
@@ -29,6 +30,9 @@ ROWS = {"performance": PERFORMANCE, "num_params": NUM_PARAMS, "efficiency": EFFI
 
 VARIANT = "variant"
 """The setting that words of a name become which tell nothing else."""
+
+LISTS = tuple(name for name in deciding("training", "pruning") if default(name) == ())
+"""Settings that are lists; `#` lines leave them out where they are empty."""
 
 
 @dataclass(frozen=True)
@@ -141,13 +145,19 @@ def _rows(path: Path, kind: str, text: str) -> np.ndarray:
 
 
 def _settings(line: str) -> dict[str, Any]:
-    """`model=resnet18 seed=0 …` as settings of the types that a config has."""
-    parts = re.split(rf"(?:^| )({'|'.join(deciding('training', 'pruning'))})=", line)
-    return {name: _typed(name, value) for name, value in zip(parts[1::2], parts[2::2], strict=True)}
+    """`model=resnet18 seed=0 …` as settings of the types that a run stores; `stem` is an argument of the model now."""
+    parts = re.split(rf"(?:^| )({'|'.join(deciding('training', 'pruning'))}|stem)=", line)
+    told = dict(zip(parts[1::2], parts[2::2], strict=True))
+    stem = told.pop("stem", "standard")
+    found = {name: _typed(name, value) for name, value in told.items()}
+    return found if stem == "standard" else {**found, "model_arg": [f"stem={stem}"]}
 
 
 def _typed(name: str, value: str) -> Any:
+    kind = field_types()[name]
     try:
-        return without_folder(msgspec.convert(value, field_types()[name], strict=False))
-    except msgspec.ValidationError:
-        return value  # lists are shown as they are written
+        if name in LISTS:
+            return list(msgspec.convert(ast.literal_eval(value), kind))
+        return without_folder(msgspec.convert(value, kind, strict=False))
+    except (msgspec.ValidationError, SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
+        return value

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from prunebench.errors import RunError
-from prunebench.records import FORMAT, other_format
+from prunebench.records import FORMAT, OLDER, other_format
 from prunebench.runs import older
 from prunebench.runs.files import digest
 
@@ -66,7 +66,7 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def _manifest(data: bytes, version: int) -> Manifest | None:
-    if version in older.READ:
+    if version in OLDER:
         found = older.upgraded_manifest(data)
         return None if found is None else msgspec.convert(found, Manifest)
     manifest = msgspec.json.decode(data, type=Manifest)
@@ -96,8 +96,8 @@ def decode(path: Path, kind: Any) -> Any:
     """
 
     def record(data: bytes, version: int) -> Any:
-        if version in older.READ:
-            return msgspec.convert(older.upgraded(msgspec.json.decode(data)), kind)
+        if version in OLDER:
+            return msgspec.convert(older.upgraded(msgspec.json.decode(data)), kind, str_keys=True)
         return msgspec.json.decode(data, type=kind)
 
     return _decoded(path, record)
@@ -108,7 +108,7 @@ def _decoded(path: Path, kind: Callable[[bytes, int], Any]) -> Any:
     try:
         data = path.read_bytes()
         version = msgspec.json.decode(data).get("format")
-        if version not in (FORMAT, *older.READ):
+        if version not in (FORMAT, *OLDER):
             raise RunError(other_format(path, version))
         return kind(data, version)
     except OSError as error:

@@ -1,4 +1,8 @@
-"""Older formats: what runs of earlier versions have recorded, as records of this one. They are shown, not continued."""
+"""Older formats: what runs of earlier versions have recorded, as records of this one. They are shown, not continued.
+
+2: accuracy is all that is scored (`correct`, `total`); `run.json` holds what the run is under `run`; the first layers
+of the ResNets are a setting of every run (`stem`).
+"""
 
 from __future__ import annotations
 
@@ -8,13 +12,6 @@ from typing import Any
 import msgspec
 
 from prunebench.records import FORMAT
-
-READ = (2,)
-"""Formats besides FORMAT whose records are read.
-
-2: accuracy is all that is scored (`correct`, `total`); `run.json` holds what the run is under `run`; the first layers
-of the ResNets are a setting of every run (`stem`).
-"""
 
 
 def upgraded(value: Any) -> Any:

@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -18,6 +19,9 @@ from prunebench.runs.files import digest, sync
 from prunebench.runs.manifest import encode, problem_of
 
 LIST = "files.json"
+
+FileName = Annotated[str, msgspec.Meta(pattern=r"^\w[\w.-]*\Z")]
+"""A file of a half-done step; no text from its list names anything outside its folder."""
 
 UNFINISHED = ("state.json", "optimizer.safetensors")
 """Files of a half-done step that a finished one does not have."""
@@ -88,7 +92,10 @@ def _listed(progress: Path) -> dict[str, str]:
     """The files of a half-done step → SHA-256."""
     if problem := problem_of(progress / LIST, progress.name.rpartition("-")[2], "the name of its folder"):
         raise _damaged(progress, f"{LIST} {problem}")
-    found: dict[str, str] = msgspec.json.decode((progress / LIST).read_bytes(), type=dict[str, str])
+    try:
+        found: dict[str, str] = msgspec.json.decode((progress / LIST).read_bytes(), type=dict[FileName, str])
+    except msgspec.MsgspecError as error:
+        raise _damaged(progress, f"{LIST}: {error}") from error
     return found
 
 

@@ -22,7 +22,7 @@ from typing import Any
 import msgspec
 
 from prunebench.errors import RunError, RunLocked
-from prunebench.records import Environment, StepRecord, TimingRecord
+from prunebench.records import FORMAT, Environment, StepRecord, TimingRecord, other_format
 from prunebench.runs import progress
 from prunebench.runs.files import digest, sync, write_atomically, writing
 from prunebench.runs.lock import held
@@ -297,6 +297,7 @@ class Run:
         )
 
     def _begin(self, environment: Environment) -> None:
+        self._continued()
         name = "environment.json"
         if name in self.files():
             check_same(self.key, self.environment(), environment)
@@ -320,9 +321,18 @@ class Run:
         for path in self._litter():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
+    def _continued(self) -> Manifest | None:
+        """`run.json` before it is changed, if it is there; raises RunError where it is of an older format."""
+        path = self.folder / "run.json"
+        there = read_manifest(path) if path.exists() else None
+        if there is not None and there.format != FORMAT:
+            raise RunError(other_format(path, there.format))
+        return there
+
     def _list(self, files: Mapping[str, str]) -> None:
         path = self.folder / "run.json"
-        created = read_manifest(path).created if path.exists() else self.manifest.created
+        there = self._continued()
+        created = there.created if there else self.manifest.created
         manifest = msgspec.structs.replace(self.manifest, files=dict(files), created=created)
         write_atomically(path, encode(manifest.sealed()))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import median
 
 from prunebench.experiment.existing import efficiency_run, finished
@@ -48,10 +48,14 @@ def done(run: Run, experiment: Experiment, backend: str = "eager") -> bool:
     Raises:
         RunError: a record is damaged.
     """
-    if finished(run, experiment.settings):
-        return True
+    return finished(run, experiment.settings) or ended(
+        run, experiment.goals, lambda timing: efficiency_run(experiment, timing.settings(), run), backend
+    )
+
+
+def ended(run: Run, goals: Sequence[Goal], timed_in: Callable[[EfficiencyConfig], Run], backend: str = "eager") -> bool:
+    """Whether the search of a run has ended at its last step; `timed_in` names the run that would hold a timing."""
     steps = run.steps()
-    goals = experiment.goals
     if not goals or not steps:
         return False
     first, last = run.record(0), run.record(steps[-1])
@@ -60,7 +64,7 @@ def done(run: Run, experiment: Experiment, backend: str = "eager") -> bool:
         if goal.measure != "latency":
             readings.append(read(goal, last, first))
             continue
-        timed = efficiency_run(experiment, timing_of(goal, last.step, backend).settings(), run)
+        timed = timed_in(timing_of(goal, last.step, backend))
         if last.step not in timed.steps():
             return False
         readings.append(read_latency(goal, timed.timing(last.step)))

@@ -51,6 +51,7 @@ from prunebench.config import (
 from prunebench.errors import ConfigError
 from prunebench.experiment.identity import as_stored
 from prunebench.experiment.resolve import Experiment, resolve
+from prunebench.latency.backends import backends
 from prunebench.latency.config import EfficiencyConfig
 from prunebench.pruning.registry import methods
 from prunebench.records import FORMAT
@@ -271,14 +272,14 @@ def _timings(path: Path, values: Mapping[str, Any] | None) -> tuple[EfficiencyCo
     for name in values:
         _check_name(path, "efficiency", name, names)
     rest = dict(values)
-    backends = rest.pop("backends", [rest.pop("backend", "eager")])
+    chosen = rest.pop("backends", [rest.pop("backend", "eager")])
     dtypes = rest.pop("dtypes", [rest.pop("dtype", "fp32")])
     try:
-        for backend in backends:
+        for backend in chosen:
             backends.get(backend)
         return tuple(
             EfficiencyConfig(backend=backend, dtype=dtype, **rest)
-            for backend, dtype in itertools.product(backends, dtypes)
+            for backend, dtype in itertools.product(chosen, dtypes)
         )
     except ConfigError as error:
         raise ConfigError(f"{path}, [efficiency]: {error}") from None

@@ -84,8 +84,8 @@ def fit(
     device: torch.device,
     save: Callable[[StepState], None] = lambda state: None,
     every: float = math.inf,
-    progress: Progress | None = None,
-    stop: Stop | None = None,
+    progress: Progress = lambda tick: None,
+    stop: Stop = lambda: False,
 ) -> StepState:
     """Train `state.checkpoint.model` in place from where it stands, and return where it stands then.
 
@@ -105,31 +105,30 @@ def fit(
         optimizer = make_optimizer(model, recipe)
         state.restore(optimizer)
         masking = Masking(model, state.checkpoint.masks, optimizer, always=recipe.clip_norm > 0)
-        count, objective = len(task.some("train")), task.objective
+        count = len(task.some("train"))
         while state.epoch < recipe.epochs:
             set_mode(model, frozen)
             epoch, told = state.epoch, 0.0
             samples = chunks(order(count, position.seed, position.phase, position.step, epoch), recipe.batch_size)
             batches = len(samples)
             stream = task.batches("train", samples[state.batch :], device, augment=recipe.augment)
-            tally = Tally(device, state, objective)
+            tally = Tally(device, state, task.objective)
             for batch in range(state.batch, batches):
                 seed_all(position.seed, position.phase, position.step, epoch, batch)
                 inputs, target = next(stream)
                 set_lr(optimizer, recipe, epoch, (epoch * batches + batch) / (recipe.epochs * batches))
                 with autocast(device, recipe.dtype):
                     output = _forward(model, inputs)
-                    loss = objective.loss(output, target)
+                    loss = task.objective.loss(output, target)
                 _update(model, loss, optimizer, masking, recipe.clip_norm)
                 tally.add(loss, output, target)
                 last = batch + 1 == batches
                 if last or time.monotonic() - told > SECONDS_BETWEEN_TICKS:
                     told = time.monotonic()
                     check_loss(tally.loss, position, epoch)
-                    if progress is not None:
-                        place = (position.phase, position.step, epoch, recipe.epochs, batch + 1, batches)
-                        progress(Tick(*place, tally.loss, tally.metric, tally.score))
-                stopping = stop is not None and stop()
+                    place = (position.phase, position.step, epoch, recipe.epochs, batch + 1, batches)
+                    progress(Tick(*place, tally.loss, tally.metric, tally.score))
+                stopping = stop()
                 if not last and (stopping or clock.due()):
                     check_loss(tally.loss, position, epoch)
                     save(clock.read(tally.in_state(replace(state, batch=batch + 1))).with_optimizer(optimizer))
@@ -236,8 +235,8 @@ def evaluate(
     batch_size: int,
     device: torch.device,
     dtype: str,
-    progress: Progress | None = None,
-    stop: Stop | None = None,
+    progress: Progress = lambda tick: None,
+    stop: Stop = lambda: False,
 ) -> Scores:
     """What the task counts of the given samples, int64 indices of shape (samples,).
 
@@ -253,11 +252,11 @@ def evaluate(
         for batch, (inputs, target) in enumerate(task.batches(part, batches, device), 1):
             for name, counted in task.objective.count(output_of(model, inputs), target).items():
                 sums[name] += counted
-            if progress is not None and time.monotonic() - told > SECONDS_BETWEEN_TICKS:
+            if time.monotonic() - told > SECONDS_BETWEEN_TICKS:
                 told = time.monotonic()
                 score = float(sums[main]) / min(batch * batch_size, len(samples))
                 progress(Tick(f"evaluate {part}", 0, 0, 1, batch, len(batches), None, main, score))
-            if stop is not None and stop():
+            if stop():
                 raise Stopped("Stopped while the model was evaluated.")
     return Scores.of(**{name: (float(total), len(samples)) for name, total in sums.items()})
 

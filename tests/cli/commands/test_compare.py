@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from prunebench.config import RunConfig
-from prunebench.experiment.resolve import pruning_run, resolve
+from prunebench.experiment.resolve import resolve
 from prunebench.records import Scores
 
 
@@ -17,15 +17,14 @@ def make(make_record, commit):
     """Makes a pruning run of steps that lose so many samples each, in a folder of runs; gives its key."""
 
     def make(root, seed, loses, **given):
-        config = resolve(RunConfig(**{"model": "alexnet", **given}, seed=seed, runs_dir=str(root)))
-        run = pruning_run(config)
-        about = {"run": run.key, "seed": seed, "method": config.method, "fraction": config.fraction}
-        if config.method == "none":
+        experiment = resolve(RunConfig(**{"model": "alexnet", **given}, seed=seed, runs_dir=str(root)))
+        run, settings = experiment.run, experiment.settings
+        about = {"run": run.key, "seed": seed, "method": settings.method, "fraction": settings.fraction}
+        if settings.method == "none":
             about |= {"nominal_left": 1.0, "nonzero_params": 10_100, "macs": 640_000}
-        records = [
-            make_record(step, **about, test_after=Scores.of(top1=(340 - loses[step], 360)))
-            for step in range(len(loses))
-        ]
+        scores = [Scores.of(top1=(340 - lost, 360), loss=(72 + lost, 360)) for lost in loses]
+        parts = ("test_before", "test_after", "train_before", "train_after")
+        records = [make_record(step, **about, **dict.fromkeys(parts, of)) for step, of in enumerate(scores)]
         commit(run, *records)
         return run.key
 
@@ -76,6 +75,23 @@ def test_json_holds_every_verdict_with_both_sides(study, prunebench):
     assert first["difference"] == pytest.approx(11 / 360)
     assert first["of_a"]["mean"] - first["of_b"]["mean"] == pytest.approx(11 / 360)
     assert first["of_a"]["wilson_low"] < first["of_a"]["mean"] < first["of_a"]["wilson_high"]
+
+
+def test_another_metric_is_compared_and_less_loss_is_better(study, prunebench):
+    words = ("compare", "criterion=l2", "criterion=l1,method=structured", "--metric", "loss")
+    first = json.loads(prunebench(*words, "--steps", "2", "--json").out.splitlines()[0])
+    assert (first["measure"], first["verdict"]) == ("loss after fine-tuning", "better")
+    assert not first["higher_is_better"]
+    assert first["difference"] == pytest.approx(-11 / 360)
+    finished = prunebench(*words)
+    assert finished.status == 0, finished.err
+    assert finished.out.count("better at n=3") >= 3
+    refused = prunebench(*words[:-1], "lost")
+    assert (refused.status, refused.out) == (2, "")
+    assert "has not recorded lost; it has: top1, loss." in refused.err
+    of_study = prunebench("compare", "--study", "runs", "--metric", "loss")
+    assert of_study.status == 0, of_study.err
+    assert prunebench("compare", "--study", "runs", "--metric", "lost").status == 2
 
 
 def test_a_study_is_compared_pair_by_pair_a_table_per_model(study, make, prunebench):

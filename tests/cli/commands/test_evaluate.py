@@ -14,17 +14,20 @@ def runs_of(made):
     return {path.name.split("-")[1]: path.name for path in (made.folder / "runs").glob("resnet18-*")}
 
 
-def test_every_step_scores_what_was_recorded(digits_run, prunebench):
+def test_every_step_scores_what_was_recorded_in_a_row_per_metric(digits_run, prunebench):
     finished = prunebench("evaluate", *digits_run.options, "--steps", "0,1,2", *digits_run.places[:2])
     assert finished.status == 0, finished.err
-    rows = [line.split() for line in finished.out.splitlines()[1:]]
-    assert [row[0] for row in rows] == ["0", "1", "2"]
-    assert all(row[1] == row[3] and row[4] == row[5] for row in rows)
+    head, *lines = finished.out.splitlines()
+    assert head.split() == ["step", "metric", "test", "95", "%", "interval", "recorded", "train", "recorded"]
+    rows = [line.split() for line in lines]
+    assert [row[:2] for row in rows] == [[step, metric] for step in "012" for metric in ("top1", "loss")]
+    assert [len(row) for row in rows] == [7, 6] * 3  # a mean has no interval
+    assert all(row[2] == row[-3] and row[-2] == row[-1] for row in rows)
 
 
 def test_the_last_step_of_the_newest_run_is_the_default(digits_run, prunebench):
     finished = prunebench("evaluate", "--model", "resnet18", *digits_run.places[:2])
-    assert [line.split()[0] for line in finished.out.splitlines()[1:]] == ["2"]
+    assert [line.split()[0] for line in finished.out.splitlines()[1:]] == ["2", "2"]
     assert runs_of(digits_run)["structured"] in finished.err
 
 

@@ -60,6 +60,18 @@ def test_a_run_is_drawn_over_what_is_left_of_macs_and_with_its_layers(prunebench
     ]
 
 
+def test_another_metric_of_a_run_is_drawn_under_a_name_of_its_own(prunebench, digits_run, tmp_path):
+    (run,) = (digits_run.folder / "runs").glob("resnet18-structured-*")
+    finished = prunebench("plot", str(run), "--metric", "loss", "-o", str(tmp_path))
+    assert finished.status == 0, finished.err
+    assert re.findall(r"/([\w-]+)\.png", finished.out) == ["accuracy-resnet18-digits-structured-loss"]
+    assert "cross-entropy" in (tmp_path / "accuracy-resnet18-digits-structured-loss.svg").read_text(encoding="utf-8")
+    refused = prunebench("plot", str(run), "--metric", "top5", "-o", str(tmp_path / "plots"))
+    assert (refused.status, refused.out) == (2, "")
+    assert "has not recorded top5; it has: top1, loss." in refused.err
+    assert not (tmp_path / "plots").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import msgspec
@@ -22,7 +23,9 @@ def test_a_run_ends_with_a_table_of_all_steps_and_says_where_its_files_are(digit
     finished = digits_run.finished
     assert finished.status == 0, finished.err
     table = finished.out.strip().splitlines()
-    assert table[0].split() == ["step", "channels", "params", "MACs", "before", "after", "95", "%", "interval"]
+    head = ["step", "channels", "params", "MACs", "before", "after", "95", "%", "interval", "loss"]
+    assert table[0].split() == head
+    assert table[4].startswith("Test accuracy over 100 samples, and cross-entropy (loss) after fine-tuning; channels")
     assert [line.split()[0] for line in table[1:4]] == ["0", "1", "2"]
     assert "there is no trained model of these settings yet" in finished.err
     assert "2 × 0.1 → 81 % of channels" in finished.err
@@ -64,6 +67,16 @@ def test_json_prints_a_record_per_line_and_nothing_else(digits_run, prunebench):
     records = [msgspec.json.decode(line, type=StepRecord) for line in finished.out.splitlines()]
     assert [record.step for record in records] == [0, 1, 2]
     assert records[2].units[0].left < records[1].units[0].left
+
+
+def test_json_has_the_names_of_before_beside_those_of_now(digits_run, prunebench):
+    finished = prunebench("prune", *digits_run.options, "--iterations", "2", "--json", *digits_run.places)
+    for line in finished.out.splitlines():
+        record = json.loads(line)
+        for part, total in (("test_before", 100), ("test_after", 100), ("train_before", 200), ("train_after", 200)):
+            scores = record[part]
+            assert (scores["total"], scores["counted"]["top1"]) == (total, [scores["correct"], total])
+            assert scores["counted"]["loss"][1] == total
 
 
 def test_quiet_prints_nothing(digits_run, prunebench):
@@ -205,11 +218,28 @@ def test_a_goal_that_is_not_reached_ends_with_1_and_is_told_with_its_figures(pru
 
 
 @pytest.mark.parametrize(
+    ("goal", "status", "says"),
+    [
+        ("loss<=dense+0.5", 0, r"dense[+-]0\.\d+ +holds"),
+        ("loss<=9", 0, r"[\d.]+ +holds"),
+        ("loss<=0.01", 1, r"[\d.]+ +does not hold"),
+    ],
+)
+def test_a_goal_may_bound_the_loss(goal, status, says, prunebench):
+    options = (*TINY, "--validation", "0.3", "--until", goal, "--until", "params<=0.9", "--finetune-epochs", "0")
+    finished = prunebench("prune", "--model", "resnet18", *options)
+    assert finished.status == status, finished.out
+    assert re.search(rf"^  {re.escape(goal)} +{says}$", finished.out, re.MULTILINE), finished.out
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         (("--until", "macs<0.5"), "macs is bounded by <=."),
         (("--until", "macs<=0.5", "--method", "unstructured"), "masks do not lower MACs"),
         (("--until", "top1>=0.5", "--validation", "0"), "--validation 0 holds none out"),
+        (("--until", "top5>=0.9"), "--until 'top5>=0.9': on this data are counted: top1, loss."),
+        (("--until", "loss>=0.5"), "loss is bounded by <=."),
         (("--export", "model.zip"), "give a name that ends in .safetensors, .pt2, .onnx"),
         (("--backend", "tensorrt", "--until", "latency@1<=0.5"), "There is no backend 'tensorrt'"),
         (("--round-to", "8", "--method", "unstructured"), "--round-to is for structured pruning"),

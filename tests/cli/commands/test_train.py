@@ -74,6 +74,34 @@ def test_a_first_phase_is_a_file_of_settings(prunebench, tmp_path):
     assert (wrong.status, wrong.err) == (2, "Error: haed.toml: there is no such file.\n")
 
 
+def test_an_argument_of_ones_own_builder_makes_another_run_unless_it_is_the_default(prunebench, tmp_path):
+    (tmp_path / "net.py").write_text(
+        "from torch import nn\n"
+        "def build(classes, width=8):\n"
+        "    pool = nn.AdaptiveAvgPool2d(1)\n"
+        "    return nn.Sequential(nn.Conv2d(3, width, 3), pool, nn.Flatten(), nn.Linear(width, classes))\n"
+    )
+    options = ("--model", "net.py:build", *TINY[2:], "--image-size", "8")
+    found = []
+    for given in ((), ("--model-arg", "width=8"), ("--model-arg", "width=5")):
+        finished = prunebench("train", *options, *given)
+        assert finished.status == 0, finished.err
+        key = finished.out.partition(":")[0]
+        found.append((key, len(load_file(tmp_path / "runs" / key / "steps/000/model.safetensors")["0.weight"])))
+    usual, named, (narrow, width) = found
+    assert usual == named
+    assert usual[0] != narrow
+    assert (usual[1], width) == (8, 5)
+    assert prunebench("evaluate", "--run", narrow).status == 0
+    refused = prunebench("evaluate", "--run", narrow, "--model-arg", "width=6")
+    assert refused.status == 2
+    assert refused.err.startswith(f"Error: Run {narrow} was made with --model-arg ")
+    pruned = prunebench("prune", *options, "--model-arg", "width=5", "--iterations", "1")
+    assert f"dense    {narrow} (trained)" in pruned.err
+    (tmp_path / "mine.toml").write_text("model_arg = ['width=5']\n", encoding="utf-8")
+    assert narrow in prunebench("train", *options, "--config", "mine.toml").out
+
+
 def test_pruning_options_are_not_for_training(prunebench, tmp_path):
     finished = prunebench("train", *TINY, "--fraction", "0.5")
     assert (finished.status, list(tmp_path.iterdir())) == (2, [])

@@ -7,7 +7,7 @@ import shutil
 import msgspec
 import pytest
 
-from prunebench.records import Scores
+from prunebench.records import Score, Scores
 from prunebench.runs.index import find
 from prunebench.runs.manifest import encode
 
@@ -90,7 +90,8 @@ def test_of_a_run_from_another_machine_it_is_said_what_is_exact(copied, pruneben
     assert "hardware another CPU → " in finished.err
     assert "accuracies only to within their recorded 95 % interval" in finished.err
     record = copied.record(2)
-    low = Scores.of(top1=(max(record.test_after.correct - 1, 0), record.test_after.total))
+    counted = record.test_after.counted
+    low = Scores({**counted, "top1": Score(max(counted["top1"].sum - 1, 0), counted["top1"].count)})
     path = copied.step_folder(2) / "record.json"
     path.write_bytes(encode(msgspec.structs.replace(record, test_after=low)))
     copied._list({**copied.files(), "steps/002/record.json": digest(path)})

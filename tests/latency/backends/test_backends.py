@@ -21,7 +21,7 @@ from prunebench.pruning.methods import structured
 
 CPU = torch.device("cpu")
 NEEDS_COMPILER = pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="no C++ compiler")
-ENGINES = [pytest.param(name, marks=[NEEDS_COMPILER] if name == "compile" else []) for name in backends.names()]
+BACKENDS = [pytest.param(name, marks=[NEEDS_COMPILER] if name == "compile" else []) for name in backends.names()]
 
 
 def conditions(name, dtype="fp32"):
@@ -30,7 +30,7 @@ def conditions(name, dtype="fp32"):
     return Conditions(backend=backends.get(name), device=CPU, efficiency=efficiency, about={})
 
 
-@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("name", BACKENDS)
 def test_an_engine_answers_as_eager_pytorch_at_every_batch_size(name, tiny_state, request_for):
     state = tiny_state()
     structured.prune(state.model, {}, request_for(state.architecture.inputs, 0.3))
@@ -44,7 +44,7 @@ def test_an_engine_answers_as_eager_pytorch_at_every_batch_size(name, tiny_state
     assert all(torch.equal(tensor, weights[key]) for key, tensor in state.model.state_dict().items())
 
 
-@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("name", BACKENDS)
 def test_an_engine_runs_masked_models(name, tiny_state, request_for):
     state, pruned = tiny_state(), tiny_state()
     structured.prune(pruned.model, {}, request_for(pruned.architecture.inputs, 0.3))
@@ -54,7 +54,7 @@ def test_an_engine_runs_masked_models(name, tiny_state, request_for):
     assert found.difference < 1e-5
 
 
-@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("name", BACKENDS)
 def test_an_engine_runs_bert(name, fresh):
     state = fresh("bert")
     with torch.inference_mode():
@@ -75,7 +75,7 @@ def test_exported_engines_answer_alike_for_every_pruned_model(name, backend, fre
     assert found.difference < 1e-4
 
 
-@pytest.mark.parametrize("name", [name for name in ENGINES if "bf16" in backends.get(name.values[0]).dtypes])
+@pytest.mark.parametrize("name", [name for name in BACKENDS if "bf16" in backends.get(name.values[0]).dtypes])
 def test_bf16_is_near_and_not_the_same(name, fresh):
     state = fresh("bert")
     with torch.inference_mode():

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from prunebench.plots.figures.pareto import Point, front, points
 from prunebench.plots.registry import plots
+from prunebench.records import METRICS
 from prunebench.results.curves import milliseconds
 from prunebench.results.matrix_files import Results
 
@@ -19,11 +20,15 @@ POINTS = st.lists(
 )
 
 
-@given(POINTS)
-def test_a_point_is_on_the_front_unless_another_is_as_fast_and_better_or_faster_and_as_good(found):
-    best = front(found)
+@given(POINTS, st.booleans())
+def test_a_point_is_on_the_front_unless_another_is_as_fast_and_better_or_faster_and_as_good(found, higher_is_better):
+    best = front(found, higher_is_better)
+
+    def as_good(one, other):
+        return one.mean >= other.mean if higher_is_better else one.mean <= other.mean
+
     for point in found:
-        beaten = any(other.ms <= point.ms and other.mean >= point.mean and other[:2] != point[:2] for other in found)
+        beaten = any(other.ms <= point.ms and as_good(other, point) and other[:2] != point[:2] for other in found)
         assert (point in best) == (not beaten)
     assert len(set(best)) == len(best)
 
@@ -42,6 +47,18 @@ def test_every_step_is_drawn_by_its_milliseconds_with_the_front(make_curve, in_s
     np.testing.assert_allclose(best.get_xdata(), [2, 4, 8])
     (first, *_) = points(group, "latency@1", milliseconds(group, "latency@1"))
     assert first.low < 0.905 < first.high
+
+
+def test_the_front_of_a_metric_that_is_better_when_lower_holds_the_lowest(make_curve, in_style):
+    losses = (0.3, 0.5, 0.4)  # at 8, 4 and 2 ms: the second is both slower and worse than the third
+    curve = dataclasses.replace(make_curve(timed=True), after=losses, metric=METRICS["loss"])
+    other = dataclasses.replace(make_curve(timed=True, criterion="l2"), after=(0.3, 0.6, 0.7), metric=METRICS["loss"])
+    (picture,) = plots.get("pareto").draw(Results(curves=(curve, other)), "left")
+    assert picture.figure.axes[0].get_ylabel() == "test cross-entropy, nats"
+    assert picture.figure.get_suptitle().startswith("cross-entropy against latency on digits")
+    (best,) = (line for line in picture.figure.axes[0].get_lines() if line.get_drawstyle() == "steps-post")
+    np.testing.assert_allclose(best.get_xdata(), [2, 8])
+    np.testing.assert_allclose(best.get_ydata(), [0.4, 0.3])
 
 
 def test_a_machine_that_was_slower_at_another_time_moves_no_point(make_curve, in_style):

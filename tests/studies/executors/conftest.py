@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from prunebench.studies.study import Planned, plan, read_study
+from prunebench.experiment.resolve import Experiment
+from prunebench.studies.study import experiments_of, read_study
 
 PARTS = """
 import os, signal, time
@@ -68,15 +69,15 @@ data_dir = "{data}"
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> Callable[..., list[Planned]]:
+def small(tmp_path: Path) -> Callable[..., list[Experiment]]:
     """Makes the plan of a study in a folder of runs; `more` is TOML, `{parts}` in it the file of the parts."""
     parts = tmp_path / "parts.py"
     parts.write_text(PARTS, encoding="utf-8")
 
-    def make(more: str, runs: str = "runs", epochs: int = 2) -> list[Planned]:
+    def make(more: str, runs: str = "runs", epochs: int = 2) -> list[Experiment]:
         text = BASE.format(parts=parts, data=tmp_path, epochs=epochs) + more.replace("{parts}", str(parts))
         (tmp_path / "small.toml").write_text(text, encoding="utf-8")
-        return plan(read_study(tmp_path / "small.toml"), str(tmp_path / runs))
+        return experiments_of(read_study(tmp_path / "small.toml"), str(tmp_path / runs))
 
     return make
 

@@ -30,7 +30,7 @@ def test_runs_end_as_in_one_process_and_what_fails_or_dies_stops_no_other(small,
     heard = []
     outcomes = list(LOCAL.run(jobs_of(planned), Options(jobs=2, told=lambda job, record: heard.append(job.key))))
     assert sorted(outcome.key for outcome in outcomes) == sorted(job.key for job in jobs_of(small(MIXED, "elsewhere")))
-    keys = [run.key for _, run in planned]
+    keys = [each.run.key for each in planned]
     errors = {outcome.key: outcome.error for outcome in outcomes if outcome.error}
     assert set(errors) == {keys[1], keys[2]}
     assert "parts.py:broken failed: RuntimeError: the criterion is broken" in errors[keys[1]]

@@ -22,15 +22,15 @@ from pathlib import Path
 from ray.cluster_utils import Cluster
 from prunebench.studies.executors import Options, executors
 from prunebench.studies.jobs import jobs_of
-from prunebench.studies.study import plan, read_study
+from prunebench.studies.study import experiments_of, read_study
 
 if __name__ == "__main__":
     study, runs, kill = sys.argv[1:]
-    planned = plan(read_study(study), runs)
+    planned = experiments_of(read_study(study), runs)
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
     nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
     cluster.wait_for_nodes()
-    run = next(run for _, run in planned)
+    run = planned[0].run
     killed = []
 
     def kill_one():
@@ -76,7 +76,7 @@ def test_a_study_ends_to_the_bit_as_on_one_machine_though_a_node_is_killed(
     planned = small(TEXT, "cluster")
     found = on_cluster("cluster", "kill")
     assert found["errors"] == [""] * 4
-    assert found["killed"] == [planned[0][1].key]
+    assert found["killed"] == [planned[0].run.key]
     assert found["handlers"] == [True]
     assert jobs_of(planned) == []
     monkeypatch.delenv("PRUNEBENCH_TEST_BATCH")

@@ -117,7 +117,7 @@ def _compare_all(console: Console, root: str, steps: tuple[int, ...] | None, met
     for title, table in tables.items():
         console.result(f"{title}\n{verdicts(list(islice(rest, len(table))))}\n")
     if steps is None:
-        console.result("Accuracies are those of the last step that most seeds share; --steps names others.")
+        console.result("Figures are those of the last step that most seeds share; --steps names others.")
     console.result(explained(made))
 
 

@@ -83,6 +83,10 @@ def files_of(run, step):
     return [name for name in run.files() if name.startswith(f"steps/{step:03d}/")]
 
 
+def masks(run):
+    return run.manifest.config["method"] == "unstructured"
+
+
 def change(config, **changes):
     return msgspec.structs.replace(config, **changes)
 
@@ -222,17 +226,22 @@ def test_a_run_does_not_go_on_elsewhere_and_still_answers(changes, told, made, t
     assert list(prune(made.config, run)) == made.records
 
 
-def test_damaged_progress_is_told_and_after_it_is_deleted_the_step_begins_anew(made):
+PROGRESS = ["model.safetensors", "structure.json", "state.json", "optimizer.safetensors", "files.json"]
+
+
+@pytest.mark.parametrize("name", PROGRESS)
+def test_damaged_progress_is_told_and_after_it_is_deleted_the_step_begins_anew(name, made):
     config, run, seen = change(made.config, iterations=3), made.run, []
     with pytest.raises(Stopped, match=r"Stopped in epoch 1 of 1, after batch 1\."):
         list(prune(config, run, seen.append, stop=lambda: "finetune" in {tick.phase for tick in seen}))
     path = run.progress()
-    flip(path)
+    assert {found.name for found in path.iterdir()} == {*PROGRESS, *(["masks.safetensors"] if masks(run) else [])}
+    flip(path / name)
     before = content(run.folder)
-    with pytest.raises(RunError, match=f"^{re.escape(str(path))} is damaged.*Delete it"):
+    with pytest.raises(RunError, match=f"^{re.escape(str(path))} is damaged: {name} is damaged.*Delete it"):
         list(prune(config, run))
     assert content(run.folder) == before
-    path.unlink()
+    shutil.rmtree(path)
     assert [record.step for record in prune(config, run)] == [0, 1, 2, 3]
     assert run.progress() is None
 

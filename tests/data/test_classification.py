@@ -1,0 +1,108 @@
+"""Classification: what is counted of logits is what a plain computation counts."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from prunebench import Dataset, Split
+from prunebench.data.classification import Classification, Labels
+from prunebench.records import METRICS
+
+BATCHES = st.tuples(st.integers(2, 30), st.integers(1, 20), st.integers(0, 2**32 - 1))
+"""Classes, samples, and a seed."""
+
+
+def drawn(classes, samples, seed):
+    """Logits no two of which are equal in a sample, and labels."""
+    draw = torch.Generator().manual_seed(seed)
+    logits = torch.rand(samples, classes, generator=draw).argsort(dim=1).float() / 4
+    return logits, torch.randint(0, classes, (samples,), generator=draw)
+
+
+@pytest.mark.parametrize("classes", [2, 10, 11, 1000])
+def test_the_first_five_are_counted_where_there_are_more_than_ten_classes(classes):
+    found = Classification(classes)
+    assert found.metrics == (("top1", "top5", "loss") if classes > 10 else ("top1", "loss"))
+    assert found.arguments == {"classes": classes}
+    assert found.count(*drawn(classes, 3, 0)).keys() == set(found.metrics)
+
+
+def test_every_metric_that_is_counted_is_in_the_table():
+    assert set(Classification(1000).metrics) == set(METRICS)
+
+
+@given(BATCHES)
+def test_what_is_counted_is_what_a_plain_computation_counts(of):
+    classes, samples, seed = of
+    logits, labels = drawn(classes, samples, seed)
+    found = Classification(classes).count(logits, labels)
+    ranks = [
+        sum(other > row[label] for other in row) for row, label in zip(logits.tolist(), labels.tolist(), strict=True)
+    ]
+    assert int(found["top1"]) == sum(rank == 0 for rank in ranks)
+    if classes > 10:
+        assert int(found["top5"]) == sum(rank < 5 for rank in ranks)
+    shares = np.exp(logits.double().numpy())
+    shares /= shares.sum(1, keepdims=True)
+    expected = -np.log(shares[np.arange(samples), labels.numpy()]).sum()
+    assert float(found["loss"]) == pytest.approx(expected, rel=1e-5)
+
+
+@given(BATCHES, st.integers(1, 19))
+def test_what_is_counted_of_two_batches_is_the_sum(of, first):
+    task, (logits, labels) = Classification(of[0]), drawn(*of)
+    whole = task.count(logits, labels)
+    parts = [part for part in (slice(first), slice(first, None)) if len(labels[part])]
+    for metric in task.metrics:
+        counted = [task.count(logits[part], labels[part], (metric,)) for part in parts]
+        assert all(found.keys() == {metric} for found in counted)
+        assert float(sum(found[metric] for found in counted)) == pytest.approx(float(whole[metric]), rel=1e-5)
+
+
+@given(BATCHES)
+def test_the_loss_is_the_cross_entropy_and_what_is_counted_of_it_is_its_sum(of):
+    task, (logits, labels) = Classification(of[0]), drawn(*of)
+    loss = task.loss(logits, labels)
+    assert torch.equal(loss, F.cross_entropy(logits, labels))
+    assert float(task.count(logits, labels)["loss"]) == pytest.approx(float(loss) * len(labels), rel=1e-5)
+
+
+def test_the_loss_leads_down():
+    logits, labels = drawn(4, 8, 0)
+    logits.requires_grad_()
+    before = Classification(4).loss(logits, labels)
+    before.backward()
+    with torch.no_grad():
+        assert Classification(4).loss(logits - logits.grad, labels) < before
+
+
+def test_a_loss_of_half_precision_is_counted_in_full():
+    logits = torch.tensor([[1.0, 0.0, 0.0]]).repeat(400, 1).bfloat16()
+    labels = torch.zeros(400, dtype=torch.int64)
+    counted = Classification(3).count(logits, labels)["loss"]
+    assert counted.dtype == torch.float32
+    assert float(counted) == pytest.approx(float(F.cross_entropy(logits.float(), labels)) * 400, rel=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (3,), (1, 2), (1, 4), (2, 3), (1, 3, 1), (1, 1, 3)])
+def test_an_output_of_another_shape_is_a_problem_that_says_what_is_needed(shape):
+    assert Classification(3).problem(shape) == "3 classes need (1, 3)"
+    assert Classification(3).problem((1, 3)) == ""
+
+
+def test_labels_are_those_of_each_part_and_some_keep_the_shares_of_the_classes():
+    images = np.zeros((30, 4, 4), np.uint8)
+    of = {"train": np.repeat([0, 1], [20, 10]), "test": np.array([1, 0, 1])}
+    labels = Labels(Dataset(Split(images, of["train"]), Split(images[:3], of["test"]), ["a", "b"]))
+    for part, expected in of.items():
+        assert labels[part].dtype == torch.int64
+        assert labels[part].tolist() == expected.tolist()
+        assert labels.some(part).tolist() == list(range(len(expected)))
+    some = labels.some("train", 9)
+    assert torch.equal(some, labels.some("train", 9))
+    assert some.tolist() == sorted(set(some.tolist()))
+    assert labels["train"][some].bincount().tolist() == [6, 3]
+    assert labels.some("train", 99).tolist() == list(range(30))

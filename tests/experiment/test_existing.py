@@ -1,0 +1,109 @@
+"""What of an experiment is there already: whole runs, runs of the same settings, timings; and what has changed."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from prunebench.config import RunConfig
+from prunebench.experiment.existing import (
+    changed_contents,
+    efficiency_run,
+    finished,
+    finished_records,
+    stored_config,
+    why_new,
+)
+from prunebench.experiment.resolve import dense_run, pruning_run, resolve
+from prunebench.runs.run import Run
+
+TIMING = {"backend": "eager", "dtype": "fp32", "batch_sizes": (1, 4), "time_budget": 60.0}
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def write_net(tmp_path):
+    """Writes a user's model, and returns the reference to it."""
+
+    def write(body="nn.Linear(3, classes)"):
+        (tmp_path / "net.py").write_text(f"from torch import nn\n\n\ndef build(classes):\n    return {body}\n")
+        return f"{tmp_path / 'net.py'}:build"
+
+    return write
+
+
+def test_a_new_run_says_which_file_changed(write_net, make_record, commit):
+    config = RunConfig(model=write_net())
+    first = dense_run(config)
+    assert why_new(first) is None
+    commit(first, make_record())
+    assert why_new(first) is None
+    write_net("nn.Identity()")
+    assert why_new(dense_run(config)) == f"model changed since run {first.key}, so this is a new run"
+    assert why_new(dense_run(RunConfig(model=config.model, seed=1))) is None
+
+
+def test_a_new_run_of_the_same_files_is_computed_differently(make_record, commit):
+    run = pruning_run(RunConfig(model="resnet18"))
+    other = Run(run.root, msgspec.structs.replace(run.manifest, key="resnet18-structured-0000000000", results=1))
+    commit(other, make_record())
+    told = "prunebench computes it differently now since run resnet18-structured-0000000000, so this is a new run"
+    assert why_new(run) == told
+    assert why_new(dense_run(RunConfig(model="resnet18"))) is None
+
+
+def test_the_files_of_a_run_that_are_not_what_they_were_are_named(write_net, make_record, commit):
+    config = RunConfig(model=write_net())
+    runs = dense_run(config), pruning_run(config)
+    assert [changed_contents(run, resolve(config)) for run in runs] == [[], []]
+    write_net("nn.Identity()")
+    assert [changed_contents(run, resolve(config)) for run in runs] == [["model"], ["model"]]
+
+
+def test_a_run_is_finished_with_the_steps_that_are_asked_for(make_record, commit):
+    config = RunConfig(model="resnet18", iterations=2)
+    run, dense, settings = pruning_run(config), dense_run(config), resolve(config).settings
+    records = [make_record(step) for step in range(3)]
+    commit(run, *records[:2])
+    assert not finished(run, settings)
+    assert finished_records(run, settings) is None
+    shorter = resolve(RunConfig(model="resnet18", iterations=1)).settings
+    assert finished_records(run, shorter) == records[:2]
+    commit(run, records[2])
+    assert finished_records(run, settings) == records
+    assert not finished(dense, settings)
+    commit(dense, records[0])
+    assert finished(dense, settings)
+
+
+def test_a_run_tells_the_config_that_it_was_made_of():
+    config = RunConfig(model="resnet18", exclude=("fc",), lr=1, seed=3, model_arg=("stem=small",))
+    stored = stored_config(pruning_run(config))
+    assert resolve(stored).settings == resolve(config).settings
+    assert stored_config(pruning_run(config), seed=4, threads=2) == msgspec.structs.replace(stored, seed=4, threads=2)
+
+
+def test_timings_have_a_run_of_their_own_for_every_setting_machine_and_thing_timed(monkeypatch):
+    experiment = resolve(RunConfig(model="resnet18", threads=1))
+
+    def key(timing=TIMING, timed=experiment.run, about=experiment):
+        return efficiency_run(about, timing, timed).key
+
+    assert key() == key() == efficiency_run(resolve(RunConfig(model="resnet18", threads=1)), TIMING, experiment.run).key
+    found = [
+        key(),
+        key(TIMING | {"batch_sizes": (1,)}),
+        key(timed=None),
+        key(timed=pruning_run(RunConfig(model="resnet18", seed=1))),
+        key(about=resolve(RunConfig(model="resnet18", threads=2))),
+        key({}),
+    ]
+    monkeypatch.setattr("platform.node", lambda: "another")
+    assert len({*found, key()}) == 7
+    run = efficiency_run(experiment, TIMING, experiment.run)
+    assert (run.manifest.kind, run.manifest.source) == ("efficiency", experiment.run.key)
+    assert efficiency_run(experiment, TIMING, None).manifest.source is None
