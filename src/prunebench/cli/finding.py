@@ -12,6 +12,7 @@ from prunebench.errors import RunError
 from prunebench.experiment.existing import stored_config
 from prunebench.experiment.resolve import stored_settings
 from prunebench.registry import without_folder
+from prunebench.runs.commands import as_options
 from prunebench.runs.index import all_runs, find
 from prunebench.runs.run import Run
 
@@ -31,7 +32,8 @@ def find_run(given: RunConfig, name: str | None, kinds: Sequence[str]) -> Run | 
         for field in chosen:
             if not _fits(run, {field: chosen[field]}):
                 stored = run.manifest.config.get(field)
-                raise RunError(f"Run {run.key} was made with {option_name(field)} {stored}; leave the option out.")
+                made = as_options({field: stored}) if stored != [] else f"no {option_name(field)}"
+                raise RunError(f"Run {run.key} was made with {made}; leave the option out.")
         return run
     runs = all_runs(root)
     for kind in kinds:

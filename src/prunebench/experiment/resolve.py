@@ -12,6 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
+
 from prunebench.config import (
     SETTINGS_FILE,
     WEIGHT_FILES,
@@ -160,6 +162,8 @@ def pruning_run(config: RunConfig | Experiment) -> Run:
 def stored_settings(config: RunConfig) -> dict[str, Any]:
     """The fields of a config, which need not be complete, as they are written into a run."""
     before = str(config.weights).endswith(SETTINGS_FILE)
+    if config.model and config.model_arg:
+        config = msgspec.structs.replace(config, model_arg=arguments_told(models.get(config.model), config.model_arg))
     return as_stored(config, resolve(_first_phase(config)).dense if before else None)
 
 

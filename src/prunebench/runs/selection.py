@@ -77,6 +77,8 @@ def _fits(run: Run, asked: Mapping[str, str]) -> bool:
 
 def _same(stored: object, asked: str) -> bool:
     stored = without_folder(stored)
+    if isinstance(stored, list):
+        return asked in (str(stored), " ".join(map(str, stored)))
     if isinstance(stored, bool):
         return str(stored).lower() == asked.lower()
     if isinstance(stored, int | float):
