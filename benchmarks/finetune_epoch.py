@@ -28,7 +28,8 @@ from prunebench.experiment.setup import Setup, set_up
 from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.input_spec import output_of
 from prunebench.seeding import order
-from prunebench.training.fit import Recipe, chunks, evaluate, make_optimizer
+from prunebench.training.fit import chunks, evaluate
+from prunebench.training.optimizers import Recipe, make_optimizer
 from prunebench.training.state import StepState
 
 MODELS = ("resnet18", "resnet50", "alexnet", "vgg16", "bert")

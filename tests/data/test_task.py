@@ -18,7 +18,7 @@ def task(request):
 
 @pytest.mark.parametrize("part", PARTS)
 def test_batches_hold_the_samples_that_are_asked_for_in_their_order(task, part):
-    labels = task.labels(part)
+    labels = task.targets[part]
     chunks = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0)).split(7)
     for (_, found), chunk in zip(task.batches(part, chunks, CPU), chunks, strict=True):
         assert torch.equal(found, labels[chunk])
@@ -37,27 +37,27 @@ def test_a_batch_looks_like_the_example(task):
 
 def test_labels_are_those_of_the_classes(task):
     for part in PARTS:
-        assert set(task.labels(part).tolist()) == set(range(task.classes))
+        assert set(task.targets[part].tolist()) == set(range(task.classes))
 
 
 def test_data_is_held_out_of_the_training_data_and_otherwise_there_is_none(task):
-    assert [len(task.labels(part)) for part in PARTS] == [35, 20, 15]
+    assert [len(task.targets[part]) for part in PARTS] == [35, 20, 15]
     model = "bert" if task.inputs.kind == "text" else "resnet18"
     whole = make_task(resolve(RunConfig(model=model, limit_train=50, limit_test=20)))
-    assert [len(whole.labels(part)) for part in PARTS] == [50, 20, 0]
-    assert whole.labels("validation").dtype == torch.int64
+    assert [len(whole.targets[part]) for part in PARTS] == [50, 20, 0]
+    assert whole.targets["validation"].dtype == torch.int64
     assert list(whole.batches("validation", [], CPU)) == []
 
 
 def test_some_samples_are_a_fixed_subset_in_ascending_order_and_without_a_count_they_are_all(task):
     for part in PARTS:
-        count = len(task.labels(part))
-        assert task.some(part).tolist() == list(range(count))
-        some = task.some(part, count // 2)
+        count = len(task.targets[part])
+        assert task.targets.some(part).tolist() == list(range(count))
+        some = task.targets.some(part, count // 2)
         assert some.dtype == torch.int64
         assert some.tolist() == sorted(set(some.tolist()))
         assert len(some) == count // 2
-        assert torch.equal(some, task.some(part, count // 2))
+        assert torch.equal(some, task.targets.some(part, count // 2))
 
 
 def test_what_is_asked_of_a_model_fits_the_batches(task):

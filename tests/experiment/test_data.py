@@ -16,7 +16,7 @@ from prunebench.experiment.resolve import resolve
 def test_images_are_read_in_the_size_of_the_config():
     task = make_task(resolve(RunConfig(model="resnet18", image_size=20)))
     assert (task.inputs.kind, task.inputs.size, task.objective.arguments) == ("images", 20, {"classes": 10})
-    assert (len(task.labels("train")), len(task.labels("test"))) == (1437, 360)
+    assert (len(task.targets["train"]), len(task.targets["test"])) == (1437, 360)
 
 
 def test_statistics_of_other_weights_are_taken_over():

@@ -350,7 +350,7 @@ def load(seed):
 """
 MINE = """
 def score(weight, task):
-    return weight.abs() * len(task.labels("train"))
+    return weight.abs() * len(task.targets["train"])
 """
 
 

@@ -219,6 +219,6 @@ def test_a_checkpoint_that_names_both_a_function_and_its_arguments_has_nothing_d
     architecture = Architecture("torch.hub:load", {"classes": 3, "given": given}, InputSpec(kind="images", size=8))
     (tmp_path / "step").mkdir()
     checkpoint.save(Checkpoint(architecture, nn.Linear(1, 1), {}), tmp_path / "step")
-    with pytest.raises(RunError, match="names torch.hub:load and arguments for it. Give what builds the model"):
+    with pytest.raises(RunError, match=r"names torch\.hub:load and arguments for it\. Give what builds the model"):
         load(tmp_path / "step")
     assert not (tmp_path / "hubconf.py.done").exists()

@@ -18,7 +18,8 @@ from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.input_spec import InputSpec
 from prunebench.pruning.methods import unstructured
 from prunebench.training import fit as training
-from prunebench.training.fit import Position, Recipe, chunks, evaluate, fit, make_optimizer, set_lr
+from prunebench.training.fit import Position, chunks, evaluate, fit
+from prunebench.training.optimizers import Recipe, make_optimizer, set_lr
 from prunebench.training.state import StepState
 
 CPU = torch.device("cpu")

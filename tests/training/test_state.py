@@ -21,8 +21,9 @@ from prunebench.experiment.resolve import resolve
 from prunebench.experiment.setup import set_up
 from prunebench.pruning.methods import unstructured
 from prunebench.records import Scores, Seconds
-from prunebench.training.fit import Position, Tally, fit, make_optimizer
+from prunebench.training.fit import Position, Tally, fit
 from prunebench.training.masking import Masking
+from prunebench.training.optimizers import make_optimizer
 from prunebench.training.state import StepState, load
 
 CPU = torch.device("cpu")

@@ -12,7 +12,7 @@ from torchvision.transforms.v2 import functional as F
 
 from prunebench.data.classification import Classification, Labels
 from prunebench.data.dataset import Dataset, Part
-from prunebench.data.task import Batch, Objective
+from prunebench.data.task import Batch, Objective, Targets
 from prunebench.errors import DataError
 from prunebench.models.input_spec import InputSpec
 
@@ -44,7 +44,7 @@ class ImageTask:
     ) -> None:
         self.classes = len(dataset.classes)
         self.objective: Objective = Classification(self.classes)
-        self._labels = Labels(dataset)
+        self.targets: Targets = Labels(dataset)
         self._layout = torch.channels_last if channels_last else torch.contiguous_format
         self._sources: dict[str, _Memory | _Files] = {}
         for part, split in dataset.splits.items():
@@ -55,20 +55,12 @@ class ImageTask:
         mean, std = statistics or own
         self.inputs = InputSpec(kind="images", channels=3, size=size, mean=mean, std=std)
 
-    def labels(self, part: Part) -> torch.Tensor:
-        """Labels of every sample, int64 of shape (samples,)."""
-        return self._labels[part]
-
-    def some(self, part: Part, count: int | None = None) -> torch.Tensor:
-        """Indices of all samples, or of a fixed subset in which each class keeps its share."""
-        return self._labels.some(part, count)
-
     def batches(
         self, part: Part, chunks: Sequence[torch.Tensor], device: torch.device, *, augment: bool = False
     ) -> Iterator[Batch]:
         """Images as float32 of shape (batch, 3, size, size), and labels."""
         for pixels, chunk in zip(self._sources[part].read(chunks), chunks, strict=True):
-            yield self._prepare(pixels.to(device), augment), self._labels[part][chunk].to(device)
+            yield self._prepare(pixels.to(device), augment), self.targets[part][chunk].to(device)
 
     def _prepare(self, pixels: torch.Tensor, augment: bool) -> torch.Tensor:
         size = [self.inputs.size] * 2

@@ -37,19 +37,28 @@ class Objective(Protocol):
         """What is wrong with the shape of a model's output for one sample; empty where nothing is."""
 
 
+class Targets(Protocol):
+    """What a model should answer, sample by sample."""
+
+    def __getitem__(self, part: Part) -> torch.Tensor:
+        """Of every sample of a part, on the CPU."""
+
+    def some(self, part: Part, count: int | None = None) -> torch.Tensor:
+        """Indices of all samples of a part, int64 in ascending order, or of a fixed representative subset."""
+
+
 class Task(Protocol):
     """Train, test and validation data, and what a model learns from it; validation is empty where none is held out.
 
     Attributes:
         inputs: what a batch looks like.
         objective: what is asked of a model.
+        targets: what a model should answer.
     """
 
     inputs: InputSpec
     objective: Objective
-
-    def some(self, part: Part, count: int | None = None) -> torch.Tensor:
-        """Indices of all samples of a part, int64 in ascending order, or of a fixed representative subset."""
+    targets: Targets
 
     def batches(
         self, part: Part, chunks: Sequence[torch.Tensor], device: torch.device, *, augment: bool = False

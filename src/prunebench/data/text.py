@@ -10,7 +10,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 
 from prunebench.data.classification import Classification, Labels
 from prunebench.data.dataset import Dataset, Part
-from prunebench.data.task import Batch, Objective
+from prunebench.data.task import Batch, Objective, Targets
 from prunebench.models.input_spec import InputSpec
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -30,7 +30,7 @@ class TextTask:
         self.tokenizer = tokenizer
         self.classes = len(dataset.classes)
         self.objective: Objective = Classification(self.classes)
-        self._labels = Labels(dataset)
+        self.targets: Targets = Labels(dataset)
         self.inputs = InputSpec(kind="text", vocabulary=tokenizer.get_vocab_size(), length=length)
         tokenizer.no_padding()
         tokenizer.enable_truncation(length)
@@ -40,20 +40,12 @@ class TextTask:
             encoded = tokenizer.encode_batch(list(split.inputs))
             self._ids[part] = [torch.tensor(sentence.ids) for sentence in encoded]
 
-    def labels(self, part: Part) -> torch.Tensor:
-        """Labels of every sample, int64 of shape (samples,)."""
-        return self._labels[part]
-
-    def some(self, part: Part, count: int | None = None) -> torch.Tensor:
-        """Indices of all samples, or of a fixed subset in which each class keeps its share."""
-        return self._labels.some(part, count)
-
     def batches(
         self, part: Part, chunks: Sequence[torch.Tensor], device: torch.device, *, augment: bool = False
     ) -> Iterator[Batch]:
         """Ids and attention mask, int64 of shape (batch, longest of the batch), and labels."""
         for chunk in chunks:
-            yield self._pad_batch(part, chunk, device), self._labels[part][chunk].to(device)
+            yield self._pad_batch(part, chunk, device), self.targets[part][chunk].to(device)
 
     def _pad_batch(self, part: Part, chunk: torch.Tensor, device: torch.device) -> dict[str, Any]:
         rows = [self._ids[part][index] for index in chunk.tolist()]

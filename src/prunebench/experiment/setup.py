@@ -22,7 +22,8 @@ from prunebench.records import Scores
 from prunebench.registry import reference
 from prunebench.seeding import seed_all, seed_of
 from prunebench.training.device import memory_for, use
-from prunebench.training.fit import Position, Progress, Recipe, Stop, evaluate, fit
+from prunebench.training.fit import Position, Progress, Stop, evaluate, fit
+from prunebench.training.optimizers import Recipe
 from prunebench.training.state import StepState
 
 
@@ -88,7 +89,7 @@ class Setup:
                 state.model,
                 self.task,
                 part,
-                self.task.some(part, count),
+                self.task.targets.some(part, count),
                 batch_size=settings.batch_size,
                 device=self.device,
                 dtype=settings.dtype,
@@ -117,7 +118,7 @@ class Setup:
     def collapsed(self, state: Checkpoint) -> dict[str, str]:
         """Layers that no longer tell samples of the test data apart, and how."""
         self.place(state.model)
-        count = len(self.task.some("test"))
+        count = len(self.task.targets.some("test"))
         some = torch.linspace(0, count - 1, min(count, 32)).long()
         with memory_for(len(some), "--batch-size"):
             inputs, _ = next(self.task.batches("test", [some], self.device))

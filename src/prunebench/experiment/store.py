@@ -22,7 +22,7 @@ class Disk:
     def __init__(self, run: Run, experiment: Experiment) -> None:
         self._run, self._experiment = run, experiment
         self._last: tuple[int, Checkpoint] | None = None
-        self._saved: StepState | None = None
+        self._saved: tuple[int, int, int] | None = None
 
     @property
     def key(self) -> str | None:
@@ -56,19 +56,21 @@ class Disk:
         """What an earlier process saved of a step that is not finished."""
         folder = self._run.progress()
         state = states.load(folder, self._experiment.model) if folder is not None else None
-        self._saved = state if state is not None and state.step == step else None
-        return self._saved
+        found = state if state is not None and state.step == step else None
+        self._saved = found.at if found is not None else None
+        return found
 
     def save(self, state: StepState) -> None:
         """Keep a step that is not finished."""
         self._run.write_progress(state.step, state.save)
-        self._saved = state
+        self._saved = state.at
 
     def commit(self, record: StepRecord, state: StepState) -> None:
         """Make a step exist; what was saved at the end of its fit is not written again."""
-        saved = self._saved is not None and self._saved.at == state.at
         record = msgspec.structs.replace(record, run=self._run.key)
-        self._run.commit(record, None if saved else lambda folder: checkpoints.save(state.checkpoint, folder))
+        self._run.commit(
+            record, None if self._saved == state.at else lambda folder: checkpoints.save(state.checkpoint, folder)
+        )
         self._last, self._saved = (record.step, state.checkpoint), None
         trim(self._run, self._experiment.settings)
 

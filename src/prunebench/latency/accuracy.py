@@ -43,7 +43,7 @@ def score_of(
     size = max((size for size in efficiency.batch_sizes if size <= BATCH), default=min(efficiency.batch_sizes))
 
     def score(loaded: Loaded) -> Scores:
-        samples, objective = task().some("test", SAMPLES), task().objective
+        samples, objective = task().targets.some("test", SAMPLES), task().objective
         run, sums = loaded.runner(size), dict.fromkeys(objective.metrics, 0.0)
         for batch, expected in task().batches("test", samples.split(size), device):
             answer = as_logits(run(loaded.place(_padded(batch, size, length))))[: len(expected)]

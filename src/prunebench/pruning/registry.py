@@ -9,7 +9,7 @@ tensor of the parameter's shape; what scores lowest goes first.
     weight       the parameter, detached
     name         its name in the model
     model        the whole model
-    task         train and test data, for criteria that need gradients or activations
+    task         train and test data (data/task.py), for criteria that need gradients or activations
     generator    a seeded torch.Generator on the CPU
 
 Unstructured pruning removes the weights that score lowest; structured pruning the groups whose scores sum up

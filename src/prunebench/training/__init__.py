@@ -2,6 +2,7 @@
 
 Doors:
     fit     fit, evaluate: plain functions over a model and a task
+    optimizers  the recipe of a training
     state   StepState: a step that is not finished
     device  where it is computed
 """

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,26 +18,10 @@ from prunebench.errors import ModelError, Stopped
 from prunebench.models.input_spec import output_of
 from prunebench.records import Scores, Seconds
 from prunebench.seeding import order, seed_all
+from prunebench.training.freezing import only_classifier, set_mode
 from prunebench.training.masking import Masking
+from prunebench.training.optimizers import Recipe, make_optimizer, set_lr
 from prunebench.training.state import StepState
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to train: the fields of RunConfig of the same names, for one phase."""
-
-    epochs: int
-    batch_size: int
-    optimizer: str
-    lr: float
-    schedule: str
-    gamma: float = 0.9
-    momentum: float = 0.9
-    weight_decay: float = 0.0
-    clip_norm: float = 0.0
-    augment: bool = False
-    freeze: bool = False
-    dtype: str = "fp32"
 
 
 @dataclass(frozen=True)
@@ -105,7 +88,7 @@ def fit(
         optimizer = make_optimizer(model, recipe)
         state.restore(optimizer)
         masking = Masking(model, state.checkpoint.masks, optimizer, always=recipe.clip_norm > 0)
-        count = len(task.some("train"))
+        count = len(task.targets.some("train"))
         while state.epoch < recipe.epochs:
             set_mode(model, frozen)
             epoch, told = state.epoch, 0.0
@@ -261,68 +244,12 @@ def evaluate(
     return Scores.of(**{name: (float(total), len(samples)) for name, total in sums.items()})
 
 
-def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """A new optimizer over the parameters that are not frozen; fused where the device has it."""
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    fused = parameters[0].device.type in ("cpu", "cuda")
-    decay = recipe.weight_decay
-    if recipe.optimizer == "sgd":
-        return torch.optim.SGD(parameters, recipe.lr, momentum=recipe.momentum, weight_decay=decay, fused=fused)
-    kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
-    return kind(parameters, recipe.lr, weight_decay=decay, fused=fused)
-
-
-def set_lr(optimizer: torch.optim.Optimizer, recipe: Recipe, epoch: int, done: float) -> None:
-    """Set the learning rate for the share `done` (0 to 1) of all batches, in zero-based `epoch`.
-
-    one-cycle: linear warm-up over the first quarter, then cosine to zero (Smith and Topin 2017).
-    """
-    factor = {
-        "constant": 1.0,
-        "cosine": 0.5 * (1 + math.cos(math.pi * done)),
-        "exponential": recipe.gamma**epoch,
-        "one-cycle": 0.04 + 0.96 * done / 0.25 if done < 0.25 else 0.5 * (1 + math.cos(math.pi * (done - 0.25) / 0.75)),
-    }[recipe.schedule]
-    for group in optimizer.param_groups:
-        group["lr"] = recipe.lr * factor
-
-
 def chunks(samples: torch.Tensor, size: int) -> list[torch.Tensor]:
     """Split into batches; a last batch of one sample joins the one before, since batch norm cannot train on it."""
     parts = list(samples.split(size))
     if len(parts) > 1 and len(parts[-1]) == 1:
         parts[-2:] = [torch.cat(parts[-2:])]
     return parts
-
-
-@contextmanager
-def only_classifier(model: nn.Module, freeze: bool) -> Iterator[list[nn.Parameter]]:
-    """Within it, if asked to, every top-level part but the last that has parameters is frozen; yields what is.
-
-    Raises:
-        ModelError: the model has a single part.
-    """
-    parts = [part for part in model.children() if any(True for _ in part.parameters())] if freeze else []
-    if freeze and len(parts) < 2:
-        raise ModelError("--freeze needs a model of several parts, the last of which is the classifier.")
-    frozen = [parameter for part in parts[:-1] for parameter in part.parameters() if parameter.requires_grad]
-    for parameter in frozen:
-        parameter.requires_grad_(False)
-    try:
-        yield frozen
-    finally:
-        for parameter in frozen:
-            parameter.requires_grad_(True)
-
-
-def set_mode(model: nn.Module, frozen: list[nn.Parameter]) -> None:
-    """Training mode, except for the top-level parts that are frozen: their batch norm and dropout stay in eval."""
-    model.train()
-    still = {id(parameter) for parameter in frozen}
-    for part in model.children():
-        parameters = list(part.parameters())
-        if parameters and all(id(parameter) in still for parameter in parameters):
-            part.eval()
 
 
 def autocast(device: torch.device, dtype: str) -> torch.autocast:

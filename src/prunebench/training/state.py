@@ -21,7 +21,7 @@ from prunebench.errors import RunError
 from prunebench.models import checkpoint as checkpoints
 from prunebench.models.architecture import ModelEntry
 from prunebench.models.checkpoint import Checkpoint, write_tensors
-from prunebench.records import FORMAT, Scores, Seconds
+from prunebench.records import FORMAT, Scores, Seconds, other_format
 
 NO_SECONDS = Seconds()
 
@@ -106,6 +106,8 @@ def load(folder: Path, entry: ModelEntry | None = None) -> StepState:
     """
     try:
         told = msgspec.json.decode((folder / "state.json").read_bytes(), type=dict[str, Any])
+        if told.get("format") != FORMAT:
+            raise RunError(other_format(folder / "state.json", told.get("format")))
         hints = get_type_hints(StepState)
         values = {name: msgspec.convert(told[name], hints[name]) for name in _told()}
         tensors = folder / "optimizer.safetensors"
