@@ -5,7 +5,7 @@ Raw counts and samples are kept; whoever shows a statistic computes it.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
@@ -103,25 +103,6 @@ class Scores(msgspec.Struct, frozen=True):
     def correct(self) -> int:
         """Correct samples."""
         return round(self.counted["top1"].sum)
-
-
-def with_old_names(record: msgspec.Struct) -> Any:
-    """A record as what JSON is made of, with the names that its fields had when accuracy was all that was scored."""
-    return _with_old_names(msgspec.to_builtins(record))
-
-
-def _with_old_names(value: Any) -> Any:
-    if isinstance(value, list | tuple):
-        return [_with_old_names(part) for part in value]
-    if not isinstance(value, dict):
-        return value
-    found = {name: _with_old_names(part) for name, part in value.items()}
-    if "top1" in (counted := found.get("counted") or {}):
-        correct, total = counted["top1"]
-        found = {"correct": round(correct), "total": total, **found}
-    if "variant" in found:  # of a timing
-        found["top1"] = found["scores"]
-    return found
 
 
 class UnitCount(msgspec.Struct, frozen=True):
