@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prunebench.data.classification import Classification
-from prunebench.records import FORMAT, METRICS, Scores, StepRecord
+from prunebench.records import FORMAT, METRICS, Scores, StepRecord, other_format
 
 
 def test_a_record_survives_json(make_record):
@@ -72,3 +72,16 @@ def test_a_metric_says_what_it_is(name):
     assert metric.title
     assert metric.higher_is_better == (name != "loss")
     assert (metric.interval == "wilson") == (metric.unit == "share")
+
+
+@pytest.mark.parametrize(
+    ("version", "told"),
+    [
+        (FORMAT + 1, "a newer version of prunebench; this one reads format 3: update prunebench."),
+        (2, "an older version of prunebench; this one reads format 3: what it recorded is shown, but it is not conti"),
+        ("2", "another version of prunebench; this one reads format 3: "),
+        (None, "another version of prunebench; this one reads format 3: "),
+    ],
+)
+def test_another_format_is_told_with_what_to_do(version, told):
+    assert other_format("run.json", version).startswith(f"run.json has format {version}, of {told}")

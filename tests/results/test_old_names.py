@@ -42,16 +42,3 @@ def without_old_names(value):
         dropped = {"correct", "total"} if "counted" in value else set()
         return {name: without_old_names(part) for name, part in value.items() if name not in dropped}
     return [without_old_names(part) for part in value] if isinstance(value, list) else value
-
-
-@pytest.mark.parametrize(
-    ("version", "told"),
-    [
-        (FORMAT + 1, "a newer version of prunebench; this one reads format 3: update prunebench."),
-        (2, "an older version of prunebench; this one reads format 3: what it recorded is shown, but it is not conti"),
-        ("2", "another version of prunebench; this one reads format 3: "),
-        (None, "another version of prunebench; this one reads format 3: "),
-    ],
-)
-def test_another_format_is_told_with_what_to_do(version, told):
-    assert other_format("run.json", version).startswith(f"run.json has format {version}, of {told}")
