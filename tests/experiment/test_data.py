@@ -9,7 +9,8 @@ from prunebench import Dataset, RunConfig, Split
 from prunebench.data.images import IMAGENET
 from prunebench.data.text import train_tokenizer
 from prunebench.errors import ConfigError, DataError
-from prunebench.experiment.data import load_dataset, make_task
+from prunebench.experiment.data import make_task
+from prunebench.experiment.dataset import used
 from prunebench.experiment.resolve import resolve
 
 
@@ -26,7 +27,7 @@ def test_statistics_of_other_weights_are_taken_over():
 
 def test_limits_take_fixed_stratified_subsets():
     experiment = resolve(RunConfig(model="resnet18", limit_train=100, limit_test=50))
-    first, again = load_dataset(experiment), load_dataset(experiment)
+    first, again = used(experiment.dataset, experiment.settings), used(experiment.dataset, experiment.settings)
     assert np.array_equal(first.train.inputs, again.train.inputs)
     assert np.bincount(first.train.labels).min() >= 9
     assert (len(first.train), len(first.test)) == (100, 50)
@@ -41,7 +42,7 @@ def test_text_is_cut_to_the_sequence_length_with_the_tokenizer_given_or_one_of_i
 
 def test_held_out_images_do_not_count_for_normalisation():
     experiment = resolve(RunConfig(model="resnet18", limit_train=100, validation=0.4))
-    kept = load_dataset(experiment).train.inputs / 255
+    kept = used(experiment.dataset, experiment.settings).train.inputs / 255
     assert make_task(experiment).inputs.mean == pytest.approx((kept.mean(),))
     assert make_task(experiment).inputs.std == pytest.approx((kept.std(),))
 
@@ -50,7 +51,7 @@ def test_no_piece_is_learnt_from_held_out_sentences(tiny_net):
     sentences = [f"{'xyz'[i % 3]}{chr(0x3B1 + i)}" for i in range(20)]  # a letter of its own in each
     data = Dataset(Split(sentences, np.arange(20) % 2), Split(["a test"], np.array([0])), ["no", "yes"])
     experiment = resolve(RunConfig(model="bert", dataset=lambda: data, validation=0.3))
-    held, task = load_dataset(experiment).validation, make_task(experiment)
+    held, task = used(experiment.dataset, experiment.settings).validation, make_task(experiment)
     known = {sentence: "[UNK]" not in task.tokenizer.encode(sentence).tokens for sentence in sentences}
     assert len(held) == 6
     assert {sentence for sentence in sentences if not known[sentence]} == set(held.inputs)
@@ -59,7 +60,7 @@ def test_no_piece_is_learnt_from_held_out_sentences(tiny_net):
 def test_what_is_held_out_is_decided_by_the_seed():
     def held(seed):
         experiment = resolve(RunConfig(model="resnet18", limit_train=100, validation=0.2, seed=seed))
-        return load_dataset(experiment).validation.inputs
+        return used(experiment.dataset, experiment.settings).validation.inputs
 
     assert np.array_equal(held(3), held(3))
     assert not np.array_equal(held(3), held(4))

@@ -1,15 +1,12 @@
-"""Make the Task of an experiment: load the data, take subsets, fit it to what the model reads."""
+"""Make the Task of an experiment: its data, fitted to what the model reads."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from prunebench.data.dataset import Dataset, checked, hold_out, stratified, subset
 from prunebench.data.task import Task
+from prunebench.experiment.dataset import used
 from prunebench.experiment.resolve import Experiment, check_fit
-from prunebench.registry import call
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -31,7 +28,8 @@ def make_task(
         DataError: the data is missing or malformed.
         ConfigError: the model cannot read this kind of data.
     """
-    dataset, settings = load_dataset(experiment), experiment.settings
+    settings = experiment.settings
+    dataset = used(experiment.dataset, settings)
     check_fit(experiment, dataset.kind)
     if dataset.kind == "text":
         from prunebench.data.text import TextTask, train_tokenizer
@@ -46,16 +44,3 @@ def make_task(
         channels_last=settings.memory_format == "channels_last",
         workers=settings.workers,
     )
-
-
-def load_dataset(experiment: Experiment) -> Dataset:
-    """Load and check the dataset of an experiment, take subsets, and hold out validation data, as it asks for."""
-    settings = experiment.settings
-    offered = {"data_dir": Path(settings.data_dir), "seed": settings.seed}
-    dataset = checked(call(experiment.data.load, offered), str(settings.dataset))
-    for part, limit in (("train", settings.limit_train), ("test", settings.limit_test)):
-        if limit is not None:
-            split = getattr(dataset, part)
-            smaller: dict[str, Any] = {part: subset(split, stratified(split.labels, limit))}
-            dataset = replace(dataset, **smaller)
-    return hold_out(dataset, settings.validation, settings.seed) if settings.validation else dataset

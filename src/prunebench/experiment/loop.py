@@ -14,6 +14,7 @@ from dataclasses import replace
 import msgspec
 
 from prunebench.config import RunConfig
+from prunebench.experiment.existing import check_contents
 from prunebench.experiment.goals import check_counted
 from prunebench.experiment.record import step_record, trained_record
 from prunebench.experiment.resolve import Experiment, resolve
@@ -96,6 +97,7 @@ def reevaluate(run: Run, step: int, config: RunConfig | Experiment) -> tuple[Sco
         config: the run's config; where the data is, device and threads may differ.
     """
     experiment = resolve(config)
+    check_contents(run, experiment, "data")
     state = checkpoint.load(run.checkpoint(step), experiment.model)
     return set_up(experiment, start_of(state)).scores(state)
 

@@ -19,7 +19,7 @@ def training_plan(experiment: Experiment) -> Iterator[str]:
         start += ", the classifier alone"
     epochs = f"{settings.epochs} epochs of {settings.optimizer}, lr {settings.lr:g}, {settings.schedule}"
     yield f"  from     {start}: {epochs}, batch {settings.batch_size}"
-    yield f"  run      {run.key} in {run.root} ({'finished' if run.steps() else _begun(run) or 'new'})"
+    yield f"  run      {run.key} in {run.root} ({'finished' if run.steps() else _begun(run) or 'new'}{_data(run)})"
 
 
 def pruning_plan(experiment: Experiment) -> Iterator[str]:
@@ -41,7 +41,7 @@ def pruning_plan(experiment: Experiment) -> Iterator[str]:
         yield "  tuning   none"
     done = len([step for step in run.steps() if step <= settings.iterations])
     state = f"{done} of {settings.iterations + 1} steps are there" if done else _begun(run) or "new"
-    yield f"  run      {run.key} in {run.root} ({state})"
+    yield f"  run      {run.key} in {run.root} ({state}{_data(run)})"
 
 
 def schedule(experiment: Experiment) -> str:
@@ -59,6 +59,12 @@ def _start(experiment: Experiment) -> str:
     if origin.kind == "config" and origin.run is not None:
         return f"{Path(weights).name}, run {origin.run.key} ({_trained(origin.run)})"
     return "fresh weights" if origin.kind == "none" else f"weights {weights}"
+
+
+def _data(run: Run) -> str:
+    """`; data 3f2a91c04b`: the beginning of the digest of what the run is computed with."""
+    digest = run.manifest.contents.get("data")
+    return f"; data {digest[:10]}" if digest else ""
 
 
 def _trained(run: Run) -> str:
