@@ -38,16 +38,16 @@ def digest_with_imports(path: Path, name: str = "") -> str:
 
 
 def digests(path: Path, name: str = "") -> dict[str, str]:
-    """Module → SHA-256 of a file, under its own name, and of every file of the user's that it imports.
+    """Module → SHA-256 of a file, under the name given, and of every file of the user's that it imports.
 
     Raises:
         ConfigError: one has changed since this process imported it.
     """
-    own, found = name or path.stem, dict[str, Path]()
-    _visit(path.resolve(), own, path.resolve().parent, found)
+    found: dict[str, Path] = {}
+    _visit(path.resolve(), name, path.resolve().parent, found)
     hashes = {module: digest(file) for module, file in found.items()}
     for module, file in found.items():
-        if module != own and _imported.setdefault(file, hashes[module]) != hashes[module]:
+        if module != name and _imported.setdefault(file, hashes[module]) != hashes[module]:
             raise ConfigError(f"{file} has changed since this process imported it: start Python anew.")
     return hashes
 
