@@ -105,6 +105,43 @@ class Scores(msgspec.Struct, frozen=True):
         return round(self.counted["top1"].sum)
 
 
+class PartSummary(msgspec.Struct, frozen=True):
+    """Samples of one part of the data, and how many the classes have that have fewest and most of them."""
+
+    samples: int
+    classes: int
+    fewest: int
+    most: int
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run took its data, its weights and its model for, told before anything is trained.
+
+    Attributes:
+        data: the dataset's name; `digest` is of its contents, None where its name alone decides them.
+        parts: train, test and, where data is held out, validation.
+        left_out: what of the data was left out or converted, in sentences.
+        weights: where they come from, and what of them starts fresh, in sentences.
+        mean, std: what images, scaled to 0 to 1, are normalised with.
+        params, macs: of the unpruned model, `macs` of one sample.
+        reached_params, reached_macs: those in layers that the pruning can reach.
+        spared: conv and linear layers that it cannot → why.
+    """
+
+    data: str
+    digest: str | None
+    parts: dict[str, PartSummary]
+    left_out: tuple[str, ...]
+    weights: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    params: int
+    macs: int
+    reached_params: int = 0
+    reached_macs: int = 0
+    spared: dict[str, str] = {}
+
+
 class UnitCount(msgspec.Struct, frozen=True):
     """How many units of one kind (weights, channels, heads, neurons) there were, were left, and are left.
 
@@ -150,7 +187,7 @@ class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
     original, as masking filters would leave them (kept filters × original inputs), and in the model as it is.
     `nonzero_params` are the parameters that no mask has removed. `macs` are multiply-accumulates of one sample. `loss`
     is the mean training loss of the last fine-tuning epoch (for step 0, of training). `validation` are the scores
-    after fine-tuning on training data that was held out.
+    after fine-tuning on training data that was held out. `summary` stands in step 0.
     """
 
     format: int = FORMAT
@@ -179,6 +216,7 @@ class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
     layers: tuple[LayerRecord, ...]
     notes: tuple[str, ...] = ()
     validation: Scores | None = None
+    summary: Summary | None = None
 
 
 VARIANTS = {

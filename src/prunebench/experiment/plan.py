@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from prunebench.experiment.resolve import Experiment
+from prunebench.records import Summary
 from prunebench.registry import reference
 from prunebench.runs.run import Run
+
+NAMED = 4
+"""Names that a line holds; others are counted."""
 
 
 def training_plan(experiment: Experiment) -> Iterator[str]:
@@ -52,6 +56,35 @@ def schedule(experiment: Experiment) -> str:
     left = 100 * method.left(settings.fraction, settings.iterations)
     unit = method.units[experiment.model.reads]
     return f"{settings.iterations} × {settings.fraction:g} → {left:.3g} % of {unit}"
+
+
+def summary_lines(summary: Summary) -> Iterator[str]:
+    """What a run took its data, weights and model for, in a few lines."""
+    parts = ", ".join(f"{name} {part.samples:,}" for name, part in summary.parts.items())
+    train = summary.parts["train"]
+    each = f"{train.fewest:,}" if train.fewest == train.most else f"{train.fewest:,} to {train.most:,}"
+    digest = f", digest {summary.digest[:10]}" if summary.digest else ""
+    yield f"  data     {summary.data}: {parts} samples of {train.classes} classes, {each} of each in train{digest}"
+    yield from (f"           {note}" for note in summary.left_out)
+    yield from (f"  {'weights' if i == 0 else '       '}  {note}" for i, note in enumerate(summary.weights))
+    if summary.mean:
+        mean, std = (", ".join(f"{value:.4g}" for value in values) for values in (summary.mean, summary.std))
+        yield f"           images are normalised with mean ({mean}) and standard deviation ({std})"
+    yield f"  model    {summary.params:,} parameters, {summary.macs:,} MACs"
+    if summary.reached_params:
+        shares = (summary.reached_params / summary.params, summary.reached_macs / max(1, summary.macs))
+        weights, cost = (f"{100 * share:.1f} %" for share in shares)
+        yield f"           pruning can reach {weights} of the parameters, and layers with {cost} of the MACs"
+    reasons: dict[str, list[str]] = {}
+    for name, why in summary.spared.items():
+        reasons.setdefault(why, []).append(name)
+    for why, names in reasons.items():
+        yield f"           spared: {some(names)} ({why})"
+
+
+def some(names: Sequence[str]) -> str:
+    """`conv1, conv2, fc1, fc2 and 3 more`."""
+    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
 
 
 def _start(experiment: Experiment) -> str:
