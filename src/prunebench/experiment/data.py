@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prunebench.data.dataset import Dataset, checked, hold_out, stratified, subset
+from prunebench.config import default
+from prunebench.data.dataset import READING, Dataset, checked, hold_out, stratified, subset
 from prunebench.data.task import Task
 from prunebench.experiment.resolve import Experiment, check_fit
 from prunebench.registry import call
@@ -51,7 +52,8 @@ def make_task(
 def load_dataset(experiment: Experiment) -> Dataset:
     """Load and check the dataset of an experiment, take subsets, and hold out validation data, as it asks for."""
     settings = experiment.settings
-    offered = {"data_dir": Path(settings.data_dir), "seed": settings.seed}
+    given = {name: value for name in READING if (value := getattr(settings, name)) != default(name)}
+    offered = {"data_dir": Path(settings.data_dir), "seed": settings.seed, **given}
     dataset = checked(call(experiment.data.load, offered), str(settings.dataset))
     for part, limit in (("train", settings.limit_train), ("test", settings.limit_test)):
         if limit is not None:
