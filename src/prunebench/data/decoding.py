@@ -59,7 +59,9 @@ def decoded(path: Path, encoding: str | None = None, *, trust: bool = False) -> 
         raise DataError(_undecodable(path, data, start, name)) from None
     if "\0" in text:
         at = line_of(text, text.index("\0"))
-        raise DataError(f"{path}:{at}: holds a zero byte. {_advice(data, name, at)}")
+        raise DataError(
+            f"{path}:{at}: holds a zero byte. {_advice(data, name, at) if _zeros(data) else 'Take it out.'}"
+        )
     if not trust and _eight_bits(name) and not data.isascii() and _is_utf8(data):
         at = line_of(text, next(i for i, letter in enumerate(text) if ord(letter) > 127))
         raise DataError(
@@ -119,10 +121,8 @@ def likely(data: bytes) -> list[str]:
     for mark, name in MARKS:
         if data.startswith(mark):
             return [name]
-    sample = data[:SAMPLE]
-    zeros = sample[0::2].count(0), sample[1::2].count(0)
-    if sum(zeros) * 5 > len(sample):
-        return ["utf-16-le" if zeros[1] > zeros[0] else "utf-16-be"]
+    if wide := _zeros(data):
+        return [wide]
     if _is_utf8(data):
         return ["utf-8"]
     if _is_mostly_utf8(data):
@@ -130,9 +130,29 @@ def likely(data: bytes) -> list[str]:
     around = b"\n".join(line for line in data.splitlines() if not line.isascii())[:SAMPLE].rpartition(b"\n")
     lines = around[0] or around[2]
     runs = re.findall(rb"[\x80-\xff]+", lines)
-    alone = sum(map(len, runs)) < 1.5 * len(runs)  # as letters with accents are among others
-    names = ["cp1252", "latin-1"] if alone else [*IN_PAIRS, "cp1251", "cp1252"]
-    return [name for name in names if _decodes(lines, name)][: 1 if alone else 3]
+    if sum(map(len, runs)) < 1.5 * len(runs):  # as letters with accents are, alone among others
+        return [name for name in ("cp1252", "mac_roman") if _decodes(lines, name)][:1]
+    names = [name for name in (*IN_PAIRS, "cp1251", "cp1252") if _decodes(lines, name)]
+    names = [name for name in names if not any("\ue000" <= letter <= "\uf8ff" for letter in lines.decode(name))]
+    return sorted(names, key=lambda name: not _reads_well(lines.decode(name), name))[:3]
+
+
+def _zeros(data: bytes) -> str | None:
+    """The form of UTF-16 without a mark that a file has in which every other byte is zero, as in most of Latin."""
+    sample = data[:SAMPLE]
+    even, odd = sample[0::2].count(0), sample[1::2].count(0)
+    if (even + odd) * 5 < len(sample):
+        return None
+    return "utf-16-le" if odd > even else "utf-16-be"
+
+
+def _reads_well(text: str, name: str) -> bool:
+    """Whether a text has the letters that no other language has: kana in Japanese, hangul nearly alone in Korean."""
+    letters = [letter for letter in text if ord(letter) > 127]
+    first, last, share = {"shift_jis": ("ぁ", "ヿ", 0.2), "euc_jp": ("ぁ", "ヿ", 0.2), "euc_kr": ("가", "힣", 0.9)}.get(
+        name, ("", "", 1.0)
+    )
+    return bool(first) and sum(first <= letter <= last for letter in letters) >= share * len(letters)
 
 
 def _is_mostly_utf8(data: bytes) -> bool:

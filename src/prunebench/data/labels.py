@@ -66,7 +66,9 @@ def class_names(labels: Sequence[Labelled]) -> list[str]:
 
 def questions(labels: Sequence[Labelled]) -> Iterator[tuple[int, str]]:
     """What is unlikely of the labels of a training file, each with the line where it shows first."""
-    first = {each.label: each.line for each in reversed(labels)}
+    first: dict[str, int] = {}
+    for label, line in labels:
+        first.setdefault(label, line)
     counts = Counter(each.label for each in labels)
     kinds: dict[str, list[str]] = defaultdict(list)
     for name in first:
@@ -81,8 +83,8 @@ def questions(labels: Sequence[Labelled]) -> Iterator[tuple[int, str]]:
     if 2 * len(single) > len(counts) > 2:
         yield (
             first[single[0]],
-            f"{len(single)} of {len(counts)} classes have a single sample, such as {shortened(single[0])}: is this "
-            f"the column of labels?",
+            f"{len(single)} of {len(counts)} classes have a single sample, such as {shortened(single[0])}, so "
+            f"this may not be the column of labels",
         )
 
 

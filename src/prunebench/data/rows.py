@@ -85,6 +85,7 @@ def read(path: Path, *, header: bool = True, encoding: str | None = None, trust:
             raise ConfigError(f"--no-header: {path.name} has none, since each line names its fields; leave it out.")
         return _objects(path, text)
     found = _tabbed(text) if kind_of(path) == ".tsv" else _commas(path, text)
+    found = [row for row in found if len(row[2]) > 1 or row[2][0].strip()]
     first = found[0][0] if found else 1
     names = tuple(name.strip() for name in found.pop(0)[2]) if header and found else ()
     columns = names or tuple(str(i + 1) for i in range(len(found[0][2]) if found else 0))
@@ -111,7 +112,7 @@ def _miscounted(path: Path, fields: Sequence[str], columns: Sequence[str], heade
 def _tabbed(text: str) -> list[tuple[int, int, Sequence[str]]]:
     lines = enumerate(io.StringIO(text, newline=""), 1)
     bare = ((number, line.rstrip("\r\n")) for number, line in lines)
-    return [(number, number, line.split("\t")) for number, line in bare if line]
+    return [(number, number, line.split("\t")) for number, line in bare]
 
 
 def _commas(path: Path, text: str) -> list[tuple[int, int, Sequence[str]]]:
@@ -165,7 +166,9 @@ def _misquoted(path: Path, text: str, before: int, reached: int) -> str:
 
 
 def _objects(path: Path, text: str) -> Table:
-    rows = [_object(number, line) for number, line in enumerate(io.StringIO(text, newline=""), 1) if line.strip()]
+    rows = [
+        _object(number, line.strip()) for number, line in enumerate(io.StringIO(text, newline=""), 1) if line.strip()
+    ]
     columns = dict.fromkeys(name for row in rows for name in row.fields)
     return Table(path, tuple(columns), rows, rows[0].line if rows else 1)
 
@@ -182,17 +185,19 @@ def _object(number: int, line: str) -> Row:
 
     try:
         found = json.loads(line, object_pairs_hook=unique)
-    except (ValueError, RecursionError) as error:
-        return Row(number, number, {}, f"cannot be read as JSON: {error}: {shortened(line.strip())}.")
+    except json.JSONDecodeError as error:
+        why = f"{error.msg} at character {error.pos + 1}"
+        return Row(number, number, {}, f"cannot be read as JSON: {why}: {shortened(line)}.")
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits; lists in lists in lists
+        why = str(error).partition(";")[0]
+        return Row(number, number, {}, f"cannot be read as JSON: {why}: {shortened(line)}.")
     if not isinstance(found, dict):
-        return Row(
-            number, number, {}, f"each line must be a JSON object with text and label: {shortened(line.strip())}."
-        )
+        return Row(number, number, {}, f"each line must be a JSON object with text and label: {shortened(line)}.")
     if twice:
-        return Row(number, number, found, f"names {twice[0]!r} twice: {shortened(line.strip())}. Leave one out.")
+        return Row(number, number, found, f"names {twice[0]!r} twice: {shortened(line)}. Leave one out.")
     if "\\ud" in line.lower() and _has_half(found):
         half = "holds half of a character (a lone surrogate)"
-        return Row(number, number, found, f"{half}: {shortened(line.strip())}. Write the whole one, or leave it out.")
+        return Row(number, number, found, f"{half}: {shortened(line)}. Write the whole one, or leave it out.")
     return Row(number, number, found)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,23 +91,25 @@ def read_pair(train: Path, test: Path, *, how: Reading | None = None, notes: Ite
     """A Dataset of two files of sentences and labels; `notes` go before those of what was decided here."""
     how = how or Reading()
     told = [*notes]
+    decided: dict[str, list[str]] = defaultdict(list)
     names: list[str] | None = None
     found: list[list[Sample]] = []
-    for path in (train, test):
+    for part, path in (("train", train), ("test", test)):
         table = read(path, header=how.header, encoding=how.encoding, trust=how.trust)
         if not table.rows:
-            found.append([])
-            continue
-        if table.is_json:
+            raise DataError(f"{path} holds no rows: the {part} split is empty.")
+        if table.is_json:  # without objects there are no columns to choose from
             _refuse(path, [Sample(row.line, fault=row.fault) for row in table.rows if row.fault])
-        columns = choose(table, how.text_column, how.label_column, how.advice if path == test else "")
+        columns = choose(table, how.text_column, how.label_column, how.advice if part == "test" else "")
         names = _same(names, columns.named(table), table, how)
         samples = [sample_of(row, columns, how.trust) for row in table.rows]
         _refuse(path, [sample for sample in samples if sample.fault])
-        doubts = [*_doubts(table, columns, samples), *(questions(_labelled(samples)) if path == train else ())]
+        doubts = [*_doubts(table, columns, samples), *(questions(_labelled(samples)) if part == "train" else ())]
         told += [_asked(path, line, doubt, how.trust) for line, doubt in doubts]
-        told += _decided(table, columns, samples, how)
+        for what in _decided(table, columns, samples):
+            decided[what].append(path.name)
         found.append(samples)
+    told += [f"{', '.join(dict.fromkeys(paths))}: {what}" for what, paths in decided.items()]
     classes = class_names(_labelled(found[0]))
     place = {name: i for i, name in enumerate(classes)}
     _check_known(train, test, found[1], place)
@@ -177,7 +180,10 @@ def _asked(path: Path, line: int, doubt: str, trust: bool) -> str:
     """
     if trust:
         return f"taken on trust: {path.name}:{line}: {doubt}"
-    raise DataError(f"{path}:{line}: {doubt}. Mend it, choose columns by --label-column, or insist with --trust-data.")
+    raise DataError(
+        f"{path}:{line}: {doubt}. If that is meant, insist with --trust-data; else mend the file, or say which column "
+        f"is the label with --label-column."
+    )
 
 
 def _doubts(table: Table, columns: Columns, samples: Sequence[Sample]) -> Iterable[tuple[int, str]]:
@@ -214,18 +220,18 @@ def _swallows(row: Row, table: Table, columns: Columns, is_label: Callable[[str]
     return False
 
 
-def _decided(table: Table, columns: Columns, samples: Sequence[Sample], how: Reading) -> Iterable[str]:
+def _decided(table: Table, columns: Columns, samples: Sequence[Sample]) -> Iterable[str]:
     """What was decided by a rule, or converted, of a file."""
-    name, used = table.path.name, columns.named(table)
+    used = columns.named(table)
     if len(columns.text) > 1:
-        yield f"{name}: columns {', '.join(used[:-1])} are joined to a text"
+        yield f"columns {', '.join(map(_bare, used[:-1]))} are joined to a text"
     if unread := [column for column in table.columns if column not in used]:
-        yield f"{name}: columns that are not read: {', '.join(map(_bare, unread[:LISTED]))}"
+        yield f"columns that are not read: {', '.join(map(_bare, unread[:LISTED]))}"
     converted = [what for sample in samples for what in sample.converted]
     if count := converted.count("point"):
-        yield f"{name}: {count} labels written with a point, such as 1.0, are read as whole numbers"
+        yield f"labels written with a point, such as 1.0, that are read as whole numbers: {count}"
     if count := converted.count("number"):
-        yield f"{name}: {count} texts that are numbers are read as their digits"
+        yield f"numbers that are read as texts: {count}"
     quoted = sum(len(each.text) > 1 and each.text[0] == each.text[-1] == '"' for each in samples)
     if kind_of(table.path) == ".tsv" and 2 * quoted > len(samples):
-        yield f"{name}: quotes around texts are part of them, since a .tsv is read without quoting"
+        yield "quotes around texts are part of them, since a .tsv is read without quoting"
