@@ -96,8 +96,6 @@ def arguments_told(entry: ModelEntry, texts: Iterable[str]) -> tuple[str, ...]:
             raise ConfigError(f"--model-arg {text}: expected NAME=VALUE, such as stem=small.")
         if name in found:
             raise ConfigError(f"--model-arg {text}: {name} is given twice.")
-        if name in OFFERED and name in parameters:
-            raise ConfigError(f"--model-arg {text}: the builder of {entry.name} is given {name} already, as it is.")
         if name in OFFERED or not (takes_all or name in own):
             has = f"; it has: {', '.join(own)}" if own else ""
             raise ConfigError(f"--model-arg {text}: the builder of {entry.name} has no such argument{has}.")
