@@ -74,6 +74,11 @@ def test_a_few_broken_bytes_in_utf8_are_to_be_mended_not_read_in_another_encodin
     assert refused(tmp_path, data) == ":14: byte 0xE9 is not UTF-8. The rest is: mend this line."
 
 
+def test_a_character_that_is_cut_off_is_no_other_encoding(tmp_path):
+    data = ENGLISH.encode() + "film 😀".encode()[:-1] + b",1\n"
+    assert refused(tmp_path, data) == ":11: byte 0xF0 is not UTF-8. The rest is: mend this line."
+
+
 def test_utf8_is_not_misread_because_another_encoding_is_given(tmp_path):
     data = (ENGLISH + "un été,1\n").encode()
     told = refused(tmp_path, data, encoding="cp1252")
@@ -90,7 +95,7 @@ def test_another_encoding_that_does_not_fit_either_is_told_in_the_same_way(tmp_p
     )
 
 
-@pytest.mark.parametrize("encoding", ["cp-1252x", "rot13", "hex"])
+@pytest.mark.parametrize("encoding", ["cp-1252x", "rot13", "hex", "", "a\0b"])
 def test_an_encoding_that_does_not_exist_is_refused_by_its_option(tmp_path, encoding):
     assert f"--encoding {encoding}: there is none" in refused(tmp_path, b"a", ConfigError, encoding=encoding)
 

@@ -80,7 +80,7 @@ def _key(table: Table, name: str, advice: str) -> Key:
         )
     if table.headed and name in table.columns:
         return name if table.is_json else table.columns.index(name)
-    if name.isdecimal() and 1 <= int(name) <= len(table.columns) and not table.is_json:
+    if name.isdecimal() and len(name) < 9 and 1 <= int(name) <= len(table.columns) and not table.is_json:
         return int(name) - 1
     near = difflib.get_close_matches(name, table.columns, n=1)
     hint = f" Did you mean {near[0]!r}?" if near and table.headed else ""

@@ -28,6 +28,9 @@ SAMPLE = 1 << 20
 SHOWN = 60
 """Characters of a file's content that a message shows."""
 
+_RARE = re.compile("[\ue000-\uf8ff\uff61-\uff9f]{2}")
+"""Letters that a wrong guess has in a row: private ones, and katakana of half the width."""
+
 NEWLINE = re.compile(r"\r\n|\r|\n")
 
 
@@ -47,16 +50,16 @@ def decoded(path: Path, encoding: str | None = None, *, trust: bool = False) -> 
     for first, kind in PACKED.items():
         if data.startswith(first):
             raise DataError(f"{path} is no text but {kind}; give it as .tsv, .csv or .jsonl.")
-    name = encoding or "utf-8"
+    name = "utf-8" if encoding is None else encoding
     try:
         text = data.decode(name)
-    except LookupError:
-        raise ConfigError(
-            f"--encoding {encoding}: there is none of this name; such as utf-8, cp1252, utf-16."
-        ) from None
     except UnicodeError as error:
         start = error.start if isinstance(error, UnicodeDecodeError) else 0
         raise DataError(_undecodable(path, data, start, name)) from None
+    except (LookupError, ValueError):
+        raise ConfigError(
+            f"--encoding {encoding}: there is none of this name; such as utf-8, cp1252, utf-16."
+        ) from None
     if "\0" in text:
         at = line_of(text, text.index("\0"))
         raise DataError(
@@ -68,7 +71,7 @@ def decoded(path: Path, encoding: str | None = None, *, trust: bool = False) -> 
             f"{path}:{at}: is UTF-8, in which it reads {_line(data.decode('utf-8'), at)}, not {_line(text, at)}. Leave "
             f"--encoding {name} out (train and test have the same), or insist with --trust-data."
         )
-    return text.removeprefix("\ufeff")
+    return text.lstrip("\ufeff")
 
 
 def line_of(text: str, position: int) -> int:
@@ -133,7 +136,7 @@ def likely(data: bytes) -> list[str]:
     if sum(map(len, runs)) < 1.5 * len(runs):  # as letters with accents are, alone among others
         return [name for name in ("cp1252", "mac_roman") if _decodes(lines, name)][:1]
     names = [name for name in (*IN_PAIRS, "cp1251", "cp1252") if _decodes(lines, name)]
-    names = [name for name in names if not any("\ue000" <= letter <= "\uf8ff" for letter in lines.decode(name))]
+    names = [name for name in names if not _RARE.search(lines.decode(name))]
     return sorted(names, key=lambda name: not _reads_well(lines.decode(name), name))[:3]
 
 
@@ -156,9 +159,20 @@ def _reads_well(text: str, name: str) -> bool:
 
 
 def _is_mostly_utf8(data: bytes) -> bool:
-    """Whether more lines beyond ASCII are UTF-8 than are not."""
+    """Whether more lines beyond ASCII are UTF-8 than are not, or all that is not are characters that are cut off."""
     lines = [line for line in data.splitlines() if not line.isascii()]
-    return 2 * sum(map(_is_utf8, lines)) > len(lines)
+    broken = [line for line in lines if not _is_utf8(line)]
+    runs = (run for line in broken for run in re.findall(rb"[\x80-\xff]+", line))
+    return 2 * len(broken) < len(lines) or all(_is_utf8(run) or _is_cut_off(run) for run in runs)
+
+
+def _is_cut_off(run: bytes) -> bool:
+    """Whether bytes are UTF-8 but for the last character, of which at least two bytes are there."""
+    try:
+        run.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return error.reason == "unexpected end of data" and error.end - error.start > 1
+    return False
 
 
 def _decodes(data: bytes, name: str) -> bool:

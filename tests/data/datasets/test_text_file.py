@@ -237,6 +237,7 @@ def test_columns_have_names_or_numbers_and_the_others_are_told(tmp_path):
         ("review", "Stars", "train.csv:1: there is no column 'review'; it has: Review, Stars. Did you mean 'Review'?"),
         ("3", "Stars", "there is no column '3'; it has: Review, Stars."),
         ("0", "Stars", "there is no column '0'"),
+        ("9" * 5000, "Stars", "there is no column '9"),
         ("Stars", "Stars", "name one column twice"),
         ("Stars", "2", "name one column twice"),
     ],

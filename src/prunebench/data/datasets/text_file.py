@@ -169,7 +169,7 @@ def _check_known(train: Path, test: Path, samples: Sequence[Sample], place: dict
 
 
 def _bare(name: str) -> str:
-    return shortened(name)[1:-1]
+    return shortened(name)[1:-1] or "one without a name"
 
 
 def _asked(path: Path, line: int, doubt: str, trust: bool) -> str:
