@@ -84,7 +84,9 @@ def _key(table: Table, name: str, advice: str) -> Key:
         return int(name) - 1
     near = difflib.get_close_matches(name, table.columns, n=1)
     hint = f" Did you mean {near[0]!r}?" if near and table.headed else ""
-    raise DataError(f"{table.path}:{table.line}: there is no column {name!r}; it has: {_has(table)}.{hint}{advice}")
+    raise DataError(
+        f"{table.path}:{table.line}: there is no column {shortened(name)}; it has: {_has(table)}.{hint}{advice}"
+    )
 
 
 def _needs(table: Table, advice: str) -> str:
