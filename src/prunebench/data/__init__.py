@@ -4,5 +4,7 @@ Doors:
     dataset  Dataset, and the registry of loaders
     task     Task: what training and evaluation ask of data
     images   the task of images
+    survey   image files are opened before anything is trained, and how they are read
+    balance  what is said of classes
     text     the task of sentences
 """

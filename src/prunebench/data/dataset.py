@@ -44,12 +44,17 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Train and test data, the names of the classes, and what was held out of the training data to select on."""
+    """Train and test data, the names of the classes, and what was held out of the training data to select on.
+
+    Attributes:
+        notes: what was left out or converted, for the summary.
+    """
 
     train: Split
     test: Split
     classes: Sequence[str]
     validation: Split | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def splits(self) -> dict[Part, Split]:

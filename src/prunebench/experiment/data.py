@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from prunebench.data.balance import class_notes
 from prunebench.data.dataset import Dataset, checked, hold_out, stratified, subset
 from prunebench.data.task import Task
 from prunebench.experiment.resolve import Experiment, check_fit
@@ -16,9 +19,15 @@ if TYPE_CHECKING:
 
     from prunebench.data.images import Statistics
 
+log = logging.getLogger(__name__)
+
 
 def make_task(
-    experiment: Experiment, *, tokenizer: Tokenizer | None = None, statistics: Statistics | None = None
+    experiment: Experiment,
+    *,
+    tokenizer: Tokenizer | None = None,
+    statistics: Statistics | None = None,
+    told: Callable[[int, int], None] = lambda done, total: None,
 ) -> Task:
     """The task of an experiment.
 
@@ -26,6 +35,7 @@ def make_task(
         experiment: whose data it is.
         tokenizer: for text; where None, one is trained on the training sentences.
         statistics: mean and standard deviation that images are normalised with; where None, the data's own.
+        told: how many image files of how many were checked; they are all opened, once.
 
     Raises:
         DataError: the data is missing or malformed.
@@ -39,12 +49,30 @@ def make_task(
         return TextTask(dataset, tokenizer or train_tokenizer(dataset.train.inputs), settings.sequence_length)
     from prunebench.data.images import ImageTask
 
+    reading = None
+    if dataset.kind == "files":
+        from prunebench.data.survey import surveyed
+
+        before = len(dataset.notes)
+        dataset, reading = surveyed(
+            dataset,
+            settings.image_size,
+            resize=settings.resize,
+            background=settings.background,
+            white=settings.white,
+            data_dir=Path(settings.data_dir),
+            runs_dir=settings.runs_dir,
+            workers=settings.workers,
+            told=told,
+        )
+        _log(dataset.notes[before:])
     return ImageTask(
         dataset,
         settings.image_size,
         statistics=statistics,
         channels_last=settings.memory_format == "channels_last",
         workers=settings.workers,
+        reading=reading,
     )
 
 
@@ -58,4 +86,13 @@ def load_dataset(experiment: Experiment) -> Dataset:
             split = getattr(dataset, part)
             smaller: dict[str, Any] = {part: subset(split, stratified(split.labels, limit))}
             dataset = replace(dataset, **smaller)
-    return hold_out(dataset, settings.validation, settings.seed) if settings.validation else dataset
+    if settings.validation:
+        dataset = hold_out(dataset, settings.validation, settings.seed)
+    notes = tuple(class_notes(dataset))
+    _log(notes)
+    return replace(dataset, notes=(*dataset.notes, *notes))
+
+
+def _log(notes: Iterable[str]) -> None:
+    for note in notes:
+        log.info("%s", note)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -71,4 +72,4 @@ def _weights_digest(path: Path) -> str | None:
 def _listing(folder: Path, files: list[Path]) -> str | None:
     """SHA-256 of the names and sizes of the local files that a dataset reads."""
     text = "".join(f"{file.relative_to(folder)} {file.stat().st_size}\n" for file in files)
-    return hashlib.sha256(text.encode()).hexdigest() if files else None
+    return hashlib.sha256(os.fsencode(text)).hexdigest() if files else None
