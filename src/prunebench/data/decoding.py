@@ -7,6 +7,8 @@ format calls white is white. Pillow's own conversion clips such values at 255, w
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -102,7 +104,7 @@ def decode(path: Path, look: Look) -> Image.Image:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # `examine` tells of them
-        with Image.open(path) as file:
+        with _opened(path) as file:
             return _shown(file, look)[0]
 
 
@@ -114,7 +116,7 @@ def examine(path: Path, look: Look) -> Seen:
     """
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        with Image.open(path) as file:
+        with _opened(path) as file:
             several = bool(getattr(file, "is_animated", False))
             image, about = _shown(file, look)
     texts = [str(warning.message) for warning in told if warning.category is not Image.DecompressionBombWarning]
@@ -127,10 +129,17 @@ def reason(error: Exception) -> str:
     if isinstance(error, MemoryError):
         return "not enough memory"
     if isinstance(error, UnidentifiedImageError):
-        return "no image that Pillow knows"
+        return "no image, or of a kind that Pillow cannot read"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return " ".join(str(error).split())[:120] or type(error).__name__
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """A file as Pillow sees it. By its name Pillow would map it into memory, and garble TIFFs that are to be turned."""
+    with path.open("rb") as stream, Image.open(stream) as file:
+        yield file
 
 
 class _Stored(NamedTuple):
@@ -171,9 +180,11 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _stored(file: Image.Image) -> _Stored:
+    tags = getattr(file, "tag_v2", None)
+    if tags is not None and file.mode == "L" and tags.get(339, (UNSIGNED,))[0] == SIGNED:
+        raise ValueError("8 bits with a sign, which Pillow takes for 8 without")
     if file.mode not in DEEP:
         return _Stored()
-    tags = getattr(file, "tag_v2", None)
     if tags is None:  # PNG and PGM have 16 bits, to which Pillow scales the latter; PFM and others do not say
         return _Stored(16, 65535) if file.mode != "F" and file.format in ("PNG", "PPM") else _Stored(32)
     bits, kind = int(tags.get(258, (1,))[0]), int(tags.get(339, (UNSIGNED,))[0])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,6 +36,8 @@ WHITES = (1.0, 2.0**8 - 1, 2.0**16 - 1, 2.0**31 - 1, 2.0**32 - 1)
 
 AS_SEEN = Look()
 """On white, and scaled by what formats say."""
+
+SECONDS_BETWEEN_TOLD = 0.5
 
 Told = Callable[[int, int], None]
 """How many files of how many are checked."""
@@ -78,10 +81,10 @@ def surveyed(
         DataError: files cannot be read, or not be shown or resized as asked; it names them.
     """
     look = Look(colour(background), white)
-    paths = [Path(path) for split in dataset.splits.values() for path in split.inputs]
+    paths = [path for split in dataset.splits.values() for path in split.inputs]
     seen = survey(paths, data_dir=data_dir, runs_dir=runs_dir, workers=workers, told=told)
     look, values = _with_white(look, seen)
-    resizing, rule = chosen(resize, size, {Path(path): seen[Path(path)] for path in dataset.train.inputs}, seen)
+    resizing, rule = chosen(resize, size, {path: seen[path] for path in dataset.train.inputs}, seen)
     notes = (*dataset.notes, *_converted(seen), *values, f"{rule}.")
     return replace(dataset, notes=notes), Reading(look, resizing)
 
@@ -135,16 +138,17 @@ class _Files(torch.utils.data.Dataset[Any]):
 
 def _opened(paths: Sequence[Path], workers: int, told: Told) -> Iterator[tuple[Path, tuple[Seen | None, str]]]:
     batches = [list(range(start, min(start + BATCH, len(paths)))) for start in range(0, len(paths), BATCH)]
-    done, said = 0, time.monotonic()
+    done, said, telling = 0, time.monotonic(), False
     results = read_by(workers if len(paths) > FEW else 0, _Files(paths), batches, list)
     for batch, found in zip(batches, results, strict=True):
         yield from zip((paths[index] for index in batch), found, strict=True)
         done += len(batch)
-        if time.monotonic() - said > 0.2 or done == len(paths):
-            said = time.monotonic()
+        if time.monotonic() - said > SECONDS_BETWEEN_TOLD or (telling and done == len(paths)):
+            said, telling = time.monotonic(), True
             told(done, len(paths))
 
 
+@cache
 def _decoded(text: str) -> Seen | None:
     try:
         found = msgspec.json.decode(text, type=Seen)
