@@ -102,7 +102,8 @@ def survey(
     Raises:
         DataError: files cannot be decoded; it names them all, up to ten.
     """
-    seen = {path: found for path, text in findings(paths, data_dir, runs_dir).items() if (found := _decoded(text))}
+    kept = {path: _decoded(text) for path, text in findings(paths, data_dir, runs_dir).items()}
+    seen = {path: found for path, found in kept.items() if found and found.version == VERSION}
     unseen = [path for path in dict.fromkeys(paths) if path not in seen]
     new: dict[Path, Seen] = {}
     broken = []
@@ -151,10 +152,9 @@ def _opened(paths: Sequence[Path], workers: int, told: Told) -> Iterator[tuple[P
 @cache
 def _decoded(text: str) -> Seen | None:
     try:
-        found = msgspec.json.decode(text, type=Seen)
+        return msgspec.json.decode(text, type=Seen)
     except msgspec.MsgspecError:  # nothing was found yet, or by a check of another form
         return None
-    return found if found.version == VERSION else None
 
 
 def _with_white(look: Look, seen: Mapping[Path, Seen]) -> tuple[Look, list[str]]:
