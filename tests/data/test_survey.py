@@ -87,6 +87,20 @@ def test_what_was_seen_before_an_error_is_kept(make, look, opened):
     assert opened == ["0.png", "1.png", "2.png", "1.png"]
 
 
+def test_where_a_process_dies_the_image_that_it_may_have_died_of_is_named(make, look, monkeypatch):
+    def die(path, look):
+        return os._exit(1) if path.name == "3.png" else original(path, look)
+
+    original = module.examine
+    monkeypatch.setattr(module, "examine", die)
+    monkeypatch.setattr(module, "FEW", 0)
+    monkeypatch.setattr(module, "BATCH", 2)
+    with pytest.raises(
+        DataError, match=r"A process that reads images died: .* died of may be .*[02]\.png, or one of the 3 aft"
+    ):
+        look(make(*[grey()] * 7), workers=1)
+
+
 def test_what_another_pillow_saw_does_not_count(make, look, opened, monkeypatch):
     dataset = make(grey(), grey())
     look(dataset)

@@ -141,7 +141,13 @@ def _opened(paths: Sequence[Path], workers: int, told: Told) -> Iterator[tuple[P
     batches = [list(range(start, min(start + BATCH, len(paths)))) for start in range(0, len(paths), BATCH)]
     done, said, telling = 0, time.monotonic(), False
     results = read_by(workers if len(paths) > FEW else 0, _Files(paths), batches, list)
-    for batch, found in zip(batches, results, strict=True):
+    for batch in batches:
+        try:
+            found = next(results)
+        except DataError as error:  # a process died; each has two batches at a time
+            begun = min(2 * workers * BATCH, len(paths) - done)
+            after = f", or one of the {begun - 1:,} after it" if begun > 1 else ""
+            raise DataError(f"{error} The image that it died of may be {paths[done]}{after}.") from None
         yield from zip((paths[index] for index in batch), found, strict=True)
         done += len(batch)
         if time.monotonic() - said > SECONDS_BETWEEN_TOLD or (telling and done == len(paths)):
