@@ -4,16 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prunebench.data.classification import Classification
-from prunebench.records import (
-    FORMAT,
-    METRICS,
-    LatencyRecord,
-    Scores,
-    StepRecord,
-    TimingRecord,
-    other_format,
-    with_old_names,
-)
+from prunebench.records import FORMAT, METRICS, Scores, StepRecord, other_format
 
 
 def test_a_record_survives_json(make_record):
@@ -81,44 +72,6 @@ def test_a_metric_says_what_it_is(name):
     assert metric.title
     assert metric.higher_is_better == (name != "loss")
     assert (metric.interval == "wilson") == (metric.unit == "share")
-
-
-# The names of before
-
-
-def test_a_record_is_told_with_the_old_names_beside_the_new_ones(make_record):
-    record = make_record(test_after=COUNTED, validation=None)
-    told = with_old_names(record)
-    assert told["test_after"] == {"correct": 3, "total": 4, **msgspec.to_builtins(COUNTED)}
-    assert told["train_after"] == {"correct": 1437, "total": 1437, "counted": {"top1": [1437.0, 1437]}}
-    assert isinstance(told["test_after"]["correct"], int)
-    assert told["validation"] is None
-    assert without_old_names(told) == msgspec.json.decode(msgspec.json.encode(record))
-
-
-def test_scores_without_accuracy_have_no_correct_samples(make_record):
-    told = with_old_names(make_record(test_after=Scores.of(loss=(2.5, 4))))
-    assert told["test_after"] == {"counted": {"loss": [2.5, 4]}}
-
-
-@pytest.mark.parametrize("scores", [COUNTED, None])
-def test_a_timing_is_told_with_its_accuracy_by_the_old_name_too(scores):
-    about = {"run": None, "model": "tiny", "method": "structured", "step": 1, "nominal_left": 0.9, "batch_size": 1}
-    record = LatencyRecord(
-        **about, variant="pruned", device="cpu", dtype="fp32", threads=1, samples_ms=(1.0,), scores=scores
-    )
-    told = with_old_names(record)
-    assert told["top1"] == told["scores"] == (with_old_names(scores) if scores else None)
-    (nested,) = with_old_names(TimingRecord(step=1, latencies=(record,)))["latencies"]
-    assert nested == told
-
-
-def without_old_names(value):
-    """A record as what JSON is made of, without `correct` and `total`."""
-    if isinstance(value, dict):
-        dropped = {"correct", "total"} if "counted" in value else set()
-        return {name: without_old_names(part) for name, part in value.items() if name not in dropped}
-    return [without_old_names(part) for part in value] if isinstance(value, list) else value
 
 
 @pytest.mark.parametrize(

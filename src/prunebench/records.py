@@ -5,7 +5,7 @@ Raw counts and samples are kept; whoever shows a statistic computes it.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
@@ -105,23 +105,41 @@ class Scores(msgspec.Struct, frozen=True):
         return round(self.counted["top1"].sum)
 
 
-def with_old_names(record: msgspec.Struct) -> Any:
-    """A record as what JSON is made of, with the names that its fields had when accuracy was all that was scored."""
-    return _with_old_names(msgspec.to_builtins(record))
+class PartSummary(msgspec.Struct, frozen=True):
+    """Samples of one part of the data, and how many the classes have that have fewest and most of them."""
+
+    samples: int
+    classes: int
+    fewest: int
+    most: int
 
 
-def _with_old_names(value: Any) -> Any:
-    if isinstance(value, list | tuple):
-        return [_with_old_names(part) for part in value]
-    if not isinstance(value, dict):
-        return value
-    found = {name: _with_old_names(part) for name, part in value.items()}
-    if "top1" in (counted := found.get("counted") or {}):
-        correct, total = counted["top1"]
-        found = {"correct": round(correct), "total": total, **found}
-    if "variant" in found:  # of a timing
-        found["top1"] = found["scores"]
-    return found
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run took its data, its weights and its model for, told before anything is trained.
+
+    Attributes:
+        data: the dataset's name; `digest` is of its contents, None where its name alone decides them.
+        parts: train, test and, where data is held out, validation.
+        left_out: what of the data was left out or converted, in sentences.
+        weights: where they come from, and what of them starts fresh, in sentences.
+        mean, std: what images, scaled to 0 to 1, are normalised with.
+        params, macs: of the unpruned model, `macs` of one sample.
+        reached_params, reached_macs: those in layers that the pruning can reach.
+        spared: conv and linear layers that it cannot → why.
+    """
+
+    data: str
+    digest: str | None
+    parts: dict[str, PartSummary]
+    left_out: tuple[str, ...]
+    weights: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    params: int
+    macs: int
+    reached_params: int = 0
+    reached_macs: int = 0
+    spared: dict[str, str] = {}
 
 
 class UnitCount(msgspec.Struct, frozen=True):
@@ -169,7 +187,7 @@ class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
     original, as masking filters would leave them (kept filters × original inputs), and in the model as it is.
     `nonzero_params` are the parameters that no mask has removed. `macs` are multiply-accumulates of one sample. `loss`
     is the mean training loss of the last fine-tuning epoch (for step 0, of training). `validation` are the scores
-    after fine-tuning on training data that was held out.
+    after fine-tuning on training data that was held out. `summary` stands in step 0.
     """
 
     format: int = FORMAT
@@ -198,6 +216,7 @@ class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
     layers: tuple[LayerRecord, ...]
     notes: tuple[str, ...] = ()
     validation: Scores | None = None
+    summary: Summary | None = None
 
 
 VARIANTS = {

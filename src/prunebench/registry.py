@@ -116,10 +116,11 @@ class Signature(NamedTuple):
 
 
 class _Read(NamedTuple):
-    """A file as it was read: its signature, SHA-256, and the module that was made of it."""
+    """A file as it was read: its signature, SHA-256, and of source code its text and the module that was made of it."""
 
     signature: Signature
     digest: str
+    source: bytes = b""
     module: ModuleType | None = None
 
 
@@ -137,6 +138,16 @@ def digest(path: Path) -> str:
     signature, found = _signature(path), _sha256(path)
     _remember(path, _Read(signature, found))
     return found
+
+
+def source(path: Path) -> bytes:
+    """The text of a user's source file; one that is as it was is not read again."""
+    path = path.resolve()
+    if (known := _known(path)) is not None and known.source:
+        return known.source
+    signature, text = _signature(path), path.read_bytes()
+    _remember(path, _Read(signature, hashlib.sha256(text).hexdigest(), text))
+    return text
 
 
 def _sha256(path: Path) -> str:
@@ -183,15 +194,15 @@ def _import_file(path: Path) -> ModuleType:
         )
     if (known := _known(path)) is not None and known.module is not None:
         return known.module
-    signature, source = _signature(path), path.read_bytes()
-    name = f"{USER_MODULE}{path.stem}_{hashlib.sha256(str(path).encode() + source).hexdigest()[:12]}"
-    module = sys.modules.get(name) or _execute(name, path, source)
-    _remember(path, _Read(signature, hashlib.sha256(source).hexdigest(), module))
+    signature, text = _signature(path), source(path)
+    name = f"{USER_MODULE}{path.stem}_{hashlib.sha256(str(path).encode() + text).hexdigest()[:12]}"
+    module = sys.modules.get(name) or _execute(name, path, text)
+    _remember(path, _Read(signature, hashlib.sha256(text).hexdigest(), text, module))
     return module
 
 
-def _execute(name: str, path: Path, source: bytes) -> ModuleType:
-    loader = _Source(path, source)
+def _execute(name: str, path: Path, text: bytes) -> ModuleType:
+    loader = _Source(path, text)
     spec = importlib.util.spec_from_file_location(name, path, loader=loader)
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
@@ -238,11 +249,12 @@ def without_folder(value: Any) -> Any:
     return Path(value).name if isinstance(value, str) and (".py:" in value or Path(value).exists()) else value
 
 
-def content(thing: Any) -> str | None:
+def content(thing: Any, digest_of: Callable[[Path, str], str] = lambda path, name: digest(path)) -> str | None:
     """SHA-256 of what a reference or object stands for; None for a registered name.
 
-    Of a function that is the file that it is written in; of a model its weights and its text; of anything else
-    (a Dataset) what its method `digest` says.
+    Of a function that is the file that it is written in, by `digest_of`, which takes the file and the name that it was
+    imported by, if by one; of a model its weights and its text; of anything else (a Dataset) what its method `digest`
+    says.
 
     Raises:
         ConfigError: the object is neither.
@@ -251,8 +263,9 @@ def content(thing: Any) -> str | None:
         return None
     function = import_reference(thing) if isinstance(thing, str) else thing
     if inspect.isroutine(function) or inspect.isclass(function):
-        source = inspect.getsourcefile(function)
-        return digest(Path(source)) if source else None
+        place, name = inspect.getsourcefile(function), str(function.__module__)
+        by_name = name in sys.modules and not name.startswith(USER_MODULE) and name != "__main__"
+        return digest_of(Path(place), name if by_name else "") if place else None
     if hasattr(function, "state_dict"):
         total = hashlib.sha256(repr(function).encode())
         for name, tensor in function.state_dict().items():

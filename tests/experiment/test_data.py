@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -13,8 +14,10 @@ from prunebench import Dataset, RunConfig, Split, prune, pruning_run
 from prunebench.data.images import IMAGENET
 from prunebench.data.text import train_tokenizer
 from prunebench.errors import ConfigError, DataError
-from prunebench.experiment.data import load_dataset, make_task
+from prunebench.experiment.data import make_task
+from prunebench.experiment.dataset import used
 from prunebench.experiment.resolve import resolve
+from prunebench.experiment.setup import set_up
 
 
 def test_images_are_read_in_the_size_of_the_config():
@@ -30,7 +33,7 @@ def test_statistics_of_other_weights_are_taken_over():
 
 def test_limits_take_fixed_stratified_subsets():
     experiment = resolve(RunConfig(model="resnet18", limit_train=100, limit_test=50))
-    first, again = load_dataset(experiment), load_dataset(experiment)
+    first, again = used(experiment.dataset, experiment.settings), used(experiment.dataset, experiment.settings)
     assert np.array_equal(first.train.inputs, again.train.inputs)
     assert np.bincount(first.train.labels).min() >= 9
     assert (len(first.train), len(first.test)) == (100, 50)
@@ -45,7 +48,7 @@ def test_text_is_cut_to_the_sequence_length_with_the_tokenizer_given_or_one_of_i
 
 def test_held_out_images_do_not_count_for_normalisation():
     experiment = resolve(RunConfig(model="resnet18", limit_train=100, validation=0.4))
-    kept = load_dataset(experiment).train.inputs / 255
+    kept = used(experiment.dataset, experiment.settings).train.inputs / 255
     assert make_task(experiment).inputs.mean == pytest.approx((kept.mean(),))
     assert make_task(experiment).inputs.std == pytest.approx((kept.std(),))
 
@@ -54,7 +57,7 @@ def test_no_piece_is_learnt_from_held_out_sentences(tiny_net):
     sentences = [f"{'xyz'[i % 3]}{chr(0x3B1 + i)}" for i in range(20)]  # a letter of its own in each
     data = Dataset(Split(sentences, np.arange(20) % 2), Split(["a test"], np.array([0])), ["no", "yes"])
     experiment = resolve(RunConfig(model="bert", dataset=lambda: data, validation=0.3))
-    held, task = load_dataset(experiment).validation, make_task(experiment)
+    held, task = used(experiment.dataset, experiment.settings).validation, make_task(experiment)
     known = {sentence: "[UNK]" not in task.tokenizer.encode(sentence).tokens for sentence in sentences}
     assert len(held) == 6
     assert {sentence for sentence in sentences if not known[sentence]} == set(held.inputs)
@@ -63,7 +66,7 @@ def test_no_piece_is_learnt_from_held_out_sentences(tiny_net):
 def test_what_is_held_out_is_decided_by_the_seed():
     def held(seed):
         experiment = resolve(RunConfig(model="resnet18", limit_train=100, validation=0.2, seed=seed))
-        return load_dataset(experiment).validation.inputs
+        return used(experiment.dataset, experiment.settings).validation.inputs
 
     assert np.array_equal(held(3), held(3))
     assert not np.array_equal(held(3), held(4))
@@ -122,33 +125,16 @@ def test_settings_say_how_image_files_are_read(pictures):
         make_task(resolve(pictures(resize="none", image_size=13)))
 
 
-def test_what_is_done_to_images_is_told_once(pictures, caplog):
-    with caplog.at_level("INFO"):
-        make_task(resolve(pictures()))
-    assert [record.getMessage() for record in caplog.records] == [
-        "12 images with transparent pixels are laid on --background.",
-        "all images are 12×12, and are used as they are.",
-    ]
-
-
-def test_what_classes_lack_is_told_of_the_data_that_is_used(blobs_of, caplog):
-    dataset = blobs_of([0] * 6 + [1] * 2, [1])
-    with caplog.at_level("INFO"):
-        notes = load_dataset(resolve(RunConfig(model="resnet18", dataset=lambda: dataset))).notes
-    assert notes == tuple(record.getMessage() for record in caplog.records)
-    assert [note.partition(":")[0] for note in notes] == [
-        "train data is imbalanced",
-        "test data has no sample of 1 of 2 classes",
-    ]
-
-
-@pytest.fixture
-def blobs_of():
-    def blobs_of(*parts):
-        train, test = (Split(np.zeros((len(labels), 8, 8), np.uint8), np.array(labels)) for labels in parts)
-        return Dataset(train, test, ["a", "b"])
-
-    return blobs_of
+def test_what_is_done_to_images_is_in_the_summary(pictures):
+    config = pictures()
+    assert (
+        set_up(resolve(config)).summary(pruned=False).left_out
+        == make_task(resolve(config)).notes
+        == (
+            "12 images with transparent pixels are laid on --background.",
+            "all images are 12×12, and are used as they are.",
+        )
+    )
 
 
 def test_a_broken_test_image_is_found_before_any_training(pictures, tmp_path):
@@ -163,10 +149,13 @@ def test_folders_and_files_may_be_called_by_what_is_not_utf8(pictures, tmp_path)
         strange = tmp_path / os.fsdecode(b"d\xe9ta")
         (tmp_path / "data").rename(strange)
         (strange / "train" / "cat" / "1.png").rename(strange / "train" / "cat" / os.fsdecode(b"\xe9.png"))
+        shutil.move(strange / "train" / "dog", strange / "train" / os.fsdecode(b"d\xf6g"))
+        shutil.rmtree(strange / "test" / "dog")
     except OSError:
         pytest.skip("this disk takes UTF-8 alone")
     config = pictures(data_dir=str(strange), runs_dir=str(tmp_path / os.fsdecode(b"r\xe9ns")), epochs=1, iterations=1)
     records = list(prune(config))
     assert [record.step for record in records] == [0, 1]
+    assert records[0].summary.left_out[-1] == "test has no sample of d\\xf6g"
     assert [record.test_after for record in prune(config)] == [record.test_after for record in records]
     assert pruning_run(config).manifest.config["data_dir"].endswith("d\\xe9ta")

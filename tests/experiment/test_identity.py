@@ -12,7 +12,7 @@ from prunebench.experiment.resolve import dense_run, pruning_run, resolve, store
 
 OTHER = {
     "model": "resnet50",
-    "dataset": "mnist",
+    "dataset": "cifar10",
     "data_dir": "elsewhere",
     "weights": "imagenet",
     "model_arg": ("stem=small",),

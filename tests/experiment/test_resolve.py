@@ -142,11 +142,11 @@ def test_a_name_that_is_no_run_is_left_to_hugging_face_for_bert():
 
 
 def test_a_second_training_phase_takes_over_the_settings_of_the_first_but_freezing(make_record, commit):
-    given = RunConfig(model="resnet18", dataset="fashion-mnist", image_size=28, lr=0.1, freeze=True)
+    given = RunConfig(model="resnet18", dataset="cifar10", image_size=28, lr=0.1, freeze=True)
     first = dense_run(msgspec.structs.replace(given, model_arg=("stem=small",)))
     commit(first, make_record())
     config = resolve(RunConfig(model="resnet18", weights=first.key[:-3])).settings
-    assert (config.dataset, config.image_size, config.lr) == ("fashion-mnist", 28, 0.1)
+    assert (config.dataset, config.image_size, config.lr) == ("cifar10", 28, 0.1)
     assert config.model_arg == ("stem=small",)
     assert config.weights == first.key
     assert not config.freeze

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from prunebench.records import METRICS, with_old_names
+from prunebench.records import METRICS
+from prunebench.results.old_names import with_old_names
 
 if TYPE_CHECKING:
     from prunebench.training.fit import Tick

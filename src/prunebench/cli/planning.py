@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 
 from prunebench.cli.console import Console
 from prunebench.config import RunConfig, Settings
@@ -11,18 +12,20 @@ from prunebench.errors import DownloadNeeded
 from prunebench.experiment.existing import finished, why_new
 from prunebench.experiment.plan import pruning_plan, training_plan
 from prunebench.experiment.resolve import Experiment, resolve
+from prunebench.runs.digests import nothing_kept
 from prunebench.runs.files import check_writable
 from prunebench.runs.run import Run
 
 
 def announce_training(console: Console, given: RunConfig, *, dry_run: bool = False, fresh: bool = False) -> Experiment:
     """Resolve a config, and print the plan of its training run."""
-    experiment = resolve(given)
-    if fresh and not dry_run:
-        start_over(console, experiment.dense)
-    _announce(console, experiment, experiment.dense, training_plan(experiment), dry_run)
-    if dry_run:
-        console.result(_disk(experiment, []))
+    with _writing_nothing() if dry_run else nullcontext():
+        experiment = resolve(given)
+        if fresh and not dry_run:
+            start_over(console, experiment.dense)
+        _announce(console, experiment, experiment.dense, training_plan(experiment), dry_run)
+        if dry_run:
+            console.result(_disk(experiment, []))
     return experiment
 
 
@@ -30,17 +33,25 @@ def announce_pruning(
     console: Console, given: RunConfig, *, dry_run: bool = False, fresh: bool = False, redo: int | None = None
 ) -> Experiment:
     """Resolve a config, and print the plan of its pruning run."""
-    experiment = resolve(given)
-    run = experiment.run
-    if fresh and not dry_run:
-        start_over(console, run)
-    if redo is not None and not dry_run:
-        run.redo(redo)
-    _announce(console, experiment, run, pruning_plan(experiment), dry_run)
-    if dry_run:
-        steps = [step for step in range(experiment.settings.iterations + 1) if step not in run.steps()]
-        console.result(_disk(experiment, steps))
+    with _writing_nothing() if dry_run else nullcontext():
+        experiment = resolve(given)
+        run = experiment.run
+        if fresh and not dry_run:
+            start_over(console, run)
+        if redo is not None and not dry_run:
+            run.redo(redo)
+        _announce(console, experiment, run, pruning_plan(experiment), dry_run)
+        if dry_run:
+            steps = [step for step in range(experiment.settings.iterations + 1) if step not in run.steps()]
+            console.result(_disk(experiment, steps))
     return experiment
+
+
+@contextmanager
+def _writing_nothing() -> Iterator[None]:
+    """Within it nothing is downloaded, and what is read of data is not remembered."""
+    with no_downloads(), nothing_kept():
+        yield
 
 
 def start_over(console: Console, run: Run) -> None:
@@ -76,8 +87,7 @@ def _disk(experiment: Experiment, steps: Sequence[int]) -> str:
     from prunebench.experiment.untrained import stored_bytes
 
     try:
-        with no_downloads():
-            sizes = stored_bytes(experiment, max(steps, default=0) + 1)
+        sizes = stored_bytes(experiment, max(steps, default=0) + 1)
     except DownloadNeeded as reason:
         return f"  disk     can be told once the data is there. {reason}"
     trainings = len(experiment.untrained_phases())

@@ -5,6 +5,5 @@ Doors:
     task     Task: what training and evaluation ask of data
     images   the task of images
     survey   image files are opened before anything is trained, and how they are read
-    balance  what is said of classes
     text     the task of sentences
 """

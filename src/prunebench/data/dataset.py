@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -46,8 +46,7 @@ class Split:
 class Dataset:
     """Train and test data, the names of the classes, and what was held out of the training data to select on.
 
-    Attributes:
-        notes: what was left out or converted, for the summary.
+    `notes` say what was left out or converted, for the summary.
     """
 
     train: Split
@@ -69,14 +68,28 @@ class Dataset:
             return "images"
         return "files" if isinstance(self.train.inputs[0], Path) else "text"
 
-    def digest(self) -> str:
-        """SHA-256 of all inputs, labels and names of classes."""
+    def digest(self, of_files: Callable[[Sequence[Path]], Mapping[Path, str]] | None = None) -> str:
+        """SHA-256 of all inputs, labels and names of classes; of files their contents, not their names.
+
+        `of_files` gives the SHA-256 of each of some files; by default they are read.
+        """
         total = hashlib.sha256(repr(list(self.classes)).encode())
         for split in (self.train, self.test):
             inputs = split.inputs
-            total.update(np.asarray(inputs).tobytes() if hasattr(inputs, "shape") else repr(list(inputs)).encode())
+            if hasattr(inputs, "shape"):
+                total.update(f"{tuple(inputs.shape)} {inputs.dtype}".encode())
+                total.update(np.ascontiguousarray(inputs).tobytes())
+            elif self.kind == "files":
+                known = (of_files or _read)(list(inputs))
+                total.update("".join(known[path] for path in inputs).encode())
+            else:
+                total.update(repr(list(inputs)).encode())
             total.update(np.asarray(split.labels).tobytes())
         return total.hexdigest()
+
+
+def _read(paths: Sequence[Path]) -> dict[Path, str]:
+    return {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
 @dataclass(frozen=True)
@@ -84,7 +97,8 @@ class DatasetEntry:
     """A registered dataset.
 
     `load` takes, by name, those of `data_dir` (Path) and `seed` that it asks for and returns a Dataset. `files`
-    lists the local files whose names and sizes identify the data; `defaults` are values of RunConfig fields.
+    lists the local files whose contents are the data; `own`, that it is the user's, known by what `load` returns;
+    `downloads`, that it may be fetched where there are no files yet. `defaults` are values of RunConfig fields.
     """
 
     name: str
@@ -93,11 +107,13 @@ class DatasetEntry:
     reads: Kind | None = None
     files: Callable[[Path], Iterable[Path]] = lambda data_dir: ()
     defaults: dict[str, Any] | None = None
+    own: bool = False
+    downloads: bool = False
 
 
 def _users_own(name: str, thing: Any) -> DatasetEntry:
     """An entry of a user's loader, or of a Dataset itself."""
-    return DatasetEntry(name, "your own", (lambda: thing) if isinstance(thing, Dataset) else thing)
+    return DatasetEntry(name, "your own", (lambda: thing) if isinstance(thing, Dataset) else thing, own=True)
 
 
 datasets: Registry[DatasetEntry] = Registry("dataset", "prunebench.data.datasets", _users_own)
@@ -131,11 +147,12 @@ def register(
     reads: Kind,
     files: Callable[[Path], Iterable[Path]] = lambda data_dir: (),
     defaults: dict[str, Any] | None = None,
+    downloads: bool = False,
 ) -> Callable[[Callable[..., Dataset]], Callable[..., Dataset]]:
     """Decorator: register a loader under a name."""
 
     def add(load: Callable[..., Dataset]) -> Callable[..., Dataset]:
-        datasets.add(name, DatasetEntry(name, summary, load, reads, files, defaults))
+        datasets.add(name, DatasetEntry(name, summary, load, reads, files, defaults, downloads=downloads))
         return load
 
     return add

@@ -50,6 +50,7 @@ class ImageTask:
         self.classes = len(dataset.classes)
         self.objective: Objective = Classification(self.classes)
         self.targets: Targets = Labels(dataset)
+        self.notes = dataset.notes
         self._layout = torch.channels_last if channels_last else torch.contiguous_format
         self._sources: dict[str, _Memory | _Files] = {}
         reading = reading or Reading(Look(), Resizing("crop", size))

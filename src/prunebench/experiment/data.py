@@ -1,25 +1,19 @@
-"""Make the Task of an experiment: load the data, take subsets, fit it to what the model reads."""
+"""Make the Task of an experiment: its data, fitted to what the model reads."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from prunebench.data.balance import class_notes
-from prunebench.data.dataset import Dataset, checked, hold_out, stratified, subset
 from prunebench.data.task import Task
+from prunebench.experiment.dataset import used
 from prunebench.experiment.resolve import Experiment, check_fit
-from prunebench.registry import call
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
     from prunebench.data.images import Statistics
-
-log = logging.getLogger(__name__)
 
 
 def make_task(
@@ -41,7 +35,8 @@ def make_task(
         DataError: the data is missing or malformed.
         ConfigError: the model cannot read this kind of data.
     """
-    dataset, settings = load_dataset(experiment), experiment.settings
+    settings = experiment.settings
+    dataset = used(experiment.dataset, settings)
     check_fit(experiment, dataset.kind)
     if dataset.kind == "text":
         from prunebench.data.text import TextTask, train_tokenizer
@@ -53,7 +48,6 @@ def make_task(
     if dataset.kind == "files":
         from prunebench.data.survey import surveyed
 
-        before = len(dataset.notes)
         dataset, reading = surveyed(
             dataset,
             settings.image_size,
@@ -65,7 +59,6 @@ def make_task(
             workers=settings.workers,
             told=told,
         )
-        _log(dataset.notes[before:])
     return ImageTask(
         dataset,
         settings.image_size,
@@ -74,25 +67,3 @@ def make_task(
         workers=settings.workers,
         reading=reading,
     )
-
-
-def load_dataset(experiment: Experiment) -> Dataset:
-    """Load and check the dataset of an experiment, take subsets, and hold out validation data, as it asks for."""
-    settings = experiment.settings
-    offered = {"data_dir": Path(settings.data_dir), "seed": settings.seed}
-    dataset = checked(call(experiment.data.load, offered), str(settings.dataset))
-    for part, limit in (("train", settings.limit_train), ("test", settings.limit_test)):
-        if limit is not None:
-            split = getattr(dataset, part)
-            smaller: dict[str, Any] = {part: subset(split, stratified(split.labels, limit))}
-            dataset = replace(dataset, **smaller)
-    if settings.validation:
-        dataset = hold_out(dataset, settings.validation, settings.seed)
-    notes = tuple(class_notes(dataset))
-    _log(notes)
-    return replace(dataset, notes=(*dataset.notes, *notes))
-
-
-def _log(notes: Iterable[str]) -> None:
-    for note in notes:
-        log.info("%s", note)

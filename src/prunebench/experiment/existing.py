@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from prunebench.config import RunConfig, Settings, field_types
+from prunebench.errors import RunError
 from prunebench.experiment.identity import DECIDING, as_stored
 from prunebench.experiment.resolve import Experiment
 from prunebench.records import StepRecord
@@ -74,6 +75,15 @@ def trim(run: Run, settings: Settings) -> None:
         run.drop_checkpoints(kept)
     elif settings.keep != "all":
         run.drop_checkpoints(kept[:-1])
+
+
+def check_contents(run: Run, experiment: Experiment, *names: str) -> None:
+    """Raise RunError where what decides a run (all, or of these names) is no longer what the run was computed with."""
+    if changed := [name for name in changed_contents(run, experiment) if not names or name in names]:
+        raise RunError(
+            f"Run {run.key} was computed with other contents of: {', '.join(changed)}. Going on with it would mix the "
+            f"two; give its own, or the command anew, which makes a run of its own."
+        )
 
 
 def changed_contents(run: Run, experiment: Experiment) -> list[str]:

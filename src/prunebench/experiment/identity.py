@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from prunebench.config import RunConfig, Settings, deciding, field_types
+from prunebench.data.dataset import Dataset, DatasetEntry
+from prunebench.errors import DownloadNeeded
+from prunebench.experiment.user_files import digest_with_imports
 from prunebench.registry import content, digest, reference, without_folder
+from prunebench.runs.digests import digests_of
 from prunebench.runs.index import ANY_SEED, any_seed, identify
 from prunebench.runs.manifest import Kind, Manifest
 from prunebench.runs.run import Run
@@ -21,25 +26,28 @@ DECIDING = {"train": deciding("training"), "prune": deciding("training", "prunin
 """Settings that decide the result of each kind of run."""
 
 
-def identity(kind: Kind, settings: Settings, start: Run | None, files: Iterable[Path], source: str | None) -> Manifest:
+def identity(
+    kind: Kind, settings: Settings, start: Run | None, data: Callable[[], str | None], source: str | None
+) -> Manifest:
     """What a run that trains or prunes is.
 
     Args:
         kind: "train" or "prune".
         settings: all of them; those that decide this kind of run decide its key.
         start: the run whose weights it starts from.
-        files: local files that the dataset reads.
+        data: gives the digest of what the model is trained and tested on; None of data that its name alone decides.
         source: the key of the run that it goes on from.
     """
     values = as_stored(settings, start)
-    contents = {name: content(getattr(settings, name)) for name in NAMES if name in DECIDING[kind]}
+    named = [name for name in NAMES if name in DECIDING[kind]]
+    contents = {name: content(getattr(settings, name), digest_with_imports) for name in named}
     if start is not None:
         contents["weights"] = f"step {max(start.steps(), default=0)}"
         if start.manifest.config.get("seed") == settings.seed:
             values[ANY_SEED] = any_seed(start.manifest)
     elif settings.weights not in ("none", "imagenet"):
         contents["weights"] = _weights_digest(Path(settings.weights))
-    contents["data"] = _listing(Path(settings.data_dir), sorted(files))
+    contents["data"] = data()
     return identify(
         kind,
         values,
@@ -56,13 +64,13 @@ def as_stored(config: RunConfig, start: Run | None = None) -> dict[str, Any]:
     found |= {name: reference(found[name]) for name in NAMES if found[name] is not None}
     if start is not None and str(config.weights).endswith(".toml"):
         found["weights"] = start.key
-    return {name: _storable(value) for name, value in found.items()}
+    return {name: storable(value) for name, value in found.items()}
 
 
-def _storable(value: Any) -> Any:
+def storable(value: Any) -> Any:
     """A value as JSON can hold it; in names that are not UTF-8 bytes are told by their number."""
     if isinstance(value, tuple):
-        return [_storable(each) for each in value]
+        return [storable(each) for each in value]
     return os.fsencode(value).decode("utf-8", "backslashreplace") if isinstance(value, str) else value
 
 
@@ -76,7 +84,26 @@ def _weights_digest(path: Path) -> str | None:
     return total.hexdigest()
 
 
-def _listing(folder: Path, files: list[Path]) -> str | None:
-    """SHA-256 of the names and sizes of the local files that a dataset reads."""
-    text = "".join(f"{file.relative_to(folder)} {file.stat().st_size}\n" for file in files)
-    return hashlib.sha256(os.fsencode(text)).hexdigest() if files else None
+def data_digest(entry: DatasetEntry, settings: Settings, load: Callable[[], Dataset]) -> str | None:
+    """Digest of what a model is trained and tested on: the contents of a dataset's files with their names inside
+    `data_dir`; of an own loader what it returns; None of data that is bundled, or known by its name.
+
+    Args:
+        entry: the dataset's.
+        settings: where the data is, and where digests of files are kept.
+        load: loads it; asked where the data itself tells, or is to be downloaded first.
+
+    Raises:
+        DataError: files are missing or cannot be read.
+    """
+    folder = Path(settings.data_dir)
+    if entry.own:
+        return load().digest(lambda paths: digests_of(paths, folder, settings.runs_dir))
+    files = sorted(entry.files(folder))
+    if not files and entry.downloads:
+        with suppress(DownloadNeeded):  # nothing may be downloaded now, so nothing is computed with it either
+            load()
+            files = sorted(entry.files(folder))
+    found = digests_of(files, folder, settings.runs_dir) if files else {}
+    text = b"".join(os.fsencode(path.relative_to(folder)) + f" {digest}\n".encode() for path, digest in found.items())
+    return hashlib.sha256(text).hexdigest() if files else None

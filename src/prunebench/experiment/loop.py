@@ -14,7 +14,9 @@ from dataclasses import replace
 import msgspec
 
 from prunebench.config import RunConfig
+from prunebench.experiment.existing import check_contents
 from prunebench.experiment.goals import check_counted
+from prunebench.experiment.plan import summary_lines
 from prunebench.experiment.record import step_record, trained_record
 from prunebench.experiment.resolve import Experiment, resolve
 from prunebench.experiment.setup import Setup, set_up
@@ -22,7 +24,7 @@ from prunebench.experiment.store import Store, store_for
 from prunebench.experiment.weights import start_of
 from prunebench.models import checkpoint
 from prunebench.models.checkpoint import Checkpoint
-from prunebench.records import Scores, Seconds, StepRecord
+from prunebench.records import Scores, Seconds, StepRecord, Summary
 from prunebench.runs.run import Run
 from prunebench.training.device import environment, use
 from prunebench.training.fit import Progress, Stop
@@ -55,7 +57,9 @@ def train(
     experiment = resolve(config)
     store = store_for(run, experiment)
     if not store.steps():
-        _train(set_up(experiment, None, progress, stop), store)
+        setup = set_up(experiment, None, progress, stop)
+        _tell(setup.summary(pruned=False))
+        _train(setup, store)
     store.tidy()
     return store.record(0)
 
@@ -78,11 +82,14 @@ def prune(
         return
     setup = set_up(experiment, None, progress, stop) if store.new else None
     if setup is not None:
+        _tell(setup.summary(pruned=True))
         _rehearse(setup)
     with store.working(environment(use(experiment.settings), experiment.settings.seed)):
         for step in range(experiment.settings.iterations + 1):
             if step not in store.steps():
-                setup = setup or set_up(experiment, None, progress, stop)
+                if setup is None:
+                    setup = set_up(experiment, None, progress, stop)
+                    _tell(setup.summary(pruned=True))
                 _unpruned(setup, store) if step == 0 else _iteration(setup, store, step)
             yield store.record(step)
 
@@ -96,8 +103,15 @@ def reevaluate(run: Run, step: int, config: RunConfig | Experiment) -> tuple[Sco
         config: the run's config; where the data is, device and threads may differ.
     """
     experiment = resolve(config)
+    check_contents(run, experiment, "data")
     state = checkpoint.load(run.checkpoint(step), experiment.model)
     return set_up(experiment, start_of(state)).scores(state)
+
+
+def _tell(summary: Summary) -> None:
+    """Say what everything was taken for, before it takes long."""
+    for line in summary_lines(summary):
+        log.info("%s", line)
 
 
 def _rehearse(setup: Setup) -> None:
@@ -120,7 +134,8 @@ def _unpruned(setup: Setup, store: Store) -> None:
     trained = dense.record(0)
     state = StepState(0, dense.checkpoint(0), mean_loss=trained.loss)
     scores = {name: getattr(trained, name) for name in SCORES}
-    store.commit(step_record(setup, state, None, seconds=trained.seconds, **scores), state)
+    told = {"summary": setup.summary(pruned=True), "seconds": trained.seconds}
+    store.commit(step_record(setup, state, None, **told, **scores), state)
 
 
 def _train(setup: Setup, store: Store) -> None:
@@ -140,7 +155,8 @@ def _train(setup: Setup, store: Store) -> None:
             return
         state = _fitted(setup, store, store.begun(0) or StepState(0, setup.fresh()))
         scores, state = _scored(setup, state)
-        store.commit(trained_record(setup, state, seconds=state.seconds, **scores), state)
+        told = {"summary": setup.summary(pruned=False), "seconds": state.seconds}
+        store.commit(trained_record(setup, state, **told, **scores), state)
 
 
 def _iteration(setup: Setup, store: Store, step: int) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from prunebench.experiment.resolve import Experiment
+from prunebench.records import Summary
 from prunebench.registry import reference
 from prunebench.runs.run import Run
+
+NAMED = 4
+"""Names that a line holds; others are counted."""
 
 
 def training_plan(experiment: Experiment) -> Iterator[str]:
@@ -19,7 +23,7 @@ def training_plan(experiment: Experiment) -> Iterator[str]:
         start += ", the classifier alone"
     epochs = f"{settings.epochs} epochs of {settings.optimizer}, lr {settings.lr:g}, {settings.schedule}"
     yield f"  from     {start}: {epochs}, batch {settings.batch_size}"
-    yield f"  run      {run.key} in {run.root} ({'finished' if run.steps() else _begun(run) or 'new'})"
+    yield f"  run      {run.key} in {run.root} ({'finished' if run.steps() else _begun(run) or 'new'}{_data(run)})"
 
 
 def pruning_plan(experiment: Experiment) -> Iterator[str]:
@@ -41,7 +45,7 @@ def pruning_plan(experiment: Experiment) -> Iterator[str]:
         yield "  tuning   none"
     done = len([step for step in run.steps() if step <= settings.iterations])
     state = f"{done} of {settings.iterations + 1} steps are there" if done else _begun(run) or "new"
-    yield f"  run      {run.key} in {run.root} ({state})"
+    yield f"  run      {run.key} in {run.root} ({state}{_data(run)})"
 
 
 def schedule(experiment: Experiment) -> str:
@@ -54,11 +58,46 @@ def schedule(experiment: Experiment) -> str:
     return f"{settings.iterations} × {settings.fraction:g} → {left:.3g} % of {unit}"
 
 
+def summary_lines(summary: Summary) -> Iterator[str]:
+    """What a run took its data, weights and model for, in a few lines."""
+    parts = ", ".join(f"{name} {part.samples:,}" for name, part in summary.parts.items())
+    train = summary.parts["train"]
+    each = f"{train.fewest:,}" if train.fewest == train.most else f"{train.fewest:,} to {train.most:,}"
+    digest = f", digest {summary.digest[:10]}" if summary.digest else ""
+    yield f"  data     {summary.data}: {parts} samples of {train.classes} classes, {each} of each in train{digest}"
+    yield from (f"           {note}" for note in summary.left_out)
+    yield from (f"  {'weights' if i == 0 else '       '}  {note}" for i, note in enumerate(summary.weights))
+    if summary.mean:
+        mean, std = (", ".join(f"{value:.4g}" for value in values) for values in (summary.mean, summary.std))
+        yield f"           images are normalised with mean ({mean}) and standard deviation ({std})"
+    yield f"  model    {summary.params:,} parameters, {summary.macs:,} MACs"
+    if summary.reached_params:
+        shares = (summary.reached_params / summary.params, summary.reached_macs / max(1, summary.macs))
+        weights, cost = (f"{100 * share:.1f} %" for share in shares)
+        yield f"           pruning can reach {weights} of the parameters, and layers with {cost} of the MACs"
+    reasons: dict[str, list[str]] = {}
+    for name, why in summary.spared.items():
+        reasons.setdefault(why, []).append(name)
+    for why, names in reasons.items():
+        yield f"           spared: {some(names)} ({why})"
+
+
+def some(names: Sequence[str]) -> str:
+    """`conv1, conv2, fc1, fc2 and 3 more`."""
+    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+
+
 def _start(experiment: Experiment) -> str:
     origin, weights = experiment.origin, experiment.settings.weights
     if origin.kind == "config" and origin.run is not None:
         return f"{Path(weights).name}, run {origin.run.key} ({_trained(origin.run)})"
     return "fresh weights" if origin.kind == "none" else f"weights {weights}"
+
+
+def _data(run: Run) -> str:
+    """`; data 3f2a91c04b`: the beginning of the digest of what the run is computed with."""
+    digest = run.manifest.contents.get("data")
+    return f"; data {digest[:10]}" if digest else ""
 
 
 def _trained(run: Run) -> str:

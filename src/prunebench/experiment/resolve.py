@@ -27,10 +27,11 @@ from prunebench.config import (
     option_name,
     read_toml,
 )
-from prunebench.data.dataset import DatasetEntry, datasets
-from prunebench.errors import AmbiguousRun, ConfigError, RunError
+from prunebench.data.dataset import Dataset, DatasetEntry, datasets
+from prunebench.errors import AmbiguousRun, ConfigError, DataError, RunError
+from prunebench.experiment.dataset import load
 from prunebench.experiment.goals import Goal, check_goals, parse
-from prunebench.experiment.identity import as_stored, identity
+from prunebench.experiment.identity import as_stored, data_digest, identity
 from prunebench.models.architecture import ModelEntry, arguments_told, models
 from prunebench.pruning.registry import Criterion, Method, criteria, methods
 from prunebench.registry import reference, without_folder
@@ -94,9 +95,31 @@ class Experiment:
         return [*([self.first] if self.first else []), self]
 
     @cached_property
+    def dataset(self) -> Dataset:
+        """The data, loaded when it is first asked for."""
+        return load(self.data, self.settings)
+
+    @cached_property
+    def data_digest(self) -> str | None:
+        """Digest of the data; None of data that its name alone decides."""
+        return data_digest(self.data, self.settings, lambda: self.dataset)
+
+    @cached_property
     def dense(self) -> Run:
-        """The run that trains the dense model; every pruning run of the same training shares it."""
-        return Run(self.settings.runs_dir, self._identity("train", None))
+        """The run that trains the dense model; every pruning run of the same training shares it.
+
+        Raises:
+            DataError: the data is missing, or an own loader returns other data each time.
+        """
+        run = Run(self.settings.runs_dir, self._identity("train", None))
+        if self.data.own and not run.folder.exists():
+            again = data_digest(self.data, self.settings, lambda: load(self.data, self.settings))
+            if again != self.data_digest:
+                raise DataError(
+                    f"{reference(self.settings.dataset)} returned other data when it was called again, so no figure "
+                    f"could be repeated. Have it return the same each time; it may ask for `seed`."
+                )
+        return run
 
     @cached_property
     def run(self) -> Run:
@@ -108,8 +131,7 @@ class Experiment:
         return [] if self.dense.steps() else [phase for phase in self.phases if not phase.dense.steps()]
 
     def _identity(self, kind: Literal["train", "prune"], source: str | None) -> Manifest:
-        files = self.data.files(Path(self.settings.data_dir))
-        return identity(kind, self.settings, self.origin.run, files, source)
+        return identity(kind, self.settings, self.origin.run, lambda: self.data_digest, source)
 
 
 def resolve(config: RunConfig | Experiment) -> Experiment:

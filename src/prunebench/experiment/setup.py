@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 
 import msgspec
 import torch
 from torch import nn
 
-from prunebench.data.dataset import Part
+from prunebench.data.dataset import Dataset, Part
 from prunebench.data.task import Task
 from prunebench.errors import Stopped
 from prunebench.experiment.data import make_task
+from prunebench.experiment.dataset import used
 from prunebench.experiment.resolve import Experiment
+from prunebench.experiment.summary import summary_of
 from prunebench.experiment.weights import Start, open_start
 from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.collapse import collapsed
 from prunebench.models.input_spec import check_forward
 from prunebench.pruning.registry import Request
-from prunebench.records import Scores
+from prunebench.records import Scores, Summary
 from prunebench.registry import reference
 from prunebench.seeding import seed_all, seed_of
 from prunebench.training.device import memory_for, use
@@ -38,6 +41,17 @@ class Setup:
     task: Task
     progress: Progress
     stop: Stop
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The part of the data that the experiment uses, with what the task says of it."""
+        return replace(used(self.experiment.dataset, self.experiment.settings), notes=self.task.notes)
+
+    def summary(self, pruned: bool) -> Summary:
+        """What data, weights and model were taken for, and what pruning can reach, where the model is to be pruned."""
+        request = self.request(1) if pruned else None
+        model, notes = self.fresh().model, self.start.notes
+        return summary_of(self.experiment, self.dataset, model, inputs=self.task.inputs, request=request, notes=notes)
 
     def fresh(self) -> Checkpoint:
         """The model before any training, initialised by the seed.

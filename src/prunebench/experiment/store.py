@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import msgspec
 
-from prunebench.experiment.existing import finished_records, trim
+from prunebench.experiment.existing import check_contents, finished_records, trim
 from prunebench.experiment.resolve import Experiment
 from prunebench.models import checkpoint as checkpoints
 from prunebench.models.checkpoint import Checkpoint
@@ -141,5 +141,13 @@ Store = Disk | Memory
 
 
 def store_for(run: Run | None, experiment: Experiment) -> Store:
-    """The folder of a run, where there is one, else memory."""
-    return Memory() if run is None else Disk(run, experiment)
+    """The folder of a run, where there is one, else memory.
+
+    Raises:
+        RunError: the run was computed with other data or files.
+    """
+    if run is None:
+        return Memory()
+    if run.folder.exists():
+        check_contents(run, experiment)
+    return Disk(run, experiment)

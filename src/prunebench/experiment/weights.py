@@ -37,6 +37,7 @@ class Start:
     tokenizer: Tokenizer | None
     statistics: Statistics | None
     make: Callable[[Task], Checkpoint]
+    notes: tuple[str, ...] = ()
 
 
 def open_start(experiment: Experiment) -> Start:

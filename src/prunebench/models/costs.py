@@ -47,6 +47,17 @@ def macs(model: nn.Module, inputs: InputSpec) -> int:
     Counted by PyTorch's FlopCounterMode, which counts a multiply-accumulate as two. Models of transformers are
     counted with eager attention, since fused attention counts as nothing in some versions of PyTorch.
     """
+    return int(_counted(model, inputs).get_total_flops()) // 2
+
+
+def macs_of_modules(model: nn.Module, inputs: InputSpec) -> dict[str, int]:
+    """Multiply-accumulates of one sample by module, those of its parts included; of modules that have any."""
+    found = _counted(model, inputs).get_flop_counts()
+    whole = f"{type(model).__name__}."
+    return {name.removeprefix(whole): sum(of.values()) // 2 for name, of in found.items() if name.startswith(whole)}
+
+
+def _counted(model: nn.Module, inputs: InputSpec) -> FlopCounterMode:
     example = to(inputs.example(), device=next(model.parameters()).device)
     counter = FlopCounterMode(display=False)
     was_training, settings = model.training, getattr(model, "config", None)
@@ -58,7 +69,7 @@ def macs(model: nn.Module, inputs: InputSpec) -> int:
     finally:
         _set_attention(model, attention)
         model.train(was_training)
-    return int(counter.get_total_flops()) // 2
+    return counter
 
 
 def activation_bytes(model: nn.Module, inputs: InputSpec) -> int:

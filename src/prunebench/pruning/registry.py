@@ -111,6 +111,7 @@ class Method:
         prune: (model, masks, request) → Pruned. May change the model in place.
         count: (model, masks, request) → units left of each kind, among those that the request selects.
         prunable: model → names of the weights that the parameter count is told about.
+        reached: (model, request) → names of the weights of which something may be removed.
         units: what is removed, for sentences, by what the model reads (None: a user's own model).
         masks: whether single weights are masked, and the model keeps its shape.
         lowers_macs: whether whole units go, so that layers become narrower.
@@ -125,6 +126,7 @@ class Method:
     prune: Callable[[nn.Module, Masks, Request], Pruned]
     count: Callable[[nn.Module, Masks, Request], dict[str, int]]
     prunable: Callable[[nn.Module], list[str]]
+    reached: Callable[[nn.Module, Request], list[str]]
     masks: bool = False
     lowers_macs: bool = False
     widths_from_scores: bool = False

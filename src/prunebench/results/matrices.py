@@ -17,7 +17,8 @@ import msgspec
 
 from prunebench.config import deciding
 from prunebench.pruning.registry import methods
-from prunebench.records import FORMAT, LatencyRecord, StepRecord, TimingRecord, with_old_names
+from prunebench.records import FORMAT, LatencyRecord, StepRecord, TimingRecord
+from prunebench.results.old_names import with_old_names
 from prunebench.runs.files import write_atomically, writing
 from prunebench.runs.index import title, weights_without_seed
 from prunebench.runs.manifest import Manifest

@@ -4,7 +4,7 @@ Doors:
     run              Run: a directory with a record and a checkpoint per step
     manifest         run.json: what a run is
     files            bytes on disk: atomic, durable, digested
-    digests          SHA-256 of data files, read again only where they changed
+    digests          digests of data files, read again only where they changed
     lock             one process at a time computes a run
     index            what runs are called, and which there are
     selection        the runs that a key, a folder or a filter names

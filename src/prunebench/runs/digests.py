@@ -12,8 +12,10 @@ import hashlib
 import logging
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
 from itertools import islice
 from pathlib import Path
 
@@ -37,6 +39,7 @@ NAMED = 10
 """Files that an error names, at most."""
 
 log = logging.getLogger(__name__)
+_forgetting: ContextVar[bool] = ContextVar("_forgetting", default=False)
 
 Stamp = tuple[int, int, int, int]
 """Size, time of content and time of status in nanoseconds, and inode."""
@@ -50,6 +53,16 @@ class Known(msgspec.Struct, frozen=True, array_like=True):
     stamp: Stamp
     sha256: str
     found: str = ""
+
+
+@contextmanager
+def nothing_kept() -> Iterator[None]:
+    """Within it what is read is not remembered: nothing is written."""
+    token = _forgetting.set(True)
+    try:
+        yield
+    finally:
+        _forgetting.reset(token)
 
 
 def digests_of(files: Iterable[Path], data_dir: Path, runs_dir: Path | str) -> dict[Path, str]:
@@ -177,6 +190,8 @@ def _read(data_dir: Path, runs_dir: Path | str) -> dict[str, Known]:
 
 
 def _write(kept: Mapping[str, Known], data_dir: Path, runs_dir: Path | str) -> None:
+    if _forgetting.get():
+        return
     try:
         write_atomically(_place(data_dir, runs_dir), msgspec.json.encode(kept))
     except OSError as error:

@@ -113,7 +113,7 @@ def _decoded(path: Path, kind: Callable[[bytes, int], Any]) -> Any:
         return kind(data, version)
     except OSError as error:
         raise RunError(f"{path} cannot be read: {error.strerror}.") from error
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, AttributeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, AttributeError, KeyError, TypeError) as error:
         raise RunError(
             f"{path} is damaged: {error}. Start over with --fresh, which keeps what is there aside."
         ) from error

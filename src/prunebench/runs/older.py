@@ -28,33 +28,23 @@ def upgraded(value: Any) -> Any:
     return found | ({"format": FORMAT} if "format" in found else {})
 
 
-class _Run(msgspec.Struct, frozen=True, kw_only=True):
-    key: str
-    kind: str
-    config: dict[str, Any]
-    contents: dict[str, str]
-    recipe: int
-    source: str | None
-    created: str
-
-
-class _Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    format: int
-    run: _Run
-    files: dict[str, str]
-    checksum: str = ""
-
-
 def upgraded_manifest(data: bytes) -> dict[str, Any] | None:
     """The JSON of a `run.json` of an older format as this one has it; None where its checksum is another.
 
     It keeps the number of its format, by which whoever would continue the run is told.
     """
-    old = msgspec.json.decode(data, type=_Manifest)
-    bare = msgspec.json.encode(msgspec.structs.replace(old, checksum=""), order="deterministic")
-    if hashlib.sha256(bare).hexdigest() != old.checksum:
+    old = msgspec.json.decode(data)
+    about, files = old["run"], old["files"]
+    sealed = {**about, "config": _in_order(about["config"]), "contents": _in_order(about["contents"])}
+    bare = msgspec.json.encode(old | {"run": sealed, "files": _in_order(files), "checksum": ""})
+    if hashlib.sha256(bare).hexdigest() != old["checksum"]:
         return None
-    about = msgspec.to_builtins(old.run)
-    stem = about["config"].pop("stem", "standard")
-    about["config"]["model_arg"] = [] if stem == "standard" else [f"stem={stem}"]
-    return {**about, "results": about.pop("recipe"), "format": old.format, "files": old.files}
+    config = {name: value for name, value in about["config"].items() if name != "stem"}
+    stem = about["config"].get("stem", "standard")
+    config["model_arg"] = [] if stem == "standard" else [f"stem={stem}"]
+    what = {name: value for name, value in about.items() if name != "recipe"}
+    return {**what, "config": config, "results": about["recipe"], "format": old["format"], "files": files}
+
+
+def _in_order(value: dict[str, Any]) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(value, order="deterministic"))

@@ -106,8 +106,8 @@ def load(folder: Path, entry: ModelEntry | None = None) -> StepState:
     """
     try:
         told = msgspec.json.decode((folder / "state.json").read_bytes(), type=dict[str, Any])
-        if told.get("format") != FORMAT:
-            raise RunError(other_format(folder / "state.json", told.get("format")))
+        if told["format"] != FORMAT:
+            raise RunError(other_format(folder / "state.json", told["format"]))
         hints = get_type_hints(StepState)
         values = {name: msgspec.convert(told[name], hints[name]) for name in _told()}
         tensors = folder / "optimizer.safetensors"

@@ -48,6 +48,7 @@ def command(
     from prunebench.cli.planning import announce_pruning
     from prunebench.experiment.existing import finished_records
     from prunebench.experiment.goals import GoalRecord
+    from prunebench.experiment.plan import summary_lines
     from prunebench.latency.backends import backends
     from prunebench.results.matrices import write_steps
     from prunebench.results.tables import goal_lines, steps
@@ -62,6 +63,8 @@ def command(
     results_dir, iterations = settings.results_dir, settings.iterations
     records = (finished_records(run, settings) or []) if not settings.until else []
     console.records(records)
+    if records and records[0].summary:
+        console.note("\n".join(summary_lines(records[0].summary)))
     found: GoalRecord | None = None
     if not records:
         from prunebench.experiment.loop import prune

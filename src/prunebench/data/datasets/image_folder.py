@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -13,8 +12,6 @@ from prunebench.runs.digests import listed
 
 TESTS = ("test", "val", "valid", "validation")
 """Folders that the test set may be in; of those whose images have labels the first is taken."""
-
-log = logging.getLogger(__name__)
 
 
 def images(data_dir: Path) -> Iterable[Path]:
@@ -43,10 +40,7 @@ def load(data_dir: Path) -> Dataset:
     splits = [
         Split([path for path, _ in part.images], [places[name] for _, name in part.images]) for part in (train, test)
     ]
-    notes = tuple(_notes(data_dir, train, test))
-    for note in notes:
-        log.info("%s", note)
-    return Dataset(splits[0], splits[1], list(train.classes), notes=notes)
+    return Dataset(splits[0], splits[1], list(train.classes), notes=tuple(_notes(data_dir, train, test)))
 
 
 def _parts(data_dir: Path) -> tuple[Part, Part]:

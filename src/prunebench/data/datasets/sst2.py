@@ -12,7 +12,11 @@ from prunebench.errors import DataError
 
 
 def files(data_dir: Path) -> Iterable[Path]:
-    """GLUE's own files, where they are in the folder."""
+    """GLUE's own files, where they are in the folder; else those that the `datasets` library has put there."""
+    return _own(data_dir) or sorted((data_dir / "glue").rglob("*.arrow"))
+
+
+def _own(data_dir: Path) -> list[Path]:
     paths = [data_dir / "train.tsv", data_dir / "dev.tsv"]
     return paths if all(path.is_file() for path in paths) else []
 
@@ -23,6 +27,7 @@ def files(data_dir: Path) -> Iterable[Path]:
     reads="text",
     files=files,
     defaults={"sequence_length": 64},
+    downloads=True,
 )
 def load(data_dir: Path) -> Dataset:
     """`train.tsv` and `dev.tsv` of `data_dir`, else GLUE by the `datasets` library.
@@ -30,7 +35,7 @@ def load(data_dir: Path) -> Dataset:
     The validation part is the test set, since the labels of GLUE's test part are not public.
     Source: Socher et al. 2013; Wang et al. 2019.
     """
-    if local := list(files(data_dir)):
+    if local := _own(data_dir):
         return read_pair(*local)
     about_to_download("SST-2")
     from datasets import load_dataset

@@ -1,7 +1,12 @@
-"""MNIST, Fashion-MNIST, CIFAR-10 and CIFAR-100 by torchvision: from `data_dir` if there, else downloaded."""
+"""MNIST, Fashion-MNIST, CIFAR-10 and CIFAR-100 by torchvision: from `data_dir` if there, else downloaded.
+
+CIFAR's files are compared with their published checksums whenever they are loaded, so their name says what they are.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,18 +48,37 @@ def _part(kind: Any, data_dir: Path, train: bool) -> Any:
         ) from error
 
 
+def _files(kind: str, data_dir: Path) -> Iterable[Path]:
+    """The files of a dataset that torchvision reads without knowing their contents: MNIST's and Fashion-MNIST's."""
+    names = [f"{part}-{what}" for part in ("train", "t10k") for what in ("images-idx3-ubyte", "labels-idx1-ubyte")]
+    paths = [data_dir / kind / "raw" / name for name in names]
+    return paths if all(path.is_file() for path in paths) else []
+
+
 def _pixels(data: Any) -> np.ndarray:
     pixels = np.asarray(data)
     return pixels if pixels.ndim == 3 else np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
 
 
-@register("mnist", "handwritten digits, 28×28 grey, 60,000 train and 10,000 test", reads="images")
+@register(
+    "mnist",
+    "handwritten digits, 28×28 grey, 60,000 train and 10,000 test",
+    reads="images",
+    files=partial(_files, "MNIST"),
+    downloads=True,
+)
 def mnist(data_dir: Path) -> Dataset:
     """MNIST (LeCun et al. 1998)."""
     return _load("MNIST", data_dir)
 
 
-@register("fashion-mnist", "articles of clothing, 28×28 grey, 60,000 train and 10,000 test", reads="images")
+@register(
+    "fashion-mnist",
+    "articles of clothing, 28×28 grey, 60,000 train and 10,000 test",
+    reads="images",
+    files=partial(_files, "FashionMNIST"),
+    downloads=True,
+)
 def fashion_mnist(data_dir: Path) -> Dataset:
     """Fashion-MNIST (Xiao, Rasul, Vollgraf 2017)."""
     return _load("FashionMNIST", data_dir)

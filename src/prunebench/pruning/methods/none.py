@@ -31,5 +31,6 @@ methods.add(
         prune,
         count,
         prunable,
+        lambda model, request: [],
     ),
 )

@@ -61,6 +61,13 @@ def groups_of(model: nn.Module, request: Request) -> tuple[list[Group], tuple[st
     return groups, notes
 
 
+def reached(model: nn.Module, request: Request) -> list[str]:
+    """The weights that go with any unit of any group."""
+    groups, _ = groups_of(model, request)
+    names = dict.fromkeys(part.parameter for group in groups for part in group.slices)
+    return [name for name in names if model.get_parameter(name).ndim > 1]
+
+
 def choose(model: nn.Module, groups: list[Group], request: Request) -> list[list[int]]:
     """For each group the units to remove, ascending; all are scored on the model as it is."""
     scores = _scores(model, groups, request)
@@ -168,6 +175,7 @@ methods.add(
         prune,
         count,
         prunable,
+        reached,
         lowers_macs=True,
     ),
 )

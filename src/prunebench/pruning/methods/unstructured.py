@@ -129,6 +129,7 @@ methods.add(
         prune,
         count,
         prunable,
+        targets,
         masks=True,
         widths_from_scores=True,
     ),

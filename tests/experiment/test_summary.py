@@ -1,0 +1,93 @@
+"""What a run took its data, weights and model for is told before it takes long, and kept."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+import msgspec
+import numpy as np
+import pytest
+
+from prunebench import Dataset, Split, prune, pruning_run, train
+from prunebench.experiment.plan import summary_lines
+from prunebench.experiment.resolve import resolve
+from prunebench.experiment.setup import set_up
+from prunebench.records import PartSummary
+
+
+def summary(config, pruned=True):
+    return set_up(resolve(config)).summary(pruned=pruned)
+
+
+def test_the_parts_the_normalisation_and_the_share_that_pruning_reaches(tiny_config):
+    found = summary(tiny_config(validation=0.2))
+    assert found.parts["test"] == PartSummary(25, 3, 8, 9)
+    assert (found.parts["train"].samples, found.parts["validation"].samples) == (49, 12)
+    assert (len(found.mean), len(found.std)) == (1, 1)
+    assert found.weights == ("fresh, from the seed",)
+    assert found.digest == resolve(tiny_config()).dense.manifest.contents["data"]
+    assert 0 < found.reached_params < found.params
+    assert 0 < found.reached_macs < found.macs
+    assert found.spared == {"classifier.3": "nothing that it holds can be removed alone"}
+
+
+def test_what_patterns_spare_is_told_as_such_and_masks_reach_every_layer(tiny_config):
+    found = summary(tiny_config(method="unstructured", exclude=("classifier",)))
+    assert found.spared == dict.fromkeys(("classifier.1", "classifier.3"), "--include and --exclude")
+    whole = summary(tiny_config(method="unstructured"))
+    assert (whole.spared, whole.reached_macs) == ({}, whole.macs)
+    assert any("spared: classifier.1, classifier.3 (--include and --exclude)" in line for line in summary_lines(found))
+
+
+@pytest.mark.parametrize("about", [{"method": "none"}, {}])
+def test_where_nothing_is_pruned_nothing_is_told_of_pruning(about, tiny_config):
+    found = summary(tiny_config(**about), pruned=bool(about))
+    assert (found.reached_params, found.reached_macs, found.spared) == (0, 0, {})
+    assert not [line for line in summary_lines(found) if "pruning" in line]
+
+
+def test_classes_without_samples_and_uneven_ones_are_told(tiny_config):
+    def load():
+        labels = np.array([0] * 40 + [1] * 4 + [2] * 4)
+        images = np.arange(48 * 144, dtype=np.uint32).reshape(48, 12, 12).astype(np.uint8)
+        return Dataset(Split(images, labels), Split(images[:44], labels[:44]), ["a", "b", "c"], notes=("2 left out",))
+
+    found = summary(tiny_config(dataset=load))
+    assert found.left_out == (
+        "2 left out",
+        "train is uneven: 4 samples of its smallest class, 40 of its largest",
+        "test has no sample of c",
+    )
+    told = list(summary_lines(found))
+    assert told[0].endswith(
+        "train 48, test 44 samples of 3 classes, 4 to 40 of each in train, digest " + found.digest[:10]
+    )
+    assert [line.strip() for line in told[1:4]] == list(found.left_out)
+
+
+def test_it_is_told_before_the_training_kept_in_step_0_and_survives_json(tiny_config, caplog):
+    config, seen = tiny_config(epochs=1, iterations=1), []
+    run = pruning_run(config)
+    with caplog.at_level(logging.INFO):
+        (first, _) = prune(config, run, lambda tick: seen.append(len(caplog.messages)))
+    place = next(i for i, message in enumerate(caplog.messages) if message.startswith("  data     "))
+    assert place < seen[0]
+    assert run.record(0).summary == first.summary == summary(config)
+    assert run.record(1).summary is None
+    assert msgspec.json.decode(msgspec.json.encode(first), type=type(first)) == first
+    assert train(config).summary == replace_reach(first.summary)
+
+
+def replace_reach(found):
+    return msgspec.structs.replace(found, reached_params=0, reached_macs=0, spared={})
+
+
+def test_weights_are_told_with_the_notes_on_them(tiny_config):
+    setup = set_up(resolve(tiny_config()))
+    noted = replace(setup, start=replace(setup.start, notes=("fc starts fresh",)))
+    assert noted.summary(pruned=False).weights == ("fresh, from the seed", "fc starts fresh")
+    assert [line.strip() for line in summary_lines(noted.summary(pruned=False))][1:3] == [
+        "weights  fresh, from the seed",
+        "fc starts fresh",
+    ]
