@@ -101,6 +101,17 @@ def test_a_file_that_fails_says_why_and_is_tried_anew(tmp_path):
     assert import_reference(f"{file}:f")() == 1
 
 
+def test_a_file_in_a_folder_whose_name_is_not_utf8_is_refused_since_runs_keep_its_name(tmp_path):
+    file = tmp_path / os.fsdecode(b"\xe9") / "net.py"
+    try:
+        file.parent.mkdir()
+        file.write_text("def f():\n    return 1\n")
+    except OSError:
+        pytest.skip("this disk takes UTF-8 alone")
+    with pytest.raises(ConfigError, match=r"net\.py: runs keep where your file is, so that must be UTF-8\. Rename"):
+        import_reference(f"{file}:f")
+
+
 def test_a_value_that_is_no_function_is_refused(user_file):
     with pytest.raises(ConfigError, match="no function 'constant'; it has: score"):
         import_reference(f"{user_file}:constant")

@@ -72,6 +72,14 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     # Data
     image_size: Annotated[int,
         _training("Height and width of an image, pixels.", 32, fitted=True, ge=1)] = NOT_GIVEN
+    resize: Annotated[Literal["auto", "crop", "fit", "none"],
+        _training("What is done to image files: crop, as ImageNet's evaluation does (shorter side to 8/7 of the size, then the "
+                  "centre); fit (shorter side to the size, then the centre); none. auto is fit where most training images are no "
+                  "larger than the size, else crop, and spares what has the size.", "auto")] = NOT_GIVEN
+    background: Annotated[str,
+        _training("Colour under transparent pixels of image files: a name, or #rrggbb.", "white")] = NOT_GIVEN
+    white: Annotated[float,
+        _training("Value of white in image files of more than 8 bits.  [default: what their format says]", gt=0)] | None = None
     sequence_length: Annotated[int,
         _training("Longest sentence, tokens; the rest is cut.", 128, fitted=True, ge=4)] = NOT_GIVEN
     text_column: Annotated[tuple[str, ...],

@@ -188,6 +188,10 @@ def _import_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise ConfigError(f"{path}: there is no such file.")
     path = path.resolve()
+    if any("\ud800" <= sign <= "\udfff" for sign in str(path)):
+        raise ConfigError(
+            f"{path}: runs keep where your file is, so that must be UTF-8. Rename the folder, or move it."
+        )
     if (known := _known(path)) is not None and known.module is not None:
         return known.module
     signature, text = _signature(path), source(path)

@@ -39,6 +39,11 @@ def test_json_replaces_results_by_records(capsys, make_record):
     assert json.loads(out)["step"] == 3
 
 
+def test_progress_of_what_counts_nothing_is_a_share(capsys):
+    Console().tick(Tick("check images", 0, 0, 1, 1, 4, loss=None, metric="", score=0.0))
+    assert capsys.readouterr().err == "check images   25%\n"
+
+
 @pytest.mark.parametrize("as_json", [True, False])
 def test_quiet_says_nothing(as_json, capsys, make_record):
     console = Console(as_json, quiet=True)

@@ -119,6 +119,19 @@ def test_files_are_resized_and_cropped_at_the_centre(folder_dataset, workers):
     assert images[..., 14:].min() > 0.9
 
 
+def test_a_file_that_has_the_size_is_used_as_it_is(tmp_path):
+    pixels = DRAW.integers(0, 256, (2, 32, 32, 3)).astype(np.uint8)
+    paths = [tmp_path / f"{index}.png" for index in range(2)]
+    for path, image in zip(paths, pixels, strict=True):
+        Image.fromarray(image).save(path)
+    split, memory = Split(paths, np.arange(2)), Split(pixels.transpose(0, 3, 1, 2), np.arange(2))
+    of_files, in_memory = (
+        first(ImageTask(Dataset(part, part, ["a", "b"]), 32, statistics=IMAGENET, workers=0), (0, 1))[0]
+        for part in (split, memory)
+    )
+    assert torch.equal(of_files, in_memory)
+
+
 def test_reading_files_leaves_the_global_generator_alone(folder_dataset):
     torch.manual_seed(0)
     first(ImageTask(folder_dataset, 24, workers=0))

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import shutil
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 
-from prunebench import Dataset, RunConfig, Split
+from prunebench import Dataset, RunConfig, Split, prune, pruning_run
 from prunebench.data.images import IMAGENET
 from prunebench.data.text import train_tokenizer
 from prunebench.errors import ConfigError, DataError
 from prunebench.experiment.data import make_task
 from prunebench.experiment.dataset import used
 from prunebench.experiment.resolve import resolve
+from prunebench.experiment.setup import set_up
 
 
 def test_images_are_read_in_the_size_of_the_config():
@@ -108,3 +113,71 @@ def test_data_that_the_model_cannot_read_is_refused(blobs):
 def test_a_loader_that_returns_something_else_is_refused(tiny_net):
     with pytest.raises(DataError, match="list"):
         make_task(resolve(RunConfig(model=tiny_net, dataset=lambda: [1, 2], image_size=12)))
+
+
+@pytest.fixture
+def pictures(tmp_path, tiny_net):
+    """Makes the config of a folder of images, 12 wide and high."""
+    for part in ("train", "test"):
+        for name in ("cat", "dog"):
+            folder = tmp_path / "data" / part / name
+            folder.mkdir(parents=True)
+            for index in range(3):
+                pixels = np.full((12, 12, 4), 40 * index, np.uint8)
+                Image.fromarray(pixels).save(folder / f"{index}.png")
+
+    def config(**changes):
+        about = {"dataset": "image-folder", "data_dir": str(tmp_path / "data"), "runs_dir": str(tmp_path / "runs")}
+        return RunConfig(**{"model": tiny_net, "image_size": 12, "workers": 0} | about | changes)
+
+    return config
+
+
+def first_pixel(task):
+    images, _ = next(task.batches("train", [torch.tensor([0])], torch.device("cpu")))
+    return (images[0, :, 0, 0] * torch.tensor(IMAGENET[1]) + torch.tensor(IMAGENET[0])).mul(255).round().tolist()
+
+
+def test_settings_say_how_image_files_are_read(pictures):
+    assert first_pixel(make_task(resolve(pictures()))) == [255, 255, 255]
+    assert first_pixel(make_task(resolve(pictures(background="#000010")))) == [0, 0, 16]
+    with pytest.raises(ConfigError, match="--background nothing"):
+        make_task(resolve(pictures(background="nothing")))
+    with pytest.raises(DataError, match="--resize none: 12 of 12 images are not 13×13"):
+        make_task(resolve(pictures(resize="none", image_size=13)))
+
+
+def test_what_is_done_to_images_is_in_the_summary(pictures):
+    config = pictures()
+    assert (
+        set_up(resolve(config)).summary(pruned=False).left_out
+        == make_task(resolve(config)).notes
+        == (
+            "12 images with transparent pixels are laid on --background.",
+            "all images are 12×12, and are used as they are.",
+        )
+    )
+
+
+def test_a_broken_test_image_is_found_before_any_training(pictures, tmp_path):
+    (tmp_path / "data" / "test" / "dog" / "1.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"1 of 12 images cannot be read: .*test/dog/1\.png"):
+        list(prune(pictures(epochs=1, iterations=1)))
+    assert not list((tmp_path / "runs").glob("*/step*"))
+
+
+def test_folders_and_files_may_be_called_by_what_is_not_utf8(pictures, tmp_path):
+    try:
+        strange = tmp_path / os.fsdecode(b"d\xe9ta")
+        (tmp_path / "data").rename(strange)
+        (strange / "train" / "cat" / "1.png").rename(strange / "train" / "cat" / os.fsdecode(b"\xe9.png"))
+        shutil.move(strange / "train" / "dog", strange / "train" / os.fsdecode(b"d\xf6g"))
+        shutil.rmtree(strange / "test" / "dog")
+    except OSError:
+        pytest.skip("this disk takes UTF-8 alone")
+    config = pictures(data_dir=str(strange), runs_dir=str(tmp_path / os.fsdecode(b"r\xe9ns")), epochs=1, iterations=1)
+    records = list(prune(config))
+    assert [record.step for record in records] == [0, 1]
+    assert records[0].summary.left_out[-1] == "test has no sample of d\\xf6g"
+    assert [record.test_after for record in prune(config)] == [record.test_after for record in records]
+    assert pruning_run(config).manifest.config["data_dir"].endswith("d\\xe9ta")

@@ -107,3 +107,10 @@ def test_timings_have_a_run_of_their_own_for_every_setting_machine_and_thing_tim
     run = efficiency_run(experiment, TIMING, experiment.run)
     assert (run.manifest.kind, run.manifest.source) == ("efficiency", experiment.run.key)
     assert efficiency_run(experiment, TIMING, None).manifest.source is None
+
+
+def test_of_a_run_from_before_there_was_a_choice_images_were_cropped():
+    run = pruning_run(RunConfig(model="resnet18"))
+    assert stored_config(run).resize == "auto"
+    older = {name: value for name, value in run.manifest.config.items() if name != "resize"}
+    assert stored_config(Run(run.root, msgspec.structs.replace(run.manifest, config=older))).resize == "crop"

@@ -20,6 +20,8 @@ OTHER = {
     "weights": "imagenet",
     "model_arg": ("stem=small",),
     "augment": True,
+    "resize": "fit",
+    "background": "black",
     "optimizer": "sgd",
     "schedule": "constant",
     "memory_format": "channels_last",

@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import pytest
 import torch
+from PIL import Image
 
 from prunebench import RunConfig
+from prunebench.data import survey
 from prunebench.errors import DeviceError, ModelError, Stopped
 from prunebench.experiment.resolve import resolve
 from prunebench.experiment.setup import set_up
@@ -144,3 +146,19 @@ def test_a_stop_reaches_training_and_evaluation(setup):
     for work in (made.scores, lambda state: made.fit(StepState(0, state))):
         with pytest.raises(Stopped):
             work(made.fresh())
+
+
+def test_the_check_of_images_is_progress_and_can_be_stopped(tiny_config, tiny_net, tmp_path, monkeypatch):
+    monkeypatch.setattr(survey, "SECONDS_BETWEEN_TOLD", 0)
+    for place in ("train/a", "train/b", "test/a", "test/b"):
+        (tmp_path / place).mkdir(parents=True)
+        for index in range(20):
+            Image.new("L", (12, 12)).save(tmp_path / place / f"{index}.png")
+    about = {"dataset": "image-folder", "data_dir": str(tmp_path), "workers": 0}
+    ticks = []
+    with pytest.raises(Stopped, match="Stopped after 64 of 80 images were checked"):
+        set_up(resolve(tiny_config(**about)), None, ticks.append, lambda: len(ticks) == 2)
+    assert [(tick.phase, tick.batch, tick.batches) for tick in ticks] == [
+        ("check images", 32, 80),
+        ("check images", 64, 80),
+    ]

@@ -66,12 +66,12 @@ class Console:
         what = f"step {tick.step} {tick.phase}" if tick.step else tick.phase
         total, done = tick.epochs * tick.batches, tick.epoch * tick.batches + tick.batch
         of_fit = "" if tick.loss is None else f"epoch {tick.epoch + 1}/{tick.epochs}  loss {tick.loss:.3f}  "
-        state = f"{of_fit}{METRICS[tick.metric].title} {tick.score:.3f}"
+        state = f"{of_fit}{METRICS[tick.metric].title} {tick.score:.3f}" if tick.metric else ""
         if sys.stderr.isatty():
             self._draw(what, done, total, state)
         elif (done == total and tick.loss is not None) or time.monotonic() - self._said > SECONDS_BETWEEN_LINES:
             self._said = time.monotonic()
-            click.echo(f"{what}  {done / total:4.0%}  {state}", err=True)
+            click.echo(f"{what}  {done / total:4.0%}  {state}".rstrip(), err=True)
 
     def clear(self) -> None:
         """Take the progress bar away."""

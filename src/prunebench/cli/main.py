@@ -10,6 +10,7 @@ import sys
 
 import click
 
+from prunebench.cli.signs import bear_any_sign
 from prunebench.cli.stopping import Terminated, resuming, terminate
 
 COMMANDS = {
@@ -59,6 +60,7 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; the console script."""
+    bear_any_sign()
     debug = "--debug" in sys.argv
     before = signal.signal(signal.SIGTERM, terminate)
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,11 @@ from torchvision.transforms.v2 import functional as F
 
 from prunebench.data.classification import Classification, Labels
 from prunebench.data.dataset import Dataset, Part
+from prunebench.data.image_files import Look, decode, reason
+from prunebench.data.resizing import Resizing
+from prunebench.data.survey import Reading
 from prunebench.data.task import Batch, Objective, Targets
+from prunebench.data.workers import read_by
 from prunebench.errors import DataError
 from prunebench.models.input_spec import InputSpec
 
@@ -31,6 +34,7 @@ class ImageTask:
             training images, or ImageNet's for images in files.
         channels_last: memory layout of a batch.
         workers: processes that read image files.
+        reading: how image files are read; None crops them as ImageNet's evaluation does, unless they have the size.
     """
 
     def __init__(
@@ -41,15 +45,18 @@ class ImageTask:
         statistics: Statistics | None = None,
         channels_last: bool = False,
         workers: int = 2,
+        reading: Reading | None = None,
     ) -> None:
         self.classes = len(dataset.classes)
         self.objective: Objective = Classification(self.classes)
         self.targets: Targets = Labels(dataset)
+        self.notes = dataset.notes
         self._layout = torch.channels_last if channels_last else torch.contiguous_format
         self._sources: dict[str, _Memory | _Files] = {}
+        reading = reading or Reading(Look(), Resizing("crop", size))
         for part, split in dataset.splits.items():
             in_memory = dataset.kind == "images"
-            self._sources[part] = _Memory(split.inputs) if in_memory else _Files(split.inputs, size, workers)
+            self._sources[part] = _Memory(split.inputs) if in_memory else _Files(split.inputs, reading, workers)
         train = self._sources["train"]
         own = train.statistics() if isinstance(train, _Memory) and not statistics else IMAGENET
         mean, std = statistics or own
@@ -118,46 +125,19 @@ class _Memory:
         return tuple(means), tuple(deviations)
 
 
-def _set_signals(worker: int) -> None:
-    """Ctrl-C reaches every process of a terminal; the one that reads from the workers ends them when it is done."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
 class _Files(torch.utils.data.Dataset[torch.Tensor]):
-    """Images in files, decoded by worker processes: shorter side resized by 8/7 of the size, centre cropped."""
+    """Images in files, decoded and resized by worker processes."""
 
-    def __init__(self, paths: Sequence[Path], size: int, workers: int) -> None:
-        self._paths, self._size, self._workers = paths, size, workers
+    def __init__(self, paths: Sequence[Path], reading: Reading, workers: int) -> None:
+        self._paths, self._reading, self._workers = paths, reading, workers
 
     def __getitem__(self, index: int) -> torch.Tensor:
-        from PIL import Image, UnidentifiedImageError
-
         try:
-            with Image.open(self._paths[index]) as file:
-                image = F.resize(file.convert("RGB"), [round(self._size * 8 / 7)], antialias=True)
-        except (OSError, UnidentifiedImageError) as error:
-            raise DataError(f"{self._paths[index]} cannot be read as an image: {error}") from error
-        pixels: torch.Tensor = F.pil_to_tensor(F.center_crop(image, [self._size, self._size]))
+            image = decode(self._paths[index], self._reading.look)
+        except Exception as error:  # of any kind, as in the survey, since when the file has changed
+            raise DataError(f"{self._paths[index]} cannot be read as an image: {reason(error)}") from error
+        pixels: torch.Tensor = F.pil_to_tensor(self._reading.resizing(image))
         return pixels
 
     def read(self, chunks: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
-        loader: Any = torch.utils.data.DataLoader(
-            self,
-            batch_sampler=[chunk.tolist() for chunk in chunks],
-            num_workers=self._workers,
-            worker_init_fn=_set_signals,
-            generator=torch.Generator().manual_seed(0),  # without it the loader draws from the global generator
-        )
-        try:
-            yield from loader
-        except DataError as error:  # from another process it comes with that process's traceback
-            last = str(error).rstrip().splitlines()[-1]
-            raise DataError(last.removeprefix(f"{DataError.__module__}.DataError: ")) from None
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
-                raise
-            reason = str(error).splitlines()[0].rstrip(".")
-            raise DataError(
-                f"A process that reads images died: {reason}. Give the command again; --workers 0 reads without them."
-            ) from error
+        return read_by(self._workers, self, [chunk.tolist() for chunk in chunks])

@@ -54,11 +54,13 @@ class Task(Protocol):
         inputs: what a batch looks like.
         objective: what is asked of a model.
         targets: what a model should answer.
+        notes: what of the data was left out or converted, for the summary.
     """
 
     inputs: InputSpec
     objective: Objective
     targets: Targets
+    notes: tuple[str, ...]
 
     def batches(
         self, part: Part, chunks: Sequence[torch.Tensor], device: torch.device, *, augment: bool = False

@@ -31,6 +31,7 @@ class TextTask:
         self.classes = len(dataset.classes)
         self.objective: Objective = Classification(self.classes)
         self.targets: Targets = Labels(dataset)
+        self.notes = dataset.notes
         self.inputs = InputSpec(kind="text", vocabulary=tokenizer.get_vocab_size(), length=length)
         tokenizer.no_padding()
         tokenizer.enable_truncation(length)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prunebench.data.task import Task
@@ -15,7 +17,11 @@ if TYPE_CHECKING:
 
 
 def make_task(
-    experiment: Experiment, *, tokenizer: Tokenizer | None = None, statistics: Statistics | None = None
+    experiment: Experiment,
+    *,
+    tokenizer: Tokenizer | None = None,
+    statistics: Statistics | None = None,
+    told: Callable[[int, int], None] = lambda done, total: None,
 ) -> Task:
     """The task of an experiment.
 
@@ -23,6 +29,7 @@ def make_task(
         experiment: whose data it is.
         tokenizer: for text; where None, one is trained on the training sentences.
         statistics: mean and standard deviation that images are normalised with; where None, the data's own.
+        told: how many image files of how many were checked; they are all opened, once.
 
     Raises:
         DataError: the data is missing or malformed.
@@ -37,10 +44,26 @@ def make_task(
         return TextTask(dataset, tokenizer or train_tokenizer(dataset.train.inputs), settings.sequence_length)
     from prunebench.data.images import ImageTask
 
+    reading = None
+    if dataset.kind == "files":
+        from prunebench.data.survey import surveyed
+
+        dataset, reading = surveyed(
+            dataset,
+            settings.image_size,
+            resize=settings.resize,
+            background=settings.background,
+            white=settings.white,
+            data_dir=Path(settings.data_dir),
+            runs_dir=settings.runs_dir,
+            workers=settings.workers,
+            told=told,
+        )
     return ImageTask(
         dataset,
         settings.image_size,
         statistics=statistics,
         channels_last=settings.memory_format == "channels_last",
         workers=settings.workers,
+        reading=reading,
     )

@@ -44,6 +44,7 @@ def efficiency_run(experiment: Experiment, timing: Mapping[str, Any], timed: Run
 def stored_config(run: Run, **over: Any) -> RunConfig:
     """The config that a run was made of, but for what `over` says."""
     stored: dict[str, Any] = {name: value for name, value in run.manifest.config.items() if name in field_types()}
+    stored.setdefault("resize", "crop")  # what was done to every image before there was a choice
     return RunConfig(**stored | over)
 
 

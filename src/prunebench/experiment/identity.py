@@ -64,7 +64,14 @@ def as_stored(config: RunConfig, start: Run | None = None) -> dict[str, Any]:
     found |= {name: reference(found[name]) for name in NAMES if found[name] is not None}
     if start is not None and str(config.weights).endswith(".toml"):
         found["weights"] = start.key
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
+    return {name: storable(value) for name, value in found.items()}
+
+
+def storable(value: Any) -> Any:
+    """A value as JSON can hold it; in names that are not UTF-8 bytes are told by their number."""
+    if isinstance(value, tuple):
+        return [storable(each) for each in value]
+    return os.fsencode(value).decode("utf-8", "backslashreplace") if isinstance(value, str) else value
 
 
 def _weights_digest(path: Path) -> str | None:

@@ -12,6 +12,7 @@ from torch import nn
 
 from prunebench.data.dataset import Dataset, Part
 from prunebench.data.task import Task
+from prunebench.errors import Stopped
 from prunebench.experiment.data import make_task
 from prunebench.experiment.dataset import used
 from prunebench.experiment.resolve import Experiment
@@ -25,7 +26,7 @@ from prunebench.records import Scores, Summary
 from prunebench.registry import reference
 from prunebench.seeding import seed_all, seed_of
 from prunebench.training.device import memory_for, use
-from prunebench.training.fit import Position, Progress, Stop, evaluate, fit
+from prunebench.training.fit import Position, Progress, Stop, Tick, evaluate, fit
 from prunebench.training.optimizers import Recipe
 from prunebench.training.state import StepState
 
@@ -43,8 +44,8 @@ class Setup:
 
     @cached_property
     def dataset(self) -> Dataset:
-        """The part of the data that the experiment uses."""
-        return used(self.experiment.dataset, self.experiment.settings)
+        """The part of the data that the experiment uses, with what the task says of it."""
+        return replace(used(self.experiment.dataset, self.experiment.settings), notes=self.task.notes)
 
     def summary(self, pruned: bool) -> Summary:
         """What data, weights and model were taken for, and what pruning can reach, where the model is to be pruned."""
@@ -163,5 +164,12 @@ def set_up(
     """
     device = use(experiment.settings)
     start = start or open_start(experiment)
-    task = make_task(experiment, tokenizer=start.tokenizer, statistics=start.statistics)
-    return Setup(experiment, device, start, task, progress or (lambda tick: None), stop or (lambda: False))
+    progress, stop = progress or (lambda tick: None), stop or (lambda: False)
+
+    def told(done: int, total: int) -> None:
+        progress(Tick("check images", 0, 0, 1, done, total, None, "", 0.0))
+        if stop():
+            raise Stopped(f"Stopped after {done} of {total} images were checked.")
+
+    task = make_task(experiment, tokenizer=start.tokenizer, statistics=start.statistics, told=told)
+    return Setup(experiment, device, start, task, progress, stop)

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from prunebench.data.dataset import Dataset
+from prunebench.experiment.identity import storable
 from prunebench.experiment.plan import some
 from prunebench.experiment.resolve import Experiment
 from prunebench.models.costs import macs, macs_of_modules, params
@@ -46,7 +47,7 @@ def summary_of(
         data=reference(experiment.settings.dataset),
         digest=experiment.data_digest,
         parts=_parts(dataset),
-        left_out=(*dataset.notes, *_uneven(dataset)),
+        left_out=tuple(storable(note) for note in (*dataset.notes, *_uneven(dataset))),
         weights=(_weights(experiment), *notes),
         mean=inputs.mean,
         std=inputs.std,

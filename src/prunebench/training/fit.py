@@ -36,7 +36,7 @@ class Position:
 @dataclass(frozen=True)
 class Tick:
     """Progress of a fit or an evaluation: zero-based epoch and finished batches of it; loss (of a fit) and the main
-    metric of the epoch so far."""
+    metric of the epoch so far, whose name is empty where there is none yet."""
 
     phase: str
     step: int

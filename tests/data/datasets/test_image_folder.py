@@ -63,6 +63,7 @@ def test_val_is_the_test_set_where_there_is_no_test(pets):
 
 def test_a_test_set_may_lack_a_class(pets):
     (pets / "test" / "cat" / "9.png").unlink()
+    assert load(pets).test.labels == [1]
     (pets / "test" / "cat").rmdir()
     assert load(pets).test.labels == [1]
 
@@ -92,4 +93,88 @@ def test_a_split_without_images_is_refused(pets, split):
     for image in (pets / split).glob("*/*"):
         image.unlink()
     with pytest.raises(DataError, match=f"{split} holds no images; a layout such as {split}/cat/1.jpg"):
+        load(pets)
+
+
+def test_images_are_found_however_deep(pets):
+    put(pets / "train" / "cat" / "images" / "2024", "3.jfif")
+    assert names(load(pets).train) == ["cat/1.png", "cat/2.JPEG", "2024/3.jfif", "dog/1.png"]
+    assert load(pets).train.labels == [0, 0, 0, 1]
+
+
+def test_what_is_passed_over_is_told_with_reasons_and_what_is_read(pets):
+    (pets / "train" / "cat" / "._1.png").write_bytes(b"resource fork")
+    assert load(pets).notes == (
+        "train: passed over 1 hidden, 2 of another suffix (.txt 1, none 1). Images end with .jpg .jpeg .jfif .png .ppm "
+        ".pgm .bmp .tif .tiff .webp.",
+    )
+
+
+@pytest.mark.parametrize("left", ["nothing", "a text"])
+def test_a_class_without_an_image_to_train_on_is_refused(pets, left):
+    (pets / "train" / "eel").mkdir()
+    if left == "a text":
+        (pets / "train" / "eel" / "1.txt").write_text("no image")
+    with pytest.raises(DataError, match=r"1 of 3 folders without an image, so nothing .*: eel \(passed over in .*txt"):
+        load(pets)
+
+
+@pytest.mark.parametrize("test", [("1.png",), ("unknown/1.png",), ("images/1.png",), ("cat/note.txt",), ()])
+def test_a_test_folder_without_labels_is_not_taken_where_val_has_some(pets, test):
+    (pets / "test").rename(pets / "val")
+    (pets / "test").mkdir()
+    for name in test:
+        put((pets / "test" / name).parent, "1.png") if name.endswith("png") else (pets / "test" / "cat").mkdir()
+    dataset = load(pets)
+    assert names(dataset.test) == ["cat/9.png", "dog/8.bmp"]
+    assert list(images(pets)) == [*dataset.train.inputs, *dataset.test.inputs]
+    assert dataset.notes[-1] == "the test set is val; not read: test (test holds no folder of a class of train)."
+
+
+def test_a_test_folder_without_labels_alone_is_refused_with_the_reason(pets):
+    for name in ("cat/9.png", "dog/8.bmp"):
+        (pets / "test" / name).rename(pets / "test" / name[4:])
+    with pytest.raises(
+        DataError, match=r"test holds no images; .* 2 in no class's folder\. Without a class's folder, im"
+    ):
+        load(pets)
+    (pets / "test" / "cat").rename(pets / "test" / "unknown")
+    (pets / "test" / "9.png").rename(pets / "test" / "unknown" / "9.png")
+    with pytest.raises(DataError, match=r"test holds classes that train does not: unknown\."):
+        load(pets)
+
+
+def test_what_stands_beside_the_splits_is_told(pets):
+    put(pets / "val" / "cat", "1.png")
+    (pets / "extra").mkdir()
+    assert load(pets).notes[-1] == "the test set is test; not read: extra, val."
+
+
+def test_tiny_imagenet_loads_as_it_is_published(tmp_path):
+    for wnid in ("n02", "n01"):
+        put(tmp_path / "train" / wnid / "images", f"{wnid}_0.JPEG", f"{wnid}_1.JPEG")
+        (tmp_path / "train" / wnid / f"{wnid}_boxes.txt").write_text("")
+    put(tmp_path / "val" / "images", "val_0.JPEG", "val_1.JPEG")
+    labels = tmp_path / "val" / "val_annotations.txt"
+    labels.write_text("val_0.JPEG\tn02\t0\t32\t44\t62\nval_1.JPEG\tn01\t2\t3\t4\t6\n")
+    put(tmp_path / "test" / "images", "test_0.JPEG")
+    (tmp_path / "wnids.txt").write_text("n01\nn02\n")
+    dataset = checked(load(tmp_path), "image-folder")
+    assert dataset.classes == ["n01", "n02"]
+    assert dataset.train.labels.tolist() == [0, 0, 1, 1]
+    assert names(dataset.test) == ["images/val_0.JPEG", "images/val_1.JPEG"]
+    assert dataset.test.labels.tolist() == [1, 0]
+    assert list(images(tmp_path)) == [*dataset.train.inputs, *dataset.test.inputs, labels]
+    assert dataset.notes[1:] == (
+        "val: classes are those of val_annotations.txt.",
+        "the test set is val; not read: test (test holds no folder of a class of train).",
+    )
+
+
+def test_a_folder_above_the_right_one_is_told(pets):
+    inside = pets / "pets-v2"
+    inside.mkdir()
+    for name in ("train", "test"):
+        (pets / name).rename(inside / name)
+    with pytest.raises(DataError, match=rf"has no folder test or val; .*\. Did you mean --data-dir {inside}\?"):
         load(pets)

@@ -1,20 +1,24 @@
-"""Folders of images in ImageNet's layout: DIR/train/<class>/*, and test or val beside it."""
+"""Folders of images in ImageNet's layout: DIR/train/<class>/**, and test or val beside it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from prunebench.data.dataset import Dataset, Split, register
+from prunebench.data.folders import LOOSE, SUFFIXES, UNKNOWN, Part, read_annotated, read_part
 from prunebench.errors import DataError
+from prunebench.runs.digests import listed
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"}
+TESTS = ("test", "val", "valid", "validation")
+"""Folders that the test set may be in; of those whose images have labels the first is taken."""
 
 
 def images(data_dir: Path) -> Iterable[Path]:
-    """Every image of the splits that are used, in order."""
-    for split in ("train", _test_folder(data_dir)):
-        yield from _images(data_dir / split)
+    """Every file of the splits that are used, in order: images, and a file that labels them."""
+    for part in _parts(data_dir):
+        yield from (path for path, _ in part.images)
+        yield from [part.labels] if part.labels else []
 
 
 @register(
@@ -25,45 +29,92 @@ def images(data_dir: Path) -> Iterable[Path]:
     defaults={"image_size": 224},
 )
 def load(data_dir: Path) -> Dataset:
-    """Paths and labels; `val` is the test set where there is no `test`. Images are read by worker processes.
+    """Paths and labels; `val` is the test set where there is no `test` with labels. Worker processes read the images.
 
     Raises:
-        DataError: a split is missing or empty, or the splits do not hold the same classes.
+        DataError: a split is missing or empty, a class has no image to train on, or the test set has classes that
+            the training set has not.
     """
-    test = _test_folder(data_dir)
-    classes = {split: _classes(data_dir / split) for split in ("train", test)}
-    if unknown := set(classes[test]) - set(classes["train"]):
+    train, test = _parts(data_dir)
+    places = {name: index for index, name in enumerate(train.classes)}
+    splits = [
+        Split([path for path, _ in part.images], [places[name] for _, name in part.images]) for part in (train, test)
+    ]
+    return Dataset(splits[0], splits[1], list(train.classes), notes=tuple(_notes(data_dir, train, test)))
+
+
+def _parts(data_dir: Path) -> tuple[Part, Part]:
+    """The training and the test images."""
+    tests = [data_dir / name for name in TESTS if (data_dir / name).is_dir()]
+    if not tests:
+        inside = [path.parent for path in sorted(data_dir.glob("*/train")) if path.is_dir()]
+        hint = f" Did you mean --data-dir {inside[0]}?" if len(inside) == 1 else ""
         raise DataError(
-            f"{data_dir / test} holds classes that train does not: {', '.join(sorted(unknown)[:5])}. "
-            f"Give both splits the same folders."
+            f"{data_dir} has no folder test or val; expected train/<class>/* and test/<class>/* there.{hint}"
         )
-    names = classes["train"]
-    splits = []
-    for split in ("train", test):
-        paths, labels = [], []
-        for path in _images(data_dir / split):
-            paths.append(path)
-            labels.append(names.index(path.parent.name))
-        if not paths:
-            raise DataError(f"{data_dir / split} holds no images; a layout such as {split}/cat/1.jpg is expected.")
-        splits.append(Split(paths, labels))
-    return Dataset(splits[0], splits[1], names)
+    train = read_part(data_dir / "train")
+    _check_full(train)
+    if empty := train.empty():
+        over = f" (passed over in {train.folder}: {train.passed_over()})" if train.passed else ""
+        raise DataError(
+            f"{train.folder} has {len(empty)} of {len(train.classes)} folders without an image, so nothing to learn "
+            f"these classes from: {listed(empty)}{over}. Put images there, or remove the folders. "
+            f"{_suffixes()}"
+        )
+    return train, _labelled(tests, train)
 
 
-def _images(folder: Path) -> list[Path]:
-    """The images of a split, sorted; hidden folders hold none."""
-    found = (path for path in folder.glob("*/*") if path.suffix.lower() in SUFFIXES)
-    return sorted(path for path in found if not path.parent.name.startswith("."))
+def _labelled(folders: list[Path], train: Part) -> Part:
+    """The first of the folders whose images have labels: in folders called as a class of the training images, or in a
+    file beside them."""
+    known, parts = set(train.classes), []
+    for folder in folders:
+        part, labels = read_part(folder), folder / f"{folder.name}_annotations.txt"
+        if not known & {name for _, name in part.images} and labels.is_file():
+            part = read_annotated(part, labels)
+        if known & {name for _, name in part.images}:
+            if set(part.classes) - known:
+                raise _unknown(part, train)
+            return part
+        parts.append(part)
+    full = [part for part in parts if part.images]
+    if not full:
+        _check_full(parts[0])
+    raise _unknown(full[0], train)
 
 
-def _test_folder(data_dir: Path) -> str:
-    for name in ("test", "val"):
-        if (data_dir / name).is_dir():
-            return name
-    raise DataError(f"{data_dir} has no folder test or val; expected train/<class>/* and test/<class>/* there.")
+def _check_full(part: Part) -> None:
+    if part.images:
+        return
+    name = part.folder.name
+    over = f" Passed over: {part.passed_over()}." if part.passed else ""
+    loose = " Without a class's folder, images have no labels." if part.passed_for(LOOSE) else ""
+    raise DataError(
+        f"{part.folder} holds no images; a layout such as {name}/cat/1.jpg is expected.{over}{loose} {_suffixes()}"
+    )
 
 
-def _classes(folder: Path) -> list[str]:
-    if not folder.is_dir():
-        raise DataError(f"{folder} is not there; expected {folder}/<class>/*.")
-    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+def _unknown(part: Part, train: Part) -> DataError:
+    names = sorted(set(part.classes) - set(train.classes))
+    return DataError(
+        f"{part.labels or part.folder} holds classes that {train.folder.name} does not: {listed(names)}. "
+        f"Give both splits the same folders."
+    )
+
+
+def _notes(data_dir: Path, train: Part, test: Part) -> Iterator[str]:
+    for part in (train, test):
+        if part.passed:
+            told = f" {_suffixes()}" if part.passed_for(UNKNOWN) else ""
+            yield f"{part.folder.name}: passed over {part.passed_over()}.{told}"
+    if test.labels:
+        yield f"{test.folder.name}: classes are those of {test.labels.name}."
+    others = [path.name for path in sorted(data_dir.iterdir()) if path.is_dir() and not path.name.startswith(".")]
+    read = (train.folder.name, test.folder.name)
+    if unread := [name for name in others if name not in read]:
+        why = " (test holds no folder of a class of train)" if "test" in unread else ""
+        yield f"the test set is {test.folder.name}; not read: {listed(unread)}{why}."
+
+
+def _suffixes() -> str:
+    return f"Images end with {' '.join(SUFFIXES)}."

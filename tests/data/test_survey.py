@@ -1,0 +1,191 @@
+"""Every image file is opened before anything is trained, once, and what is seen decides how they are read."""
+
+import os
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from prunebench import Dataset, Split
+from prunebench.data import survey as module
+from prunebench.data.survey import survey, surveyed
+from prunebench.errors import DataError
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Images as files, and the dataset of them; the last is the test data."""
+
+    def make(*images, suffix=".png"):
+        paths = []
+        for index, image in enumerate(images):
+            paths.append(tmp_path / f"{index}{suffix}")
+            (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(paths[-1])
+        time.sleep(0.03)  # files that were just written are not trusted
+        train, test = (Split(part, np.arange(len(part)) % 2) for part in (paths[:-1], paths[-1:]))
+        return Dataset(train, test, ["a", "b"], notes=("before",))
+
+    return make
+
+
+@pytest.fixture
+def look(tmp_path):
+    def look(dataset, size=8, **about):
+        return surveyed(dataset, size, data_dir=tmp_path, runs_dir=tmp_path / "runs", **about)
+
+    return look
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    """Names of the files that were opened so far."""
+    names, original = [], module.examine
+    monkeypatch.setattr(module, "examine", lambda path, look: names.append(path.name) or original(path, look))
+    return names
+
+
+def grey(level=100, size=8, kind=np.uint8):
+    return np.full((size, size), level, kind)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_broken_files_are_named_in_one_error_of_one_line_whatever_breaks_them(make, look, workers, monkeypatch):
+    monkeypatch.setattr(module, "FEW", 0)
+    dataset = make(*[grey()] * 40)
+    broken = dataset.train.inputs[3:15]
+    for path, content in zip(broken, [b"", b"P6 xx", b"P5 100000 100000 255\n"] * 4, strict=True):
+        path.write_bytes(content)
+    dataset.test.inputs[0].write_bytes(b"no image")
+    with pytest.raises(DataError) as caught:
+        look(dataset, workers=workers)
+    told = str(caught.value)
+    assert told.startswith("13 of 40 images cannot be read: ")
+    assert all(str(path) in told for path in broken[:10])
+    assert told.endswith(" and 3 others. Mend them, or take them away.")
+    assert len(told.splitlines()) == 1
+
+
+def test_a_file_is_opened_once_and_again_when_its_content_changes(make, look, opened):
+    dataset = make(grey(), grey(), grey())
+    first = look(dataset)
+    assert opened == ["0.png", "1.png", "2.png"]
+    assert look(dataset) == first
+    assert len(opened) == 3
+    os.utime(dataset.train.inputs[0])
+    Image.fromarray(grey(7)).save(dataset.train.inputs[1])
+    look(dataset)
+    assert opened[3:] == ["1.png"]
+
+
+def test_what_was_seen_before_an_error_is_kept(make, look, opened):
+    dataset = make(grey(), grey(), grey())
+    dataset.train.inputs[1].write_bytes(b"")
+    for _ in range(2):
+        with pytest.raises(DataError, match="1 of 3 images cannot be read"):
+            look(dataset)
+    assert opened == ["0.png", "1.png", "2.png", "1.png"]
+
+
+def test_where_a_process_dies_the_image_that_it_may_have_died_of_is_named(make, look, monkeypatch):
+    def die(path, look):
+        return os._exit(1) if path.name == "3.png" else original(path, look)
+
+    original = module.examine
+    monkeypatch.setattr(module, "examine", die)
+    monkeypatch.setattr(module, "FEW", 0)
+    monkeypatch.setattr(module, "BATCH", 2)
+    with pytest.raises(
+        DataError, match=r"A process that reads images died: .* died of may be .*[02]\.png, or one of the 3 aft"
+    ):
+        look(make(*[grey()] * 7), workers=1)
+
+
+def test_what_another_pillow_saw_does_not_count(make, look, opened, monkeypatch):
+    dataset = make(grey(), grey())
+    look(dataset)
+    monkeypatch.setattr(module, "VERSION", "another")
+    look(dataset)
+    assert len(opened) == 4
+
+
+def test_a_long_check_tells_how_far_it_is(make, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "SECONDS_BETWEEN_TOLD", 0)
+    monkeypatch.setattr(module, "BATCH", 2)
+    paths, told = make(*[grey()] * 5).train.inputs, []
+    survey(paths, data_dir=tmp_path, runs_dir=tmp_path / "runs", told=lambda *about: told.append(about))
+    assert told == [(2, 4), (4, 4)]
+
+
+def test_a_check_that_is_stopped_keeps_what_it_saw(make, tmp_path, monkeypatch, opened):
+    monkeypatch.setattr(module, "SECONDS_BETWEEN_TOLD", 0)
+    monkeypatch.setattr(module, "BATCH", 2)
+    paths = make(*[grey()] * 5).train.inputs
+
+    def stop(done, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        survey(paths, data_dir=tmp_path, runs_dir=tmp_path / "runs", told=stop)
+    survey(paths, data_dir=tmp_path, runs_dir=tmp_path / "runs")
+    assert sorted(opened) == [f"{index}.png" for index in range(4)]
+
+
+def test_notes_say_what_was_converted_and_how_files_are_read(make, look):
+    exif = Image.Exif()
+    exif[274] = 3
+    clear = Image.fromarray(np.dstack([grey()] * 3 + [grey(0)]))
+    dataset = make(grey(), clear, grey())
+    Image.fromarray(grey()).save(dataset.train.inputs[0], exif=exif)
+    frames = [Image.fromarray(grey(level)) for level in (1, 2)]
+    frames[0].save(dataset.test.inputs[0], save_all=True, append_images=frames[1:])
+    assert look(dataset)[0].notes == (
+        "before",
+        "1 images are turned as their EXIF says.",
+        "1 images with transparent pixels are laid on --background.",
+        "1 files hold several pictures, of which the first is read.",
+        "all images are 8×8, and are used as they are.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("levels", "kind", "white", "told"),
+    [
+        ((30_000, 60_000), np.uint16, None, "images of 16 bits: 65535 is white, as their format says;"),
+        ((0.2, 0.9), np.float32, 1, "images of 32 bits: 1 is white, since values go up to 0.9; they are read with 8"),
+        ((20, 250), np.float32, 255, "255 is white"),
+        ((20, 250), np.int32, 255, "255 is white"),
+        ((20_000, 60_000), np.int32, 65_535, "65535 is white, since values go up to 60000"),
+        ((2**30, 2**31 - 1), np.int32, 2**31 - 1, "is white"),
+        ((0, 0), np.float32, 1, "1 is white"),
+        ((0, 2.0**40), np.float32, 2**40, "since values go up to"),
+    ],
+)
+def test_what_is_white_is_decided_by_all_images_together(make, look, levels, kind, white, told):  # noqa: PLR0917
+    dataset, reading = look(make(*[grey(level, kind=kind) for level in levels], grey(0, kind=kind), suffix=".tif"))
+    assert reading.look.usual == white
+    assert told in dataset.notes[1]
+
+
+@pytest.mark.parametrize(
+    ("levels", "kind", "message"),
+    [
+        (
+            (0, 4095),
+            np.uint16,
+            "up to 4095; where 65535 is white, their format says that, all would be dark. Say which ",
+        ),
+        ((0, 1.05), np.float32, r"up to 1\.05; where 255 is white, as is usual, .*: --white 1\.05, or --white 255\."),
+        ((-5, 100), np.int32, r"1 images hold values below 0: .*0\.tif \(-5\)\. Convert them so that black is 0\."),
+    ],
+)
+def test_where_black_or_white_is_unsure_that_is_asked(make, look, levels, kind, message):
+    dataset = make(*[grey(level, kind=kind) for level in levels], grey(0, kind=kind), suffix=".tif")
+    with pytest.raises(DataError, match=message):
+        look(dataset)
+
+
+def test_a_white_that_is_given_is_taken_and_what_is_beyond_is_counted(make, look):
+    dataset, reading = look(make(*[grey(level, kind=np.uint16) for level in (0, 4095, 5000)]), white=4095.0)
+    assert reading.look.white == 4095
+    assert dataset.notes[1] == "3 images of 16 bits: 4095 is white; 1 hold larger values, which are white too."
