@@ -15,8 +15,8 @@ from prunebench.data.dataset import Dataset, Part
 from prunebench.data.task import Batch, Objective, Targets
 from prunebench.errors import DataError
 from prunebench.models.input_spec import InputSpec
+from prunebench.models.normalisation import Statistics
 
-Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 IMAGENET: Statistics = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Mean and standard deviation of ImageNet's channels, which published weights expect."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,18 +15,24 @@ from prunebench.registry import call
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-    from prunebench.data.images import Statistics
+    from prunebench.models.normalisation import Statistics
 
 
 def make_task(
-    experiment: Experiment, *, tokenizer: Tokenizer | None = None, statistics: Statistics | None = None
+    experiment: Experiment,
+    *,
+    tokenizer: Tokenizer | None = None,
+    statistics: Statistics | None = None,
+    told: Callable[[Task], Statistics | None] = lambda task: None,
 ) -> Task:
     """The task of an experiment.
 
     Args:
         experiment: whose data it is.
         tokenizer: for text; where None, one is trained on the training sentences.
-        statistics: mean and standard deviation that images are normalised with; where None, the data's own.
+        statistics: mean and standard deviation that images are normalised with, unless the settings say so; where
+            None, the data's own.
+        told: statistics that the model tells, which is made for a task; they come before `statistics`.
 
     Raises:
         DataError: the data is missing or malformed.
@@ -39,13 +46,19 @@ def make_task(
         return TextTask(dataset, tokenizer or train_tokenizer(dataset.train.inputs), settings.sequence_length)
     from prunebench.data.images import ImageTask
 
-    return ImageTask(
-        dataset,
-        settings.image_size,
-        statistics=statistics,
-        channels_last=settings.memory_format == "channels_last",
-        workers=settings.workers,
-    )
+    def normalised(statistics: Statistics | None) -> ImageTask:
+        return ImageTask(
+            dataset,
+            settings.image_size,
+            statistics=statistics,
+            channels_last=settings.memory_format == "channels_last",
+            workers=settings.workers,
+        )
+
+    if settings.mean is not None and settings.std is not None:
+        return normalised((settings.mean, settings.std))
+    task = normalised(statistics)
+    return normalised(found) if (found := told(task)) else task
 
 
 def load_dataset(experiment: Experiment) -> Dataset:

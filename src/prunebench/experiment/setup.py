@@ -149,5 +149,5 @@ def set_up(
     """
     device = use(experiment.settings)
     start = start or open_start(experiment)
-    task = make_task(experiment, tokenizer=start.tokenizer, statistics=start.statistics)
+    task = make_task(experiment, tokenizer=start.tokenizer, statistics=start.statistics, told=start.told)
     return Setup(experiment, device, start, task, progress or (lambda tick: None), stop or (lambda: False))
