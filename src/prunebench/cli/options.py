@@ -142,7 +142,9 @@ def _option(name: str, hint: Any, about: msgspec.Meta, value: Any) -> Callable[.
 
 def _bare(hint: Any) -> list[Any]:
     """A type, and those that it is made of, without what is annotated to them."""
-    return [getattr(part, "__origin__", part) if hasattr(part, "__metadata__") else part for part in (hint, *get_args(hint))]
+    return [
+        getattr(part, "__origin__", part) if hasattr(part, "__metadata__") else part for part in (hint, *get_args(hint))
+    ]
 
 
 def _click_type(hint: Any) -> Any:

@@ -42,6 +42,7 @@ class ImageTask:
         channels_last: bool = False,
         workers: int = 2,
     ) -> None:
+        self.packages = ("pillow",) if dataset.kind == "files" else ()
         self.classes = len(dataset.classes)
         self.objective: Objective = Classification(self.classes)
         self.targets: Targets = Labels(dataset)

@@ -54,6 +54,8 @@ class Task(Protocol):
         inputs: what a batch looks like.
         objective: what is asked of a model.
         targets: what a model should answer.
+
+    It may have `packages`, names of those whose versions decide what a batch is, which runs record then.
     """
 
     inputs: InputSpec

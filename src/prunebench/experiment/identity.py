@@ -49,7 +49,11 @@ def identity(kind: Kind, settings: Settings, start: Run | None, files: Iterable[
     return identify(
         kind,
         values,
-        {name: without_folder(values[name]) for name in DECIDING[kind] if name not in LATER or values[name] is not None},
+        {
+            name: without_folder(values[name])
+            for name in DECIDING[kind]
+            if name not in LATER or values[name] is not None
+        },
         {name: found for name, found in contents.items() if found is not None},
         source,
     )

@@ -18,10 +18,10 @@ from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.collapse import collapsed
 from prunebench.models.input_spec import check_forward
 from prunebench.pruning.registry import Request
-from prunebench.records import Scores
+from prunebench.records import Environment, Scores
 from prunebench.registry import reference
 from prunebench.seeding import seed_all, seed_of
-from prunebench.training.device import memory_for, use
+from prunebench.training.device import environment, memory_for, use
 from prunebench.training.fit import Position, Progress, Stop, evaluate, fit
 from prunebench.training.optimizers import Recipe
 from prunebench.training.state import StepState
@@ -49,6 +49,20 @@ class Setup:
         state = self.start.make(self.task)
         check_forward(state.model, self.task.inputs, self.task.objective.problem, reference(settings.model))
         return state
+
+    def environment(self) -> Environment:
+        """The machine and the versions, those of what prepares the data among them."""
+        return environment(self.device, self.experiment.settings.seed, getattr(self.task, "packages", ()))
+
+    def given(self) -> Scores | None:
+        """What the weights score on test data before they are trained; None where none were given, or not all.
+
+        Costs an evaluation, so where nothing is trained it is not asked.
+        """
+        if self.experiment.origin.kind == "none" or not self.experiment.settings.epochs:
+            return None
+        state = self.fresh()
+        return None if state.fresh else self._scores(state, "test")
 
     def place(self, model: nn.Module) -> None:
         """Move a model to the device, in the memory layout of the settings."""

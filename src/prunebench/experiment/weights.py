@@ -20,6 +20,7 @@ from prunebench.experiment.resolve import Experiment
 from prunebench.models import checkpoint, hub, weight_files
 from prunebench.models.architecture import Architecture, given_arguments, models
 from prunebench.models.checkpoint import Checkpoint
+from prunebench.models.input_spec import InputSpec
 from prunebench.models.normalisation import Statistics, statistics_of, told
 from prunebench.models.weight_files import WeightFile
 from prunebench.registry import reference, without_folder
@@ -79,7 +80,7 @@ def _telling(experiment: Experiment, start: Start) -> Start:
         if found.fresh and not experiment.settings.epochs:
             raise ModelError(
                 f"--epochs 0 takes weights as they are, but {found.fresh[0].rpartition('.')[0]} would start fresh: "
-                f"{experiment.settings.weights} has no classifier for these classes. Train it, by --epochs and --freeze."
+                f"{experiment.settings.weights} has no classifier for these classes. Train it by --epochs."
             )
         for note in found.notes if not said else ():
             log.info("weights: %s", note)
@@ -237,8 +238,6 @@ def _from_run(experiment: Experiment, run: Run) -> Start:
 
 def start_of(found: Checkpoint) -> Start:
     """A start from a checkpoint, with its own tokenizer and normalisation."""
-    from tokenizers import Tokenizer
-
     inputs, arguments = found.architecture.inputs, found.architecture.arguments
 
     def make(task: Task) -> Checkpoint:
@@ -248,5 +247,24 @@ def start_of(found: Checkpoint) -> Start:
         architecture = msgspec.structs.replace(found.architecture, inputs=task.inputs)
         return replace(found, architecture=architecture, model=copy.deepcopy(found.model))
 
-    tokenizer = Tokenizer.from_str(found.tokenizer) if found.tokenizer is not None else None
-    return Start(tokenizer, (inputs.mean, inputs.std) if inputs.kind == "images" else None, make)
+    return Start(*_prepared_as(inputs, found.tokenizer), make)
+
+
+def start_in(folder: Path, experiment: Experiment) -> Start:
+    """A start from the folder of a checkpoint, as `start_of`; its weights are read when they are asked for."""
+    known = _prepared_as(*checkpoint.inputs_of(folder))
+    return Start(*known, lambda task: start_of(checkpoint.load(folder, experiment.model)).make(task))
+
+
+def as_kept(start: Start, folder: Path) -> Start:
+    """A start whose data is prepared as for the checkpoint in a folder, whatever is trained or counted anew."""
+    tokenizer, statistics = _prepared_as(*checkpoint.inputs_of(folder))
+    return Start(tokenizer, statistics, start.make)
+
+
+def _prepared_as(inputs: InputSpec, tokenizer: str | None) -> tuple[Tokenizer | None, Statistics | None]:
+    """The tokenizer and the normalisation of a checkpoint."""
+    from tokenizers import Tokenizer
+
+    found = Tokenizer.from_str(tokenizer) if tokenizer is not None else None
+    return found, (inputs.mean, inputs.std) if inputs.kind == "images" else None

@@ -6,6 +6,7 @@ Doors:
     masks          which weights are left
     checkpoint     modules and masks as safetensors and JSON, without pickle
     weight_files   what others have saved, made to fit a model
+    hub            BERT as transformers loads it
     normalisation  what images are normalised with, as others write it down
     loading        a pruned model alone, from a run or an exported file
     export         a model for use elsewhere

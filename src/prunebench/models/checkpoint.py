@@ -25,6 +25,7 @@ from torch import nn
 
 from prunebench.errors import RunError
 from prunebench.models.architecture import ARGUMENTS, Architecture, ModelEntry, models
+from prunebench.models.input_spec import InputSpec
 from prunebench.models.masks import Masks
 from prunebench.records import FORMAT, other_format
 
@@ -92,6 +93,20 @@ def load(folder: Path, entry: ModelEntry | None = None) -> Checkpoint:
     except (OSError, SafetensorError, UnicodeDecodeError) as error:
         raise RunError(f"{folder} cannot be read as a checkpoint: {error}") from error
     return assemble(structure, state, masks, tokenizer, entry=entry, name=str(folder))
+
+
+def inputs_of(folder: Path) -> tuple[InputSpec, str | None]:
+    """What the model of a checkpoint reads, and for text its tokenizer's JSON; its weights are not read.
+
+    Raises:
+        RunError: a file is missing or damaged.
+    """
+    text = folder / "tokenizer.json"
+    try:
+        structure = msgspec.json.decode((folder / "structure.json").read_bytes(), type=Structure)
+        return structure.architecture.inputs, text.read_text(encoding="utf-8") if text.exists() else None
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise RunError(f"{folder} cannot be read as a checkpoint: {error}") from error
 
 
 def structure_of(checkpoint: Checkpoint) -> bytes:

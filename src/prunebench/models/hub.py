@@ -78,18 +78,15 @@ def _loaded(
     """The model as transformers has it, and what it says of the keys; of these tensors, where they are given."""
     from transformers import BertConfig, BertForSequenceClassification
 
-    settings = BertConfig.from_pretrained(name, num_labels=classes)
-    given = {} if tensors is None else {"config": settings, "state_dict": dict(tensors)}
+    how: dict[str, Any] = {"ignore_mismatched_sizes": True, "trust_remote_code": False, "output_loading_info": True}
+    if dtype is not None:
+        how["dtype"] = dtype
+    if tensors is None:
+        how["num_labels"] = classes
+    else:
+        how |= {"config": BertConfig.from_pretrained(name, num_labels=classes), "state_dict": dict(tensors)}
     try:
-        found = BertForSequenceClassification.from_pretrained(
-            name if tensors is None else None,
-            **given,
-            **({} if tensors is not None else {"num_labels": classes}),
-            **({} if dtype is None else {"dtype": dtype}),
-            ignore_mismatched_sizes=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-        )
+        found: Any = BertForSequenceClassification.from_pretrained(name if tensors is None else None, **how)
     except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"transformers cannot load it: {(str(error) or repr(error)).splitlines()[0]}") from error
     return found[0], found[1]
@@ -107,14 +104,16 @@ def _refused(info: dict[str, Any], own: Tensors) -> tuple[tuple[str, ...], list[
     heads = [name for name in unexpected if name.startswith(OTHER_TASKS)]
     absent = {name for name in {*missing, *others} if name.startswith(HEAD)}
     fresh = tuple(name for name in own if name.startswith(HEAD) and absent)
-    shapes |= {name: was for name, was in others.items()} | dict.fromkeys(set(unexpected) - set(heads), ())
+    unknown = [name for name in unexpected if name not in heads]
+    shapes |= others | dict.fromkeys(unknown, ())
     if len(missing) == len(own):
-        shapes = dict.fromkeys(unexpected, ())
+        shapes = dict.fromkeys(unknown, ())
     if problem := misfit(shapes, own, fresh):
         raise ModelError(problem)
     if errors := [str(error) for error in info.get("error_msgs", ())]:
         raise ModelError("; ".join(errors))
-    return fresh, [f"{names_told(heads)} left out: heads of other tasks"] if heads else []
+    tasks = sorted({".".join(name.split(".")[:2]) for name in heads})
+    return fresh, [f"{names_told(tasks)} left out: heads of other tasks"] if heads else []
 
 
 def _other(info: dict[str, Any]) -> str:

@@ -273,9 +273,7 @@ def in_types(tensors: Tensors, own: Tensors) -> tuple[Tensors, tuple[str, ...]]:
 def _opened(path: Path) -> tuple[Any, Any]:
     """What a file holds, and where it tells about itself: for safetensors in its metadata."""
     try:
-        with path.open("rb") as file:
-            begins = file.read(9)
-        if path.suffix.lower() == ".safetensors" or (begins[8:9] == b"{" and begins[:2] != b"PK"):
+        if path.suffix.lower() == ".safetensors" or _is_safetensors(path):
             with safe_open(path, framework="pt") as tensor_file:
                 tensors = {name: tensor_file.get_tensor(name) for name in tensor_file.keys()}  # noqa: SIM118  # it is no mapping
                 return tensors, tensor_file.metadata() or {}
@@ -286,6 +284,12 @@ def _opened(path: Path) -> tuple[Any, Any]:
         raise ModelError(_unreadable(path, error)) from error
 
 
+def _is_safetensors(path: Path) -> bool:
+    """Whether a file of another name is one: the length of its header, and then JSON."""
+    with path.open("rb") as file:
+        return file.read(9)[8:] == b"{"
+
+
 def _unreadable(path: Path, error: Exception) -> str:
     text = str(error) or type(error).__name__
     if named := re.search(r"Unsupported (?:global|class|operand)[: ]+(?:GLOBAL )?(\S+)", text):
@@ -293,7 +297,7 @@ def _unreadable(path: Path, error: Exception) -> str:
     elif "TorchScript" in text:
         reason = "it is a TorchScript program"
     elif isinstance(error, SafetensorError | OSError):
-        reason = text.splitlines()[0].rstrip(".")
+        return f"{path} cannot be read as weights: {text.splitlines()[0].rstrip('.')}."
     else:
         reason = text.splitlines()[0].partition(" (1)")[0].rstrip(".")
     return (
@@ -406,7 +410,7 @@ def _tied(tensors: Tensors, own: Tensors) -> Tensors:
             first = tensors[have[0]]
             if any(tensors[name].shape != first.shape or not torch.equal(tensors[name], first) for name in have):
                 raise ModelError(f"{' and '.join(have)} are one tensor in the model, and differ in the file")
-            found |= {name: first for name in names}
+            found |= dict.fromkeys(names, first)
     return found
 
 
