@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import logging
 
 import msgspec
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from torch import nn
 from torch.nn.utils import prune as torchs
 
-from prunebench import dense_run, prune, pruning_run, train
-from prunebench.errors import ConfigError, ModelError
+from prunebench import Dataset, Split, dense_run, prune, pruning_run, train
+from prunebench.errors import ConfigError, ModelError, RunError, Stopped
 from prunebench.experiment.given import as_given, score_given
 from prunebench.experiment.resolve import resolve
 from prunebench.experiment.setup import set_up
 from prunebench.models import checkpoint
 from prunebench.models.architecture import models
+from prunebench.runs.environment import RECORDED
 
 
 @pytest.fixture
@@ -105,7 +109,7 @@ def test_pruning_goes_on_from_the_masks_of_a_file(trained, tiny_config, tiny_net
     assert (weights[name][~masks[0][name]] == 0).all()  # training has kept them so
     (unit,) = steps[0].units
     assert (unit.original, unit.left) == (1896, 1896 - 432 - 384)
-    with pytest.raises(ConfigError, match="masked weights; .* Unstructured pruning goes on"):
+    with pytest.raises(ConfigError, match=r"masked weights; .* Unstructured pruning goes on"):
         list(prune(msgspec.structs.replace(config, method="structured")))
 
 
@@ -126,7 +130,7 @@ def test_normalisation_is_as_given_else_as_files_or_the_model_say_else_as_imagen
             caplog.clear()
             made.fresh()
             made.fresh()
-        return inputs.mean, [line for line in caplog.messages if "normalised" in line][0].partition(" (")[0]
+        return inputs.mean, next(line for line in caplog.messages if "normalised" in line).partition(" (")[0]
 
     assert used() == (
         (0.485, 0.456, 0.406),
@@ -187,3 +191,79 @@ def test_a_lazy_layer_that_is_never_used_is_refused_before_the_training(tiny_con
 
     with pytest.raises(ModelError, match="its lazy layers spare are never used"):
         next(prune(tiny_config(model=lambda classes: Odd())))
+
+
+def build_words(classes, config):
+    """A model of sentences, as a user would bring it."""
+    return Words(config["vocab_size"], classes)
+
+
+class Words(nn.Module):
+    def __init__(self, vocabulary, classes):
+        super().__init__()
+        self.embedding, self.body, self.head = nn.Embedding(vocabulary, 8), nn.Linear(8, 6), nn.Linear(6, classes)
+
+    def forward(self, input_ids, attention_mask):
+        weights = attention_mask[:, :, None].float()
+        mean = (self.embedding(input_ids) * weights).sum(1) / weights.sum(1)
+        return self.head(torch.relu(self.body(mean)))
+
+
+def load_words():
+    labels = np.arange(24) % 2
+    texts = [f"{('bad', 'good')[label]} film number {number}" for number, label in enumerate(labels)]
+    return Dataset(Split(texts[:16], labels[:16]), Split(texts[16:], labels[16:]), ["bad", "good"])
+
+
+@pytest.fixture
+def words(tiny_config):
+    return tiny_config(model=build_words, dataset=load_words, method="unstructured", epochs=1, iterations=2)
+
+
+def test_a_pruning_run_takes_the_tokenizer_of_its_dense_run_and_trains_none(words, monkeypatch):
+    whole = list(prune(words))
+    train(words, dense_run(words))
+
+    def refused(sentences):
+        raise AssertionError("a tokenizer is trained")
+
+    monkeypatch.setattr("prunebench.data.text.train_tokenizer", refused)
+    run = pruning_run(words)
+    steps = list(prune(msgspec.structs.replace(words, iterations=1), run)) + list(prune(words, run))[2:]
+    assert [step.test_after for step in steps] == [step.test_after for step in whole]
+    files = [run.step_folder(2) / "tokenizer.json", dense_run(words).step_folder(0) / "tokenizer.json"]
+    assert files[0].read_text() == files[1].read_text()
+
+
+def test_a_training_that_was_stopped_goes_on_with_its_tokenizer(words, monkeypatch):
+    config = msgspec.structs.replace(words, epochs=3)
+    whole = train(config)
+    asked = iter(range(99))
+    with pytest.raises(Stopped):
+        train(config, dense_run(config), stop=lambda: next(asked) > 0)
+    monkeypatch.setattr("prunebench.data.text.train_tokenizer", lambda sentences: 1 / 0)
+    assert train(config, dense_run(config)).test_after == whole.test_after
+
+
+def test_versions_of_what_prepared_the_data_are_recorded_and_others_refused(words, tiny_config, tmp_path, monkeypatch):
+    short = msgspec.structs.replace(words, iterations=1)
+    list(prune(short, pruning_run(words)))
+    images = tiny_config(epochs=1)
+    train(images, dense_run(images))
+    for label in ("a", "b"):
+        for part in ("train", "test"):
+            (folder := tmp_path / "data" / part / label).mkdir(parents=True)
+            for number in range(3):
+                Image.new("RGB", (12, 12), (90 * number, 0, 0)).save(folder / f"{number}.png")
+    files = tiny_config(dataset="image-folder", data_dir=str(tmp_path / "data"), epochs=1, workers=0)
+    train(files, dense_run(files))
+    runs = pruning_run(words), dense_run(words), dense_run(images), dense_run(files)
+    usual = set(RECORDED)
+    found = [set(run.environment().versions) - usual for run in runs]
+    assert found == [{"tokenizers"}, {"tokenizers"}, set(), {"pillow"}]
+    real = importlib.metadata.version
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "9" if name == "tokenizers" else real(name))
+    with pytest.raises(RunError, match=r"was begun with tokenizers .*; here it would go on with tokenizers 9"):
+        list(prune(words, pruning_run(words)))
+    longer = msgspec.structs.replace(images, iterations=1)
+    assert len(list(prune(longer, pruning_run(longer)))) == 2

@@ -1,4 +1,4 @@
-"""BERT of Hugging Face: what transformers would draw at random in silence is refused by name, but for the classifier."""
+"""BERT of Hugging Face: nothing is drawn at random but the classifier, and what does not fit is refused by name."""
 
 from __future__ import annotations
 
