@@ -130,7 +130,10 @@ def narrower(state):
         (lambda s: {**s, "bert.encoder.layer.0.lora_A": t0}, r"bert\.encoder\.layer\.0\.lora_A is not part"),
         (lambda s: {**s, "bert.encoder.layer.2.output.dense.bias": t0}, r"layer\.2\.output\.dense\.bias is not part"),
         (narrower, r"layer\.0\.attention\.self\.query\.weight has shape \(16, 32\) instead of \(32, 32\)"),
-        (lambda s: {f"blocks.{n}" if "layer" in n else n: t for n, t in s.items()}, r"missing; blocks\.bert\.encoder"),
+        (
+            lambda s: {f"blocks.{n}" if "layer.1" in n else n: t for n, t in s.items()},
+            r"missing; blocks\.bert\.encoder",
+        ),
         (lambda s: {f"x{i}.{n}": t for i, (n, t) in enumerate(s.items())}, r"nothing of it fits: it has x"),
         (lambda s: {n: (t * 99).to(torch.int8) for n, t in s.items()}, r"quantised \(int8\): bert\."),
         (

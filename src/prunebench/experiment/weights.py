@@ -17,7 +17,7 @@ from prunebench.data.images import IMAGENET
 from prunebench.data.task import Task
 from prunebench.errors import DataError, ModelError
 from prunebench.experiment.resolve import Experiment
-from prunebench.models import checkpoint, hub, weight_files
+from prunebench.models import checkpoint, fitting, hub, weight_files
 from prunebench.models.architecture import Architecture, given_arguments, models
 from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.input_spec import InputSpec
@@ -174,7 +174,7 @@ def filled(state: Checkpoint, file: WeightFile) -> Checkpoint:
     Raises:
         ModelError: they do not fit, and nothing was copied.
     """
-    found = weight_files.fitted(state.model, file, state.architecture.arguments.get("classes"))
+    found = fitting.fitted(state.model, file, state.architecture.arguments.get("classes"))
     state.model.load_state_dict(found.tensors, strict=False)
     return replace(state, masks=found.masks, notes=found.notes, fresh=found.fresh)
 

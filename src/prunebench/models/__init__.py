@@ -5,7 +5,8 @@ Doors:
     input_spec     what a model reads, as data
     masks          which weights are left
     checkpoint     modules and masks as safetensors and JSON, without pickle
-    weight_files   what others have saved, made to fit a model
+    weight_files   what others have saved
+    fitting        what others have saved, made to fit a model
     hub            BERT as transformers loads it
     normalisation  what images are normalised with, as others write it down
     loading        a pruned model alone, from a run or an exported file

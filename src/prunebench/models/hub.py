@@ -9,19 +9,9 @@ import torch
 from torch import nn
 
 from prunebench.errors import ModelError
+from prunebench.models.fitting import Fitted, check_types, in_types, merged, misfit, unwrapped
 from prunebench.models.masks import Masks
-from prunebench.models.weight_files import (
-    Fitted,
-    Tensors,
-    WeightFile,
-    check_types,
-    in_types,
-    merged,
-    misfit,
-    names_told,
-    read_folder,
-    unwrapped,
-)
+from prunebench.models.weight_files import Tensors, WeightFile, names_told, read_folder
 
 OTHER_TASKS = ("cls.", "qa_outputs.")
 """How the names of heads begin that other tasks have; they are left out, and that is said."""

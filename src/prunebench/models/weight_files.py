@@ -1,35 +1,27 @@
-"""Weight files: what others have saved, read without running code, and made to fit a model or refused by name.
-
-A file is unwrapped when it is read; prefixes, masks and types are dealt with when the model is known that it shall fit.
-All that is done with it is told in notes. Nothing is decided by a guess that the names and shapes do not confirm.
-"""
+"""Weight files: what others have saved, read without running code, and unwrapped; what was done is told in notes."""
 
 from __future__ import annotations
 
 import _codecs
 import argparse
 import re
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import nn
 
 from prunebench.errors import ModelError
-from prunebench.models.masks import Masks
 from prunebench.models.normalisation import Statistics, statistics_beside, statistics_in
 
 Tensors = dict[str, torch.Tensor]
 
 NESTED = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "params", "module")
 """Under which names files hold a state dict, the likeliest first."""
-
-WRAPPERS = ("module", "_orig_mod")
-"""Parts of names that DataParallel and torch.compile put in."""
 
 SHOWN = 5
 """Names that are listed before the others are counted."""
@@ -41,8 +33,10 @@ PLAIN: list[Any] = [
     (np.float64(0).__reduce__()[0], "numpy.core.multiarray.scalar"),  # as NumPy 1 wrote it
     (np.float64(0).__reduce__()[0], "numpy._core.multiarray.scalar"),
     (_codecs.encode, "_codecs.encode"),
+    *((PurePosixPath, f"{module}.PosixPath") for module in ("pathlib", "pathlib._local")),
+    *((PureWindowsPath, f"{module}.WindowsPath") for module in ("pathlib", "pathlib._local")),
 ]
-"""What training scripts save beside weights: settings, and NumPy's numbers. None of them runs code when it is read."""
+"""What training scripts save beside weights: settings, paths, NumPy's numbers. None runs code when it is read."""
 
 
 @dataclass(frozen=True)
@@ -58,23 +52,6 @@ class WeightFile:
     tensors: Tensors
     notes: tuple[str, ...] = ()
     statistics: Statistics | None = None
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """What a model takes of a file.
-
-    Attributes:
-        tensors: by the model's names, in its types and shapes.
-        masks: of the weights that torch.nn.utils.prune has masked; their masked weights are zero in `tensors`.
-        fresh: names of the classifier's parameters that start fresh.
-        notes: what was done with the tensors, a line each.
-    """
-
-    tensors: Tensors
-    masks: Masks
-    fresh: tuple[str, ...]
-    notes: tuple[str, ...]
 
 
 def read_weights(path: Path) -> WeightFile:
@@ -102,169 +79,11 @@ def read_folder(folder: Path) -> WeightFile:
     raise ModelError(f"{folder} holds no weights: neither model.safetensors nor pytorch_model.bin.")
 
 
-def fitted(model: nn.Module, file: WeightFile, classes: int | None = None) -> Fitted:
-    """What a model takes of a file; the model stays as it is.
-
-    The classifier alone may start fresh: where the file has it for another number of classes, or has none.
-
-    Args:
-        model: whose names, shapes and types count.
-        file: what was read.
-        classes: how many the data has; where it is known, nothing but an output layer of so many rows is fresh.
-
-    Raises:
-        ModelError: the file does not fit; the message names the tensors.
-    """
-    own: Tensors = model.state_dict()
-    tensors, renamed = unwrapped(file.tensors, own)
-    tensors, masks, unmasked = merged(tensors, own)
-    tensors = _tied(tensors, own)
-    check_types(tensors, own)
-    head = _head(model, own, classes)
-    absent = all(name not in tensors for name in head)
-    other = all(name in tensors and _other_rows(tensors[name], own[name]) for name in head)
-    fresh = tuple(head) if absent or other else ()  # a layer starts fresh as a whole
-    if problem := misfit({name: value.shape for name, value in tensors.items()}, own, fresh):
-        raise ModelError(problem)
-    tensors = {name: value for name, value in tensors.items() if name not in fresh}
-    masks = {name: mask for name, mask in masks.items() if name not in fresh}
-    tensors, converted = in_types(tensors, own)
-    notes = [*file.notes, *renamed, *unmasked, *converted, *_zeros(model, tensors, masks)]
-    if fresh:
-        notes.append(f"{fresh[0].rpartition('.')[0]} starts fresh, since the weights have {_others(file, fresh)}")
-    return Fitted(tensors, masks, fresh, tuple(notes))
-
-
 def names_told(names: Iterable[str]) -> str:
     """`a, b and 7 more`."""
     all_names = list(names)
     rest = f" and {len(all_names) - SHOWN} more" if len(all_names) > SHOWN else ""
     return ", ".join(all_names[:SHOWN]) + rest
-
-
-def misfit(shapes: Mapping[str, Any], own: Tensors, fresh: Iterable[str] = ()) -> str:
-    """What of a file does not fit a model, each tensor named; empty where all does. `fresh` need not fit."""
-    missing = [name for name in own if name not in shapes and name not in fresh and not _counts_batches(name)]
-    unknown = [name for name in shapes if name not in own]
-    known = [name for name in shapes if name in own and name not in fresh]
-    others = [
-        f"{name} has shape {tuple(shapes[name])} instead of {tuple(own[name].shape)}"
-        for name in known
-        if tuple(shapes[name]) != tuple(own[name].shape)
-    ]
-    if missing and len(unknown) == len(shapes):
-        return f"nothing of it fits: it has {names_told(unknown)}; the model has {names_told(missing)}"
-    parts = [f"{names_told(missing)} {_are(missing)} missing"] if missing else []
-    parts += [f"{names_told(unknown)} {_are(unknown)} not part of the model"] if unknown else []
-    parts += [names_told(others)] if others else []
-    return "; ".join(parts)
-
-
-def unwrapped(tensors: Tensors, own: Mapping[str, Any]) -> tuple[Tensors, tuple[str, ...]]:
-    """The tensors by the model's names, where the file has these with a prefix; and what was taken off.
-
-    Names are left as they are unless more of them are the model's without it.
-    """
-    bare = {name: ".".join(part for part in name.split(".") if part not in WRAPPERS) for name in tensors}
-    off = [part for part in WRAPPERS if any(part in name.split(".") for name in tensors)]
-    ways = [({name: name for name in tensors}, list[str]()), (bare, off)]
-    for depth in range(1, _shared_beginning(bare.values()) + 1):
-        beginning = next(iter(bare.values())).split(".")[:depth]
-        ways.append(({name: ".".join(new.split(".")[depth:]) for name, new in bare.items()}, [*off, *beginning]))
-    ways = [way for way in ways if len(set(way[0].values())) == len(tensors)]
-
-    def known(way: tuple[dict[str, str], list[str]]) -> int:
-        return sum(name in own or _plain_name(name) in own for name in way[0].values())
-
-    best = max(ways, key=known)
-    if not known(best) and tensors and all(name.split(".")[0] in WRAPPERS for name in tensors) and len(ways) > 1:
-        best = ways[1]  # nothing fits yet, and a caller may know more of what is left
-    names, parts = best
-    changed = [name for name in tensors if names[name] != name]
-    if not changed:
-        return tensors, ()
-    told = " and ".join(f"{part}." for part in parts)
-    note = f"{told} taken off the names of {len(changed)} of {len(tensors)} tensors"
-    return {names[name]: tensor for name, tensor in tensors.items()}, (note,)
-
-
-def merged(tensors: Tensors, own: Mapping[str, Any]) -> tuple[Tensors, Masks, tuple[str, ...]]:
-    """The tensors with `weight_orig` and `weight_mask` of torch.nn.utils.prune as one, the masks, and what was done.
-
-    Raises:
-        ModelError: a mask has another shape than its weight, or other values than 0 and 1.
-    """
-    pairs = [
-        name.removesuffix("_mask")
-        for name in tensors
-        if name.endswith("_mask") and name not in own and f"{name.removesuffix('_mask')}_orig" in tensors
-    ]
-    if not pairs:
-        return tensors, {}, ()
-    found, masks = dict(tensors), {}
-    for name in pairs:
-        weight, given = found.pop(f"{name}_orig"), found.pop(f"{name}_mask")
-        mask = given != 0
-        if given.shape != weight.shape or not torch.equal(mask.to(given.dtype), given):
-            raise ModelError(f"{name}_mask is no mask of {name}_orig: it needs its shape, and zeros and ones alone")
-        found[name] = torch.where(mask, weight, torch.zeros((), dtype=weight.dtype))
-        if not mask.all():
-            masks[name] = mask
-    count, left = sum(found[name].numel() for name in pairs), sum(int((tensors[f"{n}_mask"] != 0).sum()) for n in pairs)
-    note = (
-        f"{len(pairs)} masks of torch.nn.utils.prune: {count - left:,} of {count:,} weights are masked, and stay so "
-        f"({names_told(pairs)})"
-    )
-    return found, masks, (note,)
-
-
-def check_types(tensors: Tensors, own: Mapping[str, torch.Tensor] | None = None) -> None:
-    """Raise ModelError where weights are quantised, complex, or not numbers: these are no weights of the model.
-
-    `own` are the model's tensors; those that it holds as whole numbers may be so. Without it, all that are called
-    weights or biases are looked at.
-    """
-    for kind, hint in (
-        ("quantised", "Give the weights as they were before they were quantised"),
-        ("complex", "The model's are real"),
-    ):
-        wrong = [name for name, value in tensors.items() if _kind(value) == kind and not _same_kind(own, name, kind)]
-        if wrong:
-            types = ", ".join(sorted({_type(tensors[name]) for name in wrong}))
-            raise ModelError(f"its weights are {kind} ({types}): {names_told(wrong)}. {hint}")
-    floats = [name for name, value in tensors.items() if _kind(value) == "float" and (own is None or name in own)]
-    if wrong := [name for name in floats if _has_nan(tensors[name])]:
-        raise ModelError(f"{names_told(wrong)} {'holds' if len(wrong) == 1 else 'hold'} NaN")
-
-
-def in_types(tensors: Tensors, own: Tensors) -> tuple[Tensors, tuple[str, ...]]:
-    """The tensors in the model's types, and what was converted.
-
-    Raises:
-        ModelError: a value cannot be had in the model's type.
-    """
-    found: Tensors = {}
-    kinds: dict[tuple[str, str], list[str]] = {}
-    for name, value in tensors.items():
-        wanted = own[name].dtype
-        dense = value.to_dense() if value.layout is not torch.strided else value
-        found[name] = dense.to(wanted)
-        if value.layout is not torch.strided:
-            kinds.setdefault((f"{value.layout}".removeprefix("torch."), "dense"), []).append(name)
-        if value.dtype == wanted:
-            continue
-        kinds.setdefault((_type(value), _type(own[name])), []).append(name)
-        exact = wanted.is_floating_point or torch.equal(found[name].double(), dense.double())
-        finite = not value.is_floating_point() or bool((torch.isfinite(found[name]) | ~torch.isfinite(dense)).all())
-        if not (exact and finite):
-            raise ModelError(f"{name} holds {_type(value)} that {_type(own[name])} cannot hold")
-    notes = [
-        f"{names_told(names)}: converted from {was} to {now}"
-        if len(names) < SHOWN
-        else f"{len(names)} tensors converted from {was} to {now}"
-        for (was, now), names in kinds.items()
-    ]
-    return found, tuple(notes)
 
 
 # Reading
@@ -277,7 +96,8 @@ def _opened(path: Path) -> tuple[Any, Any]:
             with safe_open(path, framework="pt") as tensor_file:
                 tensors = {name: tensor_file.get_tensor(name) for name in tensor_file.keys()}  # noqa: SIM118  # it is no mapping
                 return tensors, tensor_file.metadata() or {}
-        with torch.serialization.safe_globals(PLAIN):
+        with torch.serialization.safe_globals(PLAIN), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of TorchScript and of quantised tensors, which are refused below
             found = torch.load(path, map_location="cpu", weights_only=True)
         return found, found
     except Exception as error:  # torch.load raises whatever the bytes lead it to
@@ -292,6 +112,8 @@ def _is_safetensors(path: Path) -> bool:
 
 def _unreadable(path: Path, error: Exception) -> str:
     text = str(error) or type(error).__name__
+    if other := _what_else(path):
+        return f"{path} cannot be read as weights: {other}."
     if named := re.search(r"Unsupported (?:global|class|operand)[: ]+(?:GLOBAL )?(\S+)", text):
         reason = f"it holds {named.group(1)}, which is no tensor"
     elif "TorchScript" in text:
@@ -304,6 +126,20 @@ def _unreadable(path: Path, error: Exception) -> str:
         f"{path} cannot be read as weights without running code from it: {reason}. Save the weights alone, by "
         f"torch.save(model.state_dict(), FILE) or as safetensors."
     )
+
+
+def _what_else(path: Path) -> str:
+    """What a file is that is mistaken for weights now and then; empty where it is nothing that is known."""
+    try:
+        with path.open("rb") as file:
+            begins = file.read(40)
+    except OSError:
+        return ""
+    if begins.startswith(b"version https://git-lfs"):
+        return "it is a pointer of Git LFS, not the file that it stands for. Fetch that by: git lfs pull"
+    if begins.lstrip()[:1] == b"<":
+        return "it is a web page. Download the file itself"
+    return "" if begins else "it is empty"
 
 
 def _state_in(found: Any, name: str) -> tuple[Tensors, tuple[str, ...]]:
@@ -331,9 +167,9 @@ def _state_in(found: Any, name: str) -> tuple[Tensors, tuple[str, ...]]:
         raise ModelError(f"{name} holds no state dict, that is no mapping from parameter names to tensors.")
     others = [str(key) for key, value in found.items() if not isinstance(value, torch.Tensor)]
     if odd := [key for key in others if "." in key and not key.endswith("_extra_state")]:
-        raise ModelError(f"{name} holds {names_told(odd)}, which {_are(odd)} no tensor: such a model is quantised.")
+        raise ModelError(f"{name} holds {names_told(odd)}, which {are(odd)} no tensor: such a model is quantised.")
     notes = [f"taken from {'.'.join(path)} of the file"] if path else []
-    notes += [f"the file holds {names_told(beside)} too, which {_are(beside)} not used"] if beside else []
+    notes += [f"the file holds {names_told(beside)} too, which {are(beside)} not used"] if beside else []
     notes += [f"{names_told(others)} left out: no tensor"] if others else []
     return {str(key): value for key, value in found.items() if str(key) not in others}, tuple(notes)
 
@@ -355,97 +191,5 @@ def _holds_tensors(value: Any) -> bool:
     return _is_state(value) or any(key in value and _holds_tensors(value[key]) for key in NESTED)
 
 
-# Fitting
-
-
-def _head(model: nn.Module, own: Tensors, classes: int | None) -> list[str]:
-    """Names of the parameters of the output layer: the last linear or conv layer, if it has a row per class."""
-    layers = [name for name, module in model.named_modules() if isinstance(module, (nn.Linear, nn.Conv2d))]
-    names = [name for name in own if layers and name.rpartition(".")[0] == layers[-1]]
-    return names if classes is None or all(own[name].shape[:1] == (classes,) for name in names) else []
-
-
-def _other_rows(tensor: torch.Tensor, own: torch.Tensor) -> bool:
-    """Whether a tensor differs in the number of its rows alone."""
-    return tensor.ndim == own.ndim > 0 and tensor.shape[1:] == own.shape[1:] and tensor.shape[0] != own.shape[0]
-
-
-def _others(file: WeightFile, fresh: tuple[str, ...]) -> str:
-    sizes = [value.shape[0] for name, value in file.tensors.items() if name.endswith(fresh) and value.ndim]
-    return f"{sizes[0]} classes" if sizes else "none"
-
-
-def _counts_batches(name: str) -> bool:
-    return name.rpartition(".")[2] == "num_batches_tracked"  # of batch norm, which older files have not
-
-
-def _plain_name(name: str) -> str:
-    """The name of a weight of which a file has the original or the mask."""
-    return re.sub(r"_(orig|mask)$", "", name)
-
-
-def _shared_beginning(names: Iterable[str]) -> int:
-    """How many parts of their names all tensors have in common, the last part aside."""
-    split = [name.split(".")[:-1] for name in names]
-    count = 0
-    while split and all(len(parts) > count and parts[count] == split[0][count] for parts in split):
-        count += 1
-    return count
-
-
-def _tied(tensors: Tensors, own: Tensors) -> Tensors:
-    """With what is one tensor in the model under both of its names, where the file has it once.
-
-    Raises:
-        ModelError: the file has two different ones.
-    """
-    places: dict[tuple[int, torch.Size], list[str]] = {}
-    for name, value in own.items():
-        if value.numel():
-            places.setdefault((value.data_ptr(), value.shape), []).append(name)
-    found = dict(tensors)
-    for names in places.values():
-        have = [name for name in names if name in tensors]
-        if len(names) > 1 and have:
-            first = tensors[have[0]]
-            if any(tensors[name].shape != first.shape or not torch.equal(tensors[name], first) for name in have):
-                raise ModelError(f"{' and '.join(have)} are one tensor in the model, and differ in the file")
-            found |= dict.fromkeys(names, first)
-    return found
-
-
-def _kind(value: torch.Tensor) -> str:
-    if value.is_quantized or "float8" in str(value.dtype) or "float4" in str(value.dtype):
-        return "quantised"
-    if value.is_complex():
-        return "complex"
-    return "float" if value.is_floating_point() else "quantised"
-
-
-def _same_kind(own: Mapping[str, torch.Tensor] | None, name: str, kind: str) -> bool:
-    """Whether the model holds a tensor of this kind under this name; of what it has not, misfit tells."""
-    if own is None:
-        return not name.rpartition(".")[2].startswith(("weight", "bias"))
-    return name not in own or _kind(own[name]) == kind
-
-
-def _has_nan(value: torch.Tensor) -> bool:
-    return bool(torch.isnan(value if value.layout is torch.strided else value.to_dense()).any())
-
-
-def _zeros(model: nn.Module, tensors: Tensors, masks: Masks) -> list[str]:
-    """What to say of weights that are zero without a mask: training makes them anything."""
-    weights = [name for name, value in model.named_parameters() if value.ndim > 1 and name in tensors]
-    count = sum(tensors[name].numel() for name in weights)
-    zero = sum(int((tensors[name] == 0).sum()) for name in weights if name not in masks)
-    if count and zero / count >= 0.05:
-        return [f"{100 * zero / count:.0f} % of its weights are zero without a mask: training does not keep them so"]
-    return []
-
-
-def _type(value: torch.Tensor) -> str:
-    return str(value.dtype).removeprefix("torch.")
-
-
-def _are(names: list[str]) -> str:
+def are(names: list[str]) -> str:
     return "is" if len(names) == 1 else "are"
