@@ -52,14 +52,11 @@ def read(name: str, model: nn.Module, classes: int) -> Fitted:
         has, _ = in_types(found.state_dict(), own)
     except ModelError as problem:
         raise ModelError(f"--weights {name} does not fit bert: {problem}.") from problem
-    converted = [f"converted from {_type(dtype)} to float32" for dtype in sorted(types, key=str) if dtype is not _FLOAT]
+    converted = [f"converted from {_type(dtype)} to float32" for dtype in sorted(types, key=str) if dtype is not torch.float32]
     notes = [*file.notes, *renamed, *unmasked, *converted, *left_out, *_labels(found, fresh)]
     if fresh:
         notes.append(f"the classifier starts fresh, since the weights have {_other(info)}")
     return Fitted(has, _named_as(own, masks), fresh, tuple(notes))
-
-
-_FLOAT = torch.float32
 
 
 def _loaded(
