@@ -45,7 +45,7 @@ def test_every_default_is_a_valid_value_of_its_field(name):
         ("weight_decay", math.inf),
         ("clip_norm", math.inf),
         ("iterations", 0),
-        ("epochs", 0),
+        ("epochs", -1),
         ("epochs", 1.5),
         ("epochs", True),
         ("finetune_epochs", -1),

@@ -19,7 +19,7 @@ import msgspec
 
 from prunebench.errors import ConfigError
 
-WEIGHT_FILES = (".pth", ".pt", ".safetensors")
+WEIGHT_FILES = (".pth", ".pt", ".safetensors", ".bin", ".th", ".ckpt", ".tar")
 SETTINGS_FILE = ".toml"
 """What names of files end with that `weights` may be: weights, or settings that are trained by first."""
 
@@ -64,8 +64,8 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     dataset: Annotated[Any, _training("Dataset: a name, or path.py:function.")] = NOT_GIVEN
     data_dir: Annotated[str, _neutral("Where datasets are, or are downloaded to.", "data")] = NOT_GIVEN
     weights: Annotated[str,
-        _training("Start from: none, imagenet, a Hugging Face name or folder, a .pth or .safetensors file, a run, "
-                  "or a .toml of settings to train by first.", "none")] = NOT_GIVEN
+        _training("Start from: none, imagenet, a Hugging Face name or folder, a weight file such as .pth or .safetensors, "
+                  "a run, or a .toml of settings to train by first.", "none")] = NOT_GIVEN
     model_arg: Annotated[tuple[str, ...],
         _training("Argument of the model's builder, such as stem=small of the ResNets; repeatable.", ())] = NOT_GIVEN
 
@@ -98,9 +98,14 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         _training("Training samples that training accuracy is measured on, at most.", 10_000, ge=1)] = NOT_GIVEN
     workers: Annotated[int, _neutral("Processes that read folders of images.", 2, ge=0)] = NOT_GIVEN
 
+    mean: Annotated[tuple[float, ...],
+        _training("Mean of each channel that images, scaled to 0 to 1, are normalised with, such as 0.49,0.48,0.45.  "
+                  "[default: the weights', else the data's]")] | None = None
+    std: Annotated[tuple[float, ...], _training("Standard deviation of each channel, beside --mean.")] | None = None
+
     # Training
     seed: Annotated[int, _training("Seed of everything random.", 0, ge=0, le=2**63 - 1)] = NOT_GIVEN
-    epochs: Annotated[int, _training("Epochs of training.", 10, fitted=True, ge=1)] = NOT_GIVEN
+    epochs: Annotated[int, _training("Epochs of training; 0 takes --weights as they are.", 10, fitted=True, ge=0)] = NOT_GIVEN
     batch_size: Annotated[int, _training("Samples per training step.", 64, fitted=True, ge=1)] = NOT_GIVEN
     optimizer: Annotated[Literal["sgd", "adam", "adamw"], _training("Optimizer.", "adamw", fitted=True)] = NOT_GIVEN
     lr: Annotated[float, _training("Learning rate, its peak.", 1e-3, fitted=True, gt=0)] = NOT_GIVEN
@@ -250,8 +255,13 @@ def read_toml(path: str | Path) -> RunConfig:
 def beside(path: str | Path, values: Mapping[str, Any]) -> dict[str, Any]:
     """`weights` of a TOML file, where they are a file themselves: it is looked for beside the one that names it."""
     other = str(values.get("weights"))
-    named = other.endswith((*WEIGHT_FILES, SETTINGS_FILE))
+    named = is_weight_file(other) or other.endswith(SETTINGS_FILE)
     return {"weights": str((Path(path).parent / other).absolute())} if named else {}
+
+
+def is_weight_file(weights: str) -> bool:
+    """Whether `weights` is called as files of weights are."""
+    return weights.lower().endswith(WEIGHT_FILES)
 
 
 def merge(over: RunConfig, under: RunConfig) -> RunConfig:

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from prunebench import RunConfig
 from prunebench.cli.commands import efficiency, evaluate, prune, train
-from prunebench.cli.options import config_options, gather, numbers
+from prunebench.cli.options import config_options, decimals, gather, numbers
 from prunebench.config import deciding, default, field_types, meta, option_name
 from prunebench.data.dataset import datasets
 from prunebench.errors import ConfigError
@@ -82,6 +82,7 @@ def test_no_option_is_an_empty_config():
         (("--model", "vgg16", "--fraction", "0.2", "--seed", "0"), {"model": "vgg16", "fraction": 0.2, "seed": 0}),
         (("--augment", "--no-freeze"), {"augment": True, "freeze": False}),
         (("--include", "a.*", "--include", "b"), {"include": ("a.*", "b")}),
+        (("--mean", "0.5, .25,1e-1"), {"mean": (0.5, 0.25, 0.1)}),
         (("--dtype", "bf16", "--clip-norm", "0"), {"dtype": "bf16", "clip_norm": 0.0}),
     ],
 )
@@ -109,3 +110,9 @@ def test_numbers_are_separated_by_commas(text, expected):
 def test_what_is_no_list_of_numbers_is_refused(text):
     with pytest.raises(click.BadParameter):
         numbers(click.Context(click.Command("x")), click.Option(["--steps"]), text)
+
+
+@pytest.mark.parametrize("text", ["", "0.5;0.5", "0.5,,", "half"])
+def test_what_is_no_list_of_decimals_is_refused(text):
+    with pytest.raises(click.BadParameter, match="is not a list of numbers"):
+        decimals(click.Context(click.Command("x")), click.Option(["--mean"]), text)

@@ -10,7 +10,8 @@ from prunebench import Dataset, Split
 from prunebench.config import RunConfig, Settings, deciding, field_types
 from prunebench.data.dataset import READING
 from prunebench.errors import ConfigError
-from prunebench.experiment.identity import as_stored
+from prunebench.experiment import identity
+from prunebench.experiment.identity import LATER, as_stored
 from prunebench.experiment.resolve import dense_run, pruning_run, resolve, stored_settings
 
 OTHER = {
@@ -39,6 +40,8 @@ OTHER = {
     "runs_dir": "other-runs",
     "results_dir": "other-results",
     "fraction": 0.25,
+    "mean": (0.5,),
+    "std": (0.5,),
     "momentum": 0.5,
     "gamma": 0.5,
     "deterministic": True,
@@ -69,10 +72,16 @@ def changed(config, name):
     return msgspec.structs.replace(config, **{name: value})
 
 
+BESIDE = ("mean", "std")
+"""What must be given together."""
+
+
 @pytest.mark.parametrize("name", field_types())
 def test_a_field_changes_the_key_of_what_it_decides_and_no_other(name):
     data = own_loader if name in READING else None
     config = resolve(RunConfig(model="resnet18", dataset=data)).settings
+    if name in BESIDE:
+        config = msgspec.structs.replace(config, mean=(0.25,), std=(0.25,))
     other = changed(config, name)
     assert (dense_run(config).key != dense_run(other).key) == (name in deciding("training"))
     assert (pruning_run(config).key != pruning_run(other).key) == (name in deciding("training", "pruning"))
@@ -139,3 +148,23 @@ def test_a_weight_file_is_known_by_its_content(tmp_path):
         (tmp_path / "start.pth").write_bytes(content)
         keys.append(dense_run(RunConfig(model="vgg16", weights=str(tmp_path / "start.pth"))).key)
     assert keys[0] == keys[1] != keys[2]
+
+
+def test_settings_that_came_later_leave_the_keys_of_runs_that_do_not_use_them_alone(monkeypatch):
+    key = pruning_run(RunConfig(model="resnet18")).key
+    assert pruning_run(RunConfig(model="resnet18", mean=(0.5,), std=(0.5,))).key != key
+    before = {kind: [name for name in names if name not in LATER] for kind, names in identity.DECIDING.items()}
+    monkeypatch.setattr(identity, "DECIDING", before)
+    assert pruning_run(RunConfig(model="resnet18")).key == key
+
+
+def test_the_normalisation_beside_a_weight_file_decides_the_key(tmp_path):
+    (tmp_path / "own.pth").write_bytes(b"weights")
+    config = RunConfig(model="resnet18", weights=str(tmp_path / "own.pth"))
+    before = dense_run(config).key
+    (tmp_path / "config.json").write_text('{"hidden_size": 3}')
+    assert dense_run(config).key == before
+    (tmp_path / "config.json").write_text('{"pretrained_cfg": {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}}')
+    assert dense_run(config).key != before
+    given = msgspec.structs.replace(config, mean=(0.1,), std=(0.2,))
+    assert "normalisation" not in dense_run(given).manifest.contents

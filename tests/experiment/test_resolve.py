@@ -24,7 +24,10 @@ from prunebench.experiment.resolve import HELD_OUT, dense_run, resolve, stored_s
 from prunebench.models.architecture import models
 from prunebench.pruning.registry import methods
 
-UNSET = {"limit_train", "limit_test", "threads", "text_column", "label_column", "header", "encoding", "white"}
+UNSET = {
+    *("limit_train", "limit_test", "mean", "std", "threads"),
+    *("text_column", "label_column", "header", "encoding", "white"),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -274,7 +277,7 @@ def test_each_seed_has_a_first_phase_of_its_own_unless_the_file_says_which(head,
     ("text", "message"),
     [
         (None, "head.toml: there is no such file"),
-        ("epochs = 0", "head.toml: --epochs 0"),
+        ("epochs = -1", "head.toml: --epochs -1"),
         ('model = "vgg16"', "--weights head.toml trains a vgg16, not a resnet18"),
         ('weights = "head.toml"', "head.toml: training has two phases at most"),
     ],

@@ -85,7 +85,11 @@ def replace_reach(found):
 
 def test_weights_are_told_with_the_notes_on_them(tiny_config):
     setup = set_up(resolve(tiny_config()))
-    noted = replace(setup, start=replace(setup.start, notes=("fc starts fresh",)))
+
+    def make(task):
+        return replace(setup.start.make(task), notes=("fc starts fresh",))
+
+    noted = replace(setup, start=replace(setup.start, make=make))
     assert noted.summary(pruned=False).weights == ("fresh, from the seed", "fc starts fresh")
     assert [line.strip() for line in summary_lines(noted.summary(pruned=False))][1:3] == [
         "weights  fresh, from the seed",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import runpy
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -21,9 +22,10 @@ from prunebench.data.text import train_tokenizer
 from prunebench.errors import ConfigError, DataError, DownloadNeeded, ModelError
 from prunebench.experiment.data import make_task
 from prunebench.experiment.resolve import dense_run, resolve
-from prunebench.experiment.weights import fill, open_start
+from prunebench.experiment.weights import filled, open_start
 from prunebench.models import checkpoint
 from prunebench.models.architecture import models
+from prunebench.models.weight_files import WeightFile
 
 
 @pytest.fixture
@@ -59,7 +61,8 @@ def test_weights_for_the_same_classes_are_taken_whole(tiny_state):
     with torch.no_grad():
         for parameter in source.parameters():
             parameter.add_(1)
-    assert fill(target, source.state_dict()) is None
+    found = filled(replace(tiny_state(), model=target), WeightFile(source.state_dict()))
+    assert (found.notes, found.fresh, found.masks) == ((), (), {})
     assert all(torch.equal(a, b) for a, b in zip(source.parameters(), target.parameters(), strict=True))
 
 
@@ -93,7 +96,8 @@ def test_weights_that_do_not_fit_are_refused_with_the_tensor_named(change, messa
 def test_nothing_is_copied_where_something_does_not_fit(tiny_state):
     source, target = tiny_state().model.state_dict(), tiny_state().model
     changed = {name: tensor + 1 for name, tensor in source.items() if name != "classifier.3.bias"}
-    assert fill(target, changed) == "classifier.3.bias is missing"
+    with pytest.raises(ModelError, match=r"^classifier.3.bias is missing$"):
+        filled(replace(tiny_state(), model=target), WeightFile(changed))
     assert all(torch.equal(tensor, source[name]) for name, tensor in target.state_dict().items())
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from prunebench.errors import ModelError, RunError
+from prunebench.errors import RunError
 from prunebench.models import checkpoint
 from prunebench.models.architecture import Architecture, models
 from prunebench.models.checkpoint import Checkpoint
@@ -185,45 +184,6 @@ def test_weights_that_do_not_fit_the_structure_are_told(tiny_state, tiny_net, tm
     )
     with pytest.raises(RunError, match=r"features\.4\.bias"):
         checkpoint.load(tmp_path, models.get(tiny_net))
-
-
-class Malicious:
-    """Makes a folder where it is unpickled."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.folder),)
-
-
-@pytest.mark.parametrize("wrap", [lambda thing: thing, lambda thing: {"weight": thing}])
-def test_a_weight_file_that_would_run_code_is_refused(wrap, tmp_path):
-    torch.save(wrap(Malicious(tmp_path / "stolen")), tmp_path / "evil.pth")
-    with pytest.raises(ModelError, match=r"evil\.pth cannot be read as weights without running code"):
-        checkpoint.read_weights(tmp_path / "evil.pth")
-    assert not (tmp_path / "stolen").exists()
-
-
-@pytest.mark.parametrize("key", [None, "state_dict", "model"])
-def test_a_state_dict_is_read_bare_or_wrapped(key, tmp_path):
-    state = {"weight": torch.rand(3)}
-    torch.save(state if key is None else {key: state, "epoch": 3}, tmp_path / "weights.pth")
-    assert torch.equal(checkpoint.read_weights(tmp_path / "weights.pth")["weight"], state["weight"])
-
-
-@pytest.mark.parametrize("thing", [[1, 2], {"epoch": 3}])
-def test_a_file_without_a_state_dict_is_refused(thing, tmp_path):
-    torch.save(thing, tmp_path / "weights.pth")
-    with pytest.raises(ModelError, match="no state dict"):
-        checkpoint.read_weights(tmp_path / "weights.pth")
-
-
-@pytest.mark.parametrize("name", ["broken.pth", "broken.safetensors"])
-def test_bytes_that_are_no_weights_are_refused(name, tmp_path):
-    (tmp_path / name).write_bytes(b"these are no weights")
-    with pytest.raises(ModelError, match="cannot be read as weights"):
-        checkpoint.read_weights(tmp_path / name)
 
 
 @pytest.mark.parametrize("model", ["resnet18", "os:system"])

@@ -29,6 +29,7 @@ CONFIGS = {
     "goals": {"model": "resnet18", "until": ("macs<=0.5", "top1>=dense-0.01")},
     "arguments of the builder": {"model": "resnet18", "model_arg": ("stem=small",)},
     "control": {"model": "resnet18", "method": "none", "iterations": 4},
+    "normalisation": {"model": "resnet18", "mean": (0.5, 0.25, 0.125), "std": (0.5, 0.5, 0.1)},
     "text": {"model": "bert", "sequence_length": 32},
 }
 

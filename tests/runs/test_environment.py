@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 
+import msgspec
+import numpy
+
 from prunebench.runs import environment as hardware
 
 
@@ -27,3 +30,10 @@ def test_the_governor_and_the_driver_are_the_first_line_of_what_the_system_says(
 def test_what_the_system_does_not_tell_is_empty(tmp_path, monkeypatch):
     monkeypatch.setattr(hardware, "GOVERNOR", tmp_path / "none")
     assert hardware.environment(threads=1, packages=()).governor == ""
+
+
+def test_an_environment_is_completed_by_what_another_has_recorded(here):
+    was = msgspec.structs.replace(here, versions={"torch": "1", "numpy": "0", "no-such-package": "3"})
+    found = hardware.completed(here, was)
+    assert found.versions == {"torch": "2", "numpy": numpy.__version__, "no-such-package": "none"}
+    assert hardware.completed(here, here) == here

@@ -29,3 +29,12 @@ def test_what_differs_is_named_with_both_values(changes, found, hint, here):
     ((name, (old, new)),) = found.items()
     with pytest.raises(RunError, match=f"Run tiny-1 was begun with {name} {old}; .* {name} {new}, .*{hint}"):
         check_same("tiny-1", here, now)
+
+
+def test_of_packages_that_not_every_run_needs_those_count_that_were_recorded(here):
+    needs = msgspec.structs.replace(here, versions={**here.versions, "tokenizers": "1"})
+    other = msgspec.structs.replace(here, versions={**here.versions, "tokenizers": "2"})
+    assert differing(here, needs) == {}  # begun before it was recorded
+    assert differing(needs, needs) == {}
+    with pytest.raises(RunError, match="was begun with tokenizers 1; here it would go on with tokenizers 2"):
+        check_same("tiny-1", needs, other)

@@ -86,3 +86,12 @@ def test_checkpoints_take_what_those_of_the_same_step_took(planned, make_record,
     commit(other.dense, make_record(0))
     found = estimate([other], all_runs(tmp_path / "runs"))
     assert found.bytes == pytest.approx(90_000 + 60_000 + 30_000 + 90_000, rel=0.1)
+
+
+def test_a_training_of_no_epochs_tells_nothing_of_how_long_one_takes(tiny_config, make_record, commit, tmp_path):
+    untrained, trained = (resolve(tiny_config(epochs=epochs, iterations=1)) for epochs in (0, 2))
+    commit(untrained.dense, make_record(0, seconds=Seconds(finetune=0.0)), write=write)
+    commit(trained.dense, make_record(0, seconds=Seconds(finetune=8.0)), write=write)
+    commit(trained.run, make_record(0), make_record(1, seconds=Seconds(finetune=1.0)))
+    found = estimate([resolve(tiny_config(epochs=3, iterations=1, seed=1))], all_runs(tmp_path / "runs"))
+    assert (found.seconds, found.unknown) == (13.0, 0)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from prunebench.config import RunConfig, deciding, default, option_name
+from prunebench.config import RunConfig, deciding, default, is_weight_file, option_name
 from prunebench.errors import RunError
 from prunebench.experiment.existing import stored_config
 from prunebench.experiment.resolve import stored_settings
@@ -42,6 +43,14 @@ def find_run(given: RunConfig, name: str | None, kinds: Sequence[str]) -> Run | 
             if run.manifest.kind == kind and pruned and _fits(run, chosen):
                 return run
     return None
+
+
+def weights_alone(given: RunConfig) -> bool:
+    """Whether options ask for a file or folder of weights itself, and for no run that started from it."""
+    weights = str(given.weights)
+    is_run = (Path(weights) / "run.json").is_file()
+    there = is_weight_file(weights) or (Path(weights).is_dir() and not is_run)
+    return bool(given.model) and there and all(getattr(given, name) is None for name in deciding("pruning"))
 
 
 def chosen_settings(given: RunConfig) -> dict[str, Any]:

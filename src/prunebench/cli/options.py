@@ -115,12 +115,24 @@ def numbers(context: click.Context, parameter: click.Parameter, value: str | Non
         raise click.BadParameter(f"{value!r} is not a list of whole numbers such as 1,4,16") from None
 
 
+def decimals(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[float, ...] | None:
+    """Callback of options such as `--mean 0.49,0.48,0.45`: numbers separated by commas."""
+    if value is None:
+        return None
+    try:
+        return tuple(float(part) for part in value.split(","))
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not a list of numbers such as 0.49,0.48,0.45") from None
+
+
 def _option(name: str, hint: Any, about: msgspec.Meta, value: Any) -> Callable[..., Any]:
     kind, help = _click_type(hint), about.description or ""
     own = "the model's, else " if (about.extra or {}).get("fitted") else ""
     shown = f"{help}  [default: {own}{value}]" if value not in (None, (), False) else help
     if kind is bool:
         return click.option(f"{option_name(name)}/--no-{name.replace('_', '-')}", default=None, help=shown)
+    if kind is tuple and float in get_args(next(bare for bare in _bare(hint) if get_origin(bare) is tuple)):
+        return click.option(option_name(name), callback=decimals, metavar="X,X,X", help=shown)
     if kind is tuple:
         return click.option(option_name(name), multiple=True, metavar=METAVARS.get(name, "GLOB"), help=shown)
     if isinstance(kind, click.Choice):
@@ -128,9 +140,15 @@ def _option(name: str, hint: Any, about: msgspec.Meta, value: Any) -> Callable[.
     return click.option(option_name(name), type=kind, metavar=_metavar(name, kind), help=shown)
 
 
+def _bare(hint: Any) -> list[Any]:
+    """A type, and those that it is made of, without what is annotated to them."""
+    return [
+        getattr(part, "__origin__", part) if hasattr(part, "__metadata__") else part for part in (hint, *get_args(hint))
+    ]
+
+
 def _click_type(hint: Any) -> Any:
-    for part in (hint, *get_args(hint)):
-        bare = getattr(part, "__origin__", part) if hasattr(part, "__metadata__") else part
+    for bare in _bare(hint):
         if get_origin(bare) is Literal:
             return click.Choice(get_args(bare))
         if get_origin(bare) is tuple:

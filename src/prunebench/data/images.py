@@ -18,8 +18,8 @@ from prunebench.data.task import Batch, Objective, Targets
 from prunebench.data.workers import read_by
 from prunebench.errors import DataError
 from prunebench.models.input_spec import InputSpec
+from prunebench.models.normalisation import Statistics
 
-Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 IMAGENET: Statistics = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Mean and standard deviation of ImageNet's channels, which published weights expect."""
 
@@ -47,6 +47,7 @@ class ImageTask:
         workers: int = 2,
         reading: Reading | None = None,
     ) -> None:
+        self.packages = ("pillow",) if dataset.kind == "files" else ()
         self.classes = len(dataset.classes)
         self.objective: Objective = Classification(self.classes)
         self.targets: Targets = Labels(dataset)

@@ -55,6 +55,8 @@ class Task(Protocol):
         objective: what is asked of a model.
         targets: what a model should answer.
         notes: what of the data was left out or converted, for the summary.
+
+    It may have `packages`, names of those whose versions decide what a batch is, which runs record then.
     """
 
     inputs: InputSpec

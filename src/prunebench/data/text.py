@@ -26,6 +26,8 @@ class TextTask:
         length: longest sentence in tokens, special tokens included; the rest is cut.
     """
 
+    packages = ("tokenizers",)
+
     def __init__(self, dataset: Dataset, tokenizer: Tokenizer, length: int) -> None:
         self.tokenizer = tokenizer
         self.classes = len(dataset.classes)

@@ -9,6 +9,7 @@ Doors:
     data       the task of an experiment
     weights    where a run starts from
     loop       train, prune
+    given      weights as they are, scored without a run
     untrained  a schedule without training
     verify     a run computed anew from its files, and compared
 """

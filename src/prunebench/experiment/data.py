@@ -13,7 +13,7 @@ from prunebench.experiment.resolve import Experiment, check_fit
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-    from prunebench.data.images import Statistics
+    from prunebench.models.normalisation import Statistics
 
 
 def make_task(
@@ -21,15 +21,18 @@ def make_task(
     *,
     tokenizer: Tokenizer | None = None,
     statistics: Statistics | None = None,
-    told: Callable[[int, int], None] = lambda done, total: None,
+    told: Callable[[Task], Statistics | None] = lambda task: None,
+    opened: Callable[[int, int], None] = lambda done, total: None,
 ) -> Task:
     """The task of an experiment.
 
     Args:
         experiment: whose data it is.
         tokenizer: for text; where None, one is trained on the training sentences.
-        statistics: mean and standard deviation that images are normalised with; where None, the data's own.
-        told: how many image files of how many were checked; they are all opened, once.
+        statistics: mean and standard deviation that images are normalised with, unless the settings say so; where
+            None, the data's own.
+        told: statistics that the model tells, which is made for a task; they come before `statistics`.
+        opened: how many image files of how many were checked; they are all opened, once.
 
     Raises:
         DataError: the data is missing or malformed.
@@ -57,13 +60,20 @@ def make_task(
             data_dir=Path(settings.data_dir),
             runs_dir=settings.runs_dir,
             workers=settings.workers,
-            told=told,
+            told=opened,
         )
-    return ImageTask(
-        dataset,
-        settings.image_size,
-        statistics=statistics,
-        channels_last=settings.memory_format == "channels_last",
-        workers=settings.workers,
-        reading=reading,
-    )
+
+    def normalised(statistics: Statistics | None) -> ImageTask:
+        return ImageTask(
+            dataset,
+            settings.image_size,
+            statistics=statistics,
+            channels_last=settings.memory_format == "channels_last",
+            workers=settings.workers,
+            reading=reading,
+        )
+
+    if settings.mean is not None and settings.std is not None:
+        return normalised((settings.mean, settings.std))
+    task = normalised(statistics)
+    return normalised(found) if (found := told(task)) else task

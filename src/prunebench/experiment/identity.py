@@ -9,10 +9,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from prunebench.config import RunConfig, Settings, deciding, field_types
+from prunebench.config import RunConfig, Settings, deciding, field_types, is_weight_file
 from prunebench.data.dataset import Dataset, DatasetEntry
 from prunebench.errors import DownloadNeeded
 from prunebench.experiment.user_files import digest_with_imports
+from prunebench.models.normalisation import statistics_beside, told
 from prunebench.registry import content, digest, reference, without_folder
 from prunebench.runs.digests import digests_of
 from prunebench.runs.index import ANY_SEED, any_seed, identify
@@ -21,6 +22,9 @@ from prunebench.runs.run import Run
 
 NAMES = ("model", "dataset", "criterion")
 """Settings whose values may be functions."""
+
+LATER = ("mean", "std")
+"""Settings that came later: where they are not given they are no part of a key, so that runs of before are found."""
 
 DECIDING = {"train": deciding("training"), "prune": deciding("training", "pruning")}
 """Settings that decide the result of each kind of run."""
@@ -47,11 +51,18 @@ def identity(
             values[ANY_SEED] = any_seed(start.manifest)
     elif settings.weights not in ("none", "imagenet"):
         contents["weights"] = _weights_digest(Path(settings.weights))
+        if settings.mean is None and is_weight_file(settings.weights):
+            beside = statistics_beside(Path(settings.weights))
+            contents["normalisation"] = None if beside is None else told(beside)
     contents["data"] = data()
     return identify(
         kind,
         values,
-        {name: without_folder(values[name]) for name in DECIDING[kind]},
+        {
+            name: without_folder(values[name])
+            for name in DECIDING[kind]
+            if name not in LATER or values[name] is not None
+        },
         {name: found for name, found in contents.items() if found is not None},
         source,
     )

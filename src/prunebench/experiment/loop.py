@@ -21,7 +21,7 @@ from prunebench.experiment.record import step_record, trained_record
 from prunebench.experiment.resolve import Experiment, resolve
 from prunebench.experiment.setup import Setup, set_up
 from prunebench.experiment.store import Store, store_for
-from prunebench.experiment.weights import start_of
+from prunebench.experiment.weights import Start, as_kept, open_start, start_in, start_of
 from prunebench.models import checkpoint
 from prunebench.models.checkpoint import Checkpoint
 from prunebench.records import Scores, Seconds, StepRecord, Summary
@@ -57,7 +57,7 @@ def train(
     experiment = resolve(config)
     store = store_for(run, experiment)
     if not store.steps():
-        setup = set_up(experiment, None, progress, stop)
+        setup = set_up(experiment, _start(experiment, store), progress, stop)
         _tell(setup.summary(pruned=False))
         _train(setup, store)
     store.tidy()
@@ -80,15 +80,16 @@ def prune(
     if (records := store.finished()) is not None:
         yield from records
         return
-    setup = set_up(experiment, None, progress, stop) if store.new else None
+    setup = set_up(experiment, _start(experiment, store), progress, stop) if store.new else None
     if setup is not None:
         _tell(setup.summary(pruned=True))
         _rehearse(setup)
-    with store.working(environment(use(experiment.settings), experiment.settings.seed)):
+    here = setup.environment() if setup else environment(use(experiment.settings), experiment.settings.seed)
+    with store.working(here):
         for step in range(experiment.settings.iterations + 1):
             if step not in store.steps():
                 if setup is None:
-                    setup = set_up(experiment, None, progress, stop)
+                    setup = set_up(experiment, _start(experiment, store), progress, stop)
                     _tell(setup.summary(pruned=True))
                 _unpruned(setup, store) if step == 0 else _iteration(setup, store, step)
             yield store.record(step)
@@ -114,8 +115,19 @@ def _tell(summary: Summary) -> None:
         log.info("%s", line)
 
 
+def _start(experiment: Experiment, store: Store) -> Start | None:
+    """Where a run starts from whose model, or whose dense model, is kept; None where nothing is.
+
+    Tokenizer and normalisation are those of what is kept: made anew, they could be others.
+    """
+    dense = store.of(experiment.dense)
+    if (folder := store.kept() or dense.kept()) is None:
+        return None
+    return start_in(folder, experiment) if dense.steps() else as_kept(open_start(experiment), folder)
+
+
 def _rehearse(setup: Setup) -> None:
-    """Prune fresh weights once, so that what cannot work is told before the training and not after it."""
+    """Prune once, fresh weights or those that are there, so that what cannot work is told before it takes long."""
     check_counted(setup.experiment.goals, setup.task.objective.metrics)
     state = setup.fresh()
     setup.experiment.method.prune(state.model, state.masks, setup.request(1))
@@ -132,7 +144,7 @@ def _unpruned(setup: Setup, store: Store) -> None:
         _train(setup, dense)
     dense.tidy()
     trained = dense.record(0)
-    state = StepState(0, dense.checkpoint(0), mean_loss=trained.loss)
+    state = StepState(0, dense.checkpoint(0), mean_loss=trained.loss, notes=trained.notes)
     scores = {name: getattr(trained, name) for name in SCORES}
     told = {"summary": setup.summary(pruned=True), "seconds": trained.seconds}
     store.commit(step_record(setup, state, None, **told, **scores), state)
@@ -150,13 +162,28 @@ def _train(setup: Setup, store: Store) -> None:
         setup = set_up(setup.experiment, start_of(before.checkpoint(0)), setup.progress, setup.stop)
     if store.new:
         setup.fresh()  # what cannot work is told before anything is written
-    with store.working(environment(setup.device, setup.experiment.settings.seed)):
+    with store.working(setup.environment()):
         if store.steps():  # another process has just finished it
             return
+        given = setup.given()
         state = _fitted(setup, store, store.begun(0) or StepState(0, setup.fresh()))
         scores, state = _scored(setup, state)
+        if (after := scores["test_after"]) and (fallen := _fallen(given, after)):
+            log.warning("%s.", fallen)
+            state = replace(state, notes=(*state.notes, fallen))
         told = {"summary": setup.summary(pruned=False), "seconds": state.seconds}
         store.commit(trained_record(setup, state, **told, **scores), state)
+
+
+def _fallen(given: Scores | None, after: Scores) -> str:
+    """What to say where training has left less than the weights had that were given; empty where it has not."""
+    main = after.main
+    if given is None or not (after[main.name] - given[main.name]) * (1 if main.higher_is_better else -1) < 0:
+        return ""
+    return (
+        f"training ended below the weights that it was given: test {main.title} {given[main.name]:.4g} → "
+        f"{after[main.name]:.4g}; --epochs 0 takes them as they are, a smaller --lr changes them less"
+    )
 
 
 def _iteration(setup: Setup, store: Store, step: int) -> None:

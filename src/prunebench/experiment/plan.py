@@ -22,7 +22,8 @@ def training_plan(experiment: Experiment) -> Iterator[str]:
     if settings.freeze:
         start += ", the classifier alone"
     epochs = f"{settings.epochs} epochs of {settings.optimizer}, lr {settings.lr:g}, {settings.schedule}"
-    yield f"  from     {start}: {epochs}, batch {settings.batch_size}"
+    how = f"{epochs}, batch {settings.batch_size}" if settings.epochs else "taken as they are, nothing is trained"
+    yield f"  from     {start}: {how}"
     yield f"  run      {run.key} in {run.root} ({'finished' if run.steps() else _begun(run) or 'new'}{_data(run)})"
 
 

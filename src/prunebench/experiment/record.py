@@ -30,7 +30,8 @@ def step_record(setup: Setup, state: StepState, first: StepRecord | None, **scor
     experiment, at = setup.experiment, state.checkpoint
     method, fraction = experiment.method, experiment.settings.fraction
     left = method.count(at.model, at.masks, setup.request(state.step))
-    originals = {unit.kind: unit.original for unit in first.units} if first else left
+    whole = left if first else method.count(at.model, {}, setup.request(0))  # weights may come with masks
+    originals = {unit.kind: unit.original for unit in first.units} if first else whole
     before = state.before or left
     layers = layer_records(at.model, at.masks, first.layers if first else (), setup.collapsed(at))
     asked = {"method": method.name, "criterion": reference(experiment.settings.criterion), "fraction": fraction}

@@ -23,6 +23,7 @@ from prunebench.config import (
     default,
     field_types,
     given,
+    is_weight_file,
     merge,
     option_name,
     read_toml,
@@ -33,6 +34,7 @@ from prunebench.experiment.dataset import load
 from prunebench.experiment.goals import Goal, check_goals, parse
 from prunebench.experiment.identity import as_stored, data_digest, identity
 from prunebench.models.architecture import ModelEntry, arguments_told, models
+from prunebench.models.normalisation import problem_of
 from prunebench.pruning.registry import Criterion, Method, criteria, methods
 from prunebench.registry import reference, without_folder
 from prunebench.runs.index import find
@@ -208,6 +210,8 @@ def _check(experiment: Experiment) -> None:
     settings, method = experiment.settings, experiment.method
     check_goals(experiment.goals, method, settings.validation)
     check_fit(experiment, experiment.data.reads)
+    _check_normalisation(experiment)
+    _check_epochs(experiment)
     if settings.round_to > 1 and not method.lowers_macs:
         raise ConfigError(
             f"--round-to is for structured pruning, which removes whole channels; {settings.method} pruning removes "
@@ -230,6 +234,34 @@ def _check_reading(config: RunConfig, data: DatasetEntry) -> None:
             f"{option_name(given_in_vain[0])}: the dataset {data.name} does not ask for it; it is for text-file, and "
             f"for loaders of your own with an argument {given_in_vain[0]}."
         )
+
+
+def _check_normalisation(experiment: Experiment) -> None:
+    """Raise ConfigError where --mean and --std are no statistics of images."""
+    mean, std = experiment.settings.mean, experiment.settings.std
+    if mean is None and std is None:
+        return
+    if mean is None or std is None:
+        raise ConfigError("--mean and --std go together: give both, or neither.")
+    if "text" in (experiment.model.reads, experiment.data.reads):
+        raise ConfigError("--mean and --std normalise images, and this is text.")
+    if problem := problem_of(mean, std):
+        raise ConfigError(f"--mean {_listed(mean)} --std {_listed(std)}: {problem}.")
+
+
+def _listed(values: tuple[float, ...]) -> str:
+    return ",".join(f"{value:g}" for value in values)
+
+
+def _check_epochs(experiment: Experiment) -> None:
+    """Raise ConfigError where no epoch is asked for and there are no weights to be taken as they are.
+
+    A user's own builder may bring weights of its own; that nothing is trained is then told by the plan.
+    """
+    if experiment.settings.epochs or experiment.origin.kind != "none":
+        return
+    if models.known(experiment.settings.model) is not None:
+        raise ConfigError("--epochs 0 takes weights as they are, and there are none: give --weights, or epochs.")
 
 
 def _place(config: RunConfig, origin: Origin) -> dict[str, Any]:
@@ -279,7 +311,7 @@ def _origin(config: RunConfig, entry: ModelEntry) -> Origin:
     if weights.endswith(SETTINGS_FILE):
         before = resolve(_first_phase(config))
         return Origin("config", before.dense, before)
-    if weights.endswith(WEIGHT_FILES):
+    if is_weight_file(weights):
         if not Path(weights).is_file():
             raise ConfigError(f"--weights {weights}: there is no such file.")
         return Origin("file")

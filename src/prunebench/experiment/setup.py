@@ -22,10 +22,10 @@ from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.collapse import collapsed
 from prunebench.models.input_spec import check_forward
 from prunebench.pruning.registry import Request
-from prunebench.records import Scores, Summary
+from prunebench.records import Environment, Scores, Summary
 from prunebench.registry import reference
 from prunebench.seeding import seed_all, seed_of
-from prunebench.training.device import memory_for, use
+from prunebench.training.device import environment, memory_for, use
 from prunebench.training.fit import Position, Progress, Stop, Tick, evaluate, fit
 from prunebench.training.optimizers import Recipe
 from prunebench.training.state import StepState
@@ -50,8 +50,9 @@ class Setup:
     def summary(self, pruned: bool) -> Summary:
         """What data, weights and model were taken for, and what pruning can reach, where the model is to be pruned."""
         request = self.request(1) if pruned else None
-        model, notes = self.fresh().model, self.start.notes
-        return summary_of(self.experiment, self.dataset, model, inputs=self.task.inputs, request=request, notes=notes)
+        state, inputs = self.fresh(), self.task.inputs
+        about = self.experiment, self.dataset, state.model
+        return summary_of(*about, inputs=inputs, request=request, notes=state.notes)
 
     def fresh(self) -> Checkpoint:
         """The model before any training, initialised by the seed.
@@ -64,6 +65,20 @@ class Setup:
         state = self.start.make(self.task)
         check_forward(state.model, self.task.inputs, self.task.objective.problem, reference(settings.model))
         return state
+
+    def environment(self) -> Environment:
+        """The machine and the versions, those of what prepares the data among them."""
+        return environment(self.device, self.experiment.settings.seed, getattr(self.task, "packages", ()))
+
+    def given(self) -> Scores | None:
+        """What the weights score on test data before they are trained; None where none were given, or not all.
+
+        Costs an evaluation, so where nothing is trained it is not asked.
+        """
+        if self.experiment.origin.kind == "none" or not self.experiment.settings.epochs:
+            return None
+        state = self.fresh()
+        return None if state.fresh else self._scores(state, "test")
 
     def place(self, model: nn.Module) -> None:
         """Move a model to the device, in the memory layout of the settings."""
@@ -166,10 +181,10 @@ def set_up(
     start = start or open_start(experiment)
     progress, stop = progress or (lambda tick: None), stop or (lambda: False)
 
-    def told(done: int, total: int) -> None:
+    def opened(done: int, total: int) -> None:
         progress(Tick("check images", 0, 0, 1, done, total, None, "", 0.0))
         if stop():
             raise Stopped(f"Stopped after {done} of {total} images were checked.")
 
-    task = make_task(experiment, tokenizer=start.tokenizer, statistics=start.statistics, told=told)
+    task = make_task(experiment, tokenizer=start.tokenizer, statistics=start.statistics, told=start.told, opened=opened)
     return Setup(experiment, device, start, task, progress, stop)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 
 import msgspec
 
@@ -51,6 +52,11 @@ class Disk:
         if self._last is not None and self._last[0] == step:
             return self._last[1]
         return checkpoints.load(self._run.checkpoint(step), self._experiment.model)
+
+    def kept(self) -> Path | None:
+        """The folder of the newest model that is kept, be its step finished or not; None where there is none."""
+        steps = self._run.checkpoints()
+        return self._run.progress() or (self._run.checkpoint(steps[-1]) if steps else None)
 
     def begun(self, step: int) -> StepState | None:
         """What an earlier process saved of a step that is not finished."""
@@ -113,6 +119,9 @@ class Memory:
         assert self._last is not None
         assert step == self._records[-1].step, "memory holds the model of the last step alone"
         return self._last
+
+    def kept(self) -> None:
+        """Nothing has a folder."""
 
     def begun(self, step: int) -> None:
         """Nothing was saved."""

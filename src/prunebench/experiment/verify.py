@@ -15,6 +15,7 @@ from prunebench.models import checkpoint
 from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.costs import macs, masked, params
 from prunebench.records import METRICS, Score, StepRecord
+from prunebench.runs.environment import completed
 from prunebench.runs.reproducibility import differing
 from prunebench.runs.run import Run
 from prunebench.statistics import interval_of
@@ -39,7 +40,8 @@ class Verification(msgspec.Struct, frozen=True):
 
 def inexact(run: Run, experiment: Experiment) -> str:
     """Why accuracies computed here may differ in a few samples from those recorded; empty where they may not."""
-    was, now = run.environment(), environment(use(experiment.settings), experiment.settings.seed)
+    was = run.environment()
+    now = completed(environment(use(experiment.settings), experiment.settings.seed), was)
     changed = {name: values for name, values in differing(was, now).items() if name != "deterministic"}
     if was.hardware != now.hardware:
         changed["hardware"] = (was.hardware, now.hardware)

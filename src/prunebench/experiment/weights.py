@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import torch
-from torch import nn
 
 from prunebench.data.dataset import about_to_download
-from prunebench.data.images import IMAGENET, Statistics
+from prunebench.data.images import IMAGENET
 from prunebench.data.task import Task
 from prunebench.errors import DataError, ModelError
 from prunebench.experiment.resolve import Experiment
-from prunebench.models import checkpoint
-from prunebench.models.architecture import Architecture, asks_for, given_arguments
+from prunebench.models import checkpoint, fitting, hub, weight_files
+from prunebench.models.architecture import Architecture, asks_for, given_arguments, models
 from prunebench.models.checkpoint import Checkpoint
+from prunebench.models.input_spec import InputSpec
+from prunebench.models.normalisation import Statistics, statistics_of, told
+from prunebench.models.weight_files import WeightFile
 from prunebench.registry import reference, without_folder
 from prunebench.runs.run import Run
 
@@ -32,12 +34,19 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Start:
-    """What must be known before the data is prepared, and how to make the model once the data is there."""
+    """What must be known before the data is prepared, and how to make the model once the data is there.
+
+    Attributes:
+        tokenizer: of the weights; None where one is trained.
+        statistics: that images are normalised with; None takes the data's own.
+        make: for a task, the model with its weights.
+        told: for a task, statistics that the model itself tells, which come before `statistics`.
+    """
 
     tokenizer: Tokenizer | None
     statistics: Statistics | None
     make: Callable[[Task], Checkpoint]
-    notes: tuple[str, ...] = ()
+    told: Callable[[Task], Statistics | None] = lambda task: None
 
 
 def open_start(experiment: Experiment) -> Start:
@@ -51,15 +60,52 @@ def open_start(experiment: Experiment) -> Start:
     if run is not None:
         return _from_run(experiment, run) if run.steps() else _without_first_phase(experiment)
     if kind == "hub":
-        return _from_hub(experiment)
+        return _checked(experiment, _from_hub(experiment))
     if kind == "none":
         return Start(None, None, lambda task: _build(experiment, task, adapt=True))
-    statistics = IMAGENET if experiment.model.reads != "text" else None
     if kind == "imagenet":
-        return Start(None, statistics, lambda task: _published(experiment, task))
-    path = Path(experiment.settings.weights)
-    state = checkpoint.read_weights(path)
-    return Start(None, statistics, lambda task: _from_state(experiment, task, state, str(path)))
+        return _checked(experiment, Start(None, IMAGENET, lambda task: _published(experiment, task)))
+    return _checked(experiment, _from_file(experiment, Path(experiment.settings.weights)))
+
+
+def _checked(experiment: Experiment, start: Start) -> Start:
+    """The same start; with no epoch to train, `make` raises ModelError where a part of the model starts fresh."""
+
+    def make(task: Task) -> Checkpoint:
+        found = start.make(task)
+        if found.fresh and not experiment.settings.epochs:
+            raise ModelError(
+                f"--epochs 0 takes weights as they are, but {found.fresh[0].rpartition('.')[0]} would start fresh: "
+                f"{experiment.settings.weights} has no classifier for these classes. Train it by --epochs."
+            )
+        return found
+
+    return replace(start, make=make)
+
+
+def _from_file(experiment: Experiment, path: Path) -> Start:
+    """Weights of a file. Images are normalised as it says, else as the model says, else as ImageNet's are."""
+    file = weight_files.read_weights(path)
+    images = experiment.model.reads != "text"
+    found = file.statistics if images else None
+
+    def make(task: Task) -> Checkpoint:
+        state = _from_state(experiment, task, file, str(path))
+        if task.inputs.kind != "images":
+            return state
+        used = task.inputs.mean, task.inputs.std
+        whose = "as ImageNet's, since neither the file nor the model says how; --mean and --std set others"
+        if experiment.settings.mean is not None:
+            whose = "as --mean and --std say"
+        elif found is not None or used != IMAGENET:
+            whose = "as the weights' own files say" if found is not None else "as the model's pretrained_cfg says"
+        return replace(state, notes=(*state.notes, f"images are normalised {whose} ({told(used)})"))
+
+    def told_by_model(task: Task) -> Statistics | None:
+        named = found is not None or models.known(experiment.settings.model) is not None
+        return None if named else statistics_of(_build(experiment, task, adapt=False).model)
+
+    return Start(None, (found or IMAGENET) if images else None, make, told_by_model)
 
 
 def _build(experiment: Experiment, task: Task, *, adapt: bool, shape: dict[str, Any] | None = None) -> Checkpoint:
@@ -100,52 +146,36 @@ def _published(experiment: Experiment, task: Task) -> Checkpoint:
             f"torchvision's weights of {name} could not be downloaded ({error}). Connect to the network, "
             f"or give a copy with --weights FILE.pth."
         ) from error
-    return _from_state(experiment, task, state, "ImageNet's weights")
+    return _from_state(experiment, task, WeightFile(dict(state)), "ImageNet's weights")
 
 
-def _from_state(experiment: Experiment, task: Task, state: dict[str, torch.Tensor], name: str) -> Checkpoint:
+def _from_state(experiment: Experiment, task: Task, file: WeightFile, name: str) -> Checkpoint:
     """Weights of the published architecture, or of the one that is adapted to small images, whichever fits."""
     tried = _build(experiment, task, adapt=False)
-    problem = fill(tried.model, state)
-    if problem:
+    try:
+        return filled(tried, file)
+    except ModelError as problem:
         adapted = _build(experiment, task, adapt=True)
-        if fill(adapted.model, state):
-            raise ModelError(f"{name} does not fit {experiment.settings.model}: {problem}.")
-        tried = adapted
-    return tried
+        try:
+            return filled(adapted, file)
+        except ModelError:
+            raise ModelError(f"{name} does not fit {reference(experiment.settings.model)}: {problem}.") from None
 
 
-def fill(model: nn.Module, state: dict[str, torch.Tensor]) -> str | None:
-    """Copy weights into a model; the output layer stays fresh where the number of classes differs.
+def filled(state: Checkpoint, file: WeightFile) -> Checkpoint:
+    """A checkpoint with the weights of a file in its model; the output layer stays fresh where the classes differ.
 
-    Returns what does not fit, in which case nothing was copied.
+    Raises:
+        ModelError: they do not fit, and nothing was copied.
     """
-    own = model.state_dict()
-    head = [name for name in own if name.rpartition(".")[0] == _last_layer(model)]
-    fresh = [name for name in head if name in state and state[name].shape != own[name].shape]
-    for name in own:
-        if name not in state and not name.endswith("num_batches_tracked"):
-            return f"{name} is missing"
-        if name in state and name not in fresh and state[name].shape != own[name].shape:
-            return f"{name} has shape {tuple(state[name].shape)} instead of {tuple(own[name].shape)}"
-    if unknown := [name for name in state if name not in own]:
-        return f"{unknown[0]} is not part of the model"
-    if any(state[name].ndim == 0 or state[name].shape[1:] != own[name].shape[1:] for name in fresh):
-        return f"{fresh[0]} has shape {tuple(state[fresh[0]].shape)} instead of {tuple(own[fresh[0]].shape)}"
-    if fresh:
-        log.info("%s starts fresh, since the weights have another number of classes", _last_layer(model))
-    model.load_state_dict({name: tensor for name, tensor in state.items() if name not in fresh}, strict=False)
-    return None
-
-
-def _last_layer(model: nn.Module) -> str:
-    names = [name for name, module in model.named_modules() if isinstance(module, (nn.Linear, nn.Conv2d))]
-    return str(names[-1])
+    found = fitting.fitted(state.model, file, state.architecture.arguments.get("classes"))
+    state.model.load_state_dict(found.tensors, strict=False)
+    return replace(state, masks=found.masks, notes=found.notes, fresh=found.fresh)
 
 
 def _from_hub(experiment: Experiment) -> Start:
     """A model of Hugging Face, by name or from a local folder, with its own tokenizer; no code of theirs is run."""
-    from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
+    from transformers import AutoTokenizer, BertConfig
     from transformers.utils import logging as transformers_logging
 
     name = experiment.settings.weights
@@ -165,6 +195,9 @@ def _from_hub(experiment: Experiment) -> Start:
             f"({type(error).__name__}). Check the name, connect to the network, or give a local folder."
         ) from error
 
+    if getattr(settings, "quantization_config", None):
+        raise ModelError(f"--weights {name} is quantised. Give the weights as they were before they were quantised.")
+
     def make(task: Task) -> Checkpoint:
         differing = {
             key: value
@@ -175,11 +208,9 @@ def _from_hub(experiment: Experiment) -> Start:
         full = {key: getattr(settings, key) for key in ("hidden_size", "num_hidden_layers", "num_attention_heads")}
         full |= {key: getattr(settings, key) for key in ("intermediate_size", "max_position_embeddings", "vocab_size")}
         start = _build(experiment, task, adapt=False, shape={**differing, **full})
-        loaded = BertForSequenceClassification.from_pretrained(
-            name, num_labels=task.objective.arguments["classes"], ignore_mismatched_sizes=True, trust_remote_code=False
-        )
-        start.model.load_state_dict(loaded.state_dict())
-        return start
+        loaded = hub.read(name, start.model, task.objective.arguments["classes"])
+        start.model.load_state_dict(loaded.tensors)
+        return replace(start, masks=loaded.masks, notes=loaded.notes, fresh=loaded.fresh)
 
     return Start(tokenizer, None, make)
 
@@ -201,8 +232,6 @@ def _from_run(experiment: Experiment, run: Run) -> Start:
 
 def start_of(found: Checkpoint) -> Start:
     """A start from a checkpoint, with its own tokenizer and normalisation."""
-    from tokenizers import Tokenizer
-
     inputs, arguments = found.architecture.inputs, found.architecture.arguments
 
     def make(task: Task) -> Checkpoint:
@@ -212,5 +241,24 @@ def start_of(found: Checkpoint) -> Start:
         architecture = msgspec.structs.replace(found.architecture, inputs=task.inputs)
         return replace(found, architecture=architecture, model=copy.deepcopy(found.model))
 
-    tokenizer = Tokenizer.from_str(found.tokenizer) if found.tokenizer is not None else None
-    return Start(tokenizer, (inputs.mean, inputs.std) if inputs.kind == "images" else None, make)
+    return Start(*_prepared_as(inputs, found.tokenizer), make)
+
+
+def start_in(folder: Path, experiment: Experiment) -> Start:
+    """A start from the folder of a checkpoint, as `start_of`; its weights are read when they are asked for."""
+    known = _prepared_as(*checkpoint.inputs_of(folder))
+    return Start(*known, lambda task: start_of(checkpoint.load(folder, experiment.model)).make(task))
+
+
+def as_kept(start: Start, folder: Path) -> Start:
+    """A start whose data is prepared as for the checkpoint in a folder, whatever is trained or counted anew."""
+    tokenizer, statistics = _prepared_as(*checkpoint.inputs_of(folder))
+    return Start(tokenizer, statistics, start.make)
+
+
+def _prepared_as(inputs: InputSpec, tokenizer: str | None) -> tuple[Tokenizer | None, Statistics | None]:
+    """The tokenizer and the normalisation of a checkpoint."""
+    from tokenizers import Tokenizer
+
+    found = Tokenizer.from_str(tokenizer) if tokenizer is not None else None
+    return found, (inputs.mean, inputs.std) if inputs.kind == "images" else None

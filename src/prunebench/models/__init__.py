@@ -1,14 +1,18 @@
 """Models: what a model is, how it is stored and loaded, and what it costs. Builders are in `zoo`, one file each.
 
 Doors:
-    architecture  the registry of models; a model as data
-    input_spec    what a model reads, as data
-    masks         which weights are left
-    checkpoint    modules and masks as safetensors and JSON, without pickle
-    loading       a pruned model alone, from a run or an exported file
-    export        a model for use elsewhere
-    costs         parameters, multiply-accumulates, bytes
-    memory        the most that PyTorch holds while something runs
-    layers        how large each layer is
-    collapse      layers that no longer tell samples apart
+    architecture   the registry of models; a model as data
+    input_spec     what a model reads, as data
+    masks          which weights are left
+    checkpoint     modules and masks as safetensors and JSON, without pickle
+    weight_files   what others have saved
+    fitting        what others have saved, made to fit a model
+    hub            BERT as transformers loads it
+    normalisation  what images are normalised with, as others write it down
+    loading        a pruned model alone, from a run or an exported file
+    export         a model for use elsewhere
+    costs          parameters, multiply-accumulates, bytes
+    memory         the most that PyTorch holds while something runs
+    layers         how large each layer is
+    collapse       layers that no longer tell samples apart
 """

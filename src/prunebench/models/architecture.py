@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from prunebench.errors import ConfigError, ModelError
-from prunebench.models.input_spec import InputSpec
+from prunebench.models.input_spec import InputSpec, output_of
 from prunebench.registry import Registry, call
 
 if TYPE_CHECKING:
@@ -147,4 +147,39 @@ class Architecture(msgspec.Struct, frozen=True):
             raise ModelError(f"{self.model} cannot be built for {self.inputs.text()}: {error}.{hint}") from error
         if not isinstance(built, nn.Module):
             raise ModelError(f"{self.model} returned {type(built).__name__}; a builder returns an nn.Module.")
+        if _lazy(built):
+            _materialise(built, self)
         return built
+
+
+def _lazy(model: nn.Module) -> list[str]:
+    """Names of the layers of a model whose sizes the first input decides."""
+    from torch.nn.parameter import is_lazy
+
+    return [
+        name
+        for name, module in model.named_modules()
+        if any(map(is_lazy, (*module.parameters(recurse=False), *module.buffers(recurse=False))))
+    ]
+
+
+def _materialise(model: nn.Module, about: Architecture) -> None:
+    """Let an example decide the sizes of lazy layers, so that whoever builds the model has all of its parameters.
+
+    Raises:
+        ModelError: the model does not run, or an input does not reach a lazy layer.
+    """
+    import torch
+
+    training = model.training
+    try:
+        with torch.no_grad():
+            output_of(model.eval(), about.inputs.example())
+    except Exception as error:  # a user's model fails in its own ways
+        raise ModelError(f"{about.model} does not run on {about.inputs.text()}: {error}") from error
+    finally:
+        model.train(training)
+    if left := _lazy(model):
+        raise ModelError(
+            f"{about.model}: its lazy layers {', '.join(left)} are never used, so their sizes are unknown."
+        )

@@ -23,8 +23,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from prunebench.errors import ModelError, RunError
+from prunebench.errors import RunError
 from prunebench.models.architecture import ARGUMENTS, Architecture, ModelEntry, models
+from prunebench.models.input_spec import InputSpec
 from prunebench.models.masks import Masks
 from prunebench.records import FORMAT, other_format
 
@@ -43,12 +44,18 @@ SIZES = (
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model with what is needed to use it: its architecture, its masks, and for text its tokenizer's JSON."""
+    """A model with what is needed to use it: its architecture, its masks, and for text its tokenizer's JSON.
+
+    Of a model that has just been made of weights from elsewhere, `notes` say what was done with them, and `fresh` names
+    the parameters that they had nothing for; neither is stored.
+    """
 
     architecture: Architecture
     model: nn.Module
     masks: Masks
     tokenizer: str | None = None
+    notes: tuple[str, ...] = ()
+    fresh: tuple[str, ...] = ()
 
 
 class Structure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -86,6 +93,20 @@ def load(folder: Path, entry: ModelEntry | None = None) -> Checkpoint:
     except (OSError, SafetensorError, UnicodeDecodeError) as error:
         raise RunError(f"{folder} cannot be read as a checkpoint: {error}") from error
     return assemble(structure, state, masks, tokenizer, entry=entry, name=str(folder))
+
+
+def inputs_of(folder: Path) -> tuple[InputSpec, str | None]:
+    """What the model of a checkpoint reads, and for text its tokenizer's JSON; its weights are not read.
+
+    Raises:
+        RunError: a file is missing or damaged.
+    """
+    text = folder / "tokenizer.json"
+    try:
+        structure = msgspec.json.decode((folder / "structure.json").read_bytes(), type=Structure)
+        return structure.architecture.inputs, text.read_text(encoding="utf-8") if text.exists() else None
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise RunError(f"{folder} cannot be read as a checkpoint: {error}") from error
 
 
 def structure_of(checkpoint: Checkpoint) -> bytes:
@@ -152,27 +173,6 @@ def resize(model: nn.Module, sizes: dict[str, dict[str, int]], state: dict[str, 
                 empty = torch.empty(stored.shape, dtype=tensor.dtype)
                 is_parameter = isinstance(tensor, nn.Parameter)
                 tensors[name] = nn.Parameter(empty, tensor.requires_grad) if is_parameter else empty
-
-
-def read_weights(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a `.safetensors` file, or of a torch file that holds a state dict; never unpickles code.
-
-    Raises:
-        ModelError: the file is something else.
-    """
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load raises whatever the bytes lead it to
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ModelError(f"{path} cannot be read as weights without running code from it: {reason}") from error
-    for key in ("state_dict", "model"):
-        if isinstance(state, dict) and isinstance(state.get(key), dict):
-            state = state[key]
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise ModelError(f"{path} holds no state dict, that is no mapping from parameter names to tensors.")
-    return state
 
 
 def write_tensors(tensors: Masks, path: Path, metadata: dict[str, str] | None = None) -> None:

@@ -27,7 +27,8 @@ def as_options(chosen: Mapping[str, Any]) -> str:
         if isinstance(value, bool):
             words.append(option_name(name) if value else option_name(f"no_{name}"))
         else:
-            for part in value if isinstance(value, list) else [value]:
+            joined = isinstance(value, list) and all(isinstance(part, float) for part in value) and value
+            for part in [",".join(map(str, value))] if joined else value if isinstance(value, list) else [value]:
                 words += [option_name(name), str(part)]
     return shlex.join(words)
 

@@ -8,9 +8,26 @@ import platform
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+
 from prunebench.records import Environment
 
 RECORDED = ("prunebench", "torch", "torchvision", "transformers", "torch-pruning", "numpy")
+
+
+def completed(now: Environment, was: Environment) -> Environment:
+    """An environment with the versions here of whatever another one has recorded; "none" where it is not installed."""
+    missing = [name for name in was.versions if name not in now.versions]
+    return msgspec.structs.replace(now, versions={**now.versions, **{name: version_of(name) for name in missing}})
+
+
+def version_of(package: str) -> str:
+    """The version of an installed package; "none" where it is not installed."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "none"
+
 
 GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 DRIVER = Path("/proc/driver/nvidia/version")

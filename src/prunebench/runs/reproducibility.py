@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from prunebench.errors import RunError
 from prunebench.records import Environment
+from prunebench.runs.environment import RECORDED
 
 
 def differing(was: Environment, now: Environment) -> dict[str, tuple[object, object]]:
-    """What decides results to the bit and differs between two environments → its values there and here."""
+    """What decides results to the bit and differs between two environments → its values there and here.
+
+    Of versions, those of the usual packages and of what the first environment has recorded besides.
+    """
     mine, other = (
         {"device": e.device, "threads": e.threads, "deterministic": e.deterministic, **e.versions} for e in (was, now)
     )
-    names = [name for name in other if name != "prunebench"]  # its changes are counted by the recipe
+    unknown = [name for name in now.versions if name not in was.versions and name not in RECORDED]
+    names = [name for name in other if name not in ("prunebench", *unknown)]  # its changes are counted by the recipe
     return {name: (mine.get(name), other[name]) for name in names if mine.get(name) != other[name]}
 
 

@@ -24,6 +24,7 @@ import msgspec
 from prunebench.errors import RunError, RunLocked
 from prunebench.records import FORMAT, Environment, StepRecord, TimingRecord, other_format
 from prunebench.runs import progress
+from prunebench.runs.environment import completed
 from prunebench.runs.files import digest, sync, write_atomically, writing
 from prunebench.runs.lock import held
 from prunebench.runs.manifest import Manifest, decode, encode, problem_of, read_manifest
@@ -300,7 +301,8 @@ class Run:
         self._continued()
         name = "environment.json"
         if name in self.files():
-            check_same(self.key, self.environment(), environment)
+            was = self.environment()
+            check_same(self.key, was, completed(environment, was))
         else:
             self._list({})
             write_atomically(self.folder / name, encode(environment))

@@ -84,7 +84,8 @@ def _known(measured: Sequence[Run]) -> dict[tuple[object, ...], Measured]:
             of = known.setdefault(_alike(run), Measured())
             for record in run.records():
                 if run.manifest.kind == "train":
-                    of.epochs.append(record.seconds.finetune / int(str(run.manifest.config["epochs"])))
+                    if epochs := int(str(run.manifest.config["epochs"])):
+                        of.epochs.append(record.seconds.finetune / epochs)
                 elif record.step > 0:
                     of.steps.append(_seconds(record))
                 if record.step in run.checkpoints():

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import msgspec
 import pytest
+import torch
+import torchvision
 
 from prunebench.records import StepRecord
 
@@ -132,3 +135,32 @@ def test_a_users_own_files_are_given_anew_where_they_were_moved(prunebench, tmp_
     assert finished.status == 0, finished.err
     (key,) = (path.name for path in (new / "runs").glob("net-*"))
     assert prunebench("evaluate", "--run", key, "--model", "net.py:build").out == finished.out
+
+
+def test_weights_of_a_file_are_scored_without_a_run(prunebench, digits_run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    dense = digits_run.folder / "runs" / runs_of(digits_run)["dense"] / "steps" / "000"
+    shutil.copy(dense / "model.safetensors", "w.safetensors")
+    inputs = json.loads((dense / "structure.json").read_text())["architecture"]["inputs"]
+    normal = [word for name in ("mean", "std") for word in (f"--{name}", ",".join(map(str, inputs[name])))]
+    options = ("--model", "resnet18", "--limit-train", "200", "--limit-test", "100", "--image-size", "32")
+    finished = prunebench("evaluate", *options, "--weights", "w.safetensors", *normal)
+    assert finished.status == 0, finished.err
+    rows = [line.split() for line in finished.out.splitlines()]
+    assert rows[0] == ["metric", "test", "95", "%", "interval", "train"]
+    recorded = prunebench("evaluate", "--run", runs_of(digits_run)["dense"], *digits_run.places[:2]).out.splitlines()[1]
+    assert [rows[1][1], rows[1][-1]] == [recorded.split()[2], recorded.split()[-1]]
+    assert [path.name for path in tmp_path.iterdir()] == ["w.safetensors"]
+    told = prunebench("evaluate", *options, "--weights", "w.safetensors", *normal, "--json", "--layers")
+    assert msgspec.json.decode(told.out, type=StepRecord).test_after.total == 100
+    without = prunebench("evaluate", *options, "--weights", "w.safetensors")
+    assert "normalised as ImageNet's, since neither the file nor the model says how" in without.err
+    assert prunebench("evaluate", *options, "--weights", "gone.pth").status == 2
+
+
+def test_weights_without_a_classifier_for_the_classes_are_not_scored(prunebench, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save(torchvision.models.resnet18(num_classes=7).state_dict(), "w.pth")
+    finished = prunebench("evaluate", "--model", "resnet18", "--weights", "w.pth", "--limit-train", "20")
+    assert (finished.status, finished.out) == (2, "")
+    assert "fc would start fresh" in finished.err

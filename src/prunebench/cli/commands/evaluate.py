@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
 from prunebench.cli.console import Console
 from prunebench.cli.options import Command, common_options, config_options, gather, numbers, run_option
+
+if TYPE_CHECKING:
+    from prunebench.config import RunConfig
 
 
 @click.command("evaluate", cls=Command)
@@ -28,9 +31,12 @@ def command(
     debug: bool,
     **values: Any,
 ) -> None:
-    """Compute anew, from its files, what a step of a run scores, and set it beside what was recorded."""
+    """Compute anew, from its files, what a step of a run scores, and set it beside what was recorded.
+
+    With --model and --weights FILE, a file or folder of weights is scored as it is, without a run.
+    """
     console = Console(as_json, quiet)
-    from prunebench.cli.finding import chosen_settings, config_as_computed, find_run
+    from prunebench.cli.finding import chosen_settings, config_as_computed, find_run, weights_alone
     from prunebench.cli.planning import machine_line
     from prunebench.errors import RunError
     from prunebench.experiment.loop import reevaluate
@@ -39,7 +45,11 @@ def command(
     from prunebench.runs.commands import as_options
 
     given = gather(values, config_file)
-    run = find_run(given, run_name, ("prune", "train"))
+    alone = run_name is None and steps is None and weights_alone(given)
+    run = None if alone else find_run(given, run_name, ("prune", "train"))
+    if run is None and (alone or (run_name is None and given.model and given.weights not in (None, "none"))):
+        _score_weights(console, given, layers)
+        return
     if run is None:
         options = as_options({"model": "MODEL", **chosen_settings(given)})
         raise RunError(f"No run fits these options. Make one:  prunebench prune {options}")
@@ -57,4 +67,23 @@ def command(
             rows.append([str(step), metric, now, known, was, train_now, train_was])
         if layers:
             console.result(f"step {step}\n{tables.layers(record)}\n")
+    console.result(tables.align(rows))
+
+
+def _score_weights(console: Console, given: RunConfig, layers: bool) -> None:
+    """Print what weights score as they are."""
+    from prunebench.cli.planning import machine_line
+    from prunebench.experiment.given import as_given, score_given
+    from prunebench.results import tables
+
+    experiment = as_given(given)
+    console.note(f"weights {experiment.settings.weights} on {machine_line(experiment.settings)}")
+    record = score_given(experiment, console.tick)
+    console.records([record])
+    rows = [["metric", "test", "95 % interval", "train"]]
+    for metric in record.test_after.counted:
+        known = tables.interval(record.test_after) if metric == record.test_after.main.name else ""
+        rows.append([metric, f"{record.test_after[metric]:.4f}", known, f"{record.train_after[metric]:.4f}"])
+    if layers:
+        console.result(f"{tables.layers(record)}\n")
     console.result(tables.align(rows))

@@ -32,6 +32,8 @@ def command(
     run = experiment.dense
     if run.steps():
         record = run.record(0)
+        for note in record.notes:
+            console.note(f"Warning: {note}.")
     else:
         from prunebench.experiment.loop import train
 

@@ -32,7 +32,10 @@ def prune(model: nn.Module, masks: Masks, request: Request) -> Pruned:
         ConfigError: the model has masked weights, or no layer that could be pruned.
     """
     if masks:
-        raise ConfigError("The model has masked weights; structured pruning starts from a model without masks.")
+        raise ConfigError(
+            "The model has masked weights; structured pruning starts from a model without masks. Unstructured pruning "
+            "goes on from them."
+        )
     groups, notes = groups_of(model, request)
     chosen = choose(model, groups, request)
     for group, doomed in zip(groups, chosen, strict=True):

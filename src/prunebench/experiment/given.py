@@ -1,0 +1,31 @@
+"""Weights as they are, scored without a run."""
+
+from __future__ import annotations
+
+import msgspec
+
+from prunebench.config import RunConfig
+from prunebench.experiment.record import trained_record
+from prunebench.experiment.resolve import Experiment, resolve
+from prunebench.experiment.setup import set_up
+from prunebench.records import Seconds, StepRecord
+from prunebench.training.fit import Progress, Stop
+from prunebench.training.state import StepState
+
+
+def as_given(config: RunConfig) -> Experiment:
+    """The experiment that takes the weights of a config as they are."""
+    return resolve(msgspec.structs.replace(config, epochs=0))
+
+
+def score_given(experiment: Experiment, progress: Progress | None = None, stop: Stop | None = None) -> StepRecord:
+    """The record of the weights that an experiment is given; nothing is trained or kept.
+
+    Raises:
+        ModelError: they do not fit, or have no classifier for the classes of the data.
+    """
+    setup = set_up(experiment, None, progress, stop)
+    state = setup.fresh()
+    test, train = setup.scores(state)
+    scores = {"test_before": test, "train_before": train, "test_after": test, "train_after": train}
+    return trained_record(setup, StepState(0, state), seconds=Seconds(), validation=setup.validation(state), **scores)

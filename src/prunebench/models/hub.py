@@ -1,0 +1,137 @@
+"""Hub: BERT as transformers loads it, from Hugging Face or a local folder, with everything that does not fit named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from prunebench.errors import ModelError
+from prunebench.models.fitting import Fitted, check_types, in_types, merged, misfit, unwrapped
+from prunebench.models.masks import Masks
+from prunebench.models.weight_files import Tensors, WeightFile, names_told, read_folder
+
+OTHER_TASKS = ("cls.", "qa_outputs.")
+"""How the names of heads begin that other tasks have; they are left out, and that is said."""
+
+HEAD = "classifier."
+
+
+def read(name: str, model: nn.Module, classes: int) -> Fitted:
+    """The weights of a BERT for a classifier of so many classes; the classifier alone may start fresh.
+
+    transformers renames what old files call otherwise and draws a fresh classifier from torch's global generator. What
+    it finds missing, unexpected or of another shape is refused, and not drawn.
+
+    Args:
+        name: of Hugging Face, or a local folder.
+        model: what they are for.
+        classes: that the data has.
+
+    Raises:
+        ModelError: the weights cannot be read, or do not fit; the message names the keys.
+    """
+    own: Tensors = model.state_dict()
+    local = Path(name).is_dir()
+    loaded = None if local else _loaded(name, classes)
+    folder = Path(name) if local else _cached(name)
+    file = WeightFile({}) if folder is None else read_folder(folder)
+    try:
+        tensors, renamed = unwrapped(file.tensors, own)
+        tensors, masks, unmasked = merged(tensors, own)
+        check_types(tensors)
+        if loaded is None or renamed or unmasked:
+            loaded = _loaded(name, classes, tensors if renamed or unmasked else None)
+        types = {value.dtype for value in tensors.values() if value.is_floating_point()}
+        if types and types != {loaded[0].dtype}:  # their config asks for another type than the file has
+            loaded = _loaded(name, classes, tensors if renamed or unmasked else None, torch.float32)
+        found, info = loaded
+        fresh, left_out = _refused(info, own)
+        has, _ = in_types(found.state_dict(), own)
+    except ModelError as problem:
+        raise ModelError(f"--weights {name} does not fit bert: {problem}.") from problem
+    converted = [
+        f"converted from {_type(dtype)} to float32" for dtype in sorted(types, key=str) if dtype is not torch.float32
+    ]
+    notes = [*file.notes, *renamed, *unmasked, *converted, *left_out, *_labels(found, fresh)]
+    if fresh:
+        notes.append(f"the classifier starts fresh, since the weights have {_other(info)}")
+    return Fitted(has, _named_as(own, masks), fresh, tuple(notes))
+
+
+def _loaded(
+    name: str, classes: int, tensors: Tensors | None = None, dtype: torch.dtype | None = None
+) -> tuple[Any, dict[str, Any]]:
+    """The model as transformers has it, and what it says of the keys; of these tensors, where they are given."""
+    from transformers import BertConfig, BertForSequenceClassification
+
+    how: dict[str, Any] = {"ignore_mismatched_sizes": True, "trust_remote_code": False, "output_loading_info": True}
+    if dtype is not None:
+        how["dtype"] = dtype
+    if tensors is None:
+        how["num_labels"] = classes
+    else:
+        how |= {"config": BertConfig.from_pretrained(name, num_labels=classes), "state_dict": dict(tensors)}
+    try:
+        found: Any = BertForSequenceClassification.from_pretrained(name if tensors is None else None, **how)
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"transformers cannot load it: {(str(error) or repr(error)).splitlines()[0]}") from error
+    return found[0], found[1]
+
+
+def _refused(info: dict[str, Any], own: Tensors) -> tuple[tuple[str, ...], list[str]]:
+    """Names of the classifier's parameters if it starts fresh, and what is said of heads of other tasks.
+
+    Raises:
+        ModelError: anything else is missing, unexpected or of another shape.
+    """
+    missing, unexpected = sorted(info["missing_keys"]), sorted(info["unexpected_keys"])
+    shapes: dict[str, Any] = {name: value.shape for name, value in own.items() if name not in missing}
+    others = {name: was for name, was, _ in info["mismatched_keys"]}
+    heads = [name for name in unexpected if name.startswith(OTHER_TASKS)]
+    absent = {name for name in {*missing, *others} if name.startswith(HEAD)}
+    fresh = tuple(name for name in own if name.startswith(HEAD) and absent)
+    unknown = [name for name in unexpected if name not in heads]
+    shapes |= others | dict.fromkeys(unknown, ())
+    if len(missing) == len(own):
+        shapes = dict.fromkeys(unknown, ())
+    if problem := misfit(shapes, own, fresh):
+        raise ModelError(problem)
+    if errors := [str(error) for error in info.get("error_msgs", ())]:
+        raise ModelError("; ".join(errors))
+    tasks = sorted({".".join(name.split(".")[:2]) for name in heads})
+    return fresh, [f"{names_told(tasks)} left out: heads of other tasks"] if heads else []
+
+
+def _other(info: dict[str, Any]) -> str:
+    sizes = [was[0] for _, was, _ in info["mismatched_keys"] if len(was)]
+    return f"{sizes[0]} classes" if sizes else "none"
+
+
+def _labels(model: Any, fresh: tuple[str, ...]) -> list[str]:
+    """What the classes of the weights are called, where they have names; the data's may be in another order."""
+    names = [str(model.config.id2label[number]) for number in sorted(model.config.id2label)]
+    if fresh or all(name == f"LABEL_{number}" for number, name in enumerate(names)):
+        return []
+    return [f"their classes are, in this order, {names_told(names)}"]
+
+
+def _named_as(own: Tensors, masks: Masks) -> Masks:
+    """Masks by the model's names; those of a bare BERT have none of its prefix."""
+    return {name if name in own else f"bert.{name}": mask for name, mask in masks.items() if not name.startswith(HEAD)}
+
+
+def _cached(name: str) -> Path | None:
+    """Where the weights of a name of Hugging Face lie on this machine."""
+    from huggingface_hub import try_to_load_from_cache
+
+    for file in ("model.safetensors", "pytorch_model.bin"):
+        if isinstance(found := try_to_load_from_cache(name, file), str):
+            return Path(found).parent
+    return None
+
+
+def _type(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

@@ -1,0 +1,195 @@
+"""Weight files: what others have saved, read without running code, and unwrapped; what was done is told in notes."""
+
+from __future__ import annotations
+
+import _codecs
+import argparse
+import re
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+
+from prunebench.errors import ModelError
+from prunebench.models.normalisation import Statistics, statistics_beside, statistics_in
+
+Tensors = dict[str, torch.Tensor]
+
+NESTED = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "params", "module")
+"""Under which names files hold a state dict, the likeliest first."""
+
+SHOWN = 5
+"""Names that are listed before the others are counted."""
+
+PLAIN: list[Any] = [
+    argparse.Namespace,
+    np.dtype,
+    *{type(np.dtype(kind)) for kind in "?bBhHiIlLqQefd"},
+    (np.float64(0).__reduce__()[0], "numpy.core.multiarray.scalar"),  # as NumPy 1 wrote it
+    (np.float64(0).__reduce__()[0], "numpy._core.multiarray.scalar"),
+    (_codecs.encode, "_codecs.encode"),
+    *((PurePosixPath, f"{module}.PosixPath") for module in ("pathlib", "pathlib._local")),
+    *((PureWindowsPath, f"{module}.WindowsPath") for module in ("pathlib", "pathlib._local")),
+]
+"""What training scripts save beside weights: settings, paths, NumPy's numbers. None runs code when it is read."""
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """What a file holds.
+
+    Attributes:
+        tensors: by the names that the file has for them.
+        notes: what was done with the file, a line each.
+        statistics: what images are to be normalised with, where the file or one beside it says so.
+    """
+
+    tensors: Tensors
+    notes: tuple[str, ...] = ()
+    statistics: Statistics | None = None
+
+
+def read_weights(path: Path) -> WeightFile:
+    """The tensors of a safetensors file, or of a torch file that holds a state dict; never unpickles code.
+
+    Raises:
+        ModelError: the file is something else.
+    """
+    found, about = _opened(path)
+    tensors, notes = _state_in(found, str(path))
+    return WeightFile(tensors, notes, statistics_in(about) or statistics_beside(path))
+
+
+def read_folder(folder: Path) -> WeightFile:
+    """The tensors of all weight files of a Hugging Face folder, which may be in several parts.
+
+    Raises:
+        ModelError: there are none, or they cannot be read.
+    """
+    for pattern in ("model.safetensors", "model-*.safetensors", "pytorch_model.bin", "pytorch_model-*.bin"):
+        if paths := sorted(folder.glob(pattern)):
+            files = [read_weights(path) for path in paths]
+            tensors = {name: tensor for file in files for name, tensor in file.tensors.items()}
+            return WeightFile(tensors, tuple(dict.fromkeys(note for file in files for note in file.notes)))
+    raise ModelError(f"{folder} holds no weights: neither model.safetensors nor pytorch_model.bin.")
+
+
+def names_told(names: Iterable[str]) -> str:
+    """`a, b and 7 more`."""
+    all_names = list(names)
+    rest = f" and {len(all_names) - SHOWN} more" if len(all_names) > SHOWN else ""
+    return ", ".join(all_names[:SHOWN]) + rest
+
+
+# Reading
+
+
+def _opened(path: Path) -> tuple[Any, Any]:
+    """What a file holds, and where it tells about itself: for safetensors in its metadata."""
+    try:
+        if path.suffix.lower() == ".safetensors" or _is_safetensors(path):
+            with safe_open(path, framework="pt") as tensor_file:
+                tensors = {name: tensor_file.get_tensor(name) for name in tensor_file.keys()}  # noqa: SIM118  # it is no mapping
+                return tensors, tensor_file.metadata() or {}
+        with torch.serialization.safe_globals(PLAIN), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of TorchScript and of quantised tensors, which are refused below
+            found = torch.load(path, map_location="cpu", weights_only=True)
+        return found, found
+    except Exception as error:  # torch.load raises whatever the bytes lead it to
+        raise ModelError(_unreadable(path, error)) from error
+
+
+def _is_safetensors(path: Path) -> bool:
+    """Whether a file of another name is one: the length of its header, and then JSON."""
+    with path.open("rb") as file:
+        return file.read(9)[8:] == b"{"
+
+
+def _unreadable(path: Path, error: Exception) -> str:
+    text = str(error) or type(error).__name__
+    if other := _what_else(path):
+        return f"{path} cannot be read as weights: {other}."
+    if named := re.search(r"Unsupported (?:global|class|operand)[: ]+(?:GLOBAL )?(\S+)", text):
+        reason = f"it holds {named.group(1)}, which is no tensor"
+    elif "TorchScript" in text:
+        reason = "it is a TorchScript program"
+    elif isinstance(error, SafetensorError | OSError):
+        return f"{path} cannot be read as weights: {text.splitlines()[0].rstrip('.')}."
+    else:
+        reason = text.splitlines()[0].partition(" (1)")[0].rstrip(".")
+    return (
+        f"{path} cannot be read as weights without running code from it: {reason}. Save the weights alone, by "
+        f"torch.save(model.state_dict(), FILE) or as safetensors."
+    )
+
+
+def _what_else(path: Path) -> str:
+    """What a file is that is mistaken for weights now and then; empty where it is nothing that is known."""
+    try:
+        with path.open("rb") as file:
+            begins = file.read(40)
+    except OSError:
+        return ""
+    if begins.startswith(b"version https://git-lfs"):
+        return "it is a pointer of Git LFS, not the file that it stands for. Fetch that by: git lfs pull"
+    if begins.lstrip()[:1] == b"<":
+        return "it is a web page. Download the file itself"
+    return "" if begins else "it is empty"
+
+
+def _state_in(found: Any, name: str) -> tuple[Tensors, tuple[str, ...]]:
+    """The state dict of what a file holds, and where it was found.
+
+    Raises:
+        ModelError: there is none, or there are several that may be meant.
+    """
+    path: list[str] = []
+    beside: list[str] = []
+    while isinstance(found, Mapping):
+        inside = [key for key, value in found.items() if _holds_tensors(value)]
+        likely = [key for key in NESTED if key in inside]
+        chosen = likely[:1] or (inside if not _is_state(found) else [])
+        if not chosen:
+            break
+        if len(chosen) > 1:
+            raise ModelError(
+                f"{name} holds several models, {names_told(map(repr, chosen))}. Save the one that is meant alone."
+            )
+        path.append(str(chosen[0]))
+        beside += [str(key) for key in inside if key != chosen[0]]
+        found = found[chosen[0]]
+    if not _is_state(found):
+        raise ModelError(f"{name} holds no state dict, that is no mapping from parameter names to tensors.")
+    others = [str(key) for key, value in found.items() if not isinstance(value, torch.Tensor)]
+    if odd := [key for key in others if "." in key and not key.endswith("_extra_state")]:
+        raise ModelError(f"{name} holds {names_told(odd)}, which {are(odd)} no tensor: such a model is quantised.")
+    notes = [f"taken from {'.'.join(path)} of the file"] if path else []
+    notes += [f"the file holds {names_told(beside)} too, which {are(beside)} not used"] if beside else []
+    notes += [f"{names_told(others)} left out: no tensor"] if others else []
+    return {str(key): value for key, value in found.items() if str(key) not in others}, tuple(notes)
+
+
+def _is_state(value: Any) -> bool:
+    """Whether something is a mapping from names to tensors, of which at least one is there."""
+    return (
+        isinstance(value, Mapping)
+        and all(isinstance(key, str) for key in value)
+        and any(isinstance(tensor, torch.Tensor) for tensor in value.values())
+        and not any(isinstance(tensor, Mapping) for tensor in value.values())
+    )
+
+
+def _holds_tensors(value: Any) -> bool:
+    """Whether something is a state dict, or one is nested in it; the state of an optimizer is none."""
+    if not isinstance(value, Mapping) or "param_groups" in value:
+        return False
+    return _is_state(value) or any(key in value and _holds_tensors(value[key]) for key in NESTED)
+
+
+def are(names: list[str]) -> str:
+    return "is" if len(names) == 1 else "are"
