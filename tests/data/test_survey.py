@@ -175,6 +175,7 @@ def test_what_is_white_is_decided_by_all_images_together(make, look, levels, kin
             np.uint16,
             "up to 4095; where 65535 is white, their format says that, all would be dark. Say which ",
         ),
+        ((0, 4000), np.uint16, r": --white 4095, or --white 65535\."),
         ((0, 1.05), np.float32, r"up to 1\.05; where 255 is white, as is usual, .*: --white 1\.05, or --white 255\."),
         ((-5, 100), np.int32, r"1 images hold values below 0: .*0\.tif \(-5\)\. Convert them so that black is 0\."),
     ],

@@ -172,14 +172,14 @@ def _with_white(look: Look, seen: Mapping[Path, Seen]) -> tuple[Look, list[str]]
     deep = {path: found for path, found in seen.items() if found.bits > 8}
     if not deep:
         return look, []
-    if below := [f"{path} ({found.low:g})" for path, found in deep.items() if found.low < 0]:
+    if below := [f"{path} ({_told(found.low)})" for path, found in deep.items() if found.low < 0]:
         raise DataError(f"{len(below):,} images hold values below 0: {listed(below)}. Convert them so that black is 0.")
     bits = sorted({found.bits for found in deep.values()})
     which = f"{len(deep):,} images of {' and '.join(map(str, bits))} bits"
     if look.white is not None:
         over = sum(found.high > look.white for found in deep.values())
         cut = f"; {over:,} hold larger values, which are white too" if over else ""
-        return look, [f"{which}: {look.white:g} is white{cut}."]
+        return look, [f"{which}: {_told(look.white)} is white{cut}."]
     usual, whites = None, []
     for white in sorted({found.white for found in deep.values()}):
         high = max(found.high for found in deep.values() if found.white == white)
@@ -187,12 +187,23 @@ def _with_white(look: Look, seen: Mapping[Path, Seen]) -> tuple[Look, list[str]]
         if 0 < high < most / DARK or high > most:
             why = "their format says that" if white else "as is usual"
             raise DataError(
-                f"{which} hold values up to {high:g}; where {most:g} is white, {why}, all would be dark. Say which is: "
-                f"--white {high:g}, or --white {most:g}."
+                f"{which} hold values up to {_told(high)}; where {_told(most)} is white, {why}, all would be dark. Say "
+                f"which is: --white {_told(_rounded_up(high))}, or --white {_told(most)}."
             )
         usual = usual if white else most
-        whites.append(f"{most:g} is white, {'as their format says' if white else f'since values go up to {high:g}'}")
+        whites.append(
+            f"{_told(most)} is white, {'as their format says' if white else f'since values go up to {_told(high)}'}"
+        )
     return replace(look, usual=usual), [f"{which}: {', and '.join(whites)}; they are read with 8 bits."]
+
+
+def _told(value: float) -> str:
+    return str(int(value)) if value == int(value) else f"{value:g}"
+
+
+def _rounded_up(value: float) -> float:
+    """The largest value of as many bits as a whole number has; 4,095 for 4,000."""
+    return 2.0 ** int(value).bit_length() - 1 if value == int(value) else value
 
 
 def _converted(seen: Mapping[Path, Seen]) -> Iterator[str]:
