@@ -82,6 +82,13 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         _training("Value of white in image files of more than 8 bits.  [default: what their format says]", gt=0)] | None = None
     sequence_length: Annotated[int,
         _training("Longest sentence, tokens; the rest is cut.", 128, fitted=True, ge=4)] = NOT_GIVEN
+    text_column: Annotated[tuple[str, ...],
+        _training("Column of the text, a name or a number from 1; repeatable: several are joined.  [default: text or sentence]")] | None = None
+    label_column: Annotated[str, _training("Column of the label, a name or a number from 1.  [default: label]")] | None = None
+    header: Annotated[bool, _training("Whether the first row of a .tsv or .csv names the columns.  [default: header]")] | None = None
+    encoding: Annotated[str, _training("What text files are written in, such as cp1252.  [default: UTF-8]")] | None = None
+    trust_data: Annotated[bool,
+        _neutral("Take what is asked about in text files as it is, such as classes of a single sample.", False)] = NOT_GIVEN
     augment: Annotated[bool, _training("Random crop and flip of training images.", False, fitted=True)] = NOT_GIVEN
     limit_train: Annotated[int, _training("Take a fixed stratified subset of the training data.", ge=1)] | None = None
     limit_test: Annotated[int, _training("Take a fixed stratified subset of the test data.", ge=1)] | None = None

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torchvision.transforms import v2
 
-from prunebench.data.decoding import Seen
+from prunebench.data.image_files import Seen
 from prunebench.data.resizing import Resizing, chosen
 from prunebench.errors import DataError
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 
@@ -81,6 +82,27 @@ def test_a_users_loader_gets_where_the_data_is_and_the_seed(blobs, tmp_path, tin
 
     make_task(resolve(RunConfig(model=tiny_net, dataset=load, data_dir=str(tmp_path), seed=7, image_size=12)))
     assert seen == [(tmp_path, 7)]
+
+
+def test_how_files_are_read_reaches_a_loader_that_asks_and_leaves_its_own_defaults_where_nothing_is_said(
+    blobs, tiny_net
+):
+    seen = []
+
+    def load(encoding="latin-1", header=False, text_column=("body",)):
+        seen.append((encoding, header, text_column))
+        return blobs()
+
+    for reading in ({}, {"encoding": "utf-8", "header": True, "text_column": ("a", "b")}):
+        assert resolve(RunConfig(model=tiny_net, dataset=load, image_size=12, **reading)).dataset
+    assert seen == [("latin-1", False, ("body",)), ("utf-8", True, ("a", "b"))]
+
+
+def test_what_a_loader_has_to_tell_stays_with_the_data(blobs, tiny_net):
+    told = dataclasses.replace(blobs(), notes=("a file was left out",))
+    config = RunConfig(model=tiny_net, dataset=told, image_size=12, limit_train=20, validation=0.5)
+    experiment = resolve(config)
+    assert used(experiment.dataset, experiment.settings).notes == ("a file was left out",)
 
 
 def test_data_that_the_model_cannot_read_is_refused(blobs):

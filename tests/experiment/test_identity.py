@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import msgspec
+import numpy as np
 import pytest
 
+from prunebench import Dataset, Split
 from prunebench.config import RunConfig, Settings, deciding, field_types
+from prunebench.data.dataset import READING
 from prunebench.errors import ConfigError
 from prunebench.experiment.identity import as_stored
 from prunebench.experiment.resolve import dense_run, pruning_run, resolve, stored_settings
@@ -42,7 +45,18 @@ OTHER = {
     "keep": "last",
     "validation": 0.25,
     "until": ("params<=0.5",),
+    "text_column": ("review",),
+    "label_column": "stars",
+    "header": False,
+    "encoding": "cp1252",
+    "trust_data": True,
 }
+
+
+def own_loader(**reading):
+    """Asks for every setting of how files are read."""
+    split = Split(np.zeros((2, 8, 8), np.uint8), [0, 1])
+    return Dataset(split, split, ["a", "b"])
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +71,8 @@ def changed(config, name):
 
 @pytest.mark.parametrize("name", field_types())
 def test_a_field_changes_the_key_of_what_it_decides_and_no_other(name):
-    config = resolve(RunConfig(model="resnet18")).settings
+    data = own_loader if name in READING else None
+    config = resolve(RunConfig(model="resnet18", dataset=data)).settings
     other = changed(config, name)
     assert (dense_run(config).key != dense_run(other).key) == (name in deciding("training"))
     assert (pruning_run(config).key != pruning_run(other).key) == (name in deciding("training", "pruning"))

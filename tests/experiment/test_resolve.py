@@ -24,7 +24,7 @@ from prunebench.experiment.resolve import HELD_OUT, dense_run, resolve, stored_s
 from prunebench.models.architecture import models
 from prunebench.pruning.registry import methods
 
-UNSET = {"limit_train", "limit_test", "threads", "white"}
+UNSET = {"limit_train", "limit_test", "threads", "text_column", "label_column", "header", "encoding"}
 
 
 @pytest.fixture(autouse=True)
@@ -362,3 +362,35 @@ def test_a_weight_file_is_hashed_once_for_both_runs(project, reads):
     assert experiment.dense.manifest.contents["weights"] == experiment.run.manifest.contents["weights"]
     assert len(list(prune(experiment, experiment.run))) == 2
     assert reads() == {name: 1 for name in ONCE if name != "first.toml"}
+
+
+@pytest.mark.parametrize(
+    "reading",
+    [
+        {"text_column": ("review",)},
+        {"label_column": "2"},
+        {"header": False},
+        {"header": True},
+        {"encoding": "cp1252"},
+        {"trust_data": True},
+    ],
+)
+@pytest.mark.parametrize("dataset", ["reviews", "sst2", lambda data_dir: None])
+def test_how_files_are_read_is_said_to_no_dataset_that_does_not_ask(dataset, reading):
+    (name,) = reading
+    with pytest.raises(
+        ConfigError, match=rf"--{name.replace('_', '-')}: the dataset .* does not ask for it; .* text-file"
+    ):
+        resolve(RunConfig(model="bert", dataset=dataset, **reading))
+
+
+def test_a_second_phase_on_other_data_does_not_inherit_how_the_first_was_read(tmp_path, commit, make_record):
+    (tmp_path / "train.csv").write_text("text,label\nfine,1\n")
+    (tmp_path / "test.csv").write_text("text,label\ndull,1\n")
+    shared = {"model": "bert", "data_dir": str(tmp_path)}
+    first = resolve(RunConfig(dataset="text-file", label_column="label", **shared)).dense
+    commit(first, make_record(0))
+    assert resolve(RunConfig(weights=first.key, **shared)).settings.label_column == "label"
+    other = resolve(RunConfig(weights=first.key, dataset="reviews", **shared)).settings
+    assert other.label_column is None
+    assert resolve(other).settings == other

@@ -18,7 +18,7 @@ from prunebench import RunConfig, prune, pruning_run, train
 from prunebench.data.dataset import no_downloads
 from prunebench.data.images import IMAGENET
 from prunebench.data.text import train_tokenizer
-from prunebench.errors import DataError, DownloadNeeded, ModelError
+from prunebench.errors import ConfigError, DataError, DownloadNeeded, ModelError
 from prunebench.experiment.data import make_task
 from prunebench.experiment.resolve import dense_run, resolve
 from prunebench.experiment.weights import fill, open_start
@@ -239,3 +239,44 @@ def test_code_in_a_folder_of_hugging_face_is_not_run(tmp_path, architecture_of):
     assert not stolen.exists()
     runpy.run_path(str(tmp_path / "bert" / "evil.py"))
     assert stolen.exists()  # the code would have left its mark
+
+
+class Bag(nn.Module):
+    """The mean of its words' vectors, and a layer."""
+
+    def __init__(self, classes, vocab_size, width=4):
+        super().__init__()
+        self.words, self.head = nn.Embedding(vocab_size, width), nn.Linear(width, classes)
+
+    def forward(self, input_ids, attention_mask):
+        mask = attention_mask[..., None].float()
+        return self.head((self.words(input_ids) * mask).sum(1) / mask.sum(1))
+
+
+def bag(classes, vocab_size):
+    return Bag(classes, vocab_size)
+
+
+def bag_of_all(**offered):
+    return Bag(offered["classes"], offered["config"]["vocab_size"])
+
+
+@pytest.mark.parametrize("build", [bag, bag_of_all])
+def test_a_users_model_of_text_is_told_how_many_tokens_there_are_and_is_built_so_again(build, tmp_path):
+    config = RunConfig(model=build, dataset="reviews", epochs=1, iterations=1, limit_train=60, limit_test=20, threads=1)
+    config = msgspec.structs.replace(config, runs_dir=str(tmp_path), method="unstructured", device="cpu")
+    list(prune(config, pruning_run(config)))
+    found = checkpoint.load(pruning_run(config).checkpoint(1), models.get(build))
+    tokens = make_task(resolve(config)).inputs.vocabulary
+    assert found.model.words.num_embeddings == found.architecture.inputs.vocabulary == tokens > 100
+    assert ("vocab_size" in found.architecture.arguments) == (build is bag)
+
+
+def test_a_model_of_images_is_told_of_no_tokens():
+    with pytest.raises(ConfigError, match="asks for an argument 'vocab_size'; it can have: classes, channels"):
+        started(RunConfig(model=bag, dataset="digits", limit_train=20, limit_test=10))
+
+
+def test_the_number_of_tokens_is_not_the_users_to_give():
+    with pytest.raises(ConfigError, match=r"--model-arg vocab_size=9: the builder of .* has no such argument"):
+        resolve(RunConfig(model=bag, dataset="reviews", model_arg=("vocab_size=9",)))

@@ -88,6 +88,15 @@ def test_the_stem_of_older_versions_is_an_argument_of_the_model(stem, told, tmp_
     assert file.settings == {**rest, **told}
 
 
+def test_how_text_files_were_read_is_read_back(tmp_path):
+    told = "text_column=['the title', '3'] label_column=1 header=False encoding=cp1252"
+    file = read_matrix(
+        written(tmp_path, "net_structured_performance.txt", f"# settings: model=net {told}\n{PERFORMANCE}")
+    )
+    reading = {"text_column": ["the title", "3"], "label_column": "1", "header": False, "encoding": "cp1252"}
+    assert {name: file.settings[name] for name in reading} == reading
+
+
 REFERENCE = Path(__file__).parents[2] / "performance" / "reference"
 
 

@@ -60,6 +60,14 @@ def test_lists_of_an_experiment_are_combined_but_for_those_that_are_values(plann
     ]
 
 
+def test_columns_that_are_joined_to_a_text_are_one_value(planned, tmp_path):
+    for name in ("train", "test"):
+        (tmp_path / f"{name}.csv").write_text("1,a,b\n2,c,d\n")
+    text = f"[[experiments]]\nmodel = 'bert'\ndataset = 'text-file'\ndata_dir = '{tmp_path.as_posix()}'\n"
+    text += "text_column = ['2', '3']\nlabel_column = '1'\nheader = false\nseed = [0, 1]\n"
+    assert planned(text, "text_column", "header", "seed") == [(("2", "3"), False, 0), (("2", "3"), False, 1)]
+
+
 def test_experiments_may_be_files_beside_the_study(planned):
     found = planned(
         'experiments = ["one.toml", "two.toml"]\n[base]\nepochs = 3\n[grid]\nseed = [0, 1]\n',

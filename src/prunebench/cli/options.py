@@ -19,8 +19,8 @@ SECTIONS: Sequence[tuple[str, str]] = (  # the first field of each section of --
 )
 
 
-METAVARS = {"until": "GOAL", "model_arg": "NAME=VALUE"}
-"""What the values of repeatable options are, unless patterns."""
+METAVARS = {"until": "GOAL", "model_arg": "NAME=VALUE", "text_column": "COLUMN", "label_column": "COLUMN"}
+"""What the values of options are, where their type does not tell; of repeatable ones, unless patterns."""
 
 
 class Command(click.Command):
@@ -141,6 +141,8 @@ def _click_type(hint: Any) -> Any:
 
 
 def _metavar(name: str, kind: Any) -> str:
+    if name in METAVARS:
+        return METAVARS[name]
     if kind in (int, float):
         return "N" if kind is int else "X"
     return "DIR" if name.endswith("_dir") else "NAME"

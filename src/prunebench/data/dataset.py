@@ -10,6 +10,7 @@ A user's loader returns a Dataset as well; what its inputs are decides how they 
 from __future__ import annotations
 
 import hashlib
+import inspect
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,6 +27,9 @@ from prunebench.registry import Registry
 Kind = Literal["images", "files", "text"]
 
 Part = Literal["train", "test", "validation"]
+
+READING = ("text_column", "label_column", "header", "encoding", "trust_data")
+"""Settings that say how files are read: options for loaders that ask for them by name."""
 
 log = logging.getLogger(__name__)
 _offline: ContextVar[bool] = ContextVar("_offline", default=False)
@@ -46,7 +50,8 @@ class Split:
 class Dataset:
     """Train and test data, the names of the classes, and what was held out of the training data to select on.
 
-    `notes` say what was left out or converted, for the summary.
+    Attributes:
+        notes: what was left out or converted, for the summary.
     """
 
     train: Split
@@ -96,9 +101,10 @@ def _read(paths: Sequence[Path]) -> dict[Path, str]:
 class DatasetEntry:
     """A registered dataset.
 
-    `load` takes, by name, those of `data_dir` (Path) and `seed` that it asks for and returns a Dataset. `files`
-    lists the local files whose contents are the data; `own`, that it is the user's, known by what `load` returns;
-    `downloads`, that it may be fetched where there are no files yet. `defaults` are values of RunConfig fields.
+    `load` takes, by name, those of `data_dir` (Path), `seed` and the settings in READING that it asks for and returns
+    a Dataset; of READING it is handed what was given, and has defaults of its own for the rest. `files` lists the local
+    files whose contents are the data; `own`, that it is the user's, known by what `load` returns; `downloads`, that it
+    may be fetched where there are no files yet. `defaults` are values of RunConfig fields.
     """
 
     name: str
@@ -114,6 +120,16 @@ class DatasetEntry:
 def _users_own(name: str, thing: Any) -> DatasetEntry:
     """An entry of a user's loader, or of a Dataset itself."""
     return DatasetEntry(name, "your own", (lambda: thing) if isinstance(thing, Dataset) else thing, own=True)
+
+
+def reads_by(entry: DatasetEntry) -> set[str]:
+    """Those settings of READING that a loader asks for."""
+    try:
+        parameters = inspect.signature(entry.load).parameters.values()
+    except (TypeError, ValueError):  # it is no function, or has no signature to look at
+        return set()
+    takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+    return set(READING) if takes_all else {parameter.name for parameter in parameters} & set(READING)
 
 
 datasets: Registry[DatasetEntry] = Registry("dataset", "prunebench.data.datasets", _users_own)

@@ -1,219 +1,197 @@
-"""Decoding: an image file becomes 8-bit red, green and blue as a viewer shows it, whatever it is stored as.
-
-Turned as EXIF says, its transparent pixels on a background, and values of more than 8 bits scaled so that what the
-format calls white is white. Pillow's own conversion clips such values at 255, which makes pictures white.
-"""
+"""Decoding: the text of a file, plain or .gz; where it is none, the line, what it is likely to be, and what to do."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+import codecs
+import gzip
+import re
+import zlib
 from pathlib import Path
-from typing import Any, NamedTuple
 
-import msgspec
-import numpy as np
-import PIL
-from PIL import ExifTags, Image, ImageColor, UnidentifiedImageError
+from prunebench.errors import ConfigError, DataError
 
-from prunebench.errors import ConfigError
+MARKS = (
+    *((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32")),
+    *((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16")),
+)
+"""Byte-order marks, and the encodings whose decoders read them."""
 
-VERSION = f"pillow {PIL.__version__} 1"
-"""What decides what `examine` finds: Pillow, and this module."""
+PACKED = {b"\x1f\x8b": "gzip (name it .gz)", b"PK\x03\x04": "a zip archive or a workbook", b"PAR1": "Parquet"}
+"""First bytes of files that are no text."""
 
-DEEP = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
-"""Pillow's modes whose values are of more than 8 bits."""
+IN_PAIRS = ("gb18030", "shift_jis", "euc_jp", "euc_kr", "big5")
+"""Encodings of East Asia: most letters are two bytes."""
 
-UNSIGNED, SIGNED = 1, 2
-"""TIFF's sample formats of whole numbers."""
+SAMPLE = 1 << 20
+"""Bytes of a file by which its encoding is guessed."""
 
-TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""EXIF's orientation → how to turn the picture upright."""
+SHOWN = 60
+"""Characters of a file's content that a message shows."""
+
+_RARE = re.compile("[\ue000-\uf8ff\uff61-\uff9f]{2}")
+"""Letters that a wrong guess has in a row: private ones, and katakana of half the width."""
+
+NEWLINE = re.compile(r"\r\n|\r|\n")
 
 
-class Seen(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
-    """What is known of a file that was decoded.
+def decoded(path: Path, encoding: str | None = None, *, trust: bool = False) -> str:
+    """The text of a file; `.gz` is unpacked, and a byte-order mark is no part of it.
 
-    Attributes:
-        version: VERSION of who decoded it.
-        width, height: pixels, once it is turned.
-        turned: whether EXIF said to turn it.
-        clear: whether it has transparent pixels.
-        several: whether it holds more pictures than the first, which is read.
-        warned: what Pillow warned of.
-        bits: of a value, where more than 8.
-        white: what its format says that white is; 0 where it says nothing.
-        low, high: its least and largest value, where they are of more than 8 bits.
-    """
-
-    version: str
-    width: int
-    height: int
-    turned: bool = False
-    clear: bool = False
-    several: bool = False
-    warned: str = ""
-    bits: int = 8
-    white: float = 0.0
-    low: float = 0.0
-    high: float = 0.0
-
-
-@dataclass(frozen=True)
-class Look:
-    """How pictures are shown.
-
-    Attributes:
-        background: red, green and blue of what shows through transparent pixels.
-        white: the value that is white where more than 8 bits are stored, whatever the format says.
-        usual: the value that is white where the format does not say which.
-    """
-
-    background: tuple[int, int, int] = (255, 255, 255)
-    white: float | None = None
-    usual: float | None = None
-
-
-def colour(text: str) -> tuple[int, int, int]:
-    """Red, green and blue of a name such as white, or of #rrggbb.
+    Args:
+        path: the file.
+        encoding: as Python calls it; None is UTF-8.
+        trust: read a file as `encoding` that could be UTF-8 as well.
 
     Raises:
-        ConfigError: it is no colour.
+        DataError: it cannot be read, is damaged, or is not in this encoding.
+        ConfigError: there is no such encoding.
     """
+    data = _bytes(path)
+    for first, kind in PACKED.items():
+        if data.startswith(first):
+            raise DataError(f"{path} is no text but {kind}; give it as .tsv, .csv or .jsonl.")
+    name = "utf-8" if encoding is None else encoding
     try:
-        return ImageColor.getrgb(text)[:3]
-    except ValueError:
-        raise ConfigError(f"--background {text}: expected a colour such as white, black or #rrggbb.") from None
+        text = data.decode(name)
+    except UnicodeError as error:
+        start = error.start if isinstance(error, UnicodeDecodeError) else 0
+        raise DataError(_undecodable(path, data, start, name)) from None
+    except (LookupError, ValueError):
+        raise ConfigError(
+            f"--encoding {encoding}: there is none of this name; such as utf-8, cp1252, utf-16."
+        ) from None
+    if "\0" in text:
+        at = line_of(text, text.index("\0"))
+        raise DataError(
+            f"{path}:{at}: holds a zero byte. {_advice(data, name, at) if _zeros(data) else 'Take it out.'}"
+        )
+    if not trust and _eight_bits(name) and not data.isascii() and _is_utf8(data):
+        at = line_of(text, next(i for i, letter in enumerate(text) if ord(letter) > 127))
+        raise DataError(
+            f"{path}:{at}: is UTF-8, in which it reads {_line(data.decode('utf-8'), at)}, not {_line(text, at)}. Leave "
+            f"--encoding {name} out (train and test have the same), or insist with --trust-data."
+        )
+    return text.lstrip("\ufeff")
 
 
-def decode(path: Path, look: Look) -> Image.Image:
-    """The first picture of a file, in mode RGB.
-
-    Raises:
-        Exception: whatever Pillow raises; `reason` puts it into words.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # `examine` tells of them
-        with _opened(path) as file:
-            return _shown(file, look)[0]
+def line_of(text: str, position: int) -> int:
+    """The line, from 1, in which a character of a text lies; lines end as `open` has them end."""
+    return len(NEWLINE.findall(text[:position])) + 1
 
 
-def examine(path: Path, look: Look) -> Seen:
-    """Decode a file, and tell what was seen.
-
-    Raises:
-        Exception: as `decode`.
-    """
-    with warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("always")
-        with _opened(path) as file:
-            several = bool(getattr(file, "is_animated", False))
-            image, about = _shown(file, look)
-    texts = [str(warning.message) for warning in told if warning.category is not Image.DecompressionBombWarning]
-    warned = " ".join(texts[0].split())[:80] if texts else ""
-    return Seen(VERSION, image.width, image.height, several=several, warned=warned, **about)
+def shortened(content: object) -> str:
+    """What a message shows of a file's content: in quotes, on one line, its middle left out where it is long."""
+    text = str(content)
+    half = SHOWN // 2
+    return repr(text if len(text) <= SHOWN else f"{text[:half]}…{text[-half:]}")
 
 
-def reason(error: Exception) -> str:
-    """Why a file could not be decoded, in a few words."""
-    if isinstance(error, MemoryError):
-        return "not enough memory"
-    if isinstance(error, UnidentifiedImageError):
-        return "no image, or of a kind that Pillow cannot read"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return " ".join(str(error).split())[:120] or type(error).__name__
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    """A file as Pillow sees it. By its name Pillow would map it into memory, and garble TIFFs that are to be turned."""
-    with path.open("rb") as stream, Image.open(stream) as file:
-        yield file
-
-
-class _Stored(NamedTuple):
-    """How values of more than 8 bits are stored.
-
-    white: what the format calls white, 0 where it does not say; inverted: 0 is white, and the largest value black;
-    unsigned: 32 bits without a sign, which Pillow takes for signed.
-    """
-
-    bits: int = 8
-    white: float = 0.0
-    inverted: bool = False
-    unsigned: bool = False
-
-
-def _shown(file: Image.Image, look: Look) -> tuple[Image.Image, dict[str, Any]]:
-    """The picture in mode RGB, and fields of Seen."""
-    about: dict[str, Any] = {}
-    stored = _stored(file)
-    turned = _orientation(file) in TURNS  # asked before loading, since a TIFF turns itself
-    file.load()
-    image: Image.Image = file
-    if (orientation := _orientation(file)) in TURNS:
-        image, turned = file.transpose(TURNS[orientation]), True
-    if image.mode in DEEP:
-        image, deep = _of_8_bits(image, stored, look)
-        about |= deep
-    if image.has_transparency_data:
-        image, about["clear"] = _on(image, look.background)
-    return image.convert("RGB"), about | {"turned": turned}
-
-
-def _orientation(image: Image.Image) -> int:
+def _bytes(path: Path) -> bytes:
     try:
-        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # damaged metadata, of which there are as many kinds as cameras, is as good as none
-        return 1
+        if path.suffix != ".gz":
+            return path.read_bytes()
+        with gzip.open(path) as file:
+            return file.read()
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"{path} is damaged, or no gzip file: {error}. Fetch or make it again.") from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
-def _stored(file: Image.Image) -> _Stored:
-    tags = getattr(file, "tag_v2", None)
-    if tags is not None and file.mode == "L" and tags.get(339, (UNSIGNED,))[0] == SIGNED:
-        raise ValueError("8 bits with a sign, which Pillow takes for 8 without")
-    if file.mode not in DEEP:
-        return _Stored()
-    if tags is None:  # PNG and PGM have 16 bits, to which Pillow scales the latter; PFM and others do not say
-        return _Stored(16, 65535) if file.mode != "F" and file.format in ("PNG", "PPM") else _Stored(32)
-    bits, kind = int(tags.get(258, (1,))[0]), int(tags.get(339, (UNSIGNED,))[0])
-    white = {UNSIGNED: 2.0**bits - 1, SIGNED: 2.0 ** (bits - 1) - 1}.get(kind, 0.0) if bits < 32 else 0.0
-    return _Stored(bits, white, tags.get(262) == 0, kind == UNSIGNED and bits == 32)
+def _undecodable(path: Path, data: bytes, start: int, name: str) -> str:
+    """What is wrong where bytes are not in an encoding: the line, how it likely reads, and what to do."""
+    before = data[:start].decode(name, "ignore")
+    number = line_of(before, len(before))
+    byte = f"byte 0x{data[start]:02X}" if start < len(data) else "its end"
+    return f"{path}:{number}: {byte} is not {'UTF-8' if name == 'utf-8' else name}. {_advice(data, name, number)}"
 
 
-def _of_8_bits(image: Image.Image, stored: _Stored, look: Look) -> tuple[Image.Image, dict[str, Any]]:
-    values = np.asarray(image)
-    if stored.unsigned:
-        values = values.view(np.uint32)
-    low, high = float(values.min()), float(values.max())
-    if not np.isfinite([low, high]).all():
-        raise ValueError("holds values that are not finite")
-    clear = image.info.get("transparency")
-    shares = np.clip(values.astype(np.float64) / (look.white or stored.white or look.usual or high or 1), 0, 1)
-    grey = Image.fromarray(np.rint(255 * (1 - shares if stored.inverted else shares)).astype(np.uint8))
-    if isinstance(clear, int):  # PNG calls one grey value transparent
-        grey.putalpha(Image.fromarray(np.where(values == clear, 0, 255).astype(np.uint8)))
-    return grey, {"bits": stored.bits, "white": stored.white, "low": low, "high": high}
+def _advice(data: bytes, name: str, number: int = 1) -> str:
+    """What a file is likely to be, if not in the encoding `name`, and what to do."""
+    own = codecs.lookup(name).name
+    found = [each for each in likely(data) if codecs.lookup(each).name != own]
+    if not found:
+        mend = own == "utf-8" and _is_mostly_utf8(data)
+        return "The rest is: mend this line." if mend else "Give what it was written in with --encoding."
+    reads = _line(data.decode(found[0], "replace"), number)
+    others = f" (or {' or '.join(found[1:])})" if found[1:] else ""
+    option = "leave --encoding out" if found[0] == "utf-8" else f"give --encoding {found[0]}"
+    return f"The file is likely {found[0]}{others}, in which this line reads {reads}: {option}, or what it is in."
 
 
-def _on(image: Image.Image, background: tuple[int, int, int]) -> tuple[Image.Image, bool]:
-    """An image on a background, and whether anything of that shows."""
-    if image.mode == "La":
-        image = image.convert("LA")
-    layer = image.convert("RGBA")
-    if layer.getchannel("A").getextrema()[0] == 255:
-        return layer, False
-    below = Image.new("RGBA", layer.size, (*background, 255))
-    below.alpha_composite(layer)
-    return below, True
+def likely(data: bytes) -> list[str]:
+    """Encodings that a file may have, the likeliest first; none where it is UTF-8 but for a few bytes, or unclear."""
+    for mark, name in MARKS:
+        if data.startswith(mark):
+            return [name]
+    if wide := _zeros(data):
+        return [wide]
+    if _is_utf8(data):
+        return ["utf-8"]
+    if _is_mostly_utf8(data):
+        return []
+    around = b"\n".join(line for line in data.splitlines() if not line.isascii())[:SAMPLE].rpartition(b"\n")
+    lines = around[0] or around[2]
+    runs = re.findall(rb"[\x80-\xff]+", lines)
+    if sum(map(len, runs)) < 1.5 * len(runs):  # as letters with accents are, alone among others
+        return [name for name in ("cp1252", "mac_roman") if _decodes(lines, name)][:1]
+    names = [name for name in (*IN_PAIRS, "cp1251", "cp1252") if _decodes(lines, name)]
+    names = [name for name in names if not _RARE.search(lines.decode(name))]
+    return sorted(names, key=lambda name: not _reads_well(lines.decode(name), name))[:3]
+
+
+def _zeros(data: bytes) -> str | None:
+    """The form of UTF-16 without a mark that a file has in which every other byte is zero, as in most of Latin."""
+    sample = data[:SAMPLE]
+    even, odd = sample[0::2].count(0), sample[1::2].count(0)
+    if (even + odd) * 5 < len(sample):
+        return None
+    return "utf-16-le" if odd > even else "utf-16-be"
+
+
+def _reads_well(text: str, name: str) -> bool:
+    """Whether a text has the letters that no other language has: kana in Japanese, hangul nearly alone in Korean."""
+    letters = [letter for letter in text if ord(letter) > 127]
+    first, last, share = {"shift_jis": ("ぁ", "ヿ", 0.2), "euc_jp": ("ぁ", "ヿ", 0.2), "euc_kr": ("가", "힣", 0.9)}.get(
+        name, ("", "", 1.0)
+    )
+    return bool(first) and sum(first <= letter <= last for letter in letters) >= share * len(letters)
+
+
+def _is_mostly_utf8(data: bytes) -> bool:
+    """Whether more lines beyond ASCII are UTF-8 than are not, or all that is not are characters that are cut off."""
+    lines = [line for line in data.splitlines() if not line.isascii()]
+    broken = [line for line in lines if not _is_utf8(line)]
+    runs = (run for line in broken for run in re.findall(rb"[\x80-\xff]+", line))
+    return 2 * len(broken) < len(lines) or all(_is_utf8(run) or _is_cut_off(run) for run in runs)
+
+
+def _is_cut_off(run: bytes) -> bool:
+    """Whether bytes are UTF-8 but for the last character, of which at least two bytes are there."""
+    try:
+        run.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return error.reason == "unexpected end of data" and error.end - error.start > 1
+    return False
+
+
+def _decodes(data: bytes, name: str) -> bool:
+    try:
+        data.decode(name)
+    except UnicodeError:
+        return False
+    return True
+
+
+def _is_utf8(data: bytes) -> bool:
+    return _decodes(data, "utf-8")
+
+
+def _eight_bits(name: str) -> bool:
+    """Whether an encoding is none of Unicode's own, so that UTF-8 would be misread as it."""
+    return not codecs.lookup(name).name.startswith("utf")
+
+
+def _line(text: str, number: int) -> str:
+    lines = NEWLINE.split(text.removeprefix("\ufeff"), number)
+    return shortened(lines[min(number, len(lines)) - 1])

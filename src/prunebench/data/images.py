@@ -11,7 +11,7 @@ from torchvision.transforms.v2 import functional as F
 
 from prunebench.data.classification import Classification, Labels
 from prunebench.data.dataset import Dataset, Part
-from prunebench.data.decoding import Look, decode, reason
+from prunebench.data.image_files import Look, decode, reason
 from prunebench.data.resizing import Resizing
 from prunebench.data.survey import Reading
 from prunebench.data.task import Batch, Objective, Targets

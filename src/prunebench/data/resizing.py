@@ -10,7 +10,7 @@ from typing import Literal
 from PIL import Image
 from torchvision.transforms.v2 import functional as F
 
-from prunebench.data.decoding import Seen
+from prunebench.data.image_files import Seen
 from prunebench.errors import DataError
 from prunebench.runs.digests import listed
 

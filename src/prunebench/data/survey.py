@@ -16,7 +16,7 @@ import msgspec
 import torch
 
 from prunebench.data.dataset import Dataset
-from prunebench.data.decoding import VERSION, Look, Seen, colour, examine, reason
+from prunebench.data.image_files import VERSION, Look, Seen, colour, examine, reason
 from prunebench.data.resizing import Resizing, chosen
 from prunebench.data.workers import read_by
 from prunebench.errors import DataError

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from prunebench.config import Settings
-from prunebench.data.dataset import Dataset, DatasetEntry, checked, hold_out, stratified, subset
+from prunebench.config import Settings, default
+from prunebench.data.dataset import READING, Dataset, DatasetEntry, checked, hold_out, stratified, subset
 from prunebench.registry import call
 
 
@@ -17,7 +17,8 @@ def load(entry: DatasetEntry, settings: Settings) -> Dataset:
     Raises:
         DataError: it is missing or malformed.
     """
-    offered = {"data_dir": Path(settings.data_dir), "seed": settings.seed}
+    given = {name: value for name in READING if (value := getattr(settings, name)) != default(name)}
+    offered = {"data_dir": Path(settings.data_dir), "seed": settings.seed, **given}
     return checked(call(entry.load, offered), str(settings.dataset))
 
 

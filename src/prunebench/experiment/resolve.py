@@ -27,7 +27,7 @@ from prunebench.config import (
     option_name,
     read_toml,
 )
-from prunebench.data.dataset import Dataset, DatasetEntry, datasets
+from prunebench.data.dataset import READING, Dataset, DatasetEntry, datasets, reads_by
 from prunebench.errors import AmbiguousRun, ConfigError, DataError, RunError
 from prunebench.experiment.dataset import load
 from prunebench.experiment.goals import Goal, check_goals, parse
@@ -150,6 +150,8 @@ def resolve(config: RunConfig | Experiment) -> Experiment:
     method = methods.get(config.method or default("method"))
     usual = "reviews" if entry.reads == "text" else "digits"
     data = datasets.get(config.dataset or inherited.get("dataset") or entry.defaults.get("dataset") or usual)
+    inherited = {name: value for name, value in inherited.items() if name not in _unread(data)}
+    _check_reading(config, data)
     goals = tuple(parse(text) for text in config.until or ())
     values = {
         **{name: default(name) for name in field_types()},
@@ -213,6 +215,21 @@ def _check(experiment: Experiment) -> None:
         )
     if experiment.origin.run is not None:
         _check_held_out(settings, experiment.origin.run)
+
+
+def _unread(data: DatasetEntry) -> set[str]:
+    """Settings of how files are read that a dataset has no use for."""
+    return set(READING) - reads_by(data)
+
+
+def _check_reading(config: RunConfig, data: DatasetEntry) -> None:
+    """Raise ConfigError where it is said how files are read, to a dataset that would not hear of it."""
+    given_in_vain = [name for name in sorted(_unread(data)) if getattr(config, name) not in (None, default(name))]
+    if given_in_vain:
+        raise ConfigError(
+            f"{option_name(given_in_vain[0])}: the dataset {data.name} does not ask for it; it is for text-file, and "
+            f"for loaders of your own with an argument {given_in_vain[0]}."
+        )
 
 
 def _place(config: RunConfig, origin: Origin) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from prunebench.data.task import Task
 from prunebench.errors import DataError, ModelError
 from prunebench.experiment.resolve import Experiment
 from prunebench.models import checkpoint
-from prunebench.models.architecture import Architecture, given_arguments
+from prunebench.models.architecture import Architecture, asks_for, given_arguments
 from prunebench.models.checkpoint import Checkpoint
 from prunebench.registry import reference, without_folder
 from prunebench.runs.run import Run
@@ -72,6 +72,7 @@ def _build(experiment: Experiment, task: Task, *, adapt: bool, shape: dict[str, 
         "image_size": inputs.size,
         "adapt": adapt,
         "config": {**text, **(shape or {})},
+        **(text if asks_for(experiment.model, "vocab_size") else {}),
         "given": given_arguments(experiment.settings.model_arg),
     }
     architecture = Architecture(reference(experiment.settings.model), arguments, inputs)

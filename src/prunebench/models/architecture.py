@@ -6,6 +6,7 @@ A builder takes, by name, those of these arguments that it asks for, and returns
     channels     3: grey images are repeated to three channels
     image_size   height and width of an image, pixels
     adapt        whether the shape may follow a small input (no published weights are loaded)
+    vocab_size   how many tokens there are; ids are below it (text models)
     config       transformers' configuration as a dict (text models)
 
 Whatever else it asks for, users may give as `--model-arg NAME=VALUE`.
@@ -54,7 +55,7 @@ def _users_own(name: str, thing: Any) -> ModelEntry:
     return ModelEntry(name, "your own", (lambda: copy.deepcopy(thing)) if is_model else thing)
 
 
-OFFERED = {"classes", "channels", "image_size", "adapt", "config"}
+OFFERED = {"classes", "channels", "image_size", "adapt", "vocab_size", "config"}
 """What every builder may have."""
 
 ARGUMENTS = {*OFFERED, "given"}
@@ -71,6 +72,11 @@ def register(name: str, summary: str, **about: Any) -> Callable[[Callable[..., n
         return build
 
     return add
+
+
+def asks_for(entry: ModelEntry, name: str) -> bool:
+    """Whether a builder has a parameter of this name."""
+    return name in inspect.signature(entry.build).parameters
 
 
 def arguments_told(entry: ModelEntry, texts: Iterable[str]) -> tuple[str, ...]:

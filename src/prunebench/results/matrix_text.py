@@ -156,7 +156,7 @@ def _settings(line: str) -> dict[str, Any]:
 def _typed(name: str, value: str) -> Any:
     kind = field_types()[name]
     try:
-        if name in LISTS:
+        if name in (*LISTS, "text_column"):
             return list(msgspec.convert(ast.literal_eval(value), kind))
         return without_folder(msgspec.convert(value, kind, strict=False))
     except (msgspec.ValidationError, SyntaxError, ValueError, TypeError, RecursionError, MemoryError):

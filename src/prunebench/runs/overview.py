@@ -11,7 +11,10 @@ from prunebench.runs.index import ANY_SEED
 from prunebench.runs.lock import holder
 from prunebench.runs.run import ASIDE, Run
 
-UNTOLD = ("data_dir", "runs_dir", "results_dir", "workers", "keep", "checkpoint_every", "iterations", "until", ANY_SEED)
+UNTOLD = (
+    *("data_dir", "runs_dir", "results_dir", "workers", "keep", "checkpoint_every", "iterations", "until"),
+    *("trust_data", ANY_SEED),
+)
 """Settings by which nobody tells runs apart, or that are shown elsewhere."""
 
 

@@ -66,7 +66,7 @@ THREADS = 1
 FILE = "study.json"
 """In the study's folder: what it consists of."""
 
-LISTS = ("include", "exclude", "until")
+LISTS = ("include", "exclude", "until", "text_column")
 """Settings whose values are lists themselves."""
 
 
