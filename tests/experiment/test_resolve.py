@@ -24,7 +24,7 @@ from prunebench.experiment.resolve import HELD_OUT, dense_run, resolve, stored_s
 from prunebench.models.architecture import models
 from prunebench.pruning.registry import methods
 
-UNSET = {"limit_train", "limit_test", "threads", "text_column", "label_column", "header", "encoding"}
+UNSET = {"limit_train", "limit_test", "threads", "white", "text_column", "label_column", "header", "encoding"}
 
 
 @pytest.fixture(autouse=True)
