@@ -13,7 +13,11 @@ from prunebench.studies.study import experiments_of, read_study
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^    prunebench (.+)$", README, re.MULTILINE)
-PLANNED = [line for line in COMMANDS if line.startswith(("train", "prune")) and "net.py" not in line]
+READERS = ("net.py", "own.pth")
+"""Files that are the reader's."""
+PLANNED = [
+    line for line in COMMANDS if line.startswith(("train", "prune")) and not any(name in line for name in READERS)
+]
 
 
 def files() -> dict[str, str]:

@@ -19,8 +19,10 @@ from prunebench.runs.run import Run
 
 def announce_training(console: Console, given: RunConfig, *, dry_run: bool = False, fresh: bool = False) -> Experiment:
     """Resolve a config, and print the plan of its training run."""
-    with _writing_nothing() if dry_run else nullcontext():
+    with writing_nothing() if dry_run else nullcontext():
         experiment = resolve(given)
+        if not dry_run:
+            experiment.fetch()
         if fresh and not dry_run:
             start_over(console, experiment.dense)
         _announce(console, experiment, experiment.dense, training_plan(experiment), dry_run)
@@ -33,8 +35,10 @@ def announce_pruning(
     console: Console, given: RunConfig, *, dry_run: bool = False, fresh: bool = False, redo: int | None = None
 ) -> Experiment:
     """Resolve a config, and print the plan of its pruning run."""
-    with _writing_nothing() if dry_run else nullcontext():
+    with writing_nothing() if dry_run else nullcontext():
         experiment = resolve(given)
+        if not dry_run:
+            experiment.fetch()
         run = experiment.run
         if fresh and not dry_run:
             start_over(console, run)
@@ -48,7 +52,7 @@ def announce_pruning(
 
 
 @contextmanager
-def _writing_nothing() -> Iterator[None]:
+def writing_nothing() -> Iterator[None]:
     """Within it nothing is downloaded, and what is read of data is not remembered."""
     with no_downloads(), nothing_kept():
         yield

@@ -5,13 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from prunebench.config import RunConfig, Settings, deciding, field_types, is_weight_file
 from prunebench.data.dataset import Dataset, DatasetEntry
-from prunebench.errors import DownloadNeeded
 from prunebench.experiment.user_files import digest_with_imports
 from prunebench.models.normalisation import statistics_beside, told
 from prunebench.registry import content, digest, reference, without_folder
@@ -97,12 +95,12 @@ def _weights_digest(path: Path) -> str | None:
 
 def data_digest(entry: DatasetEntry, settings: Settings, load: Callable[[], Dataset]) -> str | None:
     """Digest of what a model is trained and tested on: the contents of a dataset's files with their names inside
-    `data_dir`; of an own loader what it returns; None of data that is bundled, or known by its name.
+    `data_dir`; of an own loader what it returns; None of data that is bundled, known by its name, or not here yet.
 
     Args:
         entry: the dataset's.
         settings: where the data is, and where digests of files are kept.
-        load: loads it; asked where the data itself tells, or is to be downloaded first.
+        load: loads it; asked where the data itself tells.
 
     Raises:
         DataError: files are missing or cannot be read.
@@ -111,10 +109,6 @@ def data_digest(entry: DatasetEntry, settings: Settings, load: Callable[[], Data
     if entry.own:
         return load().digest(lambda paths: digests_of(paths, folder, settings.runs_dir))
     files = sorted(entry.files(folder))
-    if not files and entry.downloads:
-        with suppress(DownloadNeeded):  # nothing may be downloaded now, so nothing is computed with it either
-            load()
-            files = sorted(entry.files(folder))
     found = digests_of(files, folder, settings.runs_dir) if files else {}
     text = b"".join(os.fsencode(path.relative_to(folder)) + f" {digest}\n".encode() for path, digest in found.items())
     return hashlib.sha256(text).hexdigest() if files else None

@@ -101,6 +101,15 @@ class Experiment:
         """The data, loaded when it is first asked for."""
         return load(self.data, self.settings)
 
+    def fetch(self) -> None:
+        """Have data that is not here yet downloaded: only then its contents are known, which decide the keys.
+
+        Raises:
+            DataError: it cannot be downloaded.
+        """
+        if self.data.downloads and not list(self.data.files(Path(self.settings.data_dir))):
+            _ = self.dataset
+
     @cached_property
     def data_digest(self) -> str | None:
         """Digest of the data; None of data that its name alone decides."""

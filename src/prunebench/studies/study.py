@@ -146,18 +146,21 @@ def read_study(path: str | Path) -> Study:
     )
 
 
-def experiments_of(study: Study, runs_dir: str | None = None) -> list[Experiment]:
+def experiments_of(study: Study, runs_dir: str | None = None, *, fetch: bool = False) -> list[Experiment]:
     """Every experiment of a study, each run once, in a stable order; all in a folder of the study's own.
 
     Args:
         study: what to run.
         runs_dir: where the study's folder is, instead of what its file says.
+        fetch: whether data that is not here yet is downloaded, so that its contents decide the runs.
 
     Raises:
         ConfigError: a combination is none that can run; the message names it.
     """
     found: dict[str, Experiment] = {}
     combinations = list(_combinations(study, runs_dir))
+    for experiment in combinations if fetch else ():
+        experiment.fetch()
     _check_together(study, [experiment.settings for experiment in combinations])
     for experiment in combinations:
         controlled = study.controls is None or experiment.settings.model in study.controls

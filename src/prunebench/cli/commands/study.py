@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import click
@@ -45,6 +46,7 @@ def command(
     goes on where it was stopped. A run that fails stops no other. Exits with 1 if any has failed.
     """
     console = Console(as_json, quiet)
+    from prunebench.cli.planning import writing_nothing
     from prunebench.errors import ConfigError, Stopped
     from prunebench.registry import check_installed
     from prunebench.runs.files import check_writable
@@ -56,8 +58,9 @@ def command(
     if address is not None and executor != "ray":
         raise ConfigError("--address is of a Ray cluster; give --executor ray.")
     study = read_study(file)
-    planned = experiments_of(study, runs_dir)
-    _announce(console, study, planned, jobs, dry_run)
+    with writing_nothing() if dry_run else nullcontext():
+        planned = experiments_of(study, runs_dir, fetch=not dry_run)
+        _announce(console, study, planned, jobs, dry_run)
     console.records([record_of(study, planned)])
     if dry_run:
         return
