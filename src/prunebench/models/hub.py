@@ -52,9 +52,8 @@ def read(name: str, model: nn.Module, classes: int) -> Fitted:
         has, _ = in_types(found.state_dict(), own)
     except ModelError as problem:
         raise ModelError(f"--weights {name} does not fit bert: {problem}.") from problem
-    converted = [
-        f"converted from {_type(dtype)} to float32" for dtype in sorted(types, key=str) if dtype is not torch.float32
-    ]
+    others = sorted(types - {torch.float32}, key=str)
+    converted = [f"converted from {_type(dtype)} to float32" for dtype in others]
     notes = [*file.notes, *renamed, *unmasked, *converted, *left_out, *_labels(found, fresh)]
     if fresh:
         notes.append(f"the classifier starts fresh, since the weights have {_other(info)}")
