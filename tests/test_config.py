@@ -150,3 +150,8 @@ def test_a_missing_or_binary_toml_file_is_refused(tmp_path):
         read_toml(tmp_path / "binary.toml")
     with pytest.raises(ConfigError, match="cannot be read as TOML"):
         read_toml(tmp_path)
+
+
+def test_a_file_with_a_byte_order_mark_is_read(tmp_path):
+    (tmp_path / "c.toml").write_text('model = "resnet18"\n', encoding="utf-8-sig")
+    assert read_toml(tmp_path / "c.toml").model == "resnet18"

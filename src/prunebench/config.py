@@ -236,7 +236,7 @@ def read_toml(path: str | Path) -> RunConfig:
         ConfigError: the file is missing or malformed, or a key or value is not one of RunConfig's.
     """
     try:
-        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        values = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: there is no such file.") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

@@ -109,7 +109,7 @@ def read_study(path: str | Path) -> Study:
     """
     path = Path(path)
     try:
-        source = path.read_text(encoding="utf-8")
+        source = path.read_text(encoding="utf-8-sig")
         tables = tomllib.loads(source)
     except FileNotFoundError:
         raise ConfigError(f"{path}: there is no such file.") from None
