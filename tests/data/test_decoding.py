@@ -114,7 +114,7 @@ def test_what_is_no_text_is_called_what_it_is(tmp_path, data, told):
 
 
 @pytest.mark.parametrize(
-    "data", [b"no gzip", gzip.compress(ENGLISH.encode())[:40], gzip.compress(b"x", mtime=0)[:-6] + b"wrong!"]
+    "data", [b"no gzip", gzip.compress(ENGLISH.encode(), mtime=0)[:40], gzip.compress(b"x", mtime=0)[:-6] + b"wrong!"]
 )
 def test_a_damaged_gzip_file_is_named(tmp_path, data):
     (tmp_path / "train.csv.gz").write_bytes(data)
