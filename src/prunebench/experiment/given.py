@@ -28,4 +28,5 @@ def score_given(experiment: Experiment, progress: Progress | None = None, stop: 
     state = setup.fresh()
     test, train = setup.scores(state)
     scores = {"test_before": test, "train_before": train, "test_after": test, "train_after": train}
-    return trained_record(setup, StepState(0, state), seconds=Seconds(), validation=setup.validation(state), **scores)
+    told = {"seconds": Seconds(), "summary": setup.summary(pruned=False), "validation": setup.validation(state)}
+    return trained_record(setup, StepState(0, state), **told, **scores)

@@ -121,9 +121,10 @@ def _start(experiment: Experiment, store: Store) -> Start | None:
     Tokenizer and normalisation are those of what is kept: made anew, they could be others.
     """
     dense = store.of(experiment.dense)
-    if (folder := store.kept() or dense.kept()) is None:
-        return None
-    return start_in(folder, experiment) if dense.steps() else as_kept(open_start(experiment), folder)
+    if dense.steps() and (folder := dense.kept()) is not None:
+        return start_in(folder, experiment)
+    folder = store.kept() or dense.kept()
+    return None if folder is None else as_kept(open_start(experiment), folder)
 
 
 def _rehearse(setup: Setup) -> None:
@@ -146,8 +147,10 @@ def _unpruned(setup: Setup, store: Store) -> None:
     trained = dense.record(0)
     state = StepState(0, dense.checkpoint(0), mean_loss=trained.loss, notes=trained.notes)
     scores = {name: getattr(trained, name) for name in SCORES}
-    told = {"summary": setup.summary(pruned=True), "seconds": trained.seconds}
-    store.commit(step_record(setup, state, None, **told, **scores), state)
+    summary = setup.summary(pruned=True)
+    if trained.summary is not None:  # which tells where the weights came from, before they were trained
+        summary = msgspec.structs.replace(summary, weights=trained.summary.weights)
+    store.commit(step_record(setup, state, None, summary=summary, seconds=trained.seconds, **scores), state)
 
 
 def _train(setup: Setup, store: Store) -> None:

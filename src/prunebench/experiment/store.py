@@ -54,9 +54,9 @@ class Disk:
         return checkpoints.load(self._run.checkpoint(step), self._experiment.model)
 
     def kept(self) -> Path | None:
-        """The folder of the newest model that is kept, be its step finished or not; None where there is none."""
+        """The folder of the newest model that is kept, of a finished step if there is one; None where there is none."""
         steps = self._run.checkpoints()
-        return self._run.progress() or (self._run.checkpoint(steps[-1]) if steps else None)
+        return self._run.checkpoint(steps[-1]) if steps else self._run.progress()
 
     def begun(self, step: int) -> StepState | None:
         """What an earlier process saved of a step that is not finished."""

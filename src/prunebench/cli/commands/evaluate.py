@@ -74,12 +74,15 @@ def _score_weights(console: Console, given: RunConfig, layers: bool) -> None:
     """Print what weights score as they are."""
     from prunebench.cli.planning import machine_line
     from prunebench.experiment.given import as_given, score_given
+    from prunebench.experiment.plan import summary_lines
     from prunebench.results import tables
 
     experiment = as_given(given)
     console.note(f"weights {experiment.settings.weights} on {machine_line(experiment.settings)}")
     record = score_given(experiment, console.tick)
     console.records([record])
+    if record.summary:
+        console.note("\n".join(summary_lines(record.summary)))
     rows = [["metric", "test", "95 % interval", "train"]]
     for metric in record.test_after.counted:
         known = tables.interval(record.test_after) if metric == record.test_after.main.name else ""
