@@ -52,6 +52,7 @@ def test_any_text_can_be_printed(text, encoding):
         print(text)
     finally:
         sys.stdout = stdout
+    assert stream.buffer.getvalue().decode(encoding).endswith("\n")
 
 
 def test_streams_that_are_no_files_stay_as_they_are(monkeypatch):
