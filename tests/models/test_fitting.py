@@ -14,20 +14,6 @@ from prunebench.models.fitting import fitted
 from prunebench.models.weight_files import WeightFile, names_told
 
 
-@pytest.fixture
-def net(tiny_net):
-    """A small CNN, always with the same fresh weights."""
-    torch.manual_seed(0)
-    return tiny_net(3)
-
-
-@pytest.fixture
-def state(tiny_net):
-    """Other weights of the small CNN."""
-    torch.manual_seed(1)
-    return tiny_net(3).state_dict()
-
-
 def taken(model, tensors, classes=3):
     return fitted(model, WeightFile(dict(tensors)), classes)
 

@@ -26,20 +26,6 @@ class Malicious:
         return os.mkdir, (str(self.folder),)
 
 
-@pytest.fixture
-def net(tiny_net):
-    """A small CNN, always with the same fresh weights."""
-    torch.manual_seed(0)
-    return tiny_net(3)
-
-
-@pytest.fixture
-def state(tiny_net):
-    """Other weights of the small CNN."""
-    torch.manual_seed(1)
-    return tiny_net(3).state_dict()
-
-
 def same(found, state):
     return set(found) == set(state) and all(torch.equal(found[name], state[name]) for name in state)
 

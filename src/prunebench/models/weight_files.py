@@ -192,4 +192,5 @@ def _holds_tensors(value: Any) -> bool:
 
 
 def are(names: list[str]) -> str:
+    """The verb for some names: "is" for one, "are" for more."""
     return "is" if len(names) == 1 else "are"
