@@ -19,7 +19,7 @@ import ray
 from ray.cluster_utils import Cluster
 
 from pairing import Claim, options, report
-from prunebench.experiment.resolve import Experiment
+from prunebench.experiment.experiment import Experiment
 from prunebench.runs.files import digest
 from prunebench.studies.executors import Options, executors
 from prunebench.studies.jobs import Outcome, jobs_of

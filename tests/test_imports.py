@@ -25,7 +25,8 @@ WITHOUT_TORCH = [
     *("errors", "records", "config", "registry", "seeding", "statistics"),
     *("runs", "results", "comparison", "plots", "report", "cli.main"),
     *("models.architecture", "models.inputs", "models.masks", "data.dataset", "data.task", "pruning.registry"),
-    *("experiment.goals", "experiment.resolve", "experiment.identity", "experiment.plan"),
+    *("experiment.goals", "experiment.experiment", "experiment.checks", "experiment.resolve"),
+    *("experiment.identity", "experiment.plan"),
     *("latency.backends", "latency.config", "latency.protocol", "latency.steps", "latency.onnx_files"),
     *("studies.study", "studies.stopping", "studies.executors"),
 ]

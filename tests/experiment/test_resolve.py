@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import os
 import re
-import sys
-from collections import Counter
-from pathlib import Path
 
 import msgspec
 import pytest
 from msgspec.structs import replace
-from safetensors.torch import save_file
-from torch import nn
 
-from prunebench import prune, train
-from prunebench.cli.main import main
 from prunebench.config import RunConfig, field_types
 from prunebench.data.dataset import datasets
 from prunebench.errors import AmbiguousRun, ConfigError, UnknownName
@@ -39,9 +31,6 @@ def fits(model, dataset):
     return (models.get(model).reads == "text") == (datasets.get(dataset).reads == "text")
 
 
-PAIRS = [*itertools.product(models.names(), datasets.names())]
-
-
 @pytest.mark.parametrize(("model", "method"), [*itertools.product(models.names(), methods.names())])
 def test_every_model_and_method_resolves_without_another_setting(model, method):
     experiment = resolve(RunConfig(model=model, method=method))
@@ -54,16 +43,6 @@ def test_every_model_and_method_resolves_without_another_setting(model, method):
     entries = experiment.model, experiment.data, experiment.method, experiment.criterion
     assert [entry.name for entry in entries] == [model, config.dataset, method, config.criterion]
     assert (experiment.goals, experiment.origin.kind, experiment.first) == ((), "none", None)
-
-
-@pytest.mark.parametrize(("model", "dataset"), PAIRS)
-def test_a_model_takes_the_data_that_it_can_read_and_no_other(model, dataset):
-    config = RunConfig(model=model, dataset=dataset)
-    if fits(model, dataset):
-        assert resolve(config).settings.dataset == dataset
-    else:
-        with pytest.raises(ConfigError, match=f"{model} reads .*, but {dataset} holds .*Choose a dataset such as"):
-            resolve(config)
 
 
 def test_an_option_goes_over_the_models_entry_and_that_over_the_default():
@@ -129,10 +108,9 @@ def test_an_unknown_name_is_told_before_anything_happens(given, message):
         ({"model": "vgg16", "weights": "yesterday"}, "is neither none, imagenet, a file .* nor a run"),
         ({"model": "vgg16", "model_arg": ("stem=small",)}, "--model-arg stem=small: the builder of vgg16 has no such"),
         ({"model": "resnet18", "model_arg": ("size=2",)}, "resnet18 has no such argument; it has: stem"),
-        ({"model": "bert", "round_to": 8, "method": "unstructured"}, "--round-to is for structured pruning"),
     ],
 )
-def test_settings_that_do_not_go_together_are_refused(given, message):
+def test_what_a_model_cannot_be_made_or_started_from_is_refused(given, message):
     with pytest.raises(ConfigError, match=message):
         resolve(RunConfig(**given))
 
@@ -179,37 +157,6 @@ def test_a_second_phase_holds_out_what_the_first_did(make_record, commit):
     commit(first, make_record())
     config = resolve(RunConfig(model="resnet18", weights=first.key)).settings
     assert (config.validation, config.seed) == (0.2, 3)
-
-
-HELD = {"validation": 0.2}
-
-
-@pytest.mark.parametrize(
-    ("before", "now"),
-    [
-        ({}, {"validation": 0.2}),
-        ({}, {"until": ("top1>=0.5",)}),
-        (HELD, {"seed": 1}),
-        (HELD, {"limit_train": 50}),
-        (HELD, {"validation": 0.3}),
-    ],
-)
-def test_what_a_run_was_trained_on_is_not_held_out_in_a_second_phase(before, now, make_record, commit):
-    first = dense_run(RunConfig(model="resnet18", **before))
-    commit(first, make_record())
-    given = RunConfig(model="resnet18", weights=first.key, **now)
-    with pytest.raises(ConfigError, match=rf"run {first.key}, .* has trained on data .* held out here\."):
-        resolve(given)
-    elsewhere = msgspec.structs.replace(given, dataset="cifar10", validation=0.3)
-    assert resolve(elsewhere).settings.validation == 0.3
-
-
-@pytest.mark.parametrize(("before", "now"), [({}, {"seed": 1}), (HELD, {"validation": 0.0}), (HELD, {"lr": 0.1})])
-def test_a_second_phase_that_holds_out_nothing_else_is_fine(before, now, make_record, commit):
-    first = dense_run(RunConfig(model="resnet18", **before))
-    commit(first, make_record())
-    config = resolve(RunConfig(model="resnet18", weights=first.key, **now)).settings
-    assert {name: getattr(config, name) for name in now} == now
 
 
 @pytest.mark.parametrize("model", ["resnet18", "bert"])
@@ -288,103 +235,6 @@ def test_a_first_phase_that_cannot_be_is_told(head, text, message, tmp_path):
         (tmp_path / "head.toml").write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError, match=re.escape(message)):
         resolve(head)
-
-
-def test_the_trainings_that_are_still_to_be_done_are_told(head, make_record, commit):
-    experiment = resolve(head)
-    first, second = experiment.phases
-    assert experiment.untrained_phases() == [first, second]
-    commit(first.dense, make_record())
-    assert experiment.untrained_phases() == [second]
-    commit(second.dense, make_record())
-    assert experiment.untrained_phases() == []
-    first.dense.delete()
-    assert experiment.untrained_phases() == []
-
-
-FILES = {
-    "net.py": "from torch import nn\n\ndef build(classes):\n"
-    "    return nn.Sequential(nn.Conv2d(3, 6, 3), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(24, classes))\n",
-    "mine.py": "def score(weight):\n    return weight.abs()\n",
-    "first.toml": 'weights = "start.safetensors"\nepochs = 1\nfreeze = true\n',
-}
-
-
-@pytest.fixture
-def project(tmp_path):
-    """The files of a user, as old as such files are: a config of a run of them that takes a moment."""
-    for name, text in FILES.items():
-        (tmp_path / name).write_text(text, encoding="utf-8")
-    layers = nn.Sequential(nn.Conv2d(3, 6, 3), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(24, 10))
-    save_file(layers.state_dict(), tmp_path / "start.safetensors")
-    for path in tmp_path.iterdir():
-        os.utime(path, (10**9, 10**9))
-    small = {"image_size": 12, "limit_train": 40, "limit_test": 20, "epochs": 1, "iterations": 1, "device": "cpu"}
-    return RunConfig(model="net.py:build", criterion="mine.py:score", weights="first.toml", **small)
-
-
-@pytest.fixture
-def reads(monkeypatch):
-    """How often each of the user's files is opened, but for the tensors of a weight file, which a library reads."""
-    found, whole = Counter(), Path.open
-
-    def counted(path, *about, **more):
-        found[path.name] += 1
-        return whole(path, *about, **more)
-
-    monkeypatch.setattr(Path, "open", counted)
-    return lambda: {name: count for name, count in found.items() if name in {*FILES, "start.safetensors"}}
-
-
-ONCE = dict.fromkeys(["net.py", "mine.py", "first.toml", "start.safetensors"], 1)
-
-
-def test_each_file_of_a_user_is_read_once(project, reads):
-    experiment = resolve(project)
-    assert len(list(prune(experiment, experiment.run))) == 2
-    assert train(experiment, experiment.dense).step == 0
-    assert [len(list(Path("runs").glob(f"net-{kind}-*"))) for kind in ("dense", "structured")] == [2, 1]
-    assert reads() == ONCE
-
-
-@pytest.mark.parametrize("goal", [[], ["--until", "params<=0.95"]])
-def test_each_file_of_a_user_is_read_once_by_a_command(goal, project, reads, monkeypatch, capsys):
-    given = {name: getattr(project, name) for name in field_types() if getattr(project, name) is not None}
-    options = [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", str(value))]
-    for again in (False, True):
-        monkeypatch.setattr(sys, "argv", ["prunebench", "prune", "--quiet", *options, *goal])
-        with pytest.raises(SystemExit) as end:
-            main()
-        assert end.value.code == 0, capsys.readouterr()
-        assert reads() == ONCE | {"first.toml": 1 + again}  # a second command of the same process knows what it read
-
-
-def test_a_weight_file_is_hashed_once_for_both_runs(project, reads):
-    experiment = resolve(replace(project, weights="start.safetensors"))
-    assert (experiment.origin.kind, experiment.origin.pretrained, experiment.first) == ("file", True, None)
-    assert experiment.dense.manifest.contents["weights"] == experiment.run.manifest.contents["weights"]
-    assert len(list(prune(experiment, experiment.run))) == 2
-    assert reads() == {name: 1 for name in ONCE if name != "first.toml"}
-
-
-@pytest.mark.parametrize(
-    "reading",
-    [
-        {"text_column": ("review",)},
-        {"label_column": "2"},
-        {"header": False},
-        {"header": True},
-        {"encoding": "cp1252"},
-        {"trust_data": True},
-    ],
-)
-@pytest.mark.parametrize("dataset", ["reviews", "sst2", lambda data_dir: None])
-def test_how_files_are_read_is_said_to_no_dataset_that_does_not_ask(dataset, reading):
-    (name,) = reading
-    with pytest.raises(
-        ConfigError, match=rf"--{name.replace('_', '-')}: the dataset .* does not ask for it; .* text-file"
-    ):
-        resolve(RunConfig(model="bert", dataset=dataset, **reading))
 
 
 def test_a_second_phase_on_other_data_does_not_inherit_how_the_first_was_read(tmp_path, commit, make_record):

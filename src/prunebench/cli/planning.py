@@ -10,8 +10,9 @@ from prunebench.config import RunConfig, Settings
 from prunebench.data.dataset import no_downloads
 from prunebench.errors import DownloadNeeded
 from prunebench.experiment.existing import finished, why_new
+from prunebench.experiment.experiment import Experiment
 from prunebench.experiment.plan import pruning_plan, training_plan
-from prunebench.experiment.resolve import Experiment, resolve
+from prunebench.experiment.resolve import resolve
 from prunebench.runs.digests import nothing_kept
 from prunebench.runs.files import check_writable
 from prunebench.runs.run import Run

@@ -1,15 +1,16 @@
 """Experiment: one config becomes one run.
 
 Doors:
-    resolve    RunConfig → Experiment, the one door; the runs that it makes
-    identity   what decides a run's key
-    existing   what of an experiment is there already
-    goals      bounds on costs and scores
-    plan       what a run will do, in a few lines
-    data       the task of an experiment
-    weights    where a run starts from
-    loop       train, prune
-    given      weights as they are, scored without a run
-    untrained  a schedule without training
-    verify     a run computed anew from its files, and compared
+    resolve     RunConfig → Experiment, the one door; the runs that it makes
+    experiment  what will be done: a resolved config
+    identity    what decides a run's key
+    existing    what of an experiment is there already
+    goals       bounds on costs and scores
+    plan        what a run will do, in a few lines
+    data        the task of an experiment
+    weights     where a run starts from
+    loop        train, prune
+    given       weights as they are, scored without a run
+    untrained   a schedule without training
+    verify      a run computed anew from its files, and compared
 """

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prunebench.data.task import Task
+from prunebench.experiment.checks import check_fit
 from prunebench.experiment.dataset import used
-from prunebench.experiment.resolve import Experiment, check_fit
+from prunebench.experiment.experiment import Experiment
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

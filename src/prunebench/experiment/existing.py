@@ -9,8 +9,8 @@ from typing import Any
 
 from prunebench.config import RunConfig, Settings, field_types
 from prunebench.errors import RunError
+from prunebench.experiment.experiment import Experiment
 from prunebench.experiment.identity import DECIDING, as_stored
-from prunebench.experiment.resolve import Experiment
 from prunebench.records import StepRecord
 from prunebench.registry import without_folder
 from prunebench.runs.index import all_runs, identify

@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from prunebench.config import RunConfig
+from prunebench.experiment.experiment import Experiment
 from prunebench.experiment.record import trained_record
-from prunebench.experiment.resolve import Experiment, resolve
+from prunebench.experiment.resolve import resolve
 from prunebench.experiment.setup import set_up
 from prunebench.records import Seconds, StepRecord
 from prunebench.training.fit import Progress, Stop

@@ -15,10 +15,11 @@ import msgspec
 
 from prunebench.config import RunConfig
 from prunebench.experiment.existing import check_contents
+from prunebench.experiment.experiment import Experiment
 from prunebench.experiment.goals import check_counted
 from prunebench.experiment.plan import summary_lines
 from prunebench.experiment.record import step_record, trained_record
-from prunebench.experiment.resolve import Experiment, resolve
+from prunebench.experiment.resolve import resolve
 from prunebench.experiment.setup import Setup, set_up
 from prunebench.experiment.store import Store, store_for
 from prunebench.experiment.weights import Start, as_kept, open_start, start_in, start_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from prunebench.experiment.resolve import Experiment
+from prunebench.experiment.experiment import Experiment
 from prunebench.records import Summary
 from prunebench.registry import reference
 from prunebench.runs.run import Run

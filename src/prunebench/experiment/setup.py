@@ -15,7 +15,7 @@ from prunebench.data.task import Task
 from prunebench.errors import Stopped
 from prunebench.experiment.data import make_task
 from prunebench.experiment.dataset import used
-from prunebench.experiment.resolve import Experiment
+from prunebench.experiment.experiment import Experiment
 from prunebench.experiment.summary import summary_of
 from prunebench.experiment.weights import Start, open_start
 from prunebench.models.checkpoint import Checkpoint

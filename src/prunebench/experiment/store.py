@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from prunebench.experiment.existing import check_contents, finished_records, trim
-from prunebench.experiment.resolve import Experiment
+from prunebench.experiment.experiment import Experiment
 from prunebench.models import checkpoint as checkpoints
 from prunebench.models.checkpoint import Checkpoint
 from prunebench.records import Environment, StepRecord

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from prunebench.data.dataset import Dataset
+from prunebench.experiment.experiment import Experiment
 from prunebench.experiment.identity import storable
 from prunebench.experiment.plan import some
-from prunebench.experiment.resolve import Experiment
 from prunebench.models.costs import macs, macs_of_modules, params
 from prunebench.models.input_spec import InputSpec
 from prunebench.pruning.registry import Request

@@ -8,7 +8,8 @@ from dataclasses import replace
 from itertools import islice
 
 from prunebench.config import RunConfig
-from prunebench.experiment.resolve import Experiment, resolve
+from prunebench.experiment.experiment import Experiment
+from prunebench.experiment.resolve import resolve
 from prunebench.experiment.setup import set_up
 from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.layers import layer_records

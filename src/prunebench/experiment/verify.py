@@ -8,7 +8,7 @@ from math import isclose
 import msgspec
 
 from prunebench.errors import RunError
-from prunebench.experiment.resolve import Experiment
+from prunebench.experiment.experiment import Experiment
 from prunebench.experiment.setup import Setup, set_up
 from prunebench.experiment.weights import start_of
 from prunebench.models import checkpoint

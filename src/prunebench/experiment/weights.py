@@ -16,7 +16,7 @@ from prunebench.data.dataset import about_to_download
 from prunebench.data.images import IMAGENET
 from prunebench.data.task import Task
 from prunebench.errors import DataError, ModelError
-from prunebench.experiment.resolve import Experiment
+from prunebench.experiment.experiment import Experiment
 from prunebench.models import checkpoint, fitting, hub, weight_files
 from prunebench.models.architecture import Architecture, asks_for, given_arguments, models
 from prunebench.models.checkpoint import Checkpoint

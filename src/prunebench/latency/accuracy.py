@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from prunebench.data.task import Task
 from prunebench.experiment.data import make_task
-from prunebench.experiment.resolve import Experiment
+from prunebench.experiment.experiment import Experiment
 from prunebench.experiment.weights import start_of
 from prunebench.latency.backends import Loaded
 from prunebench.latency.config import EfficiencyConfig

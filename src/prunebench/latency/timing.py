@@ -13,7 +13,8 @@ import torch
 
 from prunebench.config import RunConfig
 from prunebench.errors import ConfigError
-from prunebench.experiment.resolve import Experiment, resolve
+from prunebench.experiment.experiment import Experiment
+from prunebench.experiment.resolve import resolve
 from prunebench.experiment.untrained import untrained
 from prunebench.latency.accuracy import score_of
 from prunebench.latency.backends import backends

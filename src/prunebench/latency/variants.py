@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn.utils import prune as torch_prune
 
-from prunebench.experiment.resolve import Experiment
+from prunebench.experiment.experiment import Experiment
 from prunebench.models.checkpoint import Checkpoint
 from prunebench.pruning.registry import Request, criteria
 from prunebench.records import VARIANTS

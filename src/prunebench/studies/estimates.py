@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from statistics import median
 
-from prunebench.experiment.resolve import Experiment
+from prunebench.experiment.experiment import Experiment
 from prunebench.records import StepRecord
 from prunebench.runs.files import size
 from prunebench.runs.run import Run

@@ -13,9 +13,10 @@ import msgspec
 
 from prunebench.config import Settings
 from prunebench.errors import PrunebenchError, RunLocked, Stopped
+from prunebench.experiment.experiment import Experiment
 from prunebench.experiment.identity import NAMES
 from prunebench.experiment.loop import prune, train
-from prunebench.experiment.resolve import Experiment, resolve
+from prunebench.experiment.resolve import resolve
 from prunebench.records import StepRecord
 from prunebench.registry import reference
 from prunebench.results.matrices import write_steps

@@ -8,9 +8,10 @@ from typing import cast
 
 from prunebench.config import RunConfig
 from prunebench.experiment.existing import efficiency_run
+from prunebench.experiment.experiment import Experiment
 from prunebench.experiment.goals import Goal, GoalRecord, Reading, read
 from prunebench.experiment.loop import prune
-from prunebench.experiment.resolve import Experiment, resolve
+from prunebench.experiment.resolve import resolve
 from prunebench.latency.timing import time_run
 from prunebench.records import StepRecord
 from prunebench.runs.run import Run

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from statistics import median
 
 from prunebench.experiment.existing import efficiency_run, finished
+from prunebench.experiment.experiment import Experiment
 from prunebench.experiment.goals import Goal, Reading, read
-from prunebench.experiment.resolve import Experiment
 from prunebench.latency.config import EfficiencyConfig
 from prunebench.records import TimingRecord
 from prunebench.runs.run import Run

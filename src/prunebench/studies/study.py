@@ -49,8 +49,9 @@ from prunebench.config import (
     read_toml,
 )
 from prunebench.errors import ConfigError
+from prunebench.experiment.experiment import Experiment
 from prunebench.experiment.identity import as_stored
-from prunebench.experiment.resolve import Experiment, resolve
+from prunebench.experiment.resolve import resolve
 from prunebench.latency.backends import backends
 from prunebench.latency.config import EfficiencyConfig
 from prunebench.pruning.registry import methods

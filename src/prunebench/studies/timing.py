@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from prunebench.errors import PrunebenchError, Stopped
 from prunebench.experiment.existing import efficiency_run
-from prunebench.experiment.resolve import Experiment
+from prunebench.experiment.experiment import Experiment
 from prunebench.latency.config import EfficiencyConfig
 from prunebench.latency.steps import timed_steps
 from prunebench.latency.timing import time_run

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from prunebench.experiment.resolve import Experiment
+from prunebench.experiment.experiment import Experiment
 from prunebench.studies.study import experiments_of, read_study
 
 PARTS = """

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from prunebench.config import RunConfig
-    from prunebench.experiment.resolve import Experiment
+    from prunebench.experiment.experiment import Experiment
     from prunebench.latency.config import EfficiencyConfig
     from prunebench.records import TimingRecord
     from prunebench.runs.run import Run

@@ -14,7 +14,7 @@ from prunebench.cli.stopping import Stopping
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from prunebench.experiment.resolve import Experiment
+    from prunebench.experiment.experiment import Experiment
     from prunebench.records import StepRecord
     from prunebench.studies.jobs import Job, Outcome
     from prunebench.studies.study import Study

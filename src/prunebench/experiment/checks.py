@@ -1,0 +1,99 @@
+"""Checks: settings that do not go together are refused, before anything is computed."""
+
+from __future__ import annotations
+
+from prunebench.config import RunConfig, Settings, default, option_name
+from prunebench.data.dataset import READING, DatasetEntry, reads_by
+from prunebench.errors import ConfigError
+from prunebench.experiment.experiment import Experiment
+from prunebench.experiment.goals import check_goals
+from prunebench.models.architecture import models
+from prunebench.models.normalisation import problem_of
+from prunebench.registry import reference
+from prunebench.runs.run import Run
+
+
+def check(experiment: Experiment) -> None:
+    """Raise ConfigError where two settings do not go together."""
+    settings, method = experiment.settings, experiment.method
+    check_goals(experiment.goals, method, settings.validation)
+    check_fit(experiment, experiment.data.reads)
+    _check_normalisation(experiment)
+    _check_epochs(experiment)
+    if settings.round_to > 1 and not method.lowers_macs:
+        raise ConfigError(
+            f"--round-to is for structured pruning, which removes whole channels; {settings.method} pruning removes "
+            f"none."
+        )
+    if experiment.origin.run is not None:
+        _check_held_out(settings, experiment.origin.run)
+
+
+def unread(data: DatasetEntry) -> set[str]:
+    """Settings of how files are read that a dataset has no use for."""
+    return set(READING) - reads_by(data)
+
+
+def check_reading(config: RunConfig, data: DatasetEntry) -> None:
+    """Raise ConfigError where it is said how files are read, to a dataset that would not hear of it."""
+    given_in_vain = [name for name in sorted(unread(data)) if getattr(config, name) not in (None, default(name))]
+    if given_in_vain:
+        raise ConfigError(
+            f"{option_name(given_in_vain[0])}: the dataset {data.name} does not ask for it; it is for text-file, and "
+            f"for loaders of your own with an argument {given_in_vain[0]}."
+        )
+
+
+def check_fit(experiment: Experiment, kind: str | None) -> None:
+    """Raise ConfigError where the model cannot read data of this kind ("images", "files", "text")."""
+    reads, settings = experiment.model.reads, experiment.settings
+    is_text = kind == "text"
+    if reads is not None and kind is not None and (reads == "text") != is_text:
+        fitting = "reviews, sst2 or text-file" if reads == "text" else "digits, cifar10 or image-folder"
+        raise ConfigError(
+            f"{settings.model} reads {reads}, but {settings.dataset} holds {'text' if is_text else 'images'}. "
+            f"Choose a dataset such as {fitting}."
+        )
+
+
+def _check_normalisation(experiment: Experiment) -> None:
+    """Raise ConfigError where --mean and --std are no statistics of images."""
+    mean, std = experiment.settings.mean, experiment.settings.std
+    if mean is None and std is None:
+        return
+    if mean is None or std is None:
+        raise ConfigError("--mean and --std go together: give both, or neither.")
+    if "text" in (experiment.model.reads, experiment.data.reads):
+        raise ConfigError("--mean and --std normalise images, and this is text.")
+    if problem := problem_of(mean, std):
+        raise ConfigError(f"--mean {_listed(mean)} --std {_listed(std)}: {problem}.")
+
+
+def _listed(values: tuple[float, ...]) -> str:
+    return ",".join(f"{value:g}" for value in values)
+
+
+def _check_epochs(experiment: Experiment) -> None:
+    """Raise ConfigError where no epoch is asked for and there are no weights to be taken as they are.
+
+    A user's own builder may bring weights of its own; that nothing is trained is then told by the plan.
+    """
+    if experiment.settings.epochs or experiment.origin.kind != "none":
+        return
+    if models.known(experiment.settings.model) is not None:
+        raise ConfigError("--epochs 0 takes weights as they are, and there are none: give --weights, or epochs.")
+
+
+def _check_held_out(settings: Settings, run: Run) -> None:
+    """Raise ConfigError where the run that a config starts from has trained on what the config would hold out."""
+    decide = ("validation", "seed", "limit_train")
+    theirs = [run.manifest.config.get(name) for name in decide]
+    if (
+        settings.validation
+        and run.manifest.config["dataset"] == reference(settings.dataset)
+        and theirs != [getattr(settings, name) for name in decide]
+    ):
+        raise ConfigError(
+            f"--validation {settings.validation:g}: run {run.key}, from which --weights starts, has trained on "
+            f"data that would be held out here. Train it with the same {', '.join(map(option_name, decide))} first."
+        )

@@ -1,0 +1,103 @@
+"""Settings that do not go together are refused by name."""
+
+from __future__ import annotations
+
+import itertools
+import re
+
+import msgspec
+import pytest
+
+from prunebench.config import RunConfig
+from prunebench.data.dataset import datasets
+from prunebench.errors import ConfigError
+from prunebench.experiment.resolve import dense_run, resolve
+from prunebench.models.architecture import models
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+PAIRS = [*itertools.product(models.names(), datasets.names())]
+
+
+def fits(model, dataset):
+    return (models.get(model).reads == "text") == (datasets.get(dataset).reads == "text")
+
+
+@pytest.mark.parametrize(("model", "dataset"), PAIRS)
+def test_a_model_takes_the_data_that_it_can_read_and_no_other(model, dataset):
+    config = RunConfig(model=model, dataset=dataset)
+    if fits(model, dataset):
+        assert resolve(config).settings.dataset == dataset
+    else:
+        with pytest.raises(ConfigError, match=f"{model} reads .*, but {dataset} holds .*Choose a dataset such as"):
+            resolve(config)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"model": "bert", "round_to": 8, "method": "unstructured"}, "--round-to is for structured pruning"),
+        ({"model": "vgg16", "mean": (0.5,)}, "--mean and --std go together"),
+        ({"model": "bert", "mean": (0.5,), "std": (0.5,)}, "--mean and --std normalise images, and this is text"),
+        ({"model": "vgg16", "mean": (0.5,), "std": (0.0,)}, "--mean 0.5 --std 0: "),
+        ({"model": "vgg16", "epochs": 0}, "--epochs 0 takes weights as they are, and there are none"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(given, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        resolve(RunConfig(**given))
+
+
+HELD = {"validation": 0.2}
+
+
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        ({}, {"validation": 0.2}),
+        ({}, {"until": ("top1>=0.5",)}),
+        (HELD, {"seed": 1}),
+        (HELD, {"limit_train": 50}),
+        (HELD, {"validation": 0.3}),
+    ],
+)
+def test_what_a_run_was_trained_on_is_not_held_out_in_a_second_phase(before, now, make_record, commit):
+    first = dense_run(RunConfig(model="resnet18", **before))
+    commit(first, make_record())
+    given = RunConfig(model="resnet18", weights=first.key, **now)
+    with pytest.raises(ConfigError, match=rf"run {first.key}, .* has trained on data .* held out here\."):
+        resolve(given)
+    elsewhere = msgspec.structs.replace(given, dataset="cifar10", validation=0.3)
+    assert resolve(elsewhere).settings.validation == 0.3
+
+
+@pytest.mark.parametrize(("before", "now"), [({}, {"seed": 1}), (HELD, {"validation": 0.0}), (HELD, {"lr": 0.1})])
+def test_a_second_phase_that_holds_out_nothing_else_is_fine(before, now, make_record, commit):
+    first = dense_run(RunConfig(model="resnet18", **before))
+    commit(first, make_record())
+    config = resolve(RunConfig(model="resnet18", weights=first.key, **now)).settings
+    assert {name: getattr(config, name) for name in now} == now
+
+
+@pytest.mark.parametrize(
+    "reading",
+    [
+        {"text_column": ("review",)},
+        {"label_column": "2"},
+        {"header": False},
+        {"header": True},
+        {"encoding": "cp1252"},
+        {"trust_data": True},
+    ],
+)
+@pytest.mark.parametrize("dataset", ["reviews", "sst2", lambda data_dir: None])
+def test_how_files_are_read_is_said_to_no_dataset_that_does_not_ask(dataset, reading):
+    (name,) = reading
+    with pytest.raises(
+        ConfigError, match=rf"--{name.replace('_', '-')}: the dataset .* does not ask for it; .* text-file"
+    ):
+        resolve(RunConfig(model="bert", dataset=dataset, **reading))
