@@ -30,6 +30,8 @@ def test_a_model_is_trained_once_and_found_by_prune(prunebench, tmp_path):
     again = prunebench("train", *TINY)
     assert again.out == first.out
     assert "epoch 1/1" not in again.err
+    told = next(line for line in first.err.splitlines() if line.startswith("  data "))
+    assert told in again.err
     pruned = prunebench("prune", *TINY, "--iterations", "1")
     assert f"dense    {run} (trained)" in pruned.err
     assert "train  100%" not in pruned.err

@@ -31,7 +31,11 @@ def command(
         return
     run = experiment.dense
     if run.steps():
+        from prunebench.experiment.plan import summary_lines
+
         record = run.record(0)
+        if record.summary:
+            console.note("\n".join(summary_lines(record.summary)))
         for note in record.notes:
             console.note(f"Warning: {note}.")
     else:

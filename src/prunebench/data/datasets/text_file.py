@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -22,8 +21,6 @@ LISTED = 10
 
 HEADINGS = {"label", "labels", "class", "category", "target", "sentiment"}
 """Labels of a first row that is a header."""
-
-log = logging.getLogger(__name__)
 
 
 def files(data_dir: Path) -> Iterable[Path]:
@@ -114,8 +111,6 @@ def read_pair(train: Path, test: Path, *, how: Reading | None = None, notes: Ite
     place = {name: i for i, name in enumerate(classes)}
     _check_known(train, test, found[1], place)
     splits = [Split([each.text for each in part], [place[each.label] for each in part]) for part in found]
-    for note in told:
-        log.info("%s", note)
     return Dataset(splits[0], splits[1], classes, notes=tuple(told))
 
 
