@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import struct
 
 import msgspec
 import pytest
@@ -12,7 +13,7 @@ from msgspec.structs import replace
 from prunebench.config import RunConfig, field_types
 from prunebench.data.dataset import datasets
 from prunebench.errors import AmbiguousRun, ConfigError, UnknownName
-from prunebench.experiment.resolve import HELD_OUT, dense_run, resolve, stored_settings
+from prunebench.experiment.resolve import HELD_OUT, dense_run, pruning_run, resolve, stored_settings
 from prunebench.models.architecture import models
 from prunebench.pruning.registry import methods
 
@@ -247,3 +248,22 @@ def test_a_second_phase_on_other_data_does_not_inherit_how_the_first_was_read(tm
     other = resolve(RunConfig(weights=first.key, dataset="reviews", **shared)).settings
     assert other.label_column is None
     assert resolve(other).settings == other
+
+
+@pytest.mark.parametrize("run_of", [dense_run, pruning_run])
+def test_data_is_downloaded_before_a_run_is_named_after_it(run_of, tmp_path, monkeypatch):
+    from torchvision.datasets import MNIST
+
+    def download(self):
+        raw = tmp_path / "data" / "MNIST" / "raw"
+        raw.mkdir(parents=True, exist_ok=True)
+        for part in ("train", "t10k"):
+            (raw / f"{part}-images-idx3-ubyte").write_bytes(struct.pack(">4i", 2051, 2, 28, 28) + bytes(2 * 784))
+            (raw / f"{part}-labels-idx1-ubyte").write_bytes(struct.pack(">2i", 2049, 2) + bytes([0, 1]))
+
+    monkeypatch.setattr(MNIST, "download", download)
+    config = RunConfig(model="resnet18", dataset="mnist")
+    before = run_of(config)
+    assert (tmp_path / "data" / "MNIST").is_dir()
+    assert before.manifest.contents["data"]
+    assert run_of(config).key == before.key

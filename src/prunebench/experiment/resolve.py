@@ -90,13 +90,24 @@ def resolve(config: RunConfig | Experiment) -> Experiment:
 
 
 def dense_run(config: RunConfig | Experiment) -> Run:
-    """The run that trains the dense model of a config."""
-    return resolve(config).dense
+    """The run that trains the dense model of a config. Data that is not here yet is downloaded: its contents decide
+    which run that is.
+
+    Raises:
+        DataError: the data is missing, or cannot be downloaded.
+    """
+    return _fetched(config).dense
 
 
 def pruning_run(config: RunConfig | Experiment) -> Run:
-    """The run that prunes by a config."""
-    return resolve(config).run
+    """The run that prunes by a config; data and errors are as of `dense_run`."""
+    return _fetched(config).run
+
+
+def _fetched(config: RunConfig | Experiment) -> Experiment:
+    experiment = resolve(config)
+    experiment.fetch()
+    return experiment
 
 
 def stored_settings(config: RunConfig) -> dict[str, Any]:
