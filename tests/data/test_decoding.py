@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prunebench.data.decoding import decoded, likely, shortened
+from prunebench.data.decoding import decoded, doubt, shortened
+from prunebench.data.encodings import likely
 from prunebench.errors import ConfigError, DataError
 
 ENGLISH = "text,label\n" + "".join(f"plain film {i},0\n" for i in range(9))
@@ -61,6 +62,8 @@ def test_the_line_is_right_wherever_the_byte_is_and_however_long_the_file(tmp_pa
         ("a fine film", "utf-16-be"),
         ("a fine film", "utf-16"),
         ("a fine film", "utf-32"),
+        ("a fine film", "utf-32-le"),
+        ("a fine film", "utf-32-be"),
     ],
 )
 def test_what_a_file_is_likely_to_be_is_among_what_is_said_and_so_is_the_option(tmp_path, text, encoding):
@@ -88,6 +91,35 @@ def test_utf8_is_not_misread_because_another_encoding_is_given(tmp_path):
     assert decoded(tmp_path / "train.csv", "cp1252") == ENGLISH
 
 
+@pytest.mark.parametrize(
+    ("data", "encoding", "told"),
+    [
+        (ENGLISH.encode("utf-16-be"), "utf-16", ":1: is likely utf-16-be, in which it reads 'text,label', not '"),
+        (ENGLISH.encode("utf-16-le"), "utf-16-be", ":1: is likely utf-16-le, in which it reads 'text,label', not '"),
+        (ENGLISH.encode()[: len(ENGLISH) // 2 * 2], "utf-16-le", ":1: is UTF-8, in which it reads 'text,label', not '"),
+        (ENGLISH.encode(), "cp037", ":1: is UTF-8, in which it reads 'text,label', not '"),
+        ((ENGLISH + "it’s “good”\n").encode("cp1252"), "latin-1", ":11: is likely cp1252, in which it reads 'it’s “"),
+        (
+            (ENGLISH + "„žluť“\n").encode("cp1250"),
+            "iso8859-2",
+            ":11: is likely cp1250, in which it reads '„žluť“', not",
+        ),
+    ],
+)
+def test_bytes_that_decode_as_they_are_not_meant_are_asked_about(tmp_path, data, encoding, told):
+    assert refused(tmp_path, data, encoding=encoding).startswith(told)
+    assert decoded(tmp_path / "train.csv", encoding, trust=True) == data.decode(encoding)
+    trusted = doubt(tmp_path / "train.csv", encoding)
+    assert trusted.startswith(f"train.csv{told.partition(' ')[0]} read as {encoding}, but is ")
+
+
+@pytest.mark.parametrize("encoding", ["utf-7", "unicode_escape", "cp1252", "latin-1", "utf-8-sig"])
+def test_what_may_be_meant_is_not_asked_about(tmp_path, encoding):
+    (tmp_path / "train.csv").write_bytes(ENGLISH.encode() + "Le café, “bon”".encode("unicode_escape"))
+    decoded(tmp_path / "train.csv", encoding)
+    assert doubt(tmp_path / "train.csv", encoding) == ""
+
+
 def test_another_encoding_that_does_not_fit_either_is_told_in_the_same_way(tmp_path):
     told = refused(tmp_path, "été\n".encode(), encoding="ascii")
     assert told.startswith(
@@ -106,6 +138,12 @@ def test_an_encoding_that_does_not_exist_is_refused_by_its_option(tmp_path, enco
         (gzip.compress(b"text", mtime=0), " is no text but gzip (name it .gz)"),
         (b"PK\x03\x04rest", " is no text but a zip archive or a workbook"),
         (b"PAR1rest", " is no text but Parquet"),
+        (b"BZh91AY&SY\xff", " is no text but bzip2"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(99), " is no text but a workbook or document of old Office"),
+        (b"SQLite format 3\0", " is no text but a SQLite database"),
+        (b"\x80\x04\x95a", " is no text but a pickle"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", " is a pointer of Git LFS, not the file"),
+        (b" <!DOCTYPE html>\n<html>", " is a web page. Download the file itself."),
         (ENGLISH.encode() + b"a\0b,1\n", ":11: holds a zero byte. Take it out."),
     ],
 )
@@ -119,6 +157,12 @@ def test_what_is_no_text_is_called_what_it_is(tmp_path, data, told):
 def test_a_damaged_gzip_file_is_named(tmp_path, data):
     (tmp_path / "train.csv.gz").write_bytes(data)
     with pytest.raises(DataError, match=r"train\.csv\.gz is damaged, or no gzip file"):
+        decoded(tmp_path / "train.csv.gz")
+
+
+def test_what_is_packed_twice_is_to_be_unpacked_once(tmp_path):
+    (tmp_path / "train.csv.gz").write_bytes(gzip.compress(gzip.compress(b"text", mtime=0), mtime=0))
+    with pytest.raises(DataError, match=r"train\.csv\.gz is packed twice: unpack it once"):
         decoded(tmp_path / "train.csv.gz")
 
 

@@ -21,6 +21,14 @@ def test_a_whole_number_is_one_class_however_it_is_written(number):
     assert {label_of(value) for value in written} == {(str(number), "")}
 
 
+@given(st.integers(2**53, 2**200))
+def test_whole_numbers_of_any_size_are_told_apart(number):
+    written, other = f"{number}.0", f"{number + 1}.0"
+    assert (label_of(written), label_of(other)) == ((str(number), ""), (str(number + 1), ""))
+    assert asked(*[str(number), str(number + 1)] * 2) == []
+    assert "only in how it is written" in asked(str(number), f"+{number}", str(number), f"+{number}")[0]
+
+
 @given(st.text(st.characters(codec="utf-8"), min_size=1).filter(lambda text: not any(map(str.isdigit, text))))
 def test_a_name_is_itself_without_the_spaces_around_it(name):
     label, fault = label_of(f" {name}\t", trust=True)
@@ -88,6 +96,7 @@ def test_what_is_unlikely_is_asked_about(labels, question):
         ["a", "a", "a", "b"],
         ["1", "2", "other", "1", "2", "other"],
         ["a", "a", "b", "b", "c"],
+        ["1" * 400, "2", "1" * 400, "2"],
     ],
 )
 def test_what_is_likely_is_not_asked_about(labels):

@@ -107,6 +107,16 @@ def test_a_line_that_is_no_object_is_told(tmp_path, line, told):
     assert found[4].startswith(told)
 
 
+@pytest.mark.parametrize("indent", [None, 1])
+@pytest.mark.parametrize("thing", [[{"text": "fine", "label": 1}], {"data": [{"text": "fine", "label": 1}]}])
+def test_json_as_a_whole_is_no_jsonl(tmp_path, thing, indent):
+    if indent is None and isinstance(thing, dict):
+        assert table(tmp_path, json.dumps(thing), "train.jsonl").columns == ("data",)  # on one line it is a row
+    else:
+        with pytest.raises(DataError, match=r"train\.jsonl is JSON as a whole; a \.jsonl has an object a line"):
+            table(tmp_path, json.dumps(thing, indent=indent), "train.jsonl")
+
+
 def test_a_whole_character_that_is_written_in_two_halves_is_one(tmp_path):
     (row,) = table(tmp_path, r'{"text": "\ud83d\ude00", "label": 0}', "train.jsonl").rows
     assert (row.fields["text"], row.fault) == ("😀", "")

@@ -38,7 +38,8 @@ class Sample:
     """A text and its label as it is compared, or what is wrong with the row that should hold them.
 
     Attributes:
-        converted: what was read as something else than it is written: "number" of a text, "point" of a label.
+        converted: what was read as something else than it is written: "number" of a text, "point" of a label; and
+            what stands for nothing and was taken on trust, "no text" and "no label".
     """
 
     line: int
@@ -94,6 +95,8 @@ def _needs(table: Table, advice: str) -> str:
     one = len(table.columns) == 1 and next((mark for mark in ";\t|" if mark in table.columns[0]), None)
     if one:
         return f"{told} Its fields seem to be separated by {one!r}: save it with commas as .csv, or with tabs as .tsv."
+    if any(len(name) > 1 and name[0] == name[-1] == '"' for name in table.columns) and not table.is_json:
+        return f"{told} Quotes are part of names, since a .tsv is read without quoting: save it with commas as .csv."
     header = "" if table.is_json else ", or give --no-header with their numbers if this line is a sample"
     return f"{told} Name yours with --text-column and --label-column{header}.{advice}"
 
@@ -119,16 +122,18 @@ def sample_of(row: Row, columns: Columns, trust: bool = False) -> Sample:
         converted += [] if isinstance(part, str) else ["number"]
         parts.append(str(part))
     text = parts[0] if len(parts) == 1 else " ".join(part for part in parts if part.strip())
-    if is_missing(text) and not trust:
-        what = f"is {text.strip()}, which stands for none" if text.strip() else "is empty"
-        return _faulty(row, f"the text {what} (insist with --trust-data)")
+    if is_missing(text):
+        if not trust:
+            what = f"is {text.strip()}, which stands for none" if text.strip() else "is empty"
+            return _faulty(row, f"the text {what} (insist with --trust-data)")
+        converted.append("no text")
     if not _holds(row, columns.label):
         return _faulty(row, f"has no {columns.label}")
     value = _value(row, columns.label)
     label, fault = label_of(value, trust)
     if fault:
         return _faulty(row, fault)
-    converted += ["point"] if str(value).strip() != label else []
+    converted += ["no label"] if is_missing(label) else ["point"] if str(value).strip() != label else []
     return Sample(row.line, text, label, converted=tuple(converted))
 
 
@@ -144,7 +149,9 @@ def _text_of(row: Row, key: Key) -> tuple[str | int | float, str]:
     value = _value(row, key)
     if isinstance(value, str):
         return value, ""
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+    if isinstance(value, float) and math.isfinite(value):
+        return value, ""
+    if isinstance(value, int) and not isinstance(value, bool):
         return value, ""
     kinds = {type(None): "null", bool: "a truth value", list: "a list", dict: "an object"}
     return "", f"{key} is {kinds.get(type(value), 'NaN or infinite')} instead of a text"

@@ -6,7 +6,8 @@ import math
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from prunebench.data.decoding import shortened
@@ -14,8 +15,8 @@ from prunebench.data.decoding import shortened
 MISSING = {"nan", "null", "None", "<na>", "n/a", "#n/a", "NA"}
 """What programs write where there is nothing, in letters of either case where it is in small ones."""
 
-NUMBER = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?")
-_POINT = re.compile(r"[+-]?\d+\.\d*([eE][+-]?\d+)?")
+NUMBER = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d{1,9})?")
+_POINT = re.compile(r"[+-]?\d+\.\d*([eE][+-]?\d{1,3})?")
 _LISTED = re.compile(r"[\[({].*[\])}]", re.DOTALL)
 
 FEW = 20
@@ -54,7 +55,7 @@ def label_of(value: Any, trust: bool = False) -> tuple[str, str]:
 
 def _whole(text: str) -> str:
     """`1` of `1.0`; what is no whole number, or is written without a point, as it is."""
-    if _POINT.fullmatch(text) and (number := float(text)).is_integer():
+    if _POINT.fullmatch(text) and (number := Decimal(text)) == number.to_integral_value():  # exact, as floats are not
         return str(int(number))
     return text
 
@@ -93,7 +94,7 @@ def _kind(name: str) -> str:
         return "truth value"
     if NUMBER.fullmatch(name):
         plain = "." not in name and "," not in name
-        return "number" if plain and float(name).is_integer() else "fraction"
+        return "number" if plain and ("e" not in name.casefold() or float(name).is_integer()) else "fraction"
     return "list" if _LISTED.fullmatch(name) else "name"
 
 
@@ -113,11 +114,22 @@ def _mixed(kinds: dict[str, list[str]], first: dict[str, int], counts: Counter[s
 
 def _alike(first: dict[str, int]) -> Iterator[tuple[int, str]]:
     """Labels that differ in nothing but how they are written."""
-    seen: dict[str, str] = {}
-    for name, line in first.items():
+    for name, other in alike(first):
+        yield first[name], f"the label {name!r} differs from {other!r} only in how it is written"
+        return
+
+
+def alike(names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Names that differ from an earlier one in nothing but how they are written, each with that one."""
+    seen: dict[str | Decimal, str] = {}
+    for name in names:
         number = NUMBER.fullmatch(name) and "," not in name
-        key = str(float(name)) if number else " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+        key = Decimal(name) if number else _folded(name)
         if key in seen:
-            yield line, f"the label {name!r} differs from {seen[key]!r} only in how it is written"
-            return
-        seen[key] = name
+            yield name, seen[key]
+        seen.setdefault(key, name)
+
+
+def _folded(name: str) -> str:
+    """A name without what names may differ in that are meant as one: case, spaces, and forms of letters."""
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())

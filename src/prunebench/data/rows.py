@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from prunebench.data.decoding import decoded, line_of, shortened
+from prunebench.data.decoding import decoded, doubt, line_of, shortened
 from prunebench.errors import ConfigError, DataError
 
 KINDS = (".tsv", ".csv", ".jsonl")
@@ -29,6 +29,7 @@ LARGEST_FIELD = 2**31 - 1
 
 _QUOTED = re.compile(r'"[^"]*+(?:""[^"]*+)*+"')
 _BARE = re.compile(r"[^,\r\n]*+")
+_WHOLE = re.compile(r"\s*(\[\s*\{|\{\s*[\r\n])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,7 @@ class Table:
     Attributes:
         line: where the header is, or the first row.
         headed: whether columns have names.
+        trusted: what was unlikely of the encoding, and was taken on trust.
     """
 
     path: Path
@@ -55,6 +57,7 @@ class Table:
     rows: list[Row]
     line: int = 1
     headed: bool = True
+    trusted: str = ""
 
     @property
     def is_json(self) -> bool:
@@ -74,23 +77,24 @@ def read(path: Path, *, header: bool = True, encoding: str | None = None, trust:
         path: a file that ends with one of SUFFIXES.
         header: whether the first row names the columns; a .jsonl has none.
         encoding: as Python calls it; None is UTF-8.
-        trust: read a file as `encoding` that could be UTF-8 as well.
+        trust: read a file as `encoding` that is likely in another.
 
     Raises:
         DataError: the file cannot be read, or quotes in it do not match. Other faults are told by the rows.
     """
     text = decoded(path, encoding, trust=trust)
+    trusted = doubt(path, encoding) if trust and encoding else ""
     if kind_of(path) == ".jsonl":
         if not header:
             raise ConfigError(f"--no-header: {path.name} has none, since each line names its fields; leave it out.")
-        return _objects(path, text)
+        return _objects(path, text, trusted)
     found = _tabbed(text) if kind_of(path) == ".tsv" else _commas(path, text)
     found = [row for row in found if len(row[2]) > 1 or row[2][0].strip()]
     first = found[0][0] if found else 1
     names = tuple(name.strip() for name in found.pop(0)[2]) if header and found else ()
     columns = names or tuple(str(i + 1) for i in range(len(found[0][2]) if found else 0))
     rows = [Row(line, last, fields, _miscounted(path, fields, columns, header)) for line, last, fields in found]
-    return Table(path, columns, rows, first, header)
+    return Table(path, columns, rows, first, header, trusted)
 
 
 def _miscounted(path: Path, fields: Sequence[str], columns: Sequence[str], header: bool) -> str:
@@ -165,12 +169,14 @@ def _misquoted(path: Path, text: str, before: int, reached: int) -> str:
     return ""
 
 
-def _objects(path: Path, text: str) -> Table:
+def _objects(path: Path, text: str, trusted: str) -> Table:
+    if _WHOLE.match(text):
+        raise DataError(f"{path} is JSON as a whole; a .jsonl has an object a line. Write each sample on its own line.")
     rows = [
         _object(number, line.strip()) for number, line in enumerate(io.StringIO(text, newline=""), 1) if line.strip()
     ]
     columns = dict.fromkeys(name for row in rows for name in row.fields)
-    return Table(path, tuple(columns), rows, rows[0].line if rows else 1)
+    return Table(path, tuple(columns), rows, rows[0].line if rows else 1, trusted=trusted)
 
 
 def _object(number: int, line: str) -> Row:

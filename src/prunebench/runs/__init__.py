@@ -5,6 +5,7 @@ Doors:
     manifest         run.json: what a run is
     files            bytes on disk: atomic, durable, digested
     digests          digests of data files, read again only where they changed
+    mistaken         what a file is that is taken for data or weights
     lock             one process at a time computes a run
     index            what runs are called, and which there are
     selection        the runs that a key, a folder or a filter names

@@ -23,6 +23,13 @@ def test_glues_own_files_are_read(glue, no_network):
     assert len(dataset.classes) == 2
 
 
+def test_what_is_asked_about_can_be_insisted_on(glue):
+    (glue / "train.tsv").write_text("sentence\tlabel\nnull\t1\nbleak\t0\n")
+    with pytest.raises(DataError, match="the text is null, which stands for none"):
+        load(glue)
+    assert load(glue, trust_data=True).train.inputs == ["null", "bleak"]
+
+
 def test_both_files_count_or_none(glue):
     assert [path.name for path in files(glue)] == ["train.tsv", "dev.tsv"]
     (glue / "dev.tsv").unlink()

@@ -181,6 +181,19 @@ def test_on_trust_empty_texts_and_words_for_nothing_are_what_they_are(tmp_path):
     dataset = load(written(tmp_path, train_csv=LINES + ",1\nNA,0\na,NA\nb,NA\n"), trust_data=True)
     assert dataset.train.inputs[-4:] == ["", "NA", "a", "b"]
     assert dataset.classes == ["0", "1", "NA"]
+    assert dataset.notes == (
+        "train.csv: texts that are empty or stand for none, taken on trust: 2",
+        "train.csv: labels that stand for none, taken on trust: 2",
+    )
+
+
+def test_an_encoding_that_is_taken_on_trust_is_told(tmp_path):
+    written(tmp_path, train_csv=(LINES + "“fine”,1\n").encode("cp1252"))
+    dataset = load(tmp_path, encoding="latin-1", trust_data=True)
+    assert dataset.notes == (
+        "taken on trust: train.csv:14: read as latin-1, but is likely cp1252, in which it reads '“fine”,1', not "
+        r"'\x93fine\x94,1'",
+    )
 
 
 AG = [(str(i % 4 + 1), f"Title {i}, with a comma", f'Reuters - "quoted" \\ {i}') for i in range(16)]
@@ -272,6 +285,19 @@ def test_a_header_is_not_taken_for_a_sample(tmp_path):
         load(written(tmp_path, train_csv=LINES), header=False, text_column=("1",), label_column="2")
 
 
+def test_a_sample_is_not_taken_for_a_header(tmp_path):
+    rows = LINES.partition("\n")[2]
+    written(tmp_path, train_csv=rows, test_csv=rows)
+    with pytest.raises(
+        DataError, match=r"train\.csv:1: the first row names .* but its '0' is the label of 5 rows below,"
+    ):
+        load(tmp_path, text_column=("1",), label_column="2")
+    assert len(load(tmp_path, text_column=("1",), label_column="2", header=False).train) == 12
+    dataset = load(tmp_path, text_column=("1",), label_column="2", trust_data=True)
+    assert len(dataset.train) == 11
+    assert dataset.notes[0].startswith("taken on trust: train.csv:1: the first row names the columns")
+
+
 def test_files_that_are_not_read_are_told_and_an_unlabelled_test_file_beside_a_labelled_one(tmp_path):
     tabs = as_tsv(SAMPLES)
     written(tmp_path, train_csv=LINES, train_tsv=tabs, dev_tsv=tabs)
@@ -283,10 +309,11 @@ def test_files_that_are_not_read_are_told_and_an_unlabelled_test_file_beside_a_l
         load(tmp_path)
 
 
-def test_numbers_as_texts_in_json_are_told(tmp_path):
-    lines = as_jsonl([*SAMPLES, (2012, 1)])
+@pytest.mark.parametrize("number", [2012, 10**1000])
+def test_numbers_as_texts_in_json_are_told(tmp_path, number):
+    lines = as_jsonl([*SAMPLES, (number, 1)])
     dataset = load(written(tmp_path, train_jsonl=lines, test_jsonl=as_jsonl(SAMPLES)))
-    assert dataset.train.inputs[-1] == "2012"
+    assert dataset.train.inputs[-1] == str(number)
     assert dataset.notes == ("train.jsonl: numbers that are read as texts: 1",)
 
 
@@ -294,6 +321,16 @@ def test_quotes_in_a_tsv_are_part_of_texts_and_that_is_told(tmp_path):
     dataset = load(written(tmp_path, train_tsv=as_tsv([(f'"{text}"', label) for text, label in SAMPLES])))
     assert dataset.train.inputs[0] == '"film 0"'
     assert dataset.notes == ("train.tsv: quotes around texts are part of them, since a .tsv is read without quoting",)
+
+
+def test_quotes_in_a_tsv_around_labels_and_names_are_told_too(tmp_path):
+    quoted = as_tsv([(f'"{text}"', f'"{label}"') for text, label in SAMPLES])
+    dataset = load(written(tmp_path, train_tsv=quoted, test_tsv=quoted))
+    assert dataset.notes[0].startswith("train.tsv, test.tsv: quotes around texts and labels are part of them")
+    with pytest.raises(
+        DataError, match=r'has: "sentence", "label"\. Quotes are part of names, .*: save it with commas'
+    ):
+        load(written(tmp_path, train_tsv=as_tsv(SAMPLES, '"sentence"\t"label"')))
 
 
 def test_clean_files_have_nothing_to_tell(tmp_path):
@@ -304,7 +341,11 @@ def test_a_missing_file_is_named_with_every_suffix(tmp_path):
     with pytest.raises(DataError, match=r"has no train\.tsv or train\.csv or train\.jsonl; point --data-dir"):
         load(tmp_path)
     (tmp_path / "train.csv").write_text(as_csv(ROWS))
-    with pytest.raises(DataError, match=r"has no test\.tsv or test\.csv or test\.jsonl"):
+    (tmp_path / "TEST.csv.bz2").write_bytes(b"")
+    (tmp_path / "test.json").write_bytes(b"")
+    with pytest.raises(
+        DataError, match=r"has no test\.tsv or test\.csv or test\.jsonl; it has TEST\.csv\.bz2, test\.json: c"
+    ):
         load(tmp_path)
 
 

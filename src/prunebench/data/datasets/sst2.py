@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from prunebench.data.dataset import Dataset, Split, about_to_download, register
-from prunebench.data.datasets.text_file import read_pair
+from prunebench.data.datasets.text_file import Reading, read_pair
 from prunebench.errors import DataError
 
 
@@ -29,14 +29,15 @@ def _own(data_dir: Path) -> list[Path]:
     defaults={"sequence_length": 64},
     downloads=True,
 )
-def load(data_dir: Path) -> Dataset:
+def load(data_dir: Path, *, trust_data: bool = False) -> Dataset:
     """`train.tsv` and `dev.tsv` of `data_dir`, else GLUE by the `datasets` library.
 
-    The validation part is the test set, since the labels of GLUE's test part are not public.
+    `trust_data` takes what is asked about in these files as it is. The validation part is the test set, since the
+    labels of GLUE's test part are not public.
     Source: Socher et al. 2013; Wang et al. 2019.
     """
     if local := _own(data_dir):
-        return read_pair(*local)
+        return read_pair(*local, how=Reading(trust=trust_data))
     about_to_download("SST-2")
     from datasets import load_dataset
 

@@ -13,6 +13,7 @@ from prunebench.data.decoding import NEWLINE, shortened
 from prunebench.data.labels import Labelled, class_names, label_of, questions
 from prunebench.data.rows import DELIMITERS, SUFFIXES, Row, Table, kind_of, read
 from prunebench.errors import DataError
+from prunebench.runs.digests import listed
 
 TRAIN, TEST = ("train",), ("test", "dev", "val")
 
@@ -97,6 +98,7 @@ def read_pair(train: Path, test: Path, *, how: Reading | None = None, notes: Ite
             raise DataError(f"{path} holds no rows: the {part} split is empty.")
         if table.is_json:  # without objects there are no columns to choose from
             _refuse(path, [Sample(row.line, fault=row.fault) for row in table.rows if row.fault])
+        told += [f"taken on trust: {table.trusted}"] if table.trusted else []
         columns = choose(table, how.text_column, how.label_column, how.advice if part == "test" else "")
         names = _same(names, columns.named(table), table, how)
         samples = [sample_of(row, columns, how.trust) for row in table.rows]
@@ -120,7 +122,12 @@ def _find(data_dir: Path, stems: Sequence[str]) -> list[Path]:
     if found := [path for path in paths if path.is_file()]:
         return found
     wanted = " or ".join(f"{stem}{kind}" for stem in stems[:1] for kind in SUFFIXES if not kind.endswith(".gz"))
-    raise DataError(f"{data_dir} has no {wanted}; point --data-dir at the folder that holds it.")
+    there = sorted(path.name for path in data_dir.iterdir()) if data_dir.is_dir() else []
+    near = [name for name in there if name.lower().startswith(tuple(stems))]
+    advice = (
+        f"it has {listed(near)}: convert or rename that" if near else "point --data-dir at the folder that holds it"
+    )
+    raise DataError(f"{data_dir} has no {wanted}; {advice}.")
 
 
 def _labelled(samples: Sequence[Sample]) -> list[Labelled]:
@@ -189,11 +196,20 @@ def _doubts(table: Table, columns: Columns, samples: Sequence[Sample]) -> Iterab
         yield first.line, f"the label {first.label!r} looks like a header's: leave out --no-header"
     if table.is_json:
         return
+    assert isinstance(columns.label, int)
     if table.headed:
         for row in table.rows:
             if [str(field).strip() for field in row.fields] == [*table.columns]:
                 yield row.line, "this row repeats the header"
                 break
+        name, _ = label_of(table.columns[columns.label])
+        if count := sum(sample.label == name for sample in samples):
+            rows = f"{count} {'row' if count == 1 else 'rows'} below"
+            yield (
+                table.line,
+                f"the first row names the columns, but its {name!r} is the label of {rows}, so it may be a sample "
+                f"itself: then give --no-header",
+            )
     known = {sample.label for sample, row in zip(samples, table.rows, strict=True) if row.line == row.last}
     for row in table.rows:
         if row.last > row.line and _swallows(row, table, columns, lambda text: label_of(text)[0] in known):
@@ -227,6 +243,15 @@ def _decided(table: Table, columns: Columns, samples: Sequence[Sample]) -> Itera
         yield f"labels written with a point, such as 1.0, that are read as whole numbers: {count}"
     if count := converted.count("number"):
         yield f"numbers that are read as texts: {count}"
-    quoted = sum(len(each.text) > 1 and each.text[0] == each.text[-1] == '"' for each in samples)
-    if kind_of(table.path) == ".tsv" and 2 * quoted > len(samples):
-        yield "quotes around texts are part of them, since a .tsv is read without quoting"
+    if count := converted.count("no text"):
+        yield f"texts that are empty or stand for none, taken on trust: {count}"
+    if count := converted.count("no label"):
+        yield f"labels that stand for none, taken on trust: {count}"
+    parts = {"texts": [each.text for each in samples], "labels": [each.label for each in samples]}
+    if kind_of(table.path) == ".tsv" and (quoted := [what for what, of in parts.items() if _are_quoted(of)]):
+        yield f"quotes around {' and '.join(quoted)} are part of them, since a .tsv is read without quoting"
+
+
+def _are_quoted(texts: Sequence[str]) -> bool:
+    """Whether most texts stand in double quotes."""
+    return 2 * sum(len(text) > 1 and text[0] == text[-1] == '"' for text in texts) > len(texts)
