@@ -3,15 +3,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from prunebench.data.checking import checked
 from prunebench.data.dataset import (
     Dataset,
     Split,
     about_to_download,
-    checked,
     datasets,
     hold_out,
     no_downloads,
@@ -140,48 +139,9 @@ def test_where_nothing_is_held_out_the_validation_data_is_empty(inputs):
     assert [len(split) for split in hold_out(whole, 0.5, 0).splits.values()] == [2, 4, 2]
 
 
-def test_validation_data_of_a_loader_is_refused_since_it_would_not_be_used():
-    with pytest.raises(DataError, match="mine returned validation data; leave it to --validation"):
-        checked(Dataset(IMAGES, IMAGES, CLASSES, IMAGES), "mine")
-
-
-@pytest.mark.parametrize("shape", [(4, 8, 8), (4, 1, 8, 8), (4, 3, 8, 8)])
-@pytest.mark.parametrize("kind", [np.zeros, torch.zeros])
-def test_images_in_memory_are_arrays_or_tensors_of_bytes(shape, kind):
-    split = Split(kind(shape, dtype=np.uint8 if kind is np.zeros else torch.uint8), [0, 1, 0, 1])
-    dataset = checked(Dataset(split, split, CLASSES), "mine")
-    assert dataset.kind == "images"
-    assert dataset.train.labels.dtype == np.int64
-
-
 def test_paths_are_files_and_strings_are_text():
     assert Dataset(Split([Path("a.png")], [0]), Split([Path("b.png")], [0]), ["a"]).kind == "files"
     assert Dataset(Split(["a film"], [0]), Split(["a play"], [0]), ["a"]).kind == "text"
-
-
-@pytest.mark.parametrize(
-    ("split", "message"),
-    [
-        (Split([], []), "the train split is empty"),
-        (Split(IMAGES.inputs, [0, 1, 0]), "train has 4 inputs but 3 labels"),
-        (Split(IMAGES.inputs, [0, 1, 0, 2]), "train labels run from 0 to 2, but 2 classes need 0 to 1"),
-        (Split(IMAGES.inputs, [0, 1, -1, 1]), "train labels run from -1 to 1"),
-        (Split(IMAGES.inputs, [0.0, 1.0, 0.0, 1.0]), "train labels must be whole numbers"),
-        (Split(IMAGES.inputs, ["a", "b", "a", "b"]), "train labels must be whole numbers"),
-        (Split(IMAGES.inputs, np.eye(4, 2, dtype=int)), "train labels must be whole numbers, one per sample"),
-        (Split(IMAGES.inputs, None), "train labels must be whole numbers, one per sample"),
-        (Split(IMAGES.inputs / 255, IMAGES.labels), "images must be uint8 of shape N×H×W or N×C×H×W"),
-        (Split(IMAGES.inputs.reshape(4, 64), IMAGES.labels), "images must be uint8 of shape N×H×W"),
-    ],
-)
-def test_data_that_does_not_fit_is_refused_with_the_name_of_its_loader(split, message):
-    with pytest.raises(DataError, match=f"^mine: {message}"):
-        checked(Dataset(split, IMAGES, CLASSES), "mine")
-
-
-def test_a_loader_that_returns_something_else_is_told_what_to_return():
-    with pytest.raises(DataError, match=r"mine returned tuple; a loader returns prunebench\.Dataset\."):
-        checked((IMAGES, IMAGES), "mine")
 
 
 def test_a_users_loader_or_the_data_itself_is_an_entry():

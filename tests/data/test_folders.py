@@ -66,6 +66,15 @@ def test_links_to_files_and_folders_elsewhere_are_followed(tmp_path):
     assert names(read_part(part)) == ["cat/one.png", "dog/1.png"]
 
 
+def test_links_to_themselves_are_passed_over(tmp_path):
+    (tmp_path / "cat").mkdir()
+    for name in ("cat/self", "cat/self.png", "loop"):
+        (tmp_path / name).symlink_to((tmp_path / name).name)
+    part = read_part(tmp_path)
+    assert (part.images, part.classes) == ((), ("cat",))
+    assert part.passed_over() == "3 links to nothing"
+
+
 def test_classes_without_an_image_are_known(tmp_path):
     put(tmp_path, "cat/1.png", "dog/1.txt")
     (tmp_path / "eel").mkdir()

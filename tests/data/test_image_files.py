@@ -201,6 +201,9 @@ def test_of_several_pictures_the_first_is_read(tmp_path, form):
 BROKEN = {
     "empty": (b"", "no image, or of a kind that Pillow cannot read"),
     "text": (b"no image", "no image, or of a kind that Pillow cannot read"),
+    "pointer": (b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS"),
+    "page": (b"<!DOCTYPE html><html>", "a web page"),
+    "array": (b"\x93NUMPY\x01", "an array of NumPy"),
     "cut short": (saved(Image.fromarray(GREY), "png")[:-30], ""),
     "jpeg cut short": (saved(Image.fromarray(GREY), "jpeg")[:-30], "runcated"),
     "ppm whose size is no number": (b"P6 xx 4 255\n", "invalid literal"),
@@ -217,15 +220,25 @@ def test_why_a_file_cannot_be_decoded_is_told_in_one_short_line(tmp_path, name):
     (tmp_path / "image").write_bytes(content)
     with pytest.raises(Exception) as caught:  # noqa: PT011 — of any kind
         examine(tmp_path / "image", Look())
-    why = reason(caught.value)
+    why = reason(caught.value, tmp_path / "image")
     assert told in why
     assert 0 < len(why) <= 120
     assert len(why.splitlines()) == 1
 
 
+def test_what_decoders_mend_and_colours_that_are_not_applied_are_seen(tmp_path):
+    content = saved(Image.fromarray(GREY[..., None].repeat(3, 2)), "jpeg", icc_profile=b"no profile")
+    (tmp_path / "image").write_bytes(content[:-9] + b"\xff\xd9")
+    seen = examine(tmp_path / "image", Look())
+    assert "premature end" in seen.warned
+    assert seen.profile == "one that cannot be read"
+    (tmp_path / "image").write_bytes(saved(Image.fromarray(GREY), "jpeg"))
+    assert (examine(tmp_path / "image", Look()).warned, examine(tmp_path / "image", Look()).profile) == ("", "")
+
+
 @pytest.mark.parametrize("error", [MemoryError(), ValueError(), ValueError("two\nlines"), OSError(5, "I/O error")])
-def test_every_error_has_a_reason(error):
-    assert reason(error) in ("not enough memory", "ValueError", "two lines", "I/O error")
+def test_every_error_has_a_reason(error, tmp_path):
+    assert reason(error, tmp_path / "image") in ("not enough memory", "ValueError", "two lines", "I/O error")
 
 
 def test_backgrounds_are_names_or_numbers():

@@ -39,6 +39,17 @@ def test_crop_is_what_evaluates_imagenet():
     assert np.array_equal(Resizing("crop", 224)(image), evaluation(image))
 
 
+@pytest.mark.parametrize("how", ["crop", "fit"])
+@pytest.mark.parametrize("turned", [False, True])
+def test_of_a_very_long_picture_the_middle_is_resized_without_the_rest(how, turned):
+    values = np.zeros((1, 30_000, 3), np.uint8)
+    values[:, 14_990:15_010] = 200
+    image = Image.fromarray(values.swapaxes(0, 1) if turned else values)
+    found = Resizing(how, 64)(image)
+    assert found.size == (64, 64)
+    assert np.asarray(found).min() == 200
+
+
 def test_fit_keeps_the_whole_of_a_square_picture():
     image = Image.fromarray(np.pad(np.zeros((30, 30, 3), np.uint8), ((1, 1), (1, 1), (0, 0)), constant_values=255))
     assert np.asarray(Resizing("fit", 64)(image))[[0, -1]].min() > 200

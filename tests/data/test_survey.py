@@ -148,6 +148,33 @@ def test_notes_say_what_was_converted_and_how_files_are_read(make, look):
     )
 
 
+def test_notes_name_what_is_damaged_and_count_colours_that_are_not_applied(make, look):
+    dataset = make(grey(), grey(), grey(), grey(), suffix=".jpg")
+    paths = [*dataset.train.inputs, *dataset.test.inputs]
+    for path in paths[:2]:
+        path.write_bytes(path.read_bytes()[:-4] + b"\xff\xd9")
+    Image.fromarray(grey()).save(paths[3], icc_profile=b"no profile")
+    notes = look(dataset)[0].notes
+    assert (
+        notes[1]
+        == "1 images have colours of other profiles than sRGB, which are not applied: one that cannot be read 1."
+    )
+    assert notes[2].startswith(
+        f"2 images are damaged or odd, and are read as far as they can be: {paths[0]} (Corrupt JPEG"
+    )
+    assert f"{paths[1]} (Corrupt JPEG" in notes[2]
+
+
+def test_a_name_that_moves_the_cursor_is_shown_on_one_line(make, look, tmp_path):
+    dataset = make(grey(), grey())
+    odd = dataset.train.inputs[0].rename(tmp_path / "a\nb\x1b[31m.png")
+    odd.write_bytes(b"")
+    with pytest.raises(DataError) as caught:
+        look(Dataset(Split([odd], [0]), dataset.test, ["a", "b"]))
+    assert r"a\nb\x1b[31m.png (no image" in str(caught.value)
+    assert str(caught.value).isprintable()
+
+
 @pytest.mark.parametrize(
     ("levels", "kind", "white", "told"),
     [
@@ -184,6 +211,10 @@ def test_where_black_or_white_is_unsure_that_is_asked(make, look, levels, kind, 
     dataset = make(*[grey(level, kind=kind) for level in levels], grey(0, kind=kind), suffix=".tif")
     with pytest.raises(DataError, match=message):
         look(dataset)
+
+
+def test_a_white_that_changes_nothing_is_told(make, look):
+    assert look(make(grey(), grey()), white=4095.0)[0].notes[1] == "--white 4095: no image has more than 8 bits."
 
 
 def test_a_white_that_is_given_is_taken_and_what_is_beyond_is_counted(make, look):

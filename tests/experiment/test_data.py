@@ -153,6 +153,8 @@ def test_what_is_done_to_images_is_in_the_summary(pictures):
         set_up(resolve(config)).summary(pruned=False).left_out
         == make_task(resolve(config)).notes
         == (
+            "6 of 6 training samples are there with several labels",
+            "6 of 6 test samples are training samples too, so scores on them are too good",
             "12 images with transparent pixels are laid on --background.",
             "all images are 12×12, and are used as they are.",
         )

@@ -1,9 +1,11 @@
 """Data: what a model is trained and tested on. Loaders are in `datasets`, one file each.
 
 Doors:
-    dataset  Dataset, and the registry of loaders
-    task     Task: what training and evaluation ask of data
-    images   the task of images
-    survey   image files are opened before anything is trained, and how they are read
-    text     the task of sentences
+    dataset   Dataset, and the registry of loaders
+    checking  what a loader returns can be trained on
+    task      Task: what training and evaluation ask of data
+    images    the task of images
+    survey    image files are opened before anything is trained, and how they are read
+    repeated  samples that are in several parts, or have several labels
+    text      the task of sentences
 """

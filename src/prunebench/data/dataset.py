@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from prunebench.errors import ConfigError, DataError, DownloadNeeded
+from prunebench.errors import ConfigError, DownloadNeeded
 from prunebench.registry import Registry
 
 Kind = Literal["images", "files", "text"]
@@ -69,9 +69,7 @@ class Dataset:
     @property
     def kind(self) -> Kind:
         """What the inputs are: images in memory, image files, or sentences."""
-        if hasattr(self.train.inputs, "shape"):
-            return "images"
-        return "files" if isinstance(self.train.inputs[0], Path) else "text"
+        return kind_of(self.train.inputs)
 
     def digest(self, of_files: Callable[[Sequence[Path]], Mapping[Path, str]] | None = None) -> str:
         """SHA-256 of all inputs, labels and names of classes; of files their contents, not their names.
@@ -91,6 +89,13 @@ class Dataset:
                 total.update(repr(list(inputs)).encode())
             total.update(np.asarray(split.labels).tobytes())
         return total.hexdigest()
+
+
+def kind_of(inputs: Any) -> Kind:
+    """What inputs are."""
+    if hasattr(inputs, "shape"):
+        return "images"
+    return "files" if isinstance(inputs[0], Path) else "text"
 
 
 def _read(paths: Sequence[Path]) -> dict[Path, str]:
@@ -172,39 +177,6 @@ def register(
         return load
 
     return add
-
-
-def checked(dataset: object, name: str) -> Dataset:
-    """The dataset with labels as int64 arrays, after checking that inputs, labels and classes agree.
-
-    Raises:
-        DataError: it is no Dataset, a split is empty, its labels do not fit its inputs or classes, or it brings
-            validation data.
-    """
-    if not isinstance(dataset, Dataset):
-        raise DataError(f"{name} returned {type(dataset).__name__}; a loader returns prunebench.Dataset.")
-    if dataset.validation is not None:
-        raise DataError(f"{name} returned validation data; leave it to --validation, which holds out training data.")
-    splits: dict[str, Any] = {}
-    for which, split in (("train", dataset.train), ("test", dataset.test)):
-        labels = np.asarray(split.labels)
-        if labels.size == 0:
-            raise DataError(f"{name}: the {which} split is empty.")
-        if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
-            raise DataError(f"{name}: {which} labels must be whole numbers, one per sample.")
-        if len(split.inputs) != len(labels):
-            raise DataError(f"{name}: {which} has {len(split.inputs)} inputs but {len(labels)} labels.")
-        if labels.min() < 0 or labels.max() >= len(dataset.classes):
-            raise DataError(
-                f"{name}: {which} labels run from {labels.min()} to {labels.max()}, "
-                f"but {len(dataset.classes)} classes need 0 to {len(dataset.classes) - 1}."
-            )
-        splits[which] = replace(split, labels=labels.astype(np.int64))
-    if hasattr(dataset.train.inputs, "shape"):
-        for split in (dataset.train, dataset.test):
-            if "uint8" not in str(split.inputs.dtype) or len(split.inputs.shape) not in (3, 4):
-                raise DataError(f"{name}: images must be uint8 of shape N×H×W or N×C×H×W.")
-    return replace(dataset, **splits)
 
 
 def stratified(labels: np.ndarray, count: int, seed: int = 0) -> np.ndarray:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -133,7 +133,7 @@ def _walk(
     for entry in entries:
         if entry.name.startswith("."):
             passed[HIDDEN, ""] += 1
-        elif entry.is_dir():
+        elif _is(entry.is_dir):
             if entry.name in SYSTEM:
                 passed["folders of the system", entry.name] += 1
             elif entry.is_symlink() and os.path.realpath(entry.path) in above:
@@ -142,9 +142,16 @@ def _walk(
                 if not place:
                     classes.append(entry.name)
                 yield from _walk(root, (*place, entry.name), passed, classes, above)
-        elif not entry.is_file():
+        elif not _is(entry.is_file):
             passed[BROKEN if entry.is_symlink() else SPECIAL, ""] += 1
         elif (suffix := os.path.splitext(entry.name)[1].lower()) not in SUFFIXES:  # noqa: PTH122
             passed[UNKNOWN, suffix or "none"] += 1
         else:
             yield os.sep.join((*place, entry.name))  # noqa: PTH118
+
+
+def _is(asked: Callable[[], bool]) -> bool:
+    try:
+        return asked()
+    except OSError:  # of a link to itself
+        return False

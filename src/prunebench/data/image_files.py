@@ -18,9 +18,12 @@ import numpy as np
 import PIL
 from PIL import ExifTags, Image, ImageColor, UnidentifiedImageError
 
+from prunebench.data.damage import damage
+from prunebench.data.profiles import unapplied
 from prunebench.errors import ConfigError
+from prunebench.runs.mistaken import beginning, kind_by, stand_in
 
-VERSION = f"pillow {PIL.__version__} 1"
+VERSION = f"pillow {PIL.__version__} 2"
 """What decides what `examine` finds: Pillow, and this module."""
 
 DEEP = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
@@ -50,10 +53,11 @@ class Seen(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
         turned: whether EXIF said to turn it.
         clear: whether it has transparent pixels.
         several: whether it holds more pictures than the first, which is read.
-        warned: what Pillow warned of.
+        warned: what Pillow or libjpeg warned of.
         bits: of a value, where more than 8.
         white: what its format says that white is; 0 where it says nothing.
         low, high: its least and largest value, where they are of more than 8 bits.
+        profile: what its colours are meant in, where that is visibly other than sRGB and not applied.
     """
 
     version: str
@@ -67,6 +71,7 @@ class Seen(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
     white: float = 0.0
     low: float = 0.0
     high: float = 0.0
+    profile: str = ""
 
 
 @dataclass(frozen=True)
@@ -117,19 +122,23 @@ def examine(path: Path, look: Look) -> Seen:
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         with _opened(path) as file:
-            several = bool(getattr(file, "is_animated", False))
+            several, form = bool(getattr(file, "is_animated", False)), file.format
             image, about = _shown(file, look)
-    texts = [str(warning.message) for warning in told if warning.category is not Image.DecompressionBombWarning]
-    warned = " ".join(texts[0].split())[:80] if texts else ""
+            about["profile"] = unapplied(file)
+        texts = [damage(path, form)]
+    texts += [str(warning.message) for warning in told if warning.category is not Image.DecompressionBombWarning]
+    warned = next((" ".join(text.split())[:80] for text in texts if text), "")
     return Seen(VERSION, image.width, image.height, several=several, warned=warned, **about)
 
 
-def reason(error: Exception) -> str:
+def reason(error: Exception, path: Path) -> str:
     """Why a file could not be decoded, in a few words."""
     if isinstance(error, MemoryError):
         return "not enough memory"
     if isinstance(error, UnidentifiedImageError):
-        return "no image, or of a kind that Pillow cannot read"
+        begins = beginning(path)
+        known = stand_in(begins) or kind_by(begins)
+        return known or "no image, or of a kind that Pillow cannot read"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return " ".join(str(error).split())[:120] or type(error).__name__

@@ -19,6 +19,7 @@ from prunebench.data.workers import read_by
 from prunebench.errors import DataError
 from prunebench.models.input_spec import InputSpec
 from prunebench.models.normalisation import Statistics
+from prunebench.runs.digests import shown
 
 IMAGENET: Statistics = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Mean and standard deviation of ImageNet's channels, which published weights expect."""
@@ -136,7 +137,8 @@ class _Files(torch.utils.data.Dataset[torch.Tensor]):
         try:
             image = decode(self._paths[index], self._reading.look)
         except Exception as error:  # of any kind, as in the survey, since when the file has changed
-            raise DataError(f"{self._paths[index]} cannot be read as an image: {reason(error)}") from error
+            path = self._paths[index]
+            raise DataError(f"{shown(path)} cannot be read as an image: {reason(error, path)}") from error
         pixels: torch.Tensor = F.pil_to_tensor(self._reading.resizing(image))
         return pixels
 

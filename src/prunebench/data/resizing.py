@@ -16,6 +16,12 @@ from prunebench.runs.digests import listed
 
 How = Literal["crop", "fit", "none"]
 
+LARGEST = 2**26
+"""Pixels of a picture whose side was resized, at most."""
+
+MANY = 64
+"""How many times its height the middle of a very long picture is wide; a square of it is used."""
+
 
 @dataclass(frozen=True)
 class Resizing:
@@ -38,7 +44,7 @@ class Resizing:
         if self.how == "none" or (self.spares and image.size == tuple(square)):
             return image
         side = round(self.size * 8 / 7) if self.how == "crop" else self.size
-        found: Image.Image = F.center_crop(F.resize(image, [side], antialias=True), square)
+        found: Image.Image = F.center_crop(F.resize(_middle(image, side), [side], antialias=True), square)
         return found
 
     def told(self) -> str:
@@ -50,6 +56,17 @@ class Resizing:
             (round(self.size * 8 / 7), ", as ImageNet's evaluation does") if self.how == "crop" else (self.size, "")
         )
         return f"the shorter side is resized to {side} pixels and the centre {square} is taken{as_}"
+
+
+def _middle(image: Image.Image, side: int) -> Image.Image:
+    """A picture, or the middle of one that is so long that it would not fit into memory once its side is resized."""
+    short, long = sorted(image.size)
+    if side * side * long <= LARGEST * short:
+        return image
+    kept = min(MANY * short, long)
+    cut = (long - kept) // 2
+    wide = image.width == long
+    return image.crop((cut, 0, cut + kept, short) if wide else (0, cut, short, cut + kept))
 
 
 def chosen(

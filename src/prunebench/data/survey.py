@@ -6,6 +6,7 @@ What was seen is kept with the digests of the files, so a second time costs a lo
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -20,7 +21,7 @@ from prunebench.data.image_files import VERSION, Look, Seen, colour, examine, re
 from prunebench.data.resizing import Resizing, chosen
 from prunebench.data.workers import read_by
 from prunebench.errors import DataError
-from prunebench.runs.digests import findings, listed, remember
+from prunebench.runs.digests import findings, listed, remember, shown
 
 BATCH = 32
 """Files that a worker opens before it tells of them."""
@@ -110,7 +111,7 @@ def survey(
     try:
         for path, (found, why) in _opened(unseen, workers, told):
             if found is None:
-                broken.append(f"{path} ({why})")
+                broken.append(f"{path} ({why.rstrip('.')})")
             else:
                 new[path] = found
     finally:
@@ -134,7 +135,7 @@ class _Files(torch.utils.data.Dataset[Any]):
         try:
             return examine(self._paths[index], AS_SEEN), ""
         except Exception as error:  # of any kind: Pillow's decoders raise what comes to their mind
-            return None, reason(error)
+            return None, reason(error, self._paths[index])
 
 
 def _opened(paths: Sequence[Path], workers: int, told: Told) -> Iterator[tuple[Path, tuple[Seen | None, str]]]:
@@ -147,7 +148,7 @@ def _opened(paths: Sequence[Path], workers: int, told: Told) -> Iterator[tuple[P
         except DataError as error:  # a process died; each has two batches at a time
             begun = min(2 * workers * BATCH, len(paths) - done)
             after = f", or one of the {begun - 1:,} after it" if begun > 1 else ""
-            raise DataError(f"{error} The image that it died of may be {paths[done]}{after}.") from None
+            raise DataError(f"{error} The image that it died of may be {shown(paths[done])}{after}.") from None
         yield from zip((paths[index] for index in batch), found, strict=True)
         done += len(batch)
         if time.monotonic() - said > SECONDS_BETWEEN_TOLD or (telling and done == len(paths)):
@@ -171,7 +172,7 @@ def _with_white(look: Look, seen: Mapping[Path, Seen]) -> tuple[Look, list[str]]
     """
     deep = {path: found for path, found in seen.items() if found.bits > 8}
     if not deep:
-        return look, []
+        return look, [] if look.white is None else [f"--white {_told(look.white)}: no image has more than 8 bits."]
     if below := [f"{path} ({_told(found.low)})" for path, found in deep.items() if found.low < 0]:
         raise DataError(f"{len(below):,} images hold values below 0: {listed(below)}. Convert them so that black is 0.")
     bits = sorted({found.bits for found in deep.values()})
@@ -214,6 +215,8 @@ def _converted(seen: Mapping[Path, Seen]) -> Iterator[str]:
         yield f"{clear:,} images with transparent pixels are laid on --background."
     if several := sum(found.several for found in seen.values()):
         yield f"{several:,} files hold several pictures, of which the first is read."
-    if warned := {path: found.warned for path, found in seen.items() if found.warned}:
-        first = next(iter(warned))
-        yield f"{len(warned):,} images are read with warnings, such as {first}: {warned[first]}"
+    if others := Counter(found.profile for found in seen.values() if found.profile):
+        names = listed([f"{name} {count:,}" for name, count in sorted(others.items())])
+        yield f"{others.total():,} images have colours of other profiles than sRGB, which are not applied: {names}."
+    if warned := [f"{path} ({found.warned})" for path, found in seen.items() if found.warned]:
+        yield f"{len(warned):,} images are damaged or odd, and are read as far as they can be: {listed(warned)}."

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from prunebench.data.repeated import repeated
 from prunebench.data.task import Task
 from prunebench.experiment.checks import check_fit
 from prunebench.experiment.dataset import used
 from prunebench.experiment.experiment import Experiment
+from prunebench.runs.digests import digests_of
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -42,6 +45,9 @@ def make_task(
     settings = experiment.settings
     dataset = used(experiment.dataset, settings)
     check_fit(experiment, dataset.kind)
+    data_dir = Path(settings.data_dir)
+    same = repeated(dataset, lambda paths: digests_of(paths, data_dir, settings.runs_dir))
+    dataset = replace(dataset, notes=(*dataset.notes, *same))
     if dataset.kind == "text":
         from prunebench.data.text import TextTask, train_tokenizer
 
@@ -58,7 +64,7 @@ def make_task(
             resize=settings.resize,
             background=settings.background,
             white=settings.white,
-            data_dir=Path(settings.data_dir),
+            data_dir=data_dir,
             runs_dir=settings.runs_dir,
             workers=settings.workers,
             told=opened,

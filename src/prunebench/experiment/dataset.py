@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from prunebench.config import Settings, default
-from prunebench.data.dataset import READING, Dataset, DatasetEntry, checked, hold_out, stratified, subset
+from prunebench.data.checking import checked
+from prunebench.data.dataset import READING, Dataset, DatasetEntry, hold_out, stratified, subset
 from prunebench.registry import call
 
 

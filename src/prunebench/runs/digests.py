@@ -101,7 +101,14 @@ def remember(found: Mapping[Path, str], data_dir: Path, runs_dir: Path | str) ->
 def listed(names: Sequence[object]) -> str:
     """Names for a message: all of them, up to ten, and how many others there are."""
     others = f" and {len(names) - NAMED:,} others" if len(names) > NAMED else ""
-    return ", ".join(map(str, names[:NAMED])) + others
+    return ", ".join(map(shown, names[:NAMED])) + others
+
+
+def shown(name: object) -> str:
+    """A name for a message, on one line: signs that move the cursor by their number; bytes that are no UTF-8 stay."""
+    return "".join(
+        sign if sign.isprintable() or "\udc80" <= sign <= "\udcff" else repr(sign)[1:-1] for sign in str(name)
+    )
 
 
 def _known(files: Iterable[Path], data_dir: Path, runs_dir: Path | str) -> dict[Path, Known]:

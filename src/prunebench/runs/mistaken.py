@@ -31,8 +31,6 @@ KINDS = {
     **{b"\x80" + bytes([protocol]): "a pickle" for protocol in range(2, 6)},
     b"%PDF": "a PDF",
     b"GGUF": "GGUF",
-    b"\x89PNG": "a picture",
-    b"\xff\xd8\xff": "a picture",
 }
 """First bytes of files of other kinds."""
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from prunebench.data.dataset import checked
+from prunebench.data.checking import checked
 from prunebench.data.datasets.image_folder import images, load
 from prunebench.errors import DataError
 
@@ -142,6 +142,15 @@ def test_a_test_folder_without_labels_alone_is_refused_with_the_reason(pets):
     (pets / "test" / "9.png").rename(pets / "test" / "unknown" / "9.png")
     with pytest.raises(DataError, match=r"test holds classes that train does not: unknown\."):
         load(pets)
+
+
+def test_classes_that_differ_only_in_how_they_are_written_are_told(pets):
+    put(pets / "train" / "Cat", "1.png")
+    put(pets / "train" / "Dog\n", "1.png")
+    assert load(pets).notes[-2:] == (
+        "the classes Cat and cat differ only in how they are written.",
+        r"the classes Dog\n and dog differ only in how they are written.",
+    )
 
 
 def test_what_stands_beside_the_splits_is_told(pets):

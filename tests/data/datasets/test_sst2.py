@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from prunebench.data.dataset import checked
+from prunebench.data.checking import checked
 from prunebench.data.datasets.sst2 import files, load
 from prunebench.errors import DataError
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prunebench.data.dataset import checked
+from prunebench.data.checking import checked
 from prunebench.data.datasets.text_file import files, load, read_pair
 from prunebench.errors import DataError
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torchvision.datasets
 
-from prunebench.data.dataset import checked, datasets
+from prunebench.data.checking import checked
+from prunebench.data.dataset import datasets
 from prunebench.errors import DataError
 
 KINDS = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "cifar10": "CIFAR10", "cifar100": "CIFAR100"}

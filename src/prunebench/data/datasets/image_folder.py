@@ -7,8 +7,9 @@ from pathlib import Path
 
 from prunebench.data.dataset import Dataset, Split, register
 from prunebench.data.folders import LOOSE, SUFFIXES, UNKNOWN, Part, read_annotated, read_part
+from prunebench.data.labels import alike
 from prunebench.errors import DataError
-from prunebench.runs.digests import listed
+from prunebench.runs.digests import listed, shown
 
 TESTS = ("test", "val", "valid", "validation")
 """Folders that the test set may be in; of those whose images have labels the first is taken."""
@@ -107,6 +108,8 @@ def _notes(data_dir: Path, train: Part, test: Part) -> Iterator[str]:
         if part.passed:
             told = f" {_suffixes()}" if part.passed_for(UNKNOWN) else ""
             yield f"{part.folder.name}: passed over {part.passed_over()}.{told}"
+    for name, other in alike(train.classes):
+        yield f"the classes {shown(other)} and {shown(name)} differ only in how they are written."
     if test.labels:
         yield f"{test.folder.name}: classes are those of {test.labels.name}."
     others = [path.name for path in sorted(data_dir.iterdir()) if path.is_dir() and not path.name.startswith(".")]
