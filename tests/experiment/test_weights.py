@@ -214,6 +214,69 @@ def test_a_local_folder_of_bert_is_taken_with_its_own_tokenizer_and_size(classes
     assert differing == (set() if classes == 2 else {"classifier.weight", "classifier.bias"})
 
 
+@pytest.fixture
+def berts(tmp_path, architecture_of):
+    """A folder of BERT with 32 positions and 50 tokens, as transformers saves it."""
+    tokenizer = train_tokenizer(["the plot was dull"])
+    architecture_of("bert").build().save_pretrained(tmp_path)
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]").save_pretrained(tmp_path)
+    assert (
+        open_start(resolve(RunConfig(model="bert", weights=str(tmp_path)))).tokenizer.get_vocab()
+        == tokenizer.get_vocab()
+    )
+    return tmp_path
+
+
+def settings_changed(**changes):
+    return lambda folder: (folder / "config.json").write_text(
+        json.dumps(json.loads((folder / "config.json").read_text()) | changes)
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "given", "message"),
+    [
+        (
+            lambda folder: (folder / "tokenizer.json").unlink(),
+            {},
+            "has no tokenizer: neither tokenizer.json nor vocab.txt",
+        ),
+        (lambda folder: (folder / "config.json").unlink(), {}, "has no config.json. Give the whole folder"),
+        (lambda folder: (folder / "config.json").write_text("{"), {}, "its config or its tokenizer cannot be read: "),
+        (lambda folder: (folder / "config.json").write_text("[]"), {}, "its config or its tokenizer cannot be read: "),
+        (
+            lambda folder: (folder / "tokenizer.json").write_text("{"),
+            {},
+            "its config or its tokenizer cannot be read: ",
+        ),
+        (settings_changed(num_attention_heads="4"), {}, "its config or its tokenizer cannot be read: "),
+        (settings_changed(vocab_size=9), {}, " special, and its weights 9, so they do not belong together"),
+        (lambda folder: None, {"sequence_length": 33}, "reads at most 32 tokens: give --sequence-length 32, or less"),
+    ],
+)
+def test_a_folder_of_bert_that_is_not_whole_is_refused_by_what_it_lacks(change, given, message, berts):
+    change(berts)
+    with pytest.raises(ModelError) as caught:
+        open_start(resolve(RunConfig(model="bert", weights=str(berts), **given)))
+    assert str(caught.value).startswith(f"--weights {berts}")
+    assert message in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_tokenizer_of_special_tokens_alone_is_none(berts):
+    (berts / "tokenizer.json").unlink()
+    (berts / "tokenizer_config.json").unlink()
+    (berts / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n")
+    with pytest.raises(ModelError, match="its tokenizer knows 5 tokens, 5 of them special, and its weights 50"):
+        open_start(resolve(RunConfig(model="bert", weights=str(berts))))
+
+
+def test_an_activation_that_does_not_exist_is_told(berts):
+    settings_changed(hidden_act="none of these")(berts)
+    with pytest.raises(ModelError, match="bert cannot be built for sentences of 32 tokens: 'none of these'"):
+        started(RunConfig(model="bert", weights=str(berts), limit_train=20, limit_test=10))
+
+
 def test_a_download_without_network_says_what_to_do(no_network, monkeypatch, tmp_path):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(DataError, match="Connect to the network"):

@@ -158,6 +158,8 @@ def quantised(tensor):
         (lambda t: t.to(torch.float8_e4m3fn), r"quantised \(float8_e4m3fn\): features\.0\.weight"),
         (lambda t: t.to(torch.complex64), r"complex \(complex64\): features\.0\.weight"),
         (lambda t: torch.full_like(t, torch.nan), r"features\.0\.weight holds NaN"),
+        (lambda t: torch.full_like(t, -torch.inf), r"features\.0\.weight holds infinite values"),
+        (lambda t: torch.empty_like(t, device="meta"), r"features\.0\.weight is without values \(on the device meta\)"),
         (lambda t: t.double() + 1e300, r"features\.0\.weight holds float64 that float32 cannot hold"),
     ],
 )
@@ -165,6 +167,14 @@ def test_what_are_no_weights_of_the_model_is_refused_by_name(change, message, ne
     state["features.0.weight"] = change(state["features.0.weight"])
     with pytest.raises(ModelError, match=message):
         taken(net, state)
+
+
+def test_what_is_infinite_in_the_model_may_be_so_in_the_file(net, state):
+    mask = torch.full((2, 2), -torch.inf).triu(1)
+    net.register_buffer("mask", mask)
+    assert torch.equal(taken(net, {**state, "mask": mask}).tensors["mask"], mask)
+    with pytest.raises(ModelError, match="mask holds NaN"):
+        taken(net, {**state, "mask": mask * 0})
 
 
 @pytest.mark.filterwarnings("ignore:.*quantiz:DeprecationWarning", "ignore:.*quantiz:UserWarning")

@@ -65,6 +65,13 @@ def test_a_model_that_fits_passes_and_keeps_its_mode():
     assert not model.training
 
 
+def with_variance(value, eps=1e-5):
+    """A model whose normalisation layer has this variance."""
+    norm = nn.BatchNorm1d(192, eps=eps)
+    norm.running_var.fill_(value)
+    return nn.Sequential(nn.Flatten(), norm, nn.Linear(192, 10))
+
+
 @pytest.mark.parametrize(
     ("model", "message"),
     [
@@ -73,6 +80,11 @@ def test_a_model_that_fits_passes_and_keeps_its_mode():
             nn.Sequential(nn.Flatten(), nn.Linear(192, 9)),
             r"net returns shape \(1, 9\) for one of 8×8 images; ten are asked\.",
         ),
+        (
+            with_variance(-1.0),
+            "net returns NaN or infinite values for one of 8×8 images: its weights, or what its norm",
+        ),
+        (with_variance(0.0, eps=0.0), "net returns NaN or infinite values"),
     ],
 )
 def test_a_model_that_does_not_fit_its_data_is_refused(model, message):

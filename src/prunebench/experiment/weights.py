@@ -179,8 +179,11 @@ def _from_hub(experiment: Experiment) -> Start:
     from transformers.utils import logging as transformers_logging
 
     name = experiment.settings.weights
-    if not Path(name).is_dir():
+    local = Path(name).is_dir()
+    if not local:
         about_to_download(f"{name} of Hugging Face (unless it is in the cache)")
+    elif missing := _missing_in(Path(name)):
+        raise ModelError(f"--weights {name} has no {missing}. Give the whole folder of a BERT model.")
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries are no news
@@ -188,12 +191,25 @@ def _from_hub(experiment: Experiment) -> Start:
         settings = BertConfig.from_pretrained(name)
         if settings.model_type != "bert":
             raise ModelError(f"--weights {name} is a {settings.model_type} model, not BERT.")
-        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False).backend_tokenizer
-    except (OSError, ValueError, KeyError) as error:
+        found = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+        tokenizer, special = found.backend_tokenizer, set(found.all_special_tokens)
+    except ModelError:
+        raise
+    except Exception as error:  # transformers raises whatever the files lead it to
+        reason = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
+        if local:
+            raise ModelError(f"--weights {name}: its config or its tokenizer cannot be read: {reason}.") from error
         raise ModelError(
             f"--weights {name} is no run, no local folder of a BERT model, and could not be had from Hugging Face "
             f"({type(error).__name__}). Check the name, connect to the network, or give a local folder."
         ) from error
+    if tokenizer.get_vocab_size() > settings.vocab_size or not set(tokenizer.get_vocab()) - special:
+        raise ModelError(
+            f"--weights {name}: its tokenizer knows {tokenizer.get_vocab_size()} tokens, {len(special)} of them "
+            f"special, and its weights {settings.vocab_size}, so they do not belong together."
+        )
+    if (longest := settings.max_position_embeddings) < experiment.settings.sequence_length:
+        raise ModelError(f"--weights {name} reads at most {longest} tokens: give --sequence-length {longest}, or less.")
 
     if getattr(settings, "quantization_config", None):
         raise ModelError(f"--weights {name} is quantised. Give the weights as they were before they were quantised.")
@@ -213,6 +229,15 @@ def _from_hub(experiment: Experiment) -> Start:
         return replace(start, masks=loaded.masks, notes=loaded.notes, fresh=loaded.fresh)
 
     return Start(tokenizer, None, make)
+
+
+def _missing_in(folder: Path) -> str:
+    """What a folder of a model lacks that transformers would make up."""
+    tokenizers = ("tokenizer.json", "vocab.txt")
+    if not (folder / "config.json").is_file():
+        return "config.json"
+    has_tokenizer = any((folder / file).is_file() for file in tokenizers)
+    return "" if has_tokenizer else f"tokenizer: neither {' nor '.join(tokenizers)}"
 
 
 def _without_first_phase(experiment: Experiment) -> Start:

@@ -142,7 +142,7 @@ class Architecture(msgspec.Struct, frozen=True):
         try:
             offered = {name: value for name, value in self.arguments.items() if name != "given"}
             built = call(entry.build, offered | self.arguments.get("given", {}))
-        except (RuntimeError, TypeError, ValueError) as error:
+        except (RuntimeError, TypeError, ValueError, LookupError) as error:
             hint = " Try a larger --image-size." if "too small" in str(error) else ""
             raise ModelError(f"{self.model} cannot be built for {self.inputs.text()}: {error}.{hint}") from error
         if not isinstance(built, nn.Module):

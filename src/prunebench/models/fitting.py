@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -151,11 +151,13 @@ def merged(tensors: Tensors, own: Mapping[str, Any]) -> tuple[Tensors, Masks, tu
 
 
 def check_types(tensors: Tensors, own: Mapping[str, torch.Tensor] | None = None) -> None:
-    """Raise ModelError where weights are quantised, complex, or not numbers: these are no weights of the model.
+    """Raise ModelError where weights are quantised, complex, not finite, or no numbers: these are none of the model.
 
-    `own` are the model's tensors; those that it holds as whole numbers may be so. Without it, all that are called
-    weights or biases are looked at.
+    `own` are the model's tensors; those that it holds as whole numbers, or as infinite, may be so. Without it, all that
+    are called weights or biases are looked at.
     """
+    if empty := [name for name, value in tensors.items() if value.is_meta]:
+        raise ModelError(f"{names_told(empty)} {are(empty)} without values (on the device meta). Save them once loaded")
     for kind, hint in (
         ("quantised", "Give the weights as they were before they were quantised"),
         ("complex", "The model's are real"),
@@ -165,8 +167,10 @@ def check_types(tensors: Tensors, own: Mapping[str, torch.Tensor] | None = None)
             types = ", ".join(sorted({_type(tensors[name]) for name in wrong}))
             raise ModelError(f"its weights are {kind} ({types}): {names_told(wrong)}. {hint}")
     floats = [name for name, value in tensors.items() if _kind(value) == "float" and (own is None or name in own)]
-    if wrong := [name for name in floats if _has_nan(tensors[name])]:
-        raise ModelError(f"{names_told(wrong)} {'holds' if len(wrong) == 1 else 'hold'} NaN")
+    odd = [name for name in floats if not _is_finite(tensors[name])]
+    for what, test in (("NaN", torch.isnan), ("infinite values", torch.isinf)):
+        if wrong := [name for name in odd if _has(test, tensors[name]) and not (own and _has(test, own[name]))]:
+            raise ModelError(f"{names_told(wrong)} {'holds' if len(wrong) == 1 else 'hold'} {what}")
 
 
 def in_types(tensors: Tensors, own: Tensors) -> tuple[Tensors, tuple[str, ...]]:
@@ -285,8 +289,12 @@ def _same_kind(own: Mapping[str, torch.Tensor] | None, name: str, kind: str) -> 
     return name not in own or _kind(own[name]) == kind
 
 
-def _has_nan(value: torch.Tensor) -> bool:
-    return bool(torch.isnan(value if value.layout is torch.strided else value.to_dense()).any())
+def _is_finite(value: torch.Tensor) -> bool:
+    return bool(torch.isfinite(value if value.layout is torch.strided else value.to_dense()).all())
+
+
+def _has(test: Callable[[torch.Tensor], torch.Tensor], value: torch.Tensor) -> bool:
+    return bool(test(value if value.layout is torch.strided else value.to_dense()).any())
 
 
 def _zeros(model: nn.Module, tensors: Tensors, masks: Masks) -> list[str]:

@@ -76,7 +76,8 @@ def _loaded(
     try:
         found: Any = BertForSequenceClassification.from_pretrained(name if tensors is None else None, **how)
     except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"transformers cannot load it: {(str(error) or repr(error)).splitlines()[0]}") from error
+        reason = (str(error) or repr(error)).splitlines()[0].rstrip(".")
+        raise ModelError(f"transformers cannot load it: {reason}") from error
     return found[0], found[1]
 
 

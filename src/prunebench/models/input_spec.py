@@ -52,19 +52,25 @@ def output_of(model: nn.Module, inputs: Any) -> torch.Tensor:
 
 
 def check_forward(model: nn.Module, inputs: InputSpec, problem: Callable[[tuple[int, ...]], str], name: str) -> None:
-    """Raise ModelError unless the model turns an example into what `problem` finds nothing wrong with."""
+    """Raise ModelError unless the model turns an example into finite values, whose shape has no `problem`."""
     import torch
 
     training = model.training
     try:
         with torch.no_grad():
-            shape = tuple(output_of(model.eval(), inputs.example()).shape)
+            output = output_of(model.eval(), inputs.example())
+            shape, finite = tuple(output.shape), bool(torch.isfinite(output).all())
     except Exception as error:  # a user's model fails in its own ways
         raise ModelError(f"{name} does not run on {inputs.text()}: {type(error).__name__}: {error}") from error
     finally:
         model.train(training)
     if wrong := problem(shape):
         raise ModelError(f"{name} returns shape {shape} for one of {inputs.text()}; {wrong}.")
+    if not finite:
+        raise ModelError(
+            f"{name} returns NaN or infinite values for one of {inputs.text()}: its weights, or what its normalisation "
+            f"layers hold, are too large, negative where they may not be, or were never set."
+        )
 
 
 def to(inputs: Any, *args: Any, **kwargs: Any) -> Any:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import _codecs
 import argparse
+import json
 import re
 import warnings
+import zipfile
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -17,11 +20,17 @@ from safetensors import SafetensorError, safe_open
 
 from prunebench.errors import ModelError
 from prunebench.models.normalisation import Statistics, statistics_beside, statistics_in
+from prunebench.runs.mistaken import beginning, kind_by, stand_in
 
 Tensors = dict[str, torch.Tensor]
 
 NESTED = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "params", "module")
 """Under which names files hold a state dict, the likeliest first."""
+
+TORCHS = (b"PK", b"\x80\x02")
+"""First bytes of the files that torch.save writes: now, and before torch 1.6."""
+
+AGAIN = "Fetch or make it again"
 
 SHOWN = 5
 """Names that are listed before the others are counted."""
@@ -72,11 +81,29 @@ def read_folder(folder: Path) -> WeightFile:
         ModelError: there are none, or they cannot be read.
     """
     for pattern in ("model.safetensors", "model-*.safetensors", "pytorch_model.bin", "pytorch_model-*.bin"):
-        if paths := sorted(folder.glob(pattern)):
+        if paths := _named(folder, sorted(folder.glob(pattern))):
             files = [read_weights(path) for path in paths]
             tensors = {name: tensor for file in files for name, tensor in file.tensors.items()}
             return WeightFile(tensors, tuple(dict.fromkeys(note for file in files for note in file.notes)))
     raise ModelError(f"{folder} holds no weights: neither model.safetensors nor pytorch_model.bin.")
+
+
+def _named(folder: Path, paths: list[Path]) -> list[Path]:
+    """Of several parts those that the folder's index names, if it has one.
+
+    Raises:
+        ModelError: one that it names is not there.
+    """
+    index = folder / f"{paths[0].name.partition('-')[0]}{paths[0].suffix}.index.json" if paths else folder
+    if not index.is_file() or "-" not in paths[0].name:
+        return paths
+    try:
+        names = {str(name) for name in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"{index} cannot be read as an index of weights: {error}.") from error
+    if missing := sorted(names - {path.name for path in paths}):
+        raise ModelError(f"{index} names {names_told(missing)}, which {are(missing)} not there. {AGAIN}.")
+    return [path for path in paths if path.name in names]
 
 
 def names_told(names: Iterable[str]) -> str:
@@ -96,10 +123,14 @@ def _opened(path: Path) -> tuple[Any, Any]:
             with safe_open(path, framework="pt") as tensor_file:
                 tensors = {name: tensor_file.get_tensor(name) for name in tensor_file.keys()}  # noqa: SIM118  # it is no mapping
                 return tensors, tensor_file.metadata() or {}
+        if part := _broken_part(path):
+            raise ModelError(f"{path} is damaged: the checksum of its part {part} is wrong. {AGAIN}.")
         with torch.serialization.safe_globals(PLAIN), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of TorchScript and of quantised tensors, which are refused below
             found = torch.load(path, map_location="cpu", weights_only=True)
         return found, found
+    except ModelError:
+        raise
     except Exception as error:  # torch.load raises whatever the bytes lead it to
         raise ModelError(_unreadable(path, error)) from error
 
@@ -110,11 +141,33 @@ def _is_safetensors(path: Path) -> bool:
         return file.read(9)[8:] == b"{"
 
 
+def _broken_part(path: Path) -> str:
+    """The first part of an archive of torch that has another checksum than it is to have, which torch does not look at.
+
+    Archives that were written without checksums hold zeros for them. Empty where nothing is wrong, or it is no archive.
+    """
+    try:
+        archive = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError, ValueError):  # torch tells
+        return ""
+    with archive:
+        for part in archive.infolist():
+            try:
+                with archive.open(part) as stream:
+                    while part.CRC and stream.read(1 << 20):
+                        pass
+            except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError):
+                return part.filename
+    return ""
+
+
 def _unreadable(path: Path, error: Exception) -> str:
     text = str(error) or type(error).__name__
     if other := _what_else(path):
-        return f"{path} cannot be read as weights: {other}."
-    if named := re.search(r"Unsupported (?:global|class|operand)[: ]+(?:GLOBAL )?(\S+)", text):
+        return f"{path} cannot be read as weights: it is {other}."
+    if "PytorchStreamReader" in text or (beginning(path).startswith(TORCHS[0]) and not zipfile.is_zipfile(path)):
+        return f"{path} cannot be read as weights: it is damaged, or cut off. {AGAIN}."
+    if named := re.search(r"[Uu]nsupported (?:global|class|operand|GLOBAL)[: ]+(?:GLOBAL )?(\S+)", text):
         reason = f"it holds {named.group(1)}, which is no tensor"
     elif "TorchScript" in text:
         reason = "it is a TorchScript program"
@@ -130,16 +183,13 @@ def _unreadable(path: Path, error: Exception) -> str:
 
 def _what_else(path: Path) -> str:
     """What a file is that is mistaken for weights now and then; empty where it is nothing that is known."""
-    try:
-        with path.open("rb") as file:
-            begins = file.read(40)
-    except OSError:
-        return ""
-    if begins.startswith(b"version https://git-lfs"):
-        return "it is a pointer of Git LFS, not the file that it stands for. Fetch that by: git lfs pull"
-    if begins.lstrip()[:1] == b"<":
-        return "it is a web page. Download the file itself"
-    return "" if begins else "it is empty"
+    begins = beginning(path)
+    if not begins:
+        return "empty" if path.is_file() and not path.stat().st_size else ""
+    if begins.startswith(TORCHS) or _is_safetensors(path) or path.suffix.lower() == ".safetensors":
+        return stand_in(begins)
+    page = "a web page. Download the file itself" if begins.lstrip()[:1] == b"<" else ""
+    return stand_in(begins) or page or kind_by(begins) or "none that torch or safetensors write"
 
 
 def _state_in(found: Any, name: str) -> tuple[Tensors, tuple[str, ...]]:
