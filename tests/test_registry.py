@@ -1,11 +1,7 @@
 import hashlib
-import inspect
-import os
-import py_compile
 import re
 import sys
-import traceback
-from pathlib import Path
+from functools import cache, partial
 
 import pytest
 import torch
@@ -16,7 +12,7 @@ from prunebench.data.dataset import datasets
 from prunebench.errors import ConfigError, UnknownName
 from prunebench.models.architecture import models
 from prunebench.pruning.registry import criteria, methods
-from prunebench.registry import Registry, call, content, digest, import_reference, reference, without_folder
+from prunebench.registry import Registry, call, content, import_reference, reference, without_folder
 
 REGISTRIES = [models, datasets, methods, criteria]
 NAMED = [(registry, name) for registry in REGISTRIES for name in registry.names()]
@@ -101,32 +97,9 @@ def test_a_file_that_fails_says_why_and_is_tried_anew(tmp_path):
     assert import_reference(f"{file}:f")() == 1
 
 
-def test_a_file_in_a_folder_whose_name_is_not_utf8_is_refused_since_runs_keep_its_name(tmp_path):
-    file = tmp_path / os.fsdecode(b"\xe9") / "net.py"
-    try:
-        file.parent.mkdir()
-        file.write_text("def f():\n    return 1\n")
-    except OSError:
-        pytest.skip("this disk takes UTF-8 alone")
-    with pytest.raises(ConfigError, match=r"net\.py: runs keep where your file is, so that must be UTF-8\. Rename"):
-        import_reference(f"{file}:f")
-
-
 def test_a_value_that_is_no_function_is_refused(user_file):
     with pytest.raises(ConfigError, match="no function 'constant'; it has: score"):
         import_reference(f"{user_file}:constant")
-
-
-@pytest.mark.parametrize("place", ["above", "inside"])
-def test_a_file_may_import_its_neighbours_at_once_or_in_its_functions(place, tmp_path, monkeypatch):
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    before = list(sys.path)
-    (tmp_path / f"neighbour_{place}.py").write_text("value = 7\n")
-    text = "IMPORT\ndef f():\n    return value\n" if place == "above" else "def f():\n    IMPORT\n    return value\n"
-    (tmp_path / "outer.py").write_text(text.replace("IMPORT", f"from neighbour_{place} import value"))
-    for _ in range(2):
-        assert import_reference(f"{tmp_path / 'outer.py'}:f")() == 7
-    assert sys.path == [*before, str(tmp_path.resolve())]  # last: a neighbour hides no installed package
 
 
 def test_a_changed_file_is_read_again_and_has_another_digest(user_file):
@@ -137,82 +110,6 @@ def test_a_changed_file_is_read_again_and_has_another_digest(user_file):
     user_file.write_text("def score(weight):\n    return weight\n")
     assert import_reference(text) is not first
     assert content(text) != digest
-
-
-# A user's file is read once while it does not change, and what is executed is what was hashed
-
-BEFORE = "def score(weight):\n    return 1\n"
-AFTER = "def score(weight):\n    return 2\n"
-
-
-def settled(path, text, seconds=1000):
-    """Write a file as it was some time ago."""
-    path.write_text(text)
-    os.utime(path, (seconds, seconds))
-
-
-def test_a_file_that_does_not_change_is_read_once(user_file):
-    text = f"{user_file}:score"
-    settled(user_file, BEFORE)
-    function, digest = import_reference(text), content(text)
-    assert digest == hashlib.sha256(BEFORE.encode()).hexdigest()
-    settled(user_file, AFTER)  # by all that tells of a change, it did not
-    assert import_reference(text) is function
-    assert content(text) == content(function) == digest
-    settled(user_file, AFTER, seconds=2000)
-    assert import_reference(text)(None) == 2
-    assert content(text) == hashlib.sha256(AFTER.encode()).hexdigest()
-
-
-def test_a_digest_alone_is_not_taken_for_an_import(user_file):
-    settled(user_file, BEFORE)
-    digest(user_file)
-    assert import_reference(f"{user_file}:score")(None) == 1
-
-
-def test_an_edit_to_the_same_size_is_seen_however_soon_it_comes(user_file):
-    for number in range(30):
-        user_file.write_text(text := f"def score(weight):\n    return {number % 10}\n")
-        assert import_reference(f"{user_file}:score")(None) == number % 10
-        assert content(f"{user_file}:score") == hashlib.sha256(text.encode()).hexdigest()
-
-
-def test_a_file_that_is_replaced_by_one_of_the_same_time_and_size_is_seen(user_file, tmp_path):
-    settled(user_file, BEFORE)
-    assert import_reference(f"{user_file}:score")(None) == 1
-    settled(tmp_path / "other.py", AFTER)
-    (tmp_path / "other.py").replace(user_file)
-    assert import_reference(f"{user_file}:score")(None) == 2
-
-
-def test_a_content_that_comes_back_is_what_it_was(user_file):
-    text = f"{user_file}:score"
-    for seconds, source, value in ((1000, BEFORE, 1), (2000, AFTER, 2), (3000, BEFORE, 1)):
-        settled(user_file, source, seconds)
-        assert import_reference(text)(None) == value
-        assert content(text) == hashlib.sha256(source.encode()).hexdigest()
-
-
-def test_compiled_code_that_lies_beside_a_file_is_neither_executed_nor_written(user_file):
-    settled(user_file, AFTER)
-    compiled = py_compile.compile(str(user_file), invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
-    stale = Path(compiled).read_bytes()
-    settled(user_file, BEFORE)
-    assert import_reference(f"{user_file}:score")(None) == 1
-    assert Path(compiled).read_bytes() == stale
-    Path(compiled).unlink()
-    settled(user_file, AFTER, seconds=2000)
-    assert import_reference(f"{user_file}:score")(None) == 2
-    assert not Path(compiled).exists()
-
-
-def test_a_traceback_shows_the_lines_of_the_file(user_file):
-    user_file.write_text("def score(weight):\n    return weight / 0  # here\n")
-    function = import_reference(f"{user_file}:score")
-    with pytest.raises(ZeroDivisionError) as caught:
-        function(1)
-    assert "return weight / 0  # here" in "".join(traceback.format_exception(caught.value))
-    assert inspect.getsource(function) == user_file.read_text()
 
 
 def test_what_is_known_is_an_entry_and_no_reference(user_file):
@@ -248,7 +145,9 @@ def test_a_function_gets_those_arguments_that_it_names(extra):
     offered = dict.fromkeys(extra | {"a", "b"}, 1) | {"a": 2}
     assert call(lambda a, b=0: (a, b), offered) == (2, 1)
     assert call(lambda *rest, a: (a, rest), offered) == (2, ())
-    assert call(lambda **all: all, offered) == offered
+    assert call(lambda b=0, **rest: (b, rest), offered, {"z": 3, "b": 4}) == (4, {"z": 3})
+    assert call(lambda **rest: rest, offered) == {}
+    assert call(lambda a, b=0, /, c=7, *, d=8: (a, b, c, d), {"a": 2, "d": 1}) == (2, 0, 7, 1)
     assert call(lambda z=5: z, offered) == 5
 
 
@@ -257,15 +156,76 @@ def test_an_argument_that_is_not_offered_lists_those_that_are():
         call(lambda gradient: gradient, {"weight": 1, "name": 2})
 
 
-def test_a_users_function_that_fails_is_told_in_a_line(tmp_path):
-    (tmp_path / "mine.py").write_text("def score(weight):\n    return weight / 0\n")
-    with pytest.raises(ConfigError, match=r"mine\.py:score failed: ZeroDivisionError: division by zero\. --debug"):
-        call(import_reference(f"{tmp_path / 'mine.py'}:score"), {"weight": 1})
+def build(classes, width=4, **more):
+    return classes, width, more
+
+
+class Net:
+    def __init__(self, classes, *, width=4):
+        self.made = classes, width
+
+    def __call__(self, classes):
+        return *self.made, classes
+
+
+OFFERED = {"classes": 3, "image_size": 9}
+GIVEN = {"width": 8}
+
+
+@pytest.mark.parametrize(
+    ("function", "given", "made"),
+    [
+        (build, {}, (3, 4, {})),
+        (build, {"width": 8, "depth": 2}, (3, 8, {"depth": 2})),
+        (partial(build, width=6), {}, (3, 6, {})),
+        (partial(build, width=6), GIVEN, (3, 8, {})),
+        (partial(build, classes=5), {}, (5, 4, {})),  # what it has already is not taken from it
+        (partial(build, 5), GIVEN, (5, 8, {})),
+        (lambda classes, /: classes, {}, 3),
+        (lambda image_size, classes=1, /, width=2, *rest: (image_size, classes, width, rest), GIVEN, (9, 3, 8, ())),
+        (lambda: 1, {}, 1),
+        (Net(1), {}, (1, 4, 3)),
+        (cache(build), GIVEN, (3, 8, {})),
+        (Net(1).__call__, {}, (1, 4, 3)),
+    ],
+)
+def test_whatever_is_called_gets_what_it_asks_for(function, given, made):
+    assert call(function, OFFERED, given) == made
+
+
+def test_a_class_is_called_as_its_init_asks():
+    assert call(Net, OFFERED, GIVEN).made == (3, 8)
+
+
+@pytest.mark.parametrize("function", [type, dict, vars])
+def test_what_does_not_tell_what_it_asks_for_is_refused(function):
+    with pytest.raises(ConfigError, match=rf":{function.__name__} does not tell what it asks for"):
+        call(function, {})
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("weight / 0", r"ZeroDivisionError: division by zero \(.*mine\.py, line 2\)\. --debug shows more"),
+        ("int('a\\nb')", r"ValueError: invalid literal .*'a\\nb' \(.*mine\.py, line 2\)\. --debug shows more"),
+        ("__import__('sys').exit(3)", r"SystemExit: 3 \(.*mine\.py, line 2\)\. --debug shows more"),
+    ],
+)
+def test_a_users_function_that_fails_is_told_in_a_line(body, told, user_file):
+    user_file.write_text(f"def score(weight):\n    return {body}\n")
+    with pytest.raises(ConfigError, match=rf"mine\.py:score failed: {told}\.$") as caught:
+        call(import_reference(f"{user_file}:score"), {"weight": 1})
+    assert "\n" not in str(caught.value)
+
+
+def test_a_function_that_looks_into_kwargs_is_told_to_name_what_it_needs():
+    with pytest.raises(ConfigError, match=r"KeyError: 'weight' .*only what you give: name weight as a parameter\.$"):
+        call(lambda **offered: offered["weight"], {"weight": 1})
 
 
 def test_a_function_of_the_package_that_fails_is_a_bug_and_stays_one():
-    with pytest.raises(ZeroDivisionError):
-        call(lambda a: a / 0, {"a": 1})
+    with pytest.raises(AttributeError):
+        call(without_folder.__globals__["_digest_of_model"], {"model": 1})
 
 
 def test_a_dataset_is_known_by_its_digest(blobs):
@@ -319,5 +279,105 @@ def test_of_a_file_that_is_there_only_its_name_decides(user_file):
 
 @pytest.mark.parametrize("text", ["os:system", "logging.config:dictConfig", "builtins:eval", "subprocess:run"])
 def test_functions_of_python_itself_are_nobodys_own(text):
-    with pytest.raises(ConfigError, match="a module of Python itself"):
+    with pytest.raises(ConfigError, match="a module of Python itself; give a function of your own"):
         import_reference(text)
+
+
+@pytest.mark.parametrize("name", ["profile", "numpy", "torch", "prunebench", "datasets"])
+def test_a_users_file_may_be_called_as_a_module_of_python_or_an_installed_package_is(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / f"{name}.py").write_text("def f():\n    return 'mine'\n")
+    for place in (f"{name}.py", f"./{name}.py", str(tmp_path / f"{name}.py")):
+        assert import_reference(f"{place}:f")() == "mine"
+    assert len(content(f"{name}.py:f")) == 64
+    assert not hasattr(sys.modules.get(name), "f")
+    if name == "profile":
+        with pytest.raises(ConfigError, match=r"of Python itself; give profile\.py:f for your file"):
+            import_reference("profile:f")
+
+
+def test_a_module_of_the_current_folder_is_a_reference(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", [folder for folder in sys.path if folder])
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here_pkg").mkdir()
+    (tmp_path / "here_pkg" / "net.py").write_text("from .parts import width\ndef f():\n    return width\n")
+    (tmp_path / "here_pkg" / "parts.py").write_text("width = 5\n")
+    assert import_reference("here_pkg.net:f")() == 5
+    assert reference(import_reference("here_pkg.net:f")) == f"{tmp_path.resolve() / 'here_pkg' / 'net.py'}:f"
+    with pytest.raises(ConfigError, match="ModuleNotFoundError: No module named 'no_such_pkg'"):
+        import_reference("no_such_pkg.net:f")
+
+
+def test_a_file_without_a_function_is_told_how_to_name_one():
+    with pytest.raises(UnknownName, match=r"or give your own as some/net\.py:function\.$"):
+        models.get("some/net.py")
+
+
+WAYS = """
+from functools import cache, partial, wraps
+from decorating import decorated
+
+def build(classes, width=4):
+    return classes, width
+
+class Net:
+    def __init__(self, classes):
+        self.classes = classes
+
+class Factory:
+    def __call__(self, classes):
+        return classes
+
+part = partial(build, width=8)
+short = lambda classes: classes
+made = Factory()
+kept = cache(build)
+wrapped = decorated(build)
+"""
+DECORATING = """
+from functools import wraps
+
+def decorated(function):
+    @wraps(function)
+    def inner(*args, **kwargs):
+        return function(*args, **kwargs)
+    return inner
+"""
+
+
+@pytest.mark.parametrize("name", ["build", "Net", "part", "short", "made", "kept", "wrapped"])
+def test_whatever_a_file_calls_its_builder_is_known_by_that_file(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "decorating", raising=False)
+    (tmp_path / "decorating.py").write_text(DECORATING)
+    (tmp_path / "ways.py").write_text(WAYS)
+    text = f"{tmp_path / 'ways.py'}:{name}"
+    assert content(text) == hashlib.sha256(WAYS.encode()).hexdigest()
+    assert call(import_reference(text), {"classes": 3}) is not None
+    (tmp_path / "ways.py").write_text(WAYS + "# other\n")
+    assert content(text) == hashlib.sha256(f"{WAYS}# other\n".encode()).hexdigest()
+
+
+def test_what_a_file_has_is_listed_with_classes_and_partials_and_without_what_it_imports(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "decorating", raising=False)
+    (tmp_path / "decorating.py").write_text(DECORATING)
+    (tmp_path / "ways.py").write_text(WAYS)
+    with pytest.raises(ConfigError, match="it has: build, Net, Factory, part, short, made, kept, wrapped"):
+        import_reference(f"{tmp_path / 'ways.py'}:nothing")
+
+
+def test_a_partial_is_known_by_its_function_and_what_that_is_given():
+    assert reference(partial(build, 3, width=8)) == "<build(3, width=8)>"
+    digests = [content(of) for of in (build, *(partial(build, width=width) for width in (4, 8)), partial(build, 8))]
+    assert len(set(digests)) == 4
+    assert content(partial(build, width=8)) == digests[2]
+    assert content(partial(build, more=Net)) != content(partial(build, more=Registry))
+    with pytest.raises(ConfigError, match="is neither a function nor a model nor a Dataset"):
+        content(partial(build, more=object()))
+
+
+def test_what_is_not_written_in_python_is_refused():
+    with pytest.raises(ConfigError, match="numpy:array is not written in Python; give a function of your own"):
+        content("numpy:array")

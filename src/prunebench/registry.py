@@ -14,19 +14,19 @@ import importlib.util
 import inspect
 import pkgutil
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
-from importlib.abc import SourceLoader
+from functools import partial
 from pathlib import Path
-from types import ModuleType
-from typing import Any, Generic, NamedTuple, TypeVar
+from types import MappingProxyType, ModuleType, NoneType
+from typing import Any, Generic, TypeVar
 
 from prunebench.errors import ConfigError, PrunebenchError, UnknownName
+from prunebench.user_code import digest, failure, hidden, import_file, importable, imported_by_path
 
 Entry = TypeVar("Entry")
 
-USER_MODULE = "_prunebench_user_"
-"""Beginning of the names of modules that are imported from a user's file."""
+PLAIN = (str, int, float, bool, NoneType)
+"""Values that are told by their text."""
 
 
 class Registry(Generic[Entry]):
@@ -79,159 +79,71 @@ class Registry(Generic[Entry]):
             return self._wrap(name, import_reference(name))
         near = difflib.get_close_matches(str(name), self.names(), n=1, cutoff=0.5)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        own = "; or give your own as path.py:function" if self._wrap else ""
+        own = f"; or give your own as {name if str(name).endswith('.py') else 'path.py'}:function" if self._wrap else ""
         raise UnknownName(f"There is no {self.kind} {name!r}.{hint} There are: {', '.join(self.names())}{own}.")
 
 
 def import_reference(text: str) -> Callable[..., Any]:
     """Import the function that `path.py:function` or `package.module:function` names.
 
+    Modules are looked for in the current folder too, after all that is installed.
+
     Raises:
         ConfigError: there is no such file, module or function, or importing it fails.
     """
     place, _, name = text.rpartition(":")
-    if place.partition(".")[0] in sys.stdlib_module_names:  # a hostile file could name os:system
-        raise ConfigError(f"{text}: {place} is a module of Python itself; give a function of your own.")
+    is_file = place.endswith(".py")
+    if not is_file and place.partition(".")[0] in sys.stdlib_module_names:  # a hostile file could name os:system
+        mine = f"{place}.py:{name} for your file" if Path(f"{place}.py").is_file() else "a function of your own"
+        raise ConfigError(f"{text}: {place} is a module of Python itself; give {mine}.")
+    if not is_file:
+        importable(Path.cwd())
     try:
-        module = _import_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
-    except ConfigError:
+        module = import_file(Path(place)) if is_file else importlib.import_module(place)
+    except PrunebenchError:
         raise
-    except Exception as error:
-        raise ConfigError(f"{text}: importing it failed: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:
+        why = ""
+        if is_file and isinstance(error, ImportError) and (both := hidden(Path(place).resolve(), error.name or "")):
+            why = f" {both[0]} is hidden by {both[1]}: rename it."
+        raise ConfigError(f"{text}: importing it failed: {failure(error)}.{why}") from error
     found = vars(module).get(name)
     if not callable(found):
-        own = [(key, value) for key, value in vars(module).items() if inspect.isfunction(value)]
-        names = [key for key, value in own if value.__module__ == module.__name__ and not key.startswith("_")]
-        raise ConfigError(f"{text}: {place} has no function {name!r}; it has: {', '.join(names) or 'none'}.")
+        own = [key for key, value in vars(module).items() if callable(value) and _made_in(module, value)]
+        names = ", ".join(key for key in own if not key.startswith("_"))
+        raise ConfigError(f"{text}: {place} has no function {name!r}; it has: {names or 'none'}.")
     function: Callable[..., Any] = found
     return function
 
 
-class Signature(NamedTuple):
-    """By what a file is known to be as it was: while none of this changes, it is not read again."""
-
-    size: int
-    changed_ns: int
-    inode: int
-
-
-class _Read(NamedTuple):
-    """A file as it was read: its signature, SHA-256, and of source code its text and the module that was made of it."""
-
-    signature: Signature
-    digest: str
-    source: bytes = b""
-    module: ModuleType | None = None
-
-
-_read: dict[Path, _Read] = {}
-
-SETTLED_NS = 20_000_000
-"""How long ago a file must have changed, when it is read, for its signature to tell the next change from this one."""
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a user's file, hexadecimal; a file that is as it was is not read again."""
-    path = path.resolve()
-    if (known := _known(path)) is not None:
-        return known.digest
-    signature, found = _signature(path), _sha256(path)
-    _remember(path, _Read(signature, found))
-    return found
-
-
-def source(path: Path) -> bytes:
-    """The text of a user's source file; one that is as it was is not read again."""
-    path = path.resolve()
-    if (known := _known(path)) is not None and known.source:
-        return known.source
-    signature, text = _signature(path), path.read_bytes()
-    _remember(path, _Read(signature, hashlib.sha256(text).hexdigest(), text))
-    return text
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _signature(path: Path) -> Signature:
-    about = path.stat()
-    return Signature(about.st_size, about.st_mtime_ns, about.st_ino)
-
-
-def _known(path: Path) -> _Read | None:
-    """What was read of a file that has not changed since."""
-    known = _read.get(path)
-    return known if known is not None and known.signature == _signature(path) else None
-
-
-def _remember(path: Path, found: _Read) -> None:
-    if time.time_ns() - found.signature.changed_ns > SETTLED_NS:
-        _read[path] = found
-
-
-class _Source(SourceLoader):
-    """Makes a module of bytes that were read already, so that what is hashed is what is executed."""
-
-    def __init__(self, path: Path, source: bytes) -> None:
-        self._path, self._bytes = path, source
-
-    def get_filename(self, fullname: str) -> str:
-        return str(self._path)
-
-    def get_data(self, path: str) -> bytes:
-        return self._bytes
-
-
-def _import_file(path: Path) -> ModuleType:
-    if not path.is_file():
-        raise ConfigError(f"{path}: there is no such file.")
-    path = path.resolve()
-    if any("\ud800" <= sign <= "\udfff" for sign in str(path)):
-        raise ConfigError(
-            f"{path}: runs keep where your file is, so that must be UTF-8. Rename the folder, or move it."
-        )
-    if (known := _known(path)) is not None and known.module is not None:
-        return known.module
-    signature, text = _signature(path), source(path)
-    name = f"{USER_MODULE}{path.stem}_{hashlib.sha256(str(path).encode() + text).hexdigest()[:12]}"
-    module = sys.modules.get(name) or _execute(name, path, text)
-    _remember(path, _Read(signature, hashlib.sha256(text).hexdigest(), text, module))
-    return module
-
-
-def _execute(name: str, path: Path, text: bytes) -> ModuleType:
-    loader = _Source(path, text)
-    spec = importlib.util.spec_from_file_location(name, path, loader=loader)
-    assert spec is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    if str(path.parent) not in sys.path:
-        sys.path.append(str(path.parent))  # a user's file may import its neighbours, now or inside its functions
-    try:
-        loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
+def _made_in(module: ModuleType, value: object) -> bool:
+    """Whether a value is the module's own, and not one that it imports."""
+    return getattr(value, "__module__", None) == module.__name__ or isinstance(value, partial)
 
 
 def reference(thing: Any) -> str:
     """How a function, or a name, is written in a run: `path.py:function` where it can be imported again.
 
-    A lambda, a nested function or a callable object is written as `<name>`: its runs are kept, but only a
-    program that holds the object can continue them.
+    A lambda, a nested function or a callable object is written as `<name>`, a `functools.partial` as `<name(width=8)>`:
+    its runs are kept, but only a program that holds the object can continue them.
     """
     if isinstance(thing, str):
         place, _, name = thing.rpartition(":")
         return f"{Path(place).resolve()}:{name}" if place.endswith(".py") else thing
+    if isinstance(thing, partial):
+        given = [*map(_told, thing.args), *(f"{name}={_told(thing.keywords[name])}" for name in sorted(thing.keywords))]
+        return f"<{getattr(thing.func, '__qualname__', type(thing.func).__qualname__)}({', '.join(given)})>"
     name = getattr(thing, "__qualname__", type(thing).__qualname__)
     module = sys.modules.get(getattr(thing, "__module__", ""))
     if getattr(module, name, None) is not thing:
         return f"<{name}>"
     source = getattr(module, "__file__", None)
     return f"{Path(source).resolve()}:{name}" if source else f"{thing.__module__}:{name}"
+
+
+def _told(value: object) -> str:
+    """A value that a function is given, the same in every process."""
+    return repr(value) if isinstance(value, PLAIN) else str(reference(value))
 
 
 def check_installed(packages: Sequence[str], option: str, extra: str) -> None:
@@ -253,52 +165,109 @@ def content(thing: Any, digest_of: Callable[[Path, str], str] = lambda path, nam
     """SHA-256 of what a reference or object stands for; None for a registered name.
 
     Of a function that is the file that it is written in, by `digest_of`, which takes the file and the name that it was
-    imported by, if by one; of a model its weights and its text; of anything else (a Dataset) what its method `digest`
-    says.
+    imported by, if by one; of a model its weights and its text; of a `functools.partial` its function and what that is
+    given; of another object that a reference names the file that it stands in; of anything else (a Dataset) what its
+    method `digest` says.
 
     Raises:
-        ConfigError: the object is neither.
+        ConfigError: the object is none of these.
     """
     if isinstance(thing, str) and ":" not in thing:
         return None
-    function = import_reference(thing) if isinstance(thing, str) else thing
-    if inspect.isroutine(function) or inspect.isclass(function):
-        place, name = inspect.getsourcefile(function), str(function.__module__)
-        by_name = name in sys.modules and not name.startswith(USER_MODULE) and name != "__main__"
-        return digest_of(Path(place), name if by_name else "") if place else None
-    if hasattr(function, "state_dict"):
-        total = hashlib.sha256(repr(function).encode())
-        for name, tensor in function.state_dict().items():
-            total.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-            total.update(tensor.detach().cpu().float().numpy().tobytes())
-        return total.hexdigest()
-    if hasattr(function, "digest"):
-        return str(function.digest())
-    raise ConfigError(f"{reference(thing)} is neither a function nor a model nor a Dataset; give a function.")
+    function = inspect.unwrap(import_reference(thing) if isinstance(thing, str) else thing)
+    if not inspect.isroutine(function) and not inspect.isclass(function):
+        if hasattr(function, "state_dict"):
+            return _digest_of_model(function)
+        if hasattr(function, "digest"):
+            return str(function.digest())
+        if isinstance(function, partial) and not isinstance(thing, str):
+            parts = [function.func, *function.args, *(function.keywords[name] for name in sorted(function.keywords))]
+            found = [content(part, digest_of) or "" for part in parts if not isinstance(part, PLAIN)]
+            return hashlib.sha256("\n".join([str(reference(function)), *found]).encode()).hexdigest()
+    written = _written_in(function, thing)
+    return digest_of(*written) if written is not None else None
 
 
-def call(function: Callable[..., Any], offered: Mapping[str, Any]) -> Any:
-    """Call `function` with those of the `offered` arguments that its signature names.
+def _digest_of_model(model: Any) -> str:
+    total = hashlib.sha256(repr(model).encode())
+    for name, tensor in model.state_dict().items():
+        total.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        total.update(tensor.detach().cpu().float().numpy().tobytes())
+    return total.hexdigest()
+
+
+def _written_in(function: Any, thing: Any) -> tuple[Path, str] | None:
+    """The file that a function is written in (another object: that its reference names), and the name that it was
+    imported by, if by one; None where there is no file.
 
     Raises:
-        ConfigError: it needs an argument that is not offered, or it is a function of the user's file and fails.
+        ConfigError: it is built in, or is nothing that is written in a file.
     """
-    parameters = list(inspect.signature(function).parameters.values())
-    takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters)
-    named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-    for parameter in named:
-        if parameter.name not in offered and parameter.default is parameter.empty:
-            raise ConfigError(
-                f"{reference(function)} asks for an argument {parameter.name!r}; it can have: {', '.join(offered)}."
-            )
-    wanted = offered if takes_all else {p.name: offered[p.name] for p in named if p.name in offered}
+    if inspect.isroutine(function) or inspect.isclass(function):
+        try:
+            place = inspect.getsourcefile(function)
+        except TypeError:  # it is built in
+            raise ConfigError(f"{reference(thing)} is not written in Python; give a function of your own.") from None
+        name = str(function.__module__)
+        by_name = name in sys.modules and not imported_by_path(name) and name != "__main__"
+        return (Path(place), name if by_name else "") if place else None
+    if not isinstance(thing, str):
+        raise ConfigError(f"{reference(thing)} is neither a function nor a model nor a Dataset; give a function.")
+    place = thing.rpartition(":")[0]
+    return (Path(place), "") if place.endswith(".py") else (Path(str(sys.modules[place].__file__)), place)
+
+
+def parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    """What a function asks for, in its order.
+
+    Raises:
+        ConfigError: it does not tell.
+    """
     try:
-        return function(**wanted)
+        return inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        raise ConfigError(
+            f"{reference(function)} does not tell what it asks for; give a function of your own."
+        ) from None
+
+
+def call(
+    function: Callable[..., Any], offered: Mapping[str, Any], given: Mapping[str, Any] = MappingProxyType({})
+) -> Any:
+    """Call a function with what it asks for by name.
+
+    Args:
+        function: what to call.
+        offered: what it may have: it is handed what its signature names, unless a `functools.partial` has it already.
+        given: what the user gives it, which goes before what is offered; `**kwargs` takes the rest of it.
+
+    Raises:
+        ConfigError: it needs an argument that it cannot have; or it fails, and is not prunebench's own.
+    """
+    several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    asked = parameters(function)
+    named = {name: parameter for name, parameter in asked.items() if parameter.kind not in several}
+    bound = function.keywords if isinstance(function, partial) else {}
+    mine = {**{name: value for name, value in offered.items() if name not in bound}, **given}
+    in_order, by_name = [], {}
+    for name, parameter in named.items():
+        if name not in mine and parameter.default is parameter.empty:
+            raise ConfigError(
+                f"{reference(function)} asks for an argument {name!r}; it can have: {', '.join(offered)}."
+            )
+        if parameter.kind is parameter.POSITIONAL_ONLY:
+            in_order.append(mine.get(name, parameter.default))
+        elif name in mine:
+            by_name[name] = mine[name]
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in asked.values()):
+        by_name |= {name: value for name, value in given.items() if name not in named}
+    try:
+        return function(*in_order, **by_name)
     except PrunebenchError:
         raise
-    except Exception as error:
-        if not str(getattr(function, "__module__", "")).startswith(USER_MODULE):
+    except (Exception, SystemExit) as error:
+        if str(getattr(function, "__module__", "")).partition(".")[0] == "prunebench":
             raise
-        raise ConfigError(
-            f"{reference(function)} failed: {type(error).__name__}: {error}. --debug shows where."
-        ) from error
+        missed = error.args[0] if isinstance(error, KeyError) and error.args[0] in offered else None
+        hint = f"**kwargs has only what you give: name {missed} as a parameter" if missed else "--debug shows more"
+        raise ConfigError(f"{reference(function)} failed: {failure(error)}. {hint}.") from error

@@ -82,3 +82,36 @@ def test_an_editable_install_is_the_users(folder, monkeypatch):
 def test_a_file_with_an_error_is_left_to_whoever_imports_it(folder):
     (folder / "broken.py").write_text("def f(:\n")
     assert set(digests(folder / "broken.py")) == {""}
+
+
+def test_a_file_of_a_package_that_is_named_by_its_path_is_followed_inside_it(folder):
+    names = set(digests(folder / "parts_of_net" / "layers.py"))
+    assert names == {"", "parts_of_net", "parts_of_net.widths", "parts_of_net.deep.one", "named_helper"}
+
+
+def test_a_module_that_has_changed_since_it_was_imported_by_its_name_is_refused(folder):
+    digests(folder / "inner_helper.py", "inner_helper")
+    (folder / "inner_helper.py").write_text("# other\n")
+    with pytest.raises(ConfigError, match=r"inner_helper\.py has changed since this process imported it"):
+        digests(folder / "inner_helper.py", "inner_helper")
+
+
+def test_a_neighbour_of_the_name_of_another_users_that_was_imported_is_refused(folder, tmp_path_factory, monkeypatch):
+    monkeypatch.syspath_prepend(folder)
+    other = tmp_path_factory.mktemp("other")
+    (other / "net.py").write_text("import outer_helper\n")
+    assert set(digests(other / "net.py")) > {"outer_helper"}
+    (other / "outer_helper.py").write_text("x = 1\n")
+    with pytest.raises(ConfigError, match=r"imports outer_helper, and gets .* instead of .*: rename it, or start"):
+        digests(other / "net.py")
+
+
+def test_a_neighbour_that_an_installed_package_hides_is_warned_of(tmp_path, caplog):
+    (tmp_path / "net.py").write_text("import msgspec\n")
+    assert set(digests(tmp_path / "net.py")) == {""}
+    assert caplog.messages == []
+    (tmp_path / "msgspec.py").write_text("x = 1\n")
+    assert set(digests(tmp_path / "net.py")) == {""}
+    assert len(caplog.messages) == 1
+    assert "imports msgspec, and gets " in caplog.messages[0]
+    assert f"instead of {tmp_path / 'msgspec.py'}: rename it" in caplog.messages[0]

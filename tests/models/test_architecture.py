@@ -1,3 +1,5 @@
+from functools import cache, partial
+
 import msgspec
 import pytest
 import torch
@@ -114,7 +116,7 @@ def needs_more(depth):
 @pytest.mark.parametrize(
     ("builder", "kind", "message"),
     [
-        (fails, ModelError, r"mine cannot be built for 16×16 images: seven is unlucky\."),
+        (fails, ConfigError, r"test_architecture\.py:fails failed: ValueError: seven is unlucky \(.*\.py, line \d+\)"),
         (lambda classes: classes, ModelError, r"mine returned int; a builder returns an nn\.Module\."),
         (needs_more, ConfigError, "asks for an argument 'depth'; it can have: classes"),
     ],
@@ -254,3 +256,54 @@ def test_a_value_is_a_number_or_a_truth_value_as_toml_writes_them_else_text(text
 def test_what_was_given_is_the_same_in_a_file(text):
     architecture = Architecture("mine", {"classes": 4, "given": given_arguments([f"width={text}"])}, IMAGES)
     assert msgspec.json.decode(msgspec.json.encode(architecture), type=Architecture) == architecture
+
+
+def fake_of_torchvision(*, weights=None, progress=True, **kwargs):
+    """As torchvision's and timm's builders are written."""
+    return fake_class(**kwargs)
+
+
+def fake_class(num_classes=1000, width=4):
+    return wide(num_classes, width)
+
+
+def passing_on(**kwargs):
+    return fake_class(**kwargs)
+
+
+class Own(nn.Module):
+    def __init__(self, num_classes=1000, width=4):
+        super().__init__()
+        self.layers = wide(num_classes, width)
+
+    def forward(self, images):
+        return self.layers(images)
+
+
+@pytest.mark.parametrize("builder", [fake_of_torchvision, fake_class, Own, passing_on, partial(Own, width=4)])
+def test_a_builder_of_another_library_is_told_the_number_of_classes(builder):
+    entry = models.get(builder)
+    assert output_of(build(entry), IMAGES.example(2)).shape == (2, 4)
+    assert sum(p.numel() for p in build(entry, "width=9").parameters()) > sum(
+        p.numel() for p in build(entry).parameters()
+    )
+
+
+def test_torchvisions_own_builders_are_models():
+    model = build(models.get("torchvision.models:resnet34"))
+    assert model.fc.out_features == 4
+    given = arguments_told(models.get("torchvision.models:vit_b_16"), ["image_size=32", "num_layers=1"])
+    assert given == ("image_size=32", "num_layers=1")
+
+
+def test_what_the_user_gives_goes_before_what_is_offered():
+    assert output_of(build(models.get(fake_of_torchvision), "num_classes=7"), IMAGES.example(2)).shape == (2, 7)
+    assert output_of(build(models.get(fake_class), "num_classes=7"), IMAGES.example(2)).shape == (2, 7)
+
+
+def test_a_model_that_is_returned_again_is_refused_since_it_is_trained_and_pruned_by_then():
+    entry = models.get(cache(small))
+    first = build(entry)
+    with pytest.raises(ModelError, match=r"returned the same model again; a builder makes a new one every time\."):
+        build(entry)
+    del first

@@ -19,8 +19,8 @@ def load(entry: DatasetEntry, settings: Settings) -> Dataset:
         DataError: it is missing or malformed.
     """
     given = {name: value for name in READING if (value := getattr(settings, name)) != default(name)}
-    offered = {"data_dir": Path(settings.data_dir), "seed": settings.seed, **given}
-    return checked(call(entry.load, offered), str(settings.dataset))
+    offered = {"data_dir": Path(settings.data_dir), "seed": settings.seed}
+    return checked(call(entry.load, offered, given), str(settings.dataset))
 
 
 def used(dataset: Dataset, settings: Settings) -> Dataset:

@@ -12,11 +12,12 @@ from prunebench.config import RunConfig, Settings, deciding, field_types, is_wei
 from prunebench.data.dataset import Dataset, DatasetEntry
 from prunebench.experiment.user_files import digest_with_imports
 from prunebench.models.normalisation import statistics_beside, told
-from prunebench.registry import content, digest, reference, without_folder
+from prunebench.registry import content, reference, without_folder
 from prunebench.runs.digests import digests_of
 from prunebench.runs.index import ANY_SEED, any_seed, identify
 from prunebench.runs.manifest import Kind, Manifest
 from prunebench.runs.run import Run
+from prunebench.user_code import digest
 
 NAMES = ("model", "dataset", "criterion")
 """Settings whose values may be functions."""

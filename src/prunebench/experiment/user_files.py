@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import site
+import logging
 import sys
-import sysconfig
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from prunebench.errors import ConfigError
-from prunebench.registry import digest, source
+from prunebench.user_code import digest, hidden, is_users, package_of, roots, source
+
+log = logging.getLogger(__name__)
 
 _imported: dict[Path, str] = {}
 """Digests of files as this process found them first: Python imports a module once."""
@@ -30,7 +31,7 @@ def digest_with_imports(path: Path, name: str = "") -> str:
         name: its full name as a module, where it was imported by that.
 
     Raises:
-        ConfigError: a file has changed since this process imported it.
+        ConfigError: a file has changed since this process imported it, or is hidden by another of the user's.
     """
     hashes = digests(path, name)
     text = "".join(f"{module} {found}\n" for module, found in sorted(hashes.items()))
@@ -41,18 +42,18 @@ def digests(path: Path, name: str = "") -> dict[str, str]:
     """Module → SHA-256 of a file, under the name given, and of every file of the user's that it imports.
 
     Raises:
-        ConfigError: one has changed since this process imported it.
+        ConfigError: one has changed since this process imported it, or is hidden by another of the user's.
     """
     found: dict[str, Path] = {}
-    _visit(path.resolve(), name, path.resolve().parent, found)
+    _visit(path.resolve(), name, roots(path.resolve()), found)
     hashes = {module: digest(file) for module, file in found.items()}
     for module, file in found.items():
-        if module != name and _imported.setdefault(file, hashes[module]) != hashes[module]:
+        if module and _imported.setdefault(file, hashes[module]) != hashes[module]:
             raise ConfigError(f"{file} has changed since this process imported it: start Python anew.")
     return hashes
 
 
-def _visit(path: Path, name: str, beside: Path, found: dict[str, Path]) -> None:
+def _visit(path: Path, name: str, beside: Sequence[Path], found: dict[str, Path]) -> None:
     if path in found.values() or not path.is_file():
         return
     found[name] = path
@@ -62,10 +63,21 @@ def _visit(path: Path, name: str, beside: Path, found: dict[str, Path]) -> None:
         tree = ast.parse(source(path))
     except SyntaxError:
         return  # importing it tells
-    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    package = package_of(path) if not name else name if path.name == "__init__.py" else name.rpartition(".")[0]
     for module in dict.fromkeys(_modules(tree, package)):
+        _check_taken(path, module)
         for part, file in _files(module, beside):
             _visit(file, part, beside, found)
+
+
+def _check_taken(path: Path, module: str) -> None:
+    """Raise ConfigError where another file of the user's is taken for the one that is meant; warn of one installed."""
+    if both := hidden(path, module):
+        mine, taken = both
+        told = f"{path} imports {module}, and gets {taken} instead of {mine}"
+        if is_users(taken.resolve()):
+            raise ConfigError(f"{told}: rename it, or start Python anew.")
+        log.warning("%s: rename it if it is meant.", told)
 
 
 def _modules(tree: ast.AST, package: str) -> Iterator[str]:
@@ -84,14 +96,14 @@ def _modules(tree: ast.AST, package: str) -> Iterator[str]:
             yield from (name for name in names if isinstance(name, str))
 
 
-def _files(module: str, beside: Path) -> Iterator[tuple[str, Path]]:
+def _files(module: str, beside: Sequence[Path]) -> Iterator[tuple[str, Path]]:
     """The user's files of a module and of the packages around it, by their full names."""
     first, *rest = module.split(".")
     origin, inside = _top_level(first, beside)
     name = first
     for part in [*rest, ""]:
         if origin is not None:
-            if not _is_users(origin):
+            if not is_users(origin):
                 return
             yield name, origin
         if part:
@@ -99,7 +111,7 @@ def _files(module: str, beside: Path) -> Iterator[tuple[str, Path]]:
             origin, inside = _within(inside, part)
 
 
-def _top_level(name: str, beside: Path) -> tuple[Path | None, list[Path]]:
+def _top_level(name: str, beside: Sequence[Path]) -> tuple[Path | None, list[Path]]:
     """The file that Python would import by a name, and the folders of its submodules; nothing is executed."""
     if name in sys.stdlib_module_names or name == "prunebench":
         return None, []
@@ -107,7 +119,7 @@ def _top_level(name: str, beside: Path) -> tuple[Path | None, list[Path]]:
         if (spec := finder.find_spec(name, None)) is not None:
             origin = Path(spec.origin).resolve() if spec.origin and spec.has_location else None
             return origin, [Path(folder) for folder in spec.submodule_search_locations or ()]
-    return _within([beside], name)
+    return _within(beside, name)
 
 
 def _within(folders: Sequence[Path], name: str) -> tuple[Path | None, list[Path]]:
@@ -119,9 +131,3 @@ def _within(folders: Sequence[Path], name: str) -> tuple[Path | None, list[Path]
         if file.is_file():
             return file.resolve(), []
     return None, [folder / name for folder in folders if (folder / name).is_dir()]
-
-
-def _is_users(path: Path) -> bool:
-    kinds = ("stdlib", "platstdlib", "purelib", "platlib")
-    installed = {*(sysconfig.get_path(kind) for kind in kinds), *site.getsitepackages(), site.getusersitepackages()}
-    return not any(path.is_relative_to(Path(folder).resolve()) for folder in installed)

@@ -2,14 +2,15 @@
 
 A builder takes, by name, those of these arguments that it asks for, and returns an nn.Module:
 
-    classes      number of classes
+    classes      number of classes; also as num_classes
     channels     3: grey images are repeated to three channels
     image_size   height and width of an image, pixels
     adapt        whether the shape may follow a small input (no published weights are loaded)
     vocab_size   how many tokens there are; ids are below it (text models)
     config       transformers' configuration as a dict (text models)
 
-Whatever else it asks for, users may give as `--model-arg NAME=VALUE`.
+Whatever else it asks for, users may give as `--model-arg NAME=VALUE`. `**kwargs` takes that too and, of a builder
+that asks for the number of classes by neither name, `num_classes`, as torchvision's and timm's do.
 """
 
 from __future__ import annotations
@@ -21,12 +22,14 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
+from weakref import WeakValueDictionary
 
 import msgspec
 
 from prunebench.errors import ConfigError, ModelError
 from prunebench.models.input_spec import InputSpec, output_of
-from prunebench.registry import Registry, call
+from prunebench.registry import Registry, call, parameters
+from prunebench.user_code import failure
 
 if TYPE_CHECKING:
     from torch import nn
@@ -61,6 +64,9 @@ OFFERED = {"classes", "channels", "image_size", "adapt", "vocab_size", "config"}
 ARGUMENTS = {*OFFERED, "given"}
 """Keys of an architecture's arguments; `given` are those that the user gave. A file with others is not believed."""
 
+_built: WeakValueDictionary[int, Any] = WeakValueDictionary()
+"""Models that builders have returned and that are still there: what is trained and pruned is not handed out again."""
+
 models: Registry[ModelEntry] = Registry("model", "prunebench.models.zoo", _users_own)
 
 
@@ -76,7 +82,7 @@ def register(name: str, summary: str, **about: Any) -> Callable[[Callable[..., n
 
 def asks_for(entry: ModelEntry, name: str) -> bool:
     """Whether a builder has a parameter of this name."""
-    return name in inspect.signature(entry.build).parameters
+    return name in parameters(entry.build)
 
 
 def arguments_told(entry: ModelEntry, texts: Iterable[str]) -> tuple[str, ...]:
@@ -85,10 +91,10 @@ def arguments_told(entry: ModelEntry, texts: Iterable[str]) -> tuple[str, ...]:
     Raises:
         ConfigError: one is no NAME=VALUE, is given twice, or the builder does not take it.
     """
-    parameters = inspect.signature(entry.build).parameters
-    takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    asked = parameters(entry.build)
+    takes_all = any(p.kind is p.VAR_KEYWORD for p in asked.values())
     several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    own = [name for name, p in parameters.items() if name not in OFFERED and p.kind not in several]
+    own = [name for name, p in asked.items() if name not in OFFERED and p.kind not in several]
     found: dict[str, str] = {}
     for text in texts:
         name, equals, _ = text.partition("=")
@@ -96,11 +102,11 @@ def arguments_told(entry: ModelEntry, texts: Iterable[str]) -> tuple[str, ...]:
             raise ConfigError(f"--model-arg {text}: expected NAME=VALUE, such as stem=small.")
         if name in found:
             raise ConfigError(f"--model-arg {text}: {name} is given twice.")
-        if name in OFFERED or not (takes_all or name in own):
+        if not (name in own or (takes_all and name not in asked)):
             has = f"; it has: {', '.join(own)}" if own else ""
             raise ConfigError(f"--model-arg {text}: the builder of {entry.name} has no such argument{has}.")
         found[name] = text
-    usual = {name: p.default for name, p in parameters.items()}
+    usual = {name: p.default for name, p in asked.items()}
     return tuple(sorted(text for name, text in found.items() if name not in usual or value_of(text) != usual[name]))
 
 
@@ -134,22 +140,34 @@ class Architecture(msgspec.Struct, frozen=True):
         `entry` is the model's, where it is known; else it is looked up by name or reference.
 
         Raises:
-            ModelError: the builder fails or does not return an nn.Module.
+            ModelError: the builder fails, or does not return an nn.Module of its own every time.
         """
         from torch import nn
 
         entry = entry or models.get(self.model)
         try:
-            offered = {name: value for name, value in self.arguments.items() if name != "given"}
-            built = call(entry.build, offered | self.arguments.get("given", {}))
+            built = call(entry.build, *self._handed(entry))
         except (RuntimeError, TypeError, ValueError, LookupError) as error:
             hint = " Try a larger --image-size." if "too small" in str(error) else ""
             raise ModelError(f"{self.model} cannot be built for {self.inputs.text()}: {error}.{hint}") from error
         if not isinstance(built, nn.Module):
             raise ModelError(f"{self.model} returned {type(built).__name__}; a builder returns an nn.Module.")
+        if _built.get(id(built)) is built:
+            raise ModelError(f"{self.model} returned the same model again; a builder makes a new one every time.")
+        _built[id(built)] = built
         if _lazy(built):
             _materialise(built, self)
         return built
+
+    def _handed(self, entry: ModelEntry) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What the builder may have, and what it is given besides."""
+        offered = {name: value for name, value in self.arguments.items() if name != "given"}
+        given = self.arguments.get("given", {})
+        if "classes" in offered:
+            offered["num_classes"] = offered["classes"]
+            if not asks_for(entry, "classes"):
+                given = {"num_classes": offered["classes"]} | given
+        return offered, given
 
 
 def _lazy(model: nn.Module) -> list[str]:
@@ -176,7 +194,7 @@ def _materialise(model: nn.Module, about: Architecture) -> None:
         with torch.no_grad():
             output_of(model.eval(), about.inputs.example())
     except Exception as error:  # a user's model fails in its own ways
-        raise ModelError(f"{about.model} does not run on {about.inputs.text()}: {error}") from error
+        raise ModelError(f"{about.model} does not run on {about.inputs.text()}: {failure(error)}.") from error
     finally:
         model.train(training)
     if left := _lazy(model):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from prunebench.errors import ModelError
+from prunebench.user_code import failure
 
 if TYPE_CHECKING:
     import torch
@@ -61,7 +62,7 @@ def check_forward(model: nn.Module, inputs: InputSpec, problem: Callable[[tuple[
             output = output_of(model.eval(), inputs.example())
             shape, finite = tuple(output.shape), bool(torch.isfinite(output).all())
     except Exception as error:  # a user's model fails in its own ways
-        raise ModelError(f"{name} does not run on {inputs.text()}: {type(error).__name__}: {error}") from error
+        raise ModelError(f"{name} does not run on {inputs.text()}: {failure(error)}.") from error
     finally:
         model.train(training)
     if wrong := problem(shape):

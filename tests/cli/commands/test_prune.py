@@ -168,6 +168,42 @@ def test_a_users_own_model_and_criterion_by_the_command_line(prunebench, tmp_pat
     assert (tmp_path / "performance" / "net_structured_mine_performance.txt").is_file()
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            "def build(classes):\n    return {}['x']\n",
+            "profile.py:build failed: KeyError: 'x' (profile.py, line 2).",
+        ),
+        (
+            "import sys\nsys.exit(0)\n",
+            ": importing it failed: SystemExit: 0 (profile.py, line 2).",
+        ),
+        (
+            "def built(classes):\n    pass\n",
+            ": profile.py has no function 'build'; it has: built.",
+        ),
+        (
+            "def build(classes):\n    return 1\n",
+            "profile.py:build returned int;",
+        ),
+        (
+            "def build(depth):\n    pass\n",
+            "profile.py:build asks for an argument 'depth';",
+        ),
+    ],
+)
+def test_what_fails_in_a_users_file_is_told_in_a_line_and_nothing_is_written(text, told, prunebench, tmp_path):
+    (tmp_path / "profile.py").write_text(text)
+    finished = prunebench("prune", "--model", "profile.py:build", *TINY, "--quiet")
+    assert finished.status == 2
+    assert finished.out == ""
+    assert finished.err.startswith("Error: ")
+    assert told in finished.err
+    assert len(finished.err.splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["profile.py"]
+
+
 def test_a_weight_file_that_would_run_code_is_refused_and_not_run(prunebench, tmp_path):
     (tmp_path / "evil.pth").write_bytes(b"cposix\nmkdir\n(S'stolen'\ntR.")
     finished = prunebench("prune", "--model", "resnet18", "--weights", "evil.pth", *TINY)
