@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
+import sys
 
 import msgspec
 import numpy
+import pytest
 
+from prunebench.latency.backends import backends
 from prunebench.runs import environment as hardware
 
 
@@ -15,6 +19,56 @@ def test_the_environment_names_cpu_cores_threads_and_versions():
     assert (found.device, found.threads, found.cores) == ("cpu", 3, os.cpu_count())
     assert found.hardware == hardware.cpu() != ""
     assert set(found.versions) == {"numpy", "click"}
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    """Installs distributions that tell nothing but a name, a version and what they import as."""
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+
+    def install(name, version, module):
+        folder = tmp_path / f"{name.replace('-', '_')}-{version}.dist-info"
+        folder.mkdir()
+        told = f"Version: {version}\n" if version else ""
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\n{told}")
+        (folder / "top_level.txt").write_text(f"{module}\n")
+        (tmp_path / f"{module}.py").write_text("")
+
+    return install
+
+
+def test_a_package_is_found_by_what_it_imports_as_under_whatever_name_it_was_installed(installed):
+    installed("some-runtime-gpu", "1.22.0", "some_runtime")
+    assert hardware.version_of("some-runtime-gpu") == "1.22.0"
+    assert hardware.version_of("some_runtime") == hardware.version_of("some-runtime") == "some-runtime-gpu 1.22.0"
+    installed("some-runtime-directml", "1.21.0", "some_runtime")
+    assert hardware.version_of("some_runtime") == "some-runtime-directml 1.21.0, some-runtime-gpu 1.22.0"
+    installed("some-runtime", "1.20.0", "some_runtime")
+    assert hardware.version_of("some_runtime") == "1.20.0"
+
+
+@pytest.mark.parametrize("name", backends.names())
+def test_the_packages_of_a_backend_may_be_installed_under_any_name(name, monkeypatch):
+    needs = backends.get(name).needs
+    monkeypatch.setattr(hardware, "_version", lambda name: "9.1" if name.endswith("-gpu") else None)
+    brought = {name: [f"{name}-gpu"] for name in needs}
+    monkeypatch.setattr(importlib.metadata, "packages_distributions", lambda: brought)
+    assert hardware.environment(threads=1, packages=needs).versions == {name: f"{name}-gpu 9.1" for name in needs}
+
+
+def test_no_version_is_worth_an_error(installed, tmp_path):
+    installed("no-version", "", "of_no_version")
+    (tmp_path / "lies_about.py").write_text("")
+    (tmp_path / "no_metadata-2.dist-info").mkdir()
+    names = ("no-version", "of_no_version", "lies_about", "no-such-package", "no-metadata")
+    versions = hardware.environment(threads=1, packages=names).versions
+    assert versions == {
+        "no-version": "unknown",
+        "of_no_version": "no-version unknown",
+        "lies_about": "unknown",
+        "no-such-package": "none",
+        "no-metadata": "unknown",
+    }
 
 
 def test_the_governor_and_the_driver_are_the_first_line_of_what_the_system_says(tmp_path, monkeypatch):

@@ -37,9 +37,9 @@ def time_onnx(
     check_writable(results_dir)
     threads = threads or os.cpu_count() or 1
     paths = [Path(name) for name in files]
+    here = hardware.environment(threads=threads, packages=("prunebench", "numpy", config.backend))
     with Stopping() as stopping:
         records = time_files(paths, config, threads=threads, stop=stopping.asked)
-    here = hardware.environment(threads=threads, packages=("prunebench", "numpy", config.backend))
     console.note(f"on cpu ({here.hardware}), {threads} threads, {config.backend}")
     console.records(records)
     console.result("\n" + of_files(records))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import os
 import platform
 from collections.abc import Sequence
@@ -22,11 +23,30 @@ def completed(now: Environment, was: Environment) -> Environment:
 
 
 def version_of(package: str) -> str:
-    """The version of an installed package; "none" where it is not installed."""
+    """The version of a package that is named as it is installed or imported; "none" where it is not there.
+
+    Where another distribution brings what is imported by this name, it is told: `onnxruntime-gpu 1.22.0`. "unknown"
+    where it does not tell.
+    """
+    if found := _version(package):
+        return found
+    module = package.replace("-", "_")
+    names = {name for name in importlib.metadata.packages_distributions().get(module, ()) if name}
+    if told := [f"{name} {_version(name)}" for name in sorted(names)]:
+        return ", ".join(told)
     try:
-        return importlib.metadata.version(package)
+        return "none" if importlib.util.find_spec(module) is None else "unknown"
+    except ValueError:  # it was imported, and does not say from where
+        return "unknown"
+
+
+def _version(distribution: str) -> str | None:
+    """The version of what is installed under a name; None where nothing is."""
+    try:
+        told = importlib.metadata.metadata(distribution)
     except importlib.metadata.PackageNotFoundError:
-        return "none"
+        return None
+    return told["Version"] if "Version" in list(told) else "unknown"  # what is missing is warned of
 
 
 GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
@@ -51,7 +71,7 @@ def environment(
         deterministic=deterministic,
         platform=platform.platform(),
         python=platform.python_version(),
-        versions={name: importlib.metadata.version(name) for name in packages},
+        versions={name: version_of(name) for name in packages},
         cores=os.cpu_count() or 0,
         governor=_line(GOVERNOR),
         driver=_line(DRIVER) if device == "cuda" else "",
