@@ -111,6 +111,35 @@ def test_controls_may_be_of_some_models(planned):
     assert [model for model, method in planned(text, "model", "method") if method == "none"] == ["alexnet"]
 
 
+@pytest.mark.parametrize("named", ["net.py:small", "./net.py:small", "{folder}/net.py:small", "parts/../net.py:small"])
+@pytest.mark.parametrize("asked", ["net.py:small", "./net.py:small", "{folder}/net.py:small"])
+def test_controls_may_be_of_a_users_own_models_however_the_file_is_named(planned, named, asked, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "net.py").write_text("def small(classes):\n    pass\n\n\ndef large(classes):\n    pass\n")
+    models = [named.format(folder=tmp_path), "net.py:large", "resnet18"]
+    text = f'controls = ["{asked.format(folder=tmp_path)}", "resnet18"]\n[grid]\nmodel = {models}\n'
+    found = planned(text, "model", "method", "criterion")
+    assert [model for model, method, _ in found if method == "none"] == [models[0], "resnet18"]
+    assert [model for model, _, criterion in found if criterion == "random"] == [models[0], "resnet18"]
+
+
+def test_controls_of_a_path_are_of_that_file_and_no_other_of_its_name(planned, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("one", "other"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "net.py").write_text(f"def small(classes):\n    return {folder!r}\n")
+    models = ["one/net.py:small", "other/net.py:small"]
+    text = f"[grid]\nmodel = {models}\n"
+    assert _models_of_controls(planned, 'controls = ["other/net.py:small"]\n' + text) == models[1:]
+    assert _models_of_controls(planned, 'controls = ["net.py:small"]\n' + text) == models
+    assert _models_of_controls(planned, "controls = true\n" + text) == models
+
+
+def _models_of_controls(planned, text):
+    return [model for model, method in planned(text, "model", "method") if method == "none"]
+
+
 def test_runs_that_are_the_same_are_planned_once(planned):
     assert len(planned(SMALL + '[grid]\nmethod = ["structured", "structured"]\n', "method")) == 1
     random = 'controls = true\n[base]\nmodel = "resnet18"\ncriterion = "random"\n'

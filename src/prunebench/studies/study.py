@@ -164,7 +164,7 @@ def experiments_of(study: Study, runs_dir: str | None = None, *, fetch: bool = F
         experiment.fetch()
     _check_together(study, [experiment.settings for experiment in combinations])
     for experiment in combinations:
-        controlled = study.controls is None or experiment.settings.model in study.controls
+        controlled = study.controls is None or any(_is_of(experiment.settings, name) for name in study.controls)
         for each in [experiment, *(_controls(experiment) if controlled else ())]:
             other = found.setdefault(each.run.key, each)
             if other.settings.iterations < each.settings.iterations:
@@ -176,9 +176,9 @@ def experiments_of(study: Study, runs_dir: str | None = None, *, fetch: bool = F
 
 def _check_together(study: Study, combinations: Sequence[Settings]) -> None:
     """Raise ConfigError where controls or timings do not go with the runs."""
-    models = list(dict.fromkeys(str(reference(config.model)) for config in combinations))
+    models = list(dict.fromkeys(str(config.model) for config in combinations))
     for name in study.controls or ():
-        if name not in models:
+        if not any(_is_of(config, name) for config in combinations):
             raise ConfigError(f"Study {study.name}, controls: it has no runs of {name!r}, but of {', '.join(models)}.")
     if study.controls != () and any(config.until for config in combinations):
         raise ConfigError(
@@ -222,6 +222,12 @@ def _combinations(study: Study, runs_dir: str | None) -> Iterator[Experiment]:
             raise ConfigError(f"Study {study.name}, {said}: {error}") from None
         if not any(_has(experiment.settings, combination) for combination in study.exclude):
             yield experiment
+
+
+def _is_of(settings: Settings, name: str) -> bool:
+    """Whether a run is of the model of this name; of a file of the user's its name alone tells, and its whole path."""
+    model = reference(settings.model)
+    return name == without_folder(model) or reference(name) == model
 
 
 def _controls(experiment: Experiment) -> Iterable[Experiment]:
