@@ -45,7 +45,7 @@ def test_own_model_dataset_and_criterion(tmp_path, monkeypatch):
     result = CliRunner().invoke(cli, [*shlex.split(line), "--iterations", "2", "--epochs", "4"])
     assert result.exit_code == 0, result.output
     assert "channels" in result.output
-    assert (tmp_path / "performance" / "net_structured_mine_performance.txt").exists()
+    assert (tmp_path / "performance" / "net-build_structured_mine-score_performance.txt").exists()
 
 
 def test_python_example_prints_a_line_per_step(tmp_path, monkeypatch, capsys):

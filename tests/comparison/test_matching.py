@@ -8,7 +8,8 @@ from prunebench.comparison.matching import all_seeds, matched, of_study, subject
 from prunebench.config import RunConfig
 from prunebench.errors import RunError
 from prunebench.experiment.resolve import resolve
-from prunebench.results.curves import curve_of, deciding_settings
+from prunebench.results.curves import curve_of
+from prunebench.results.settings import settings_of
 from prunebench.runs.selection import pruning_runs, select
 
 
@@ -121,9 +122,9 @@ def test_a_filter_of_all_seeds_finds_them_and_no_other(made, tmp_path):
     made(method="unstructured", fraction=0.3)
     every = pruning_runs(tmp_path / "runs")
     (run,) = select(keys[1], tmp_path / "runs").runs
-    word = all_seeds(deciding_settings(run), [deciding_settings(other) for other in every])
+    word = all_seeds(settings_of([run])[0], settings_of(every))
     assert sorted(found.key for found in select(word, tmp_path / "runs").runs) == sorted(keys)
-    assert all_seeds(deciding_settings(run), []) == "model=alexnet"
+    assert all_seeds(settings_of([run])[0], []) == "model=alexnet"
 
 
 def test_a_study_is_every_two_groups_of_a_model_named_apart(made, tmp_path):

@@ -18,17 +18,17 @@ def test_lines_are_named_by_what_differs(make_curve):
     assert naming.line_names(groups[::2]) == ["50 % a step", "93.8 % in one step"]
     assert naming.line_names([[make_curve(epochs=epochs)] for epochs in (1, 2)]) == ["epochs=1", "epochs=2"]
     own = [[make_curve(criterion=f"mine.py:{name}")] for name in ("first", "second")]
-    assert naming.line_names(own) == ["mine.py:first", "mine.py:second"]
-    assert naming.line_names([*own[:1], groups[0]]) == ["mine", "l1"]
+    assert naming.line_names(own) == ["mine-first", "mine-second"]
+    assert naming.line_names([*own[:1], groups[0]]) == ["mine-first", "l1"]
 
 
 def test_titles_tell_subject_criterion_and_fraction_and_more_where_they_are_the_same():
     of = {"model": "/a/net.py:build", "dataset": "digits", "method": "structured", "criterion": "l2", "fraction": 0.1}
-    assert naming.titles([of]) == ["net on digits, structured, l2, 10 % a step"]
+    assert naming.titles([of]) == ["net-build on digits, structured, l2, 10 % a step"]
     assert naming.titles([{"model": "vgg16", "method": "structured"}]) == ["vgg16, structured"]
     assert naming.titles([{**of, "epochs": epochs} for epochs in (1, 2)]) == [
-        "net on digits, structured, l2, 10 % a step (epochs=1)",
-        "net on digits, structured, l2, 10 % a step (epochs=2)",
+        "net-build on digits, structured, l2, 10 % a step (epochs=1)",
+        "net-build on digits, structured, l2, 10 % a step (epochs=2)",
     ]
 
 

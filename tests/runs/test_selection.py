@@ -77,3 +77,21 @@ def test_a_dense_run_and_an_empty_folder_are_told(keys, tmp_path):
         select(str(tmp_path / "empty"), tmp_path)
     with pytest.raises(RunError, match="There are no pruning runs at all"):
         select("criterion=l1", tmp_path / "empty")
+
+
+def test_a_file_in_a_folder_is_that_file_and_its_name_alone_every_one_of_it(tmp_path, make_record, commit, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = {}
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "net.py").write_text(f"def build(classes):\n    return {folder!r}\n")
+        run = pruning_run(RunConfig(model=f"{folder}/net.py:build", runs_dir="runs"))
+        commit(run, make_record(0), make_record(1))
+        found[folder] = run.key
+    assert chosen("model=net.py:build", "runs") == set(found.values())
+    for text in ("a/net.py:build", "./a/net.py:build", "b/../a/net.py:build", f"{tmp_path}/a/net.py:build"):
+        assert chosen(f"model={text}", "runs") == {found["a"]}
+    monkeypatch.chdir(tmp_path / "a")
+    assert chosen("model=./net.py:build", "../runs") == {found["a"]}
+    with pytest.raises(RunError, match="has these settings"):
+        select("model=c/net.py:build", "../runs")

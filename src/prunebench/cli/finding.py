@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +37,12 @@ def find_run(given: RunConfig, name: str | None, kinds: Sequence[str]) -> Run | 
                 raise RunError(f"Run {run.key} was made with {made}; leave the option out.")
         return run
     runs = all_runs(root)
-    for kind in kinds:
-        for run in runs:
-            pruned = run.manifest.kind == "train" or run.steps()[-1] > 0
-            if run.manifest.kind == kind and pruned and _fits(run, chosen):
-                return run
+    for of in (lambda value: value, without_folder):  # the very file first, then one that may have been elsewhere
+        for kind in kinds:
+            for run in runs:
+                pruned = run.manifest.kind == "train" or run.steps()[-1] > 0
+                if run.manifest.kind == kind and pruned and _fits(run, chosen, of):
+                    return run
     return None
 
 
@@ -59,12 +60,9 @@ def chosen_settings(given: RunConfig) -> dict[str, Any]:
     return {name: wanted[name] for name in deciding("training", "pruning") if getattr(given, name) is not None}
 
 
-def _fits(run: Run, chosen: Mapping[str, Any]) -> bool:
+def _fits(run: Run, chosen: Mapping[str, Any], of: Callable[[Any], Any] = without_folder) -> bool:
     fields = deciding("training") if run.manifest.kind == "train" else deciding("training", "pruning")
-    return all(
-        name in fields and without_folder(run.manifest.config.get(name)) == without_folder(value)
-        for name, value in chosen.items()
-    )
+    return all(name in fields and of(run.manifest.config.get(name)) == of(value) for name, value in chosen.items())
 
 
 def config_as_computed(run: Run, given: RunConfig) -> RunConfig:

@@ -9,7 +9,8 @@ from typing import NamedTuple
 from prunebench.comparison.verdicts import pairs
 from prunebench.config import deciding, meta
 from prunebench.errors import RunError
-from prunebench.results.curves import Curve, Replicates, Settings, by_settings, curve_of, differing, labels
+from prunebench.results.curves import Curve, Replicates, by_settings, curves_of, differing, labels
+from prunebench.results.settings import Settings
 from prunebench.runs.selection import Selected
 
 FOLLOWS = {"dataset": "model", "criterion": "method"}
@@ -37,8 +38,10 @@ def matched(a: Selected, b: Selected, metric: str | None = None) -> list[Match]:
     Raises:
         RunError: nothing matches, or both sides are the same runs; or a record is damaged.
     """
-    place: dict[int, object] = {}
-    of_a, of_b = (by_settings(_read(selected, place, metric)) for selected in (a, b))
+    runs = [*a.runs, *b.runs]
+    curves = curves_of(runs, (), metric)
+    place = {id(curve): run.folder.resolve() for curve, run in zip(curves, runs, strict=True)}  # keys may be in two
+    of_a, of_b = by_settings(curves[: len(a.runs)]), by_settings(curves[len(a.runs) :])
     free = _free({*a.filter, *b.filter})
     alone = not free and len(of_a) == len(of_b) == 1
     found = [(x, y) for x in of_a for y in of_b if alone or not _apart(x, y, free)]
@@ -76,13 +79,6 @@ def _named(found: Sequence[tuple[Replicates, Replicates]]) -> list[Match]:
     groups = list({id(group): group for pair in found for group in pair}.values())
     called = dict(zip(map(id, groups), labels([group[0].settings for group in groups]), strict=True))
     return [Match(x, y, (called[id(x)], called[id(y)])) for x, y in found]
-
-
-def _read(selected: Selected, place: dict[int, object], metric: str | None) -> list[Curve]:
-    """The curves of a selection; `place` gets the folder of each, since two folders may hold runs of one key."""
-    curves = [curve_of(run, metric=metric) for run in selected.runs]
-    place |= {id(curve): run.folder.resolve() for curve, run in zip(curves, selected.runs, strict=True)}
-    return curves
 
 
 def _free(named: set[str]) -> set[str]:

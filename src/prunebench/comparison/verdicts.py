@@ -17,7 +17,8 @@ import msgspec
 from prunebench.comparison.measures import AFTER, Measure, by_seed, measures, span_of
 from prunebench.config import deciding
 from prunebench.errors import RunError
-from prunebench.results.curves import Curve, Replicates, Settings, labels
+from prunebench.results.curves import Curve, Replicates, labels
+from prunebench.results.settings import Settings
 from prunebench.statistics import holm, interval_of, mean_difference, mean_interval, seeds_needed
 
 AS_MUCH = 1e-3

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from prunebench.models.architecture import models
 from prunebench.plots.registry import Picture
 from prunebench.pruning.registry import methods
-from prunebench.results.curves import AXES, SHOWN, Replicates, Settings, axis_title, differing, labels
-from prunebench.runs.index import title
+from prunebench.results.curves import AXES, SHOWN, Replicates, axis_title, differing, labels
+from prunebench.results.settings import Settings, called
 
 OF = "% of the unpruned model"
 """What every share is of."""
@@ -30,7 +30,7 @@ class Subject(NamedTuple):
 def subject(settings: Settings) -> Subject:
     """The subject of a run; of a reference its short name."""
     model, dataset, method = (settings.get(name) for name in Subject._fields)
-    return Subject(title(model), title(dataset or ""), str(method))
+    return Subject(called(model), called(dataset or ""), str(method))
 
 
 def per_step(fraction: object, once: bool = False) -> str:
@@ -48,7 +48,7 @@ def titles(settings: Sequence[Settings]) -> list[str]:
     """A title for every picture that is about one group: its subject, criterion and fraction, and more if need be."""
     found = []
     for of in settings:
-        parts = [subject(of), title(of.get("criterion") or ""), per_step(of.get("fraction"))]
+        parts = [subject(of), called(of.get("criterion") or ""), per_step(of.get("fraction"))]
         found.append(", ".join(str(part) for part in parts if part))
     for same in {name for name in found if found.count(name) > 1}:
         alike = [i for i, name in enumerate(found) if name == same]
@@ -96,7 +96,7 @@ def units(settings: Settings) -> str:
 def slug(*parts: object, axis: str = "left") -> str:
     """The name of a picture's files: `accuracy-resnet18-digits-structured-by-macs`."""
     words = [*parts, *([] if axis == "left" else ["by", axis])]
-    return "-".join(title(word) for word in words if str(word)).lower()
+    return "-".join(called(word) for word in words if str(word)).lower()
 
 
 def slug_of(figure: str, settings: Settings, *more: str) -> str:
@@ -123,7 +123,7 @@ def _names(settings: Sequence[Settings], once: Sequence[bool]) -> list[str]:
     several = "fraction" in differing(settings)
     told = [per_step(of.get("fraction"), several and at_once) for of, at_once in zip(settings, once, strict=True)]
     words = [{**_short(of), "fraction": fraction or None} for of, fraction in zip(settings, told, strict=True)]
-    if len(set(found := labels(words))) < len(found):  # such as two functions of one file
+    if len(set(found := labels(words))) < len(found):  # such as a/net.py:f and a-net.py:f
         words = [{**of, "fraction": fraction or None} for of, fraction in zip(settings, told, strict=True)]
         found = labels(words)
     if not set(SHOWN) & set(differing(words)):
@@ -139,4 +139,4 @@ def _names(settings: Sequence[Settings], once: Sequence[bool]) -> list[str]:
 def _short(settings: Settings) -> dict[str, object]:
     """Settings with references by their short names."""
     names = [name for name in ("model", "dataset", "criterion") if settings.get(name) is not None]
-    return {**settings, **{name: title(settings[name]) for name in names}}
+    return {**settings, **{name: called(settings[name]) for name in names}}

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from prunebench.errors import DataError, RunError
-from prunebench.results.curves import Curve, Settings, backend_of, curves_of, deciding_settings
+from prunebench.results.curves import Curve, backend_of, curves_of
 from prunebench.results.matrices import TIMED, efficiency, num_params
 from prunebench.results.matrix_files import Counts, Results, Times, read
+from prunebench.results.settings import Settings, settings_of
 from prunebench.runs.index import all_runs, find
 from prunebench.runs.run import Run
 
@@ -81,7 +82,7 @@ def _of_runs(runs: Sequence[Run], every: Sequence[Run], metric: str | None) -> R
             times
             for run in every
             if run.manifest.kind == "efficiency"
-            for times in _times(run, settings.get(str(run.manifest.source), _given(deciding_settings(run))))
+            for times in _times(run, settings.get(str(run.manifest.source), _given(settings_of([run])[0])))
         ),
     )
 

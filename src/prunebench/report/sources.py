@@ -14,7 +14,7 @@ from prunebench.experiment.existing import efficiency_run, stored_config
 from prunebench.experiment.goals import parse
 from prunebench.experiment.resolve import resolve
 from prunebench.latency.config import EfficiencyConfig
-from prunebench.results.curves import deciding_settings
+from prunebench.results.settings import settings_of
 from prunebench.runs.index import all_runs
 from prunebench.runs.run import Run
 from prunebench.runs.selection import pruning_runs, select
@@ -68,8 +68,8 @@ def _newest(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
     """Of runs of the same settings and seed the newest, oldest first; and a sentence on each of the others."""
     newest: dict[str, Run] = {}
     passed_over = []
-    for run in runs:
-        same = repr((sorted(deciding_settings(run).items()), run.manifest.config.get("seed")))
+    for run, settings in zip(runs, settings_of(runs), strict=True):
+        same = repr((sorted(settings.items()), run.manifest.config.get("seed")))
         if newest.setdefault(same, run) is not run:
             passed_over.append(
                 f"{run.key} is passed over: {newest[same].key} has the same settings and seed and is newer; "

@@ -4,6 +4,7 @@ Doors:
     matrices        the text matrices
     matrix_files    folders of text matrices, read back as curves, counts and times
     curves          runs as columns over what is left
+    settings        what decides runs, and what their models, data and criteria are called
     old_names       records as JSON with the names of before
     tables          tables for the terminal
     latency_tables  tables of what was timed

@@ -12,12 +12,10 @@ from typing import Any
 
 import msgspec
 
-from prunebench.config import deciding
 from prunebench.errors import RunError
 from prunebench.pruning.registry import methods
 from prunebench.records import METRICS, Metric, StepRecord, TimingRecord
-from prunebench.registry import without_folder
-from prunebench.runs.index import weights_without_seed
+from prunebench.results.settings import Settings, settings_of
 from prunebench.runs.run import Run
 from prunebench.statistics import paired_speedup
 
@@ -28,9 +26,6 @@ AXES = {
     "macs": "MACs left",
 }
 """What a curve may be drawn over, besides latencies (`latency@1`); each as a share of the unpruned model."""
-
-Settings = Mapping[str, object]
-"""Fields of a RunConfig that decide a result, as a run stores them; without the seed."""
 
 
 @dataclass(frozen=True)
@@ -83,21 +78,19 @@ Replicates = list[Curve]
 """Runs that differ in their seed alone."""
 
 
-def deciding_settings(run: Run) -> dict[str, object]:
-    """What decides a run's result, without its seed."""
-    names = [name for name in deciding("training", "pruning") if name != "seed"]
-    return {name: without_folder(run.manifest.config.get(name)) for name in names} | {
-        "weights": without_folder(weights_without_seed(run.manifest.config))
-    }
-
-
-def curve_of(run: Run, timings: Mapping[str, Sequence[TimingRecord]] | None = None, metric: str | None = None) -> Curve:
+def curve_of(
+    run: Run,
+    timings: Mapping[str, Sequence[TimingRecord]] | None = None,
+    metric: str | None = None,
+    settings: Settings | None = None,
+) -> Curve:
     """The curve of a pruning run.
 
     Args:
         run: a pruning run.
         timings: those of its steps (or of a run of another seed), by backend.
         metric: what the curve is of; else the task's main metric.
+        settings: what decides it, as it is told among other runs; else as it is told alone.
 
     Raises:
         RunError: a record is damaged, or does not hold this metric.
@@ -118,7 +111,7 @@ def curve_of(run: Run, timings: Mapping[str, Sequence[TimingRecord]] | None = No
         axes |= _latencies(backend, timed, [r.step for r in records])
     return Curve(
         name=run.key,
-        settings=deciding_settings(run),
+        settings=settings_of([run])[0] if settings is None else settings,
         seed=first.seed,
         steps=tuple(r.step for r in records),
         before=tuple(r.test_before[of] for r in records),
@@ -148,7 +141,10 @@ def curves_of(runs: Sequence[Run], every: Sequence[Run], metric: str | None = No
             backends = timed.setdefault(run.manifest.source, {})
             backends[backend_of(found[0])] = _merged(backends.get(backend_of(found[0]), []), found)
     alike = {timed_alike(run): timed[run.key] for run in runs if run.key in timed}
-    return [curve_of(run, timed.get(run.key) or alike.get(timed_alike(run), {}), metric) for run in runs]
+    return [
+        curve_of(run, timed.get(run.key) or alike.get(timed_alike(run), {}), metric, settings)
+        for run, settings in zip(runs, settings_of(runs), strict=True)
+    ]
 
 
 def _merged(newer: Sequence[TimingRecord], older: Sequence[TimingRecord]) -> list[TimingRecord]:
@@ -174,10 +170,11 @@ def timed_alike(run: Run) -> str:
 
     Such runs differ in their seed; where as many units are removed whichever they are, also in their criterion.
     """
-    settings = deciding_settings(run)
+    (settings,) = settings_of([run])
     method = methods.known(settings["method"])
     by_scores = method is None or method.widths_from_scores
-    return _hashable(settings if by_scores else {**settings, "criterion": None})
+    settings = settings if by_scores else {**settings, "criterion": None}
+    return _hashable({**settings, "model's file": run.manifest.contents.get("model")})
 
 
 def backend_of(timing: TimingRecord) -> str:

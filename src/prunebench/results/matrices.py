@@ -12,15 +12,17 @@ import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
+from types import MappingProxyType
+from typing import Literal
 
 import msgspec
 
-from prunebench.config import deciding
 from prunebench.pruning.registry import methods
 from prunebench.records import FORMAT, LatencyRecord, StepRecord, TimingRecord
+from prunebench.registry import without_folder
 from prunebench.results.old_names import with_old_names
+from prunebench.results.settings import called, files_in, in_words, settings_in
 from prunebench.runs.files import write_atomically, writing
-from prunebench.runs.index import title, weights_without_seed
 from prunebench.runs.manifest import Manifest
 from prunebench.runs.run import Run
 
@@ -92,26 +94,13 @@ def write_steps(run: Run, records: Sequence[StepRecord], results_dir: str | Path
     Returns the latter's paths, else the former's.
     """
     manifest = run.manifest
-    about = describe(manifest.key, manifest.config)
+    about = describe(manifest.key, manifest.config, manifest.contents)
+    places = _places(manifest, run.folder, results_dir)
     columns = f"steps {records[0].step} to {records[-1].step}"
-    paths = [
-        _write(
-            run.folder,
-            results_dir,
-            f"{stem(manifest)}_performance.txt",
-            text(performance(records), PERFORMANCE, about, columns),
-        )
-    ]
+    paths = [_write(places, "_performance.txt", text(performance(records), PERFORMANCE, about, columns))]
     if methods.get(manifest.config["method"]).lowers_macs and records[-1].step > 0:
         pruned = f"steps 1 to {records[-1].step}"
-        paths.append(
-            _write(
-                run.folder,
-                results_dir,
-                f"{stem(manifest)}_num_params.txt",
-                text(num_params(records), NUM_PARAMS, about, pruned),
-            )
-        )
+        paths.append(_write(places, "_num_params.txt", text(num_params(records), NUM_PARAMS, about, pruned)))
     return paths
 
 
@@ -128,7 +117,6 @@ def write_timings(
         results_dir: where to write, besides `folder`; None: nowhere else.
     """
     settings = timed.manifest.config
-    name = "_".join([stem(about), *_backend(settings)])
     document = {
         "format": FORMAT,
         "run": timed.key,
@@ -138,41 +126,75 @@ def write_timings(
         "timings": [with_old_names(timing) for timing in timings],
     }
     content = msgspec.json.format(msgspec.json.encode(document), indent=1).decode() + "\n"
-    paths = [_write(folder, results_dir, f"{name}_efficiency.json", content)]
-    return [_write_matrix(about, folder, timing, settings, results_dir) for timing in timings] + paths
+    places = _places(about, folder, results_dir)
+    paths = [_write(places, "".join([*_backend(settings), "_efficiency.json"]), content)]
+    head = describe(about.key if folder else "none: untrained weights", about.config, about.contents)
+    return [_write_matrix(places, head, timing, settings) for timing in timings] + paths
 
 
 def _write_matrix(
-    manifest: Manifest,
-    folder: Path | None,
-    timing: TimingRecord,
-    settings: Mapping[str, object],
-    results_dir: str | Path | None,
+    places: Sequence[Path], head: Mapping[str, object], timing: TimingRecord, settings: Mapping[str, object]
 ) -> Path:
     """Write the matrix of a timed step."""
     first = timing.latencies[0]
     rounds = {r.batch_size: len(r.samples_ms) for r in timing.latencies}
-    about = describe(manifest.key if folder else "none: untrained weights", manifest.config) | {
+    about = {
+        **head,
         "measured on": f"{first.device}, {first.threads} threads, {first.backend}, {first.dtype}, {first.inputs}",
         "rounds": ", ".join(f"{count} at batch {size}" for size, count in sorted(rounds.items())),
         "step": timing.step,
     }
-    name = "_".join([stem(manifest), percent(first.nominal_left), *_backend(settings), "efficiency.txt"])
-    return _write(folder, results_dir, name, text(efficiency(timing.latencies), EFFICIENCY, about, "batch sizes"))
+    ending = "".join([f"_{percent(first.nominal_left)}", *_backend(settings), "_efficiency.txt"])
+    return _write(places, ending, text(efficiency(timing.latencies), EFFICIENCY, about, "batch sizes"))
 
 
 def _backend(settings: Mapping[str, object]) -> list[str]:
     """What files are named after besides the model: the backend unless it is eager, the dtype unless it is fp32."""
-    return [str(settings[name]) for name, usual in (("backend", "eager"), ("dtype", "fp32")) if settings[name] != usual]
+    usual = (("backend", "eager"), ("dtype", "fp32"))
+    return [f"_{settings[name]}" for name, of in usual if settings[name] != of]
 
 
-def stem(manifest: Manifest) -> str:
-    """`alexnet_unstructured`, and `alexnet_unstructured_random` where the criterion is not the method's default."""
-    method, criterion = str(manifest.config["method"]), manifest.config["criterion"]
-    parts = [title(manifest.config["model"]), method]
-    if criterion != methods.get(method).criterion:
-        parts.append(title(criterion))
+def stem(manifest: Manifest, results_dir: str | Path | None = None) -> str:
+    """`alexnet_unstructured`, and `alexnet_unstructured_random` where the criterion is not the method's default.
+
+    Of a file of the user's its name is told and, where `results_dir` holds results of another one of this name, as many
+    of its folders as it takes.
+    """
+    method = str(manifest.config["method"])
+    parts = [_called(manifest, "model", results_dir), method]
+    if manifest.config["criterion"] != methods.get(method).criterion:
+        parts.append(_called(manifest, "criterion", results_dir))
     return "_".join(parts)
+
+
+def _called(manifest: Manifest, name: Literal["model", "criterion"], results_dir: str | Path | None) -> str:
+    """What files call the model or the criterion of a run."""
+    reference = str(manifest.config[name])
+    place, _, function = reference.rpartition(":")
+    if results_dir is None or not place.endswith(".py"):
+        return called(reference)
+    parts = Path(place).parts
+    pattern = {"model": "{}_*.txt", "criterion": "*_{}_*.txt"}[name]
+    for count in range(1, len(parts)):
+        short = called(f"{'/'.join(parts[-count:])}:{function}")
+        there = [path for path in Path(results_dir).glob(pattern.format(short)) if path.is_file()]
+        if not any(_of_another(path, manifest, name) for path in there):
+            return short
+    return called(reference)
+
+
+def _of_another(path: Path, manifest: Manifest, name: str) -> bool:
+    """Whether a matrix is about another file of the user's that has the same name as this run's."""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        head = dict(line[2:].rstrip("\n").split(": ", 1) for line in file if line.startswith("# ") and ": " in line)
+    mine, theirs = manifest.config[name], settings_in(head.get("settings", "")).get(name)
+    digest = files_in(head.get("files", "")).get(name)
+    return (
+        digest is not None
+        and theirs != mine
+        and without_folder(theirs) == without_folder(mine)
+        and not manifest.contents.get(name, "").startswith(digest)
+    )
 
 
 def percent(share: float) -> str:
@@ -180,21 +202,27 @@ def percent(share: float) -> str:
     return f"{100 * share:.2f}" if share >= 1e-3 else f"{100 * share:.3g}"
 
 
-def describe(key: str, config: Mapping[str, object]) -> dict[str, object]:
-    """What a matrix is about: the run's key, the dataset, and every setting that decides the result."""
-    known = {name: config.get(name) for name in deciding("training", "pruning")}
-    known["weights"] = weights_without_seed(config)
-    settings = [f"{name}={value}" for name, value in known.items() if value not in (None, [])]
-    return {"run": key, "dataset": config["dataset"], "settings": " ".join(settings)}
+def describe(
+    key: str, config: Mapping[str, object], contents: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, object]:
+    """What a matrix is about: the run's key, the dataset, and every setting and file that decides the result."""
+    return {"run": key, "dataset": config["dataset"], **in_words(config, contents)}
 
 
-def _write(folder: Path | None, results_dir: str | Path | None, name: str, content: str) -> Path:
-    places = [Path(place) / name for place in (folder, results_dir) if place is not None]
-    if results_dir is not None and places[-1].exists():
-        mine, other = content.splitlines()[0], places[-1].read_text(encoding="utf-8").partition("\n")[0]
+def _places(manifest: Manifest, folder: Path | None, results_dir: str | Path | None) -> list[Path]:
+    """Where results are written, up to the ending of their files: in a run's folder, and in that of results."""
+    places = [] if folder is None else [folder / stem(manifest)]
+    return places if results_dir is None else [*places, Path(results_dir) / stem(manifest, results_dir)]
+
+
+def _write(places: Sequence[Path], ending: str, content: str) -> Path:
+    """Write a file at every place; of the last one, that of results, it is told where another run's is replaced."""
+    paths = [place.with_name(place.name + ending) for place in places]
+    if paths[-1].exists():
+        mine, other = content.splitlines()[0], paths[-1].read_text(encoding="utf-8").partition("\n")[0]
         if mine != other:
-            log.info("replacing %s, which showed %s", places[-1], other.removeprefix("# run: "))
-    for path in places:
+            log.info("replacing %s, which showed %s", paths[-1], other.removeprefix("# run: "))
+    for path in paths:
         with writing(path.name, path.parent):
             write_atomically(path, content.encode())
-    return places[-1]
+    return paths[-1]

@@ -8,16 +8,17 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import nan
 from pathlib import Path
 
 from prunebench.errors import DataError
 from prunebench.pruning.registry import methods
 from prunebench.records import LatencyRecord, TimingRecord
-from prunebench.results.curves import Curve, Settings, latency_axis
+from prunebench.results.curves import Curve, latency_axis
 from prunebench.results.matrices import TIMED, percent
 from prunebench.results.matrix_text import LISTS, MatrixFile, read_matrix
+from prunebench.results.settings import FILES, Settings, told_apart
 
 log = logging.getLogger(__name__)
 
@@ -77,12 +78,21 @@ def read(paths: Iterable[str | Path]) -> Results:
                 found.setdefault(inside.resolve(), read_matrix(inside))
             except DataError as error:
                 log.warning("%s It is passed over.", error)
-    files = list(found.values())
+    files = _told_apart(list(found.values()))
     return Results(
         curves=tuple(_curve(file, files) for file in files if file.kind == "performance"),
         counts=tuple(_counts(file) for file in files if file.kind == "num_params"),
         times=tuple(_times(file) for file in files if file.kind == "efficiency"),
     )
+
+
+def _told_apart(files: Sequence[MatrixFile]) -> list[MatrixFile]:
+    """The same files, their models, datasets and criteria told apart where two of them have one name."""
+    names = {name: told_apart([file.file_of(name) for file in files]) for name in FILES}
+    return [
+        replace(file, settings={**file.settings, **{name: of[i] for name, of in names.items() if of[i] is not None}})
+        for i, file in enumerate(files)
+    ]
 
 
 def _curve(file: MatrixFile, files: Sequence[MatrixFile]) -> Curve:

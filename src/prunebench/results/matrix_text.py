@@ -24,6 +24,7 @@ from prunebench.errors import DataError
 from prunebench.pruning.registry import criteria, methods
 from prunebench.registry import without_folder
 from prunebench.results.matrices import EFFICIENCY, NUM_PARAMS, PERFORMANCE
+from prunebench.results.settings import files_in, settings_in
 
 ROWS = {"performance": PERFORMANCE, "num_params": NUM_PARAMS, "efficiency": EFFICIENCY}
 """Kinds of matrices, and what their rows are."""
@@ -59,6 +60,11 @@ class MatrixFile:
     def run(self) -> str | None:
         """The key of the run, where the file tells it."""
         return self.head.get("run")
+
+    def file_of(self, name: str) -> tuple[object, str | None]:
+        """A model, dataset or criterion as the file writes it, with its folders, and the digest of its own file."""
+        told = settings_in(self.head.get("settings", ""))
+        return told.get(name, self.settings.get(name)), files_in(self.head.get("files", "")).get(name)
 
     @property
     def without_seed(self) -> dict[str, Any]:
@@ -146,8 +152,7 @@ def _rows(path: Path, kind: str, text: str) -> np.ndarray:
 
 def _settings(line: str) -> dict[str, Any]:
     """`model=resnet18 seed=0 …` as settings of the types that a run stores; `stem` is an argument of the model now."""
-    parts = re.split(rf"(?:^| )({'|'.join(deciding('training', 'pruning'))}|stem)=", line)
-    told = dict(zip(parts[1::2], parts[2::2], strict=True))
+    told = settings_in(line)
     stem = told.pop("stem", "standard")
     found = {name: _typed(name, value) for name, value in told.items()}
     return found if stem == "standard" else {**found, "model_arg": [f"stem={stem}"]}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from prunebench.config import deciding, option_name
 from prunebench.errors import ConfigError, RunError
-from prunebench.registry import without_folder
+from prunebench.registry import reference, without_folder
 from prunebench.runs.index import all_runs, find
 from prunebench.runs.run import Run
 
@@ -76,6 +76,9 @@ def _fits(run: Run, asked: Mapping[str, str]) -> bool:
 
 
 def _same(stored: object, asked: str) -> bool:
+    if ".py:" in asked and Path(asked).name != asked:  # of that file, and of no other one of its name
+        parts = Path(asked).parts
+        return reference(asked) == stored or (len(parts) > 1 and Path(str(stored)).parts[-len(parts) :] == parts)
     stored = without_folder(stored)
     if isinstance(stored, list):
         return asked in (str(stored), " ".join(map(str, stored)))

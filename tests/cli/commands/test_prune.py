@@ -165,7 +165,7 @@ def test_a_users_own_model_and_criterion_by_the_command_line(prunebench, tmp_pat
     finished = prunebench("prune", *options, *TINY, "--image-size", "8")
     assert finished.status == 0, finished.err
     assert "50.0 %" in finished.out
-    assert (tmp_path / "performance" / "net_structured_mine_performance.txt").is_file()
+    assert (tmp_path / "performance" / "net-build_structured_mine-score_performance.txt").is_file()
 
 
 @pytest.mark.parametrize(

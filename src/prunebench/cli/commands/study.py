@@ -118,7 +118,8 @@ def _time(console: Console, study: Study, planned: Sequence[Experiment], stop: C
 
 def _announce(console: Console, study: Study, planned: Sequence[Experiment], jobs: int, dry_run: bool) -> None:
     """Print the runs and their state; before a dry run also what is to come."""
-    from prunebench.results.curves import deciding_settings, labels
+    from prunebench.results.curves import labels
+    from prunebench.results.settings import settings_of
     from prunebench.results.tables import align, short
     from prunebench.runs.index import all_runs
     from prunebench.studies.estimates import estimate
@@ -129,7 +130,7 @@ def _announce(console: Console, study: Study, planned: Sequence[Experiment], job
     say = console.result if dry_run else console.note
     threads = planned[0].settings.threads
     say(f"study {study.name}: {len(planned)} runs, {threads} thread(s) each, in {folder_of(planned)}")
-    names = labels([deciding_settings(each.run) for each in planned])
+    names = labels(settings_of([each.run for each in planned]))
     rows = []
     for each, name in zip(planned, names, strict=True):
         settings, run = each.settings, each.run

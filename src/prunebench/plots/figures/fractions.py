@@ -7,7 +7,7 @@ from prunebench.plots.naming import Subject, numbered, slug, subject
 from prunebench.plots.registry import Picture, Plot, plots
 from prunebench.results.curves import Replicates
 from prunebench.results.matrix_files import Results
-from prunebench.runs.index import title
+from prunebench.results.settings import called
 
 
 def draw(results: Results, axis: str) -> list[Picture]:
@@ -19,7 +19,7 @@ def draw(results: Results, axis: str) -> list[Picture]:
     pictures = []
     for (of, criterion), groups in sorted(alike.items(), key=lambda item: item[0]):
         if len({group[0].settings.get("fraction") for group in groups}) > 1:
-            figure = score_picture(f"{of}, {title(criterion)}", _ordered(groups), axis)
+            figure = score_picture(f"{of}, {called(criterion)}", _ordered(groups), axis)
             pictures.append(Picture(slug("fractions", *of, criterion, axis=axis), figure))
     return numbered(pictures)
 

@@ -9,7 +9,7 @@ from prunebench.plots.naming import Subject, numbered, slug, subject
 from prunebench.plots.registry import Picture, Plot, plots
 from prunebench.results.curves import Replicates
 from prunebench.results.matrix_files import Results
-from prunebench.runs.index import title
+from prunebench.results.settings import called
 
 
 def draw(results: Results, axis: str) -> list[Picture]:
@@ -24,7 +24,7 @@ def draw(results: Results, axis: str) -> list[Picture]:
         if len({group[0].settings.get("model") for group in chosen}) > 1:
             datasets = sorted({subject(group[0].settings).dataset for group in chosen} - {""})
             on = f" on {' and '.join(datasets)}" if datasets else ""
-            figure = score_picture(f"several models{on}, {method}, {title(criterion)}", chosen, axis)
+            figure = score_picture(f"several models{on}, {method}, {called(criterion)}", chosen, axis)
             pictures.append(Picture(slug("models", method, criterion, axis=axis), figure))
     return numbered(pictures)
 

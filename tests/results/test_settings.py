@@ -1,0 +1,148 @@
+"""What decides runs; functions of one file, and files of one name, are told apart wherever they are shown."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prunebench.comparison.matching import matched
+from prunebench.config import RunConfig
+from prunebench.experiment.resolve import resolve
+from prunebench.plots.drawing import draw
+from prunebench.plots.sources import gather
+from prunebench.report import sources as report
+from prunebench.report.document import document
+from prunebench.results import matrices
+from prunebench.results.curves import by_settings, curves_of, timed_alike
+from prunebench.results.settings import called, settings_of, told_apart
+from prunebench.runs.index import all_runs
+from prunebench.runs.overview import overview
+from prunebench.runs.selection import select
+
+
+@pytest.mark.parametrize(
+    ("name", "short"),
+    [
+        ("resnet18", "resnet18"),
+        ("/some/where/net.py:small", "net-small"),
+        ("net.py:large", "net-large"),
+        ("a/net.py:small", "a-net-small"),
+        ("package.net:small", "net-small"),
+        ("torchvision.models:resnet34", "models-resnet34"),
+        ("<lambda>", "lambda"),
+        ("<wide(3, width=8)>", "wide-3--width-8-"),
+        ("latency@4 openvino", "latency-4-openvino"),
+    ],
+)
+def test_a_function_is_called_by_its_file_and_its_own_name(name, short):
+    assert called(name) == short
+
+
+@given(st.text(st.characters(codec="utf-8") | st.sampled_from("./\\:~<>\0"), max_size=40))
+def test_whatever_a_reference_is_it_is_called_by_no_path(name):
+    assert re.fullmatch(r"[\w-]*", called(name))
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ([("resnet18", None), ("vgg16", None), (None, None)], ["resnet18", "vgg16", None]),
+        ([("/x/net.py:f", "1"), ("/x/net.py:g", "1")], ["net.py:f", "net.py:g"]),
+        ([("/x/a/net.py:f", "1"), ("/x/b/net.py:f", "2")], ["a/net.py:f", "b/net.py:f"]),
+        ([("/x/a/c/net.py:f", "1"), ("/x/b/c/net.py:f", "2")], ["a/c/net.py:f", "b/c/net.py:f"]),
+        ([("/net.py:f", "1"), ("/x/net.py:f", "2")], ["//net.py:f", "x/net.py:f"]),
+        ([("/x/a/net.py:f", "1"), ("/x/b/net.py:f", "1")], ["net.py:f"] * 2),  # the same file elsewhere
+        ([("/x/a/net.py:f", "1"), ("/x/a/net.py:f", "2")], ["net.py:f"] * 2),  # it changed in its place
+        ([("/x/a/net.py:f", "1"), ("/x/b/net.py:f", "1"), ("/x/c/net.py:f", "2")], ["a/net.py:f"] * 2 + ["c/net.py:f"]),
+        ([("/x/a/net.py:f", None), ("/x/b/net.py:f", None)], ["net.py:f"] * 2),  # not known
+        ([("/x//net.py:f", "1"), ("/x/net.py:f", "2")], ["//x/net.py:f"] * 2),  # no path that was ever written
+    ],
+)
+def test_files_of_one_name_are_told_apart_by_their_folders_and_by_no_more_than_it_takes(written, told):
+    assert told_apart(written) == told
+    assert told_apart(written[::-1]) == told[::-1]
+
+
+SMALL = "def small(classes):\n    pass\n\n\ndef large(classes):\n    pass\n"
+
+
+@pytest.fixture
+def made(tmp_path, make_record, commit, monkeypatch):
+    """Makes a run of a model of the user's, and its matrices; gives the run."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "net.py").write_text(f"{SMALL}# {folder}\n")
+    (tmp_path / "mine.py").write_text("def score(weight):\n    pass\n\n\ndef other(weight):\n    pass\n")
+
+    def make(model, **given):
+        run = resolve(RunConfig(model=model, **given, runs_dir="runs")).run
+        records = [make_record(step, run=run.key, seed=run.manifest.config["seed"]) for step in range(3)]
+        commit(run, *records)
+        matrices.write_steps(run, records, "performance")
+        return run
+
+    return make
+
+
+MEETING = {
+    "functions of a file": (["a/net.py:small", "a/net.py:large"], ["net.py:small", "net.py:large"]),
+    "files of one name": (["a/net.py:small", "b/net.py:small"], ["a/net.py:small", "b/net.py:small"]),
+}
+
+
+@pytest.mark.parametrize("meeting", MEETING)
+def test_models_of_ones_own_have_names_of_their_own_wherever_they_are_shown(meeting, made, tmp_path):
+    models, told = MEETING[meeting]
+    runs = [made(model) for model in models]
+    assert sorted(of["model"] for of in settings_of(runs)) == sorted(told)
+    assert len({row.differs for row in overview(runs)}) == 2
+    (match,) = matched(*(select(run.key, "runs") for run in runs))
+    assert sorted(match.names) == sorted(told)
+    shown = document(report.gather("runs"))
+    assert sorted(group.family for group in shown.groups) == sorted(f"{name} on digits" for name in told)
+    for place in ("runs", "performance"):
+        found = gather([tmp_path / place])
+        assert sorted(curve.settings["model"] for curve in found.curves) == sorted(told)
+        assert sorted(of.settings["model"] for of in found.counts) == sorted(told)
+        assert all("params" in curve.axes for curve in found.curves)
+    names = {picture.name for picture in draw(found, ["accuracy", "models"])}
+    assert names == {"models-structured-l2", *(f"accuracy-{called(name)}-digits-structured" for name in told)}
+
+
+def test_matrices_of_another_file_of_the_name_are_not_replaced_and_those_of_the_same_are(made, tmp_path):
+    def there():
+        return {path.name.removesuffix("_performance.txt") for path in tmp_path.glob("performance/*_performance.txt")}
+
+    made("a/net.py:small")
+    assert there() == {"net-small_structured"}
+    made("a/net.py:small", seed=1)
+    (tmp_path / "a" / "net.py").write_text(SMALL + "# a, but other\n")
+    made("a/net.py:small")
+    assert there() == {"net-small_structured"}
+    other = made("b/net.py:small", criterion="mine.py:score")
+    made("b/net.py:small", criterion="mine.py:other")
+    made("b/net.py:small", criterion="mine.py:score", seed=1)
+    mine = {"b-net-small_structured_mine-score", "b-net-small_structured_mine-other"}
+    assert there() == {"net-small_structured", *mine}
+    (tmp_path / "a" / "mine.py").write_text("def score(weight):\n    return 1\n")
+    made("resnet18", criterion="mine.py:score")
+    made("resnet18", criterion="a/mine.py:score")
+    assert there() > {"resnet18_structured_mine-score", "resnet18_structured_a-mine-score"}
+    assert (other.folder / "net-small_structured_mine-score_performance.txt").is_file()
+
+
+def test_seeds_of_the_same_file_in_several_checkouts_stay_together(made, tmp_path):
+    (tmp_path / "b" / "net.py").write_text((tmp_path / "a" / "net.py").read_text())
+    runs = [made("a/net.py:small"), made("b/net.py:small", seed=1)]
+    (group,) = by_settings(curves_of(runs, ()))
+    assert [curve.seed for curve in group] == [0, 1]
+
+
+def test_another_file_of_the_name_does_not_take_as_long(made):
+    first, second, seed = made("a/net.py:small"), made("b/net.py:small"), made("a/net.py:small", seed=1)
+    assert timed_alike(first) == timed_alike(seed) != timed_alike(second)
+    assert len(all_runs("runs")) == 3
