@@ -171,3 +171,13 @@ def test_every_command_has_help(command, prunebench):
 
 def test_the_version_is_told(prunebench):
     assert re.search(r"\d+\.\d+\.\d+", prunebench("--version").out)
+
+
+def test_a_file_of_the_current_folder_hides_no_package_from_the_module_that_is_run(tmp_path):
+    for name in ("numpy", "click", "profile"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('hidden')\n")
+    ended = subprocess.run(
+        [sys.executable, "-m", "prunebench", "list"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "resnet18" in ended.stdout
