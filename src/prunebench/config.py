@@ -129,9 +129,9 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     fraction: Annotated[float, _pruning("Removed per iteration, of what is left.", 0.1, gt=0, lt=1)] = NOT_GIVEN
     iterations: Annotated[int, _neutral("Times to prune and fine-tune.", 10, ge=1)] = NOT_GIVEN
     scope: Annotated[Literal["global", "layerwise"],
-        _pruning("Rank single weights over the whole model, or in each layer.", "global")] = NOT_GIVEN
+        _pruning("Of unstructured pruning: rank weights over the whole model, or in each layer.", "global")] = NOT_GIVEN
     targets: Annotated[Literal["weights", "all"],
-        _pruning("Conv and linear weights, or all weights and biases of every layer.", "weights")] = NOT_GIVEN
+        _pruning("Of unstructured pruning: conv and linear weights, or all weights and biases of every layer.", "weights")] = NOT_GIVEN
     include: Annotated[tuple[str, ...],
         _pruning("Prune only modules that match this glob; repeatable.", ())] = NOT_GIVEN
     exclude: Annotated[tuple[str, ...], _pruning("Spare modules that match this glob; repeatable.", ())] = NOT_GIVEN
@@ -148,6 +148,12 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         _pruning("Learning-rate schedule of fine-tuning.", "cosine")] = NOT_GIVEN
     finetune_batch_size: Annotated[int,
         _pruning("Samples per fine-tuning step.", 64, fitted=True, ge=1)] = NOT_GIVEN
+    finetune_momentum: Annotated[float,
+        _pruning("Momentum of SGD in fine-tuning.  [default: as in training]", ge=0, lt=1)] | None = None
+    finetune_weight_decay: Annotated[float,
+        _pruning("Weight decay of fine-tuning.  [default: as in training]", ge=0)] | None = None
+    finetune_clip_norm: Annotated[float,
+        _pruning("Clip the gradient of fine-tuning to this norm; 0 is off.  [default: as in training]", ge=0)] | None = None
 
     # Machine and files
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"],

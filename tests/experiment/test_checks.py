@@ -41,6 +41,16 @@ def test_a_model_takes_the_data_that_it_can_read_and_no_other(model, dataset):
     ("given", "message"),
     [
         ({"model": "bert", "round_to": 8, "method": "unstructured"}, "--round-to is for structured pruning"),
+        *(
+            ({"model": "vgg16", "method": method, **given}, f"{option} is for unstructured pruning, which ranks single")
+            for method in ("structured", "none")
+            for given, option in (
+                ({"scope": "layerwise"}, "--scope"),
+                ({"scope": "global"}, "--scope"),
+                ({"targets": "all"}, "--targets"),
+                ({"targets": "weights"}, "--targets"),
+            )
+        ),
         ({"model": "vgg16", "mean": (0.5,)}, "--mean and --std go together"),
         ({"model": "bert", "mean": (0.5,), "std": (0.5,)}, "--mean and --std normalise images, and this is text"),
         ({"model": "vgg16", "mean": (0.5,), "std": (0.0,)}, "--mean 0.5 --std 0: "),

@@ -114,3 +114,14 @@ def test_of_a_run_from_before_there_was_a_choice_images_were_cropped():
     assert stored_config(run).resize == "auto"
     older = {name: value for name, value in run.manifest.config.items() if name != "resize"}
     assert stored_config(Run(run.root, msgspec.structs.replace(run.manifest, config=older))).resize == "crop"
+
+
+@pytest.mark.parametrize("scope", ["global", "layerwise"])
+def test_what_a_structured_run_has_stored_of_how_single_weights_are_ranked_is_left_out(scope):
+    run = pruning_run(RunConfig(model="vgg16"))
+    before = Run(run.root, msgspec.structs.replace(run.manifest, config=run.manifest.config | {"scope": scope}))
+    again = resolve(stored_config(before))
+    assert (again.settings.scope, again.settings.targets) == (None, None)
+    assert again.run.key == run.key
+    single = pruning_run(RunConfig(model="vgg16", method="unstructured", scope=scope))
+    assert resolve(stored_config(single)).run.key == single.key

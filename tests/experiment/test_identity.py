@@ -11,7 +11,7 @@ from prunebench.config import RunConfig, Settings, deciding, field_types
 from prunebench.data.dataset import READING
 from prunebench.errors import ConfigError
 from prunebench.experiment import identity
-from prunebench.experiment.identity import LATER, as_stored
+from prunebench.experiment.identity import LATER, OF_WEIGHTS, as_stored
 from prunebench.experiment.resolve import dense_run, pruning_run, resolve, stored_settings
 
 OTHER = {
@@ -53,6 +53,7 @@ OTHER = {
     "header": False,
     "encoding": "cp1252",
     "trust_data": True,
+    "finetune_momentum": 0.5,
 }
 
 
@@ -79,7 +80,8 @@ BESIDE = ("mean", "std")
 @pytest.mark.parametrize("name", field_types())
 def test_a_field_changes_the_key_of_what_it_decides_and_no_other(name):
     data = own_loader if name in READING else None
-    config = resolve(RunConfig(model="resnet18", dataset=data)).settings
+    method = "unstructured" if name in OF_WEIGHTS else "structured"
+    config = resolve(RunConfig(model="resnet18", dataset=data, method=method)).settings
     if name in BESIDE:
         config = msgspec.structs.replace(config, mean=(0.25,), std=(0.25,))
     other = changed(config, name)
@@ -105,7 +107,7 @@ def test_a_pruning_run_names_its_dense_run_beside_it():
 
 
 def test_settings_can_be_written_and_read_back(tmp_path):
-    config = RunConfig(model="vgg16", exclude=("classifier.*",))
+    config = RunConfig(model="vgg16", method="unstructured", exclude=("classifier.*",))
     settings = resolve(config).settings
     assert Settings(**msgspec.json.decode(msgspec.json.encode(as_stored(settings)))) == settings
     assert RunConfig(**msgspec.json.decode(msgspec.json.encode(stored_settings(config)))) == config
@@ -148,6 +150,11 @@ def test_a_weight_file_is_known_by_its_content(tmp_path):
         (tmp_path / "start.pth").write_bytes(content)
         keys.append(dense_run(RunConfig(model="vgg16", weights=str(tmp_path / "start.pth"))).key)
     assert keys[0] == keys[1] != keys[2]
+
+
+def test_what_a_method_does_not_ask_for_is_stored_as_its_default():
+    stored = as_stored(resolve(RunConfig(model="vgg16")).settings)
+    assert [stored[name] for name in OF_WEIGHTS] == ["global", "weights"]
 
 
 def test_settings_that_came_later_leave_the_keys_of_runs_that_do_not_use_them_alone(monkeypatch):

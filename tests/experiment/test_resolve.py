@@ -20,6 +20,7 @@ from prunebench.pruning.registry import methods
 UNSET = {
     *("limit_train", "limit_test", "mean", "std", "threads"),
     *("text_column", "label_column", "header", "encoding", "white"),
+    *("finetune_momentum", "finetune_weight_decay", "finetune_clip_norm"),
 }
 
 
@@ -36,7 +37,8 @@ def fits(model, dataset):
 def test_every_model_and_method_resolves_without_another_setting(model, method):
     experiment = resolve(RunConfig(model=model, method=method))
     config = experiment.settings
-    assert {name for name in field_types() if getattr(config, name) is None} == UNSET
+    unused = set() if methods.get(method).masks else {"scope", "targets"}
+    assert {name for name in field_types() if getattr(config, name) is None} == UNSET | unused
     assert config.criterion == methods.get(method).criterion
     assert fits(model, config.dataset)
     assert resolve(experiment) is experiment
@@ -56,6 +58,15 @@ def test_the_datasets_entry_goes_over_the_models():
     assert resolve(RunConfig(model="resnet18", dataset="image-folder")).settings.image_size == 224
     assert resolve(RunConfig(model="resnet18", dataset="cifar10")).settings.augment
     assert not resolve(RunConfig(model="resnet18")).settings.augment
+
+
+def test_what_fine_tuning_has_as_training_has_it_is_empty():
+    given = {"momentum": 0.5, "weight_decay": 0.1, "clip_norm": 1.0}
+    same = resolve(RunConfig(model="resnet18", **given, **{f"finetune_{name}": value for name, value in given.items()}))
+    assert same.settings == resolve(RunConfig(model="resnet18", **given)).settings
+    other = resolve(RunConfig(model="resnet18", **given, finetune_momentum=0.0)).settings
+    assert (other.finetune_momentum, other.finetune_weight_decay) == (0.0, None)
+    assert resolve(other).settings == other
 
 
 def test_published_weights_bring_their_own_recipe_and_no_augmentation():

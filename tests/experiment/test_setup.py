@@ -58,6 +58,16 @@ def test_recipes_of_training_and_fine_tuning_have_their_own_fields(setup):
         assert (recipe.weight_decay, recipe.clip_norm, recipe.momentum, recipe.gamma) == (0.1, 2.0, 0.5, 0.7)
 
 
+def test_fine_tuning_has_a_momentum_decay_and_clipping_of_its_own_where_they_are_given(setup):
+    trained = {"weight_decay": 0.1, "clip_norm": 2.0, "momentum": 0.5}
+    made = setup(**trained, finetune_momentum=0.0, finetune_weight_decay=0.0, finetune_clip_norm=0.25)
+    dense, tuning = made.recipe(), made.finetuning()
+    assert (dense.weight_decay, dense.clip_norm, dense.momentum) == (0.1, 2.0, 0.5)
+    assert (tuning.weight_decay, tuning.clip_norm, tuning.momentum) == (0.0, 0.25, 0.0)
+    tuning = setup(**trained, finetune_momentum=0.9).finetuning()
+    assert (tuning.weight_decay, tuning.clip_norm, tuning.momentum) == (0.1, 2.0, 0.9)
+
+
 def test_a_request_holds_the_settings_and_a_seed_of_its_own_for_every_step(setup):
     made = setup(method="unstructured", scope="layerwise", targets="all", include=("features",), exclude=("*.0",))
     first, second = made.request(1), made.request(2)
@@ -69,6 +79,7 @@ def test_a_request_holds_the_settings_and_a_seed_of_its_own_for_every_step(setup
 
 def test_a_request_tells_the_step_the_multiple_and_the_original_sizes(setup):
     asked = setup(round_to=4).request(3, {"features.0": 8})
+    assert (asked.scope, asked.targets) == ("global", "weights")  # which structured pruning does not ask for
     assert (asked.step, asked.round_to, asked.sizes) == (3, 4, {"features.0": 8})
     assert (setup().request(2).round_to, setup().request(2).sizes) == (1, {})
 

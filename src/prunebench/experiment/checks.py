@@ -7,6 +7,7 @@ from prunebench.data.dataset import READING, DatasetEntry, reads_by
 from prunebench.errors import ConfigError
 from prunebench.experiment.experiment import Experiment
 from prunebench.experiment.goals import check_goals
+from prunebench.experiment.identity import OF_WEIGHTS
 from prunebench.models.architecture import models
 from prunebench.models.normalisation import problem_of
 from prunebench.registry import reference
@@ -25,6 +26,12 @@ def check(experiment: Experiment) -> None:
             f"--round-to is for structured pruning, which removes whole channels; {settings.method} pruning removes "
             f"none."
         )
+    for name in OF_WEIGHTS:
+        if getattr(settings, name) is not None and not method.masks:
+            raise ConfigError(
+                f"{option_name(name)} is for unstructured pruning, which ranks single weights; {settings.method} "
+                f"pruning ranks none. Leave it out."
+            )
     if experiment.origin.run is not None:
         _check_held_out(settings, experiment.origin.run)
 

@@ -10,7 +10,8 @@ from typing import Any
 from prunebench.config import RunConfig, Settings, field_types
 from prunebench.errors import RunError
 from prunebench.experiment.experiment import Experiment
-from prunebench.experiment.identity import DECIDING, as_stored
+from prunebench.experiment.identity import DECIDING, OF_WEIGHTS, as_stored
+from prunebench.pruning.registry import methods
 from prunebench.records import StepRecord
 from prunebench.registry import without_folder
 from prunebench.runs.index import all_runs, identify
@@ -45,6 +46,8 @@ def stored_config(run: Run, **over: Any) -> RunConfig:
     """The config that a run was made of, but for what `over` says."""
     stored: dict[str, Any] = {name: value for name, value in run.manifest.config.items() if name in field_types()}
     stored.setdefault("resize", "crop")  # what was done to every image before there was a choice
+    if (method := methods.known(stored.get("method"))) is not None and not method.masks:
+        stored |= dict.fromkeys(OF_WEIGHTS)  # stored as their default
     return RunConfig(**stored | over)
 
 

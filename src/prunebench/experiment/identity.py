@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from prunebench.config import RunConfig, Settings, deciding, field_types, is_weight_file
+from prunebench.config import RunConfig, Settings, deciding, default, field_types, is_weight_file
 from prunebench.data.dataset import Dataset, DatasetEntry
 from prunebench.experiment.user_files import digest_with_imports
 from prunebench.models.normalisation import statistics_beside, told
@@ -22,8 +22,14 @@ from prunebench.user_code import digest
 NAMES = ("model", "dataset", "criterion")
 """Settings whose values may be functions."""
 
-LATER = ("mean", "std")
-"""Settings that came later: where they are not given they are no part of a key, so that runs of before are found."""
+AS_TRAINED = ("momentum", "weight_decay", "clip_norm")
+"""Settings of training that fine-tuning shares unless it has its own, which are empty where they are the same."""
+
+LATER = ("mean", "std", *(f"finetune_{name}" for name in AS_TRAINED))
+"""Settings that came later: where they are the default they are no part of a key, so that runs of before are found."""
+
+OF_WEIGHTS = ("scope", "targets")
+"""Settings that say how single weights are ranked: of a method that masks none they are empty."""
 
 DECIDING = {"train": deciding("training"), "prune": deciding("training", "pruning")}
 """Settings that decide the result of each kind of run."""
@@ -60,7 +66,7 @@ def identity(
         {
             name: without_folder(values[name])
             for name in DECIDING[kind]
-            if name not in LATER or values[name] is not None
+            if name not in LATER or values[name] != default(name)
         },
         {name: found for name, found in contents.items() if found is not None},
         source,
@@ -69,8 +75,10 @@ def identity(
 
 def as_stored(config: RunConfig, start: Run | None = None) -> dict[str, Any]:
     """The fields of a config as they are written into a run: functions as references, tuples as lists, and for
-    `weights` of another config the key of the run that it makes."""
+    `weights` of another config the key of the run that it makes; what a method does not ask for as its default."""
     found = {name: getattr(config, name) for name in field_types()}
+    if isinstance(config, Settings):
+        found |= {name: default(name) for name in OF_WEIGHTS if found[name] is None}
     found |= {name: reference(found[name]) for name in NAMES if found[name] is not None}
     if start is not None and str(config.weights).endswith(".toml"):
         found["weights"] = start.key

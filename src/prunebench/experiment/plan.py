@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from prunebench.experiment.experiment import Experiment
+from prunebench.experiment.identity import AS_TRAINED
 from prunebench.records import Summary
 from prunebench.registry import reference
 from prunebench.runs.run import Run
@@ -40,7 +41,9 @@ def pruning_plan(experiment: Experiment) -> Iterator[str]:
         yield f"  held out {100 * settings.validation:g} % of the training data, to select on"
     if settings.finetune_epochs:
         tuning = f"{settings.finetune_optimizer}, lr {settings.finetune_lr:g}, {settings.finetune_schedule}"
-        batch = f"batch {settings.finetune_batch_size}"
+        own = {name: getattr(settings, f"finetune_{name}") for name in AS_TRAINED}
+        more = "".join(f", {name.replace('_', ' ')} {value:g}" for name, value in own.items() if value is not None)
+        batch = f"batch {settings.finetune_batch_size}{more}"
         yield f"  tuning   {settings.finetune_epochs} epoch(s) per step of {tuning}, {batch}"
     else:
         yield "  tuning   none"

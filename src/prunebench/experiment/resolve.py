@@ -30,7 +30,7 @@ from prunebench.errors import AmbiguousRun, ConfigError, RunError
 from prunebench.experiment.checks import check, check_reading, unread
 from prunebench.experiment.experiment import Experiment, Origin
 from prunebench.experiment.goals import parse
-from prunebench.experiment.identity import as_stored
+from prunebench.experiment.identity import AS_TRAINED, OF_WEIGHTS, as_stored
 from prunebench.models.architecture import ModelEntry, arguments_told, models
 from prunebench.pruning.registry import criteria, methods
 from prunebench.registry import reference, without_folder
@@ -72,6 +72,7 @@ def resolve(config: RunConfig | Experiment) -> Experiment:
     values = {
         **{name: default(name) for name in field_types()},
         **{"criterion": method.criterion, "dataset": usual},
+        **({} if method.masks else dict.fromkeys(OF_WEIGHTS)),
         **entry.defaults,
         **(entry.pretrained if origin.pretrained else {}),
         **(data.defaults or {}),
@@ -83,7 +84,9 @@ def resolve(config: RunConfig | Experiment) -> Experiment:
     if any(goal.of_score for goal in goals):
         values["validation"] = values["validation"] or HELD_OUT
     arguments = arguments_told(entry, config.model_arg or inherited.get("model_arg") or ())
-    settings = Settings(**values | given(config) | _place(config, origin) | {"model_arg": arguments})
+    values |= given(config) | _place(config, origin) | {"model_arg": arguments}
+    same = [name for name in AS_TRAINED if values[f"finetune_{name}"] == values[name]]
+    settings = Settings(**values | {f"finetune_{name}": None for name in same})
     experiment = Experiment(settings, entry, data, method, criteria.get(settings.criterion), goals, origin)
     check(experiment)
     return experiment

@@ -94,13 +94,12 @@ class Setup:
             inputs=self.task.inputs,
             seed=seed_of(settings.seed, "prune", step),
             task=self.task,
-            scope=settings.scope,
-            targets=settings.targets,
             include=settings.include,
             exclude=settings.exclude,
             step=step,
             round_to=settings.round_to,
             sizes=sizes or {},
+            **({"scope": settings.scope, "targets": settings.targets} if self.experiment.method.masks else {}),
         )
 
     def scores(self, state: Checkpoint) -> tuple[Scores, Scores]:
@@ -160,10 +159,10 @@ class Setup:
         return Recipe(**{field.name: getattr(settings, field.name) for field in fields(Recipe)})
 
     def finetuning(self) -> Recipe:
-        """How a pruned model is fine-tuned: all layers, by the settings that begin with `finetune_`."""
+        """How a pruned model is fine-tuned: all layers, by settings that begin with `finetune_`, else as trained."""
         names = [field.name for field in fields(Recipe)]
         own = msgspec.structs.asdict(self.experiment.settings)
-        tuned = {name: own[f"finetune_{name}"] for name in names if f"finetune_{name}" in own}
+        tuned = {name: value for name in names if (value := own.get(f"finetune_{name}")) is not None}
         return replace(self.recipe(), **tuned, freeze=False)
 
 

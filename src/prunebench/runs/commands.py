@@ -68,7 +68,7 @@ def _told(name: str, config: Mapping[str, Any]) -> bool:
     value = config.get(name)
     if name in ELSEWHERE or value is None:
         return False
-    inherits = config.get("weights") != "none"  # a run that another one starts from has defaults of its own
+    inherits = config.get("weights") != "none" and name in deciding("training")  # a run that another one starts from
     fitted = bool((meta(name).extra or {})["fitted"])
     usual = default(name)
     same = value == (list(usual) if isinstance(usual, tuple) else usual)
