@@ -6,7 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prunebench.config import RunConfig, deciding, default, field_types, merge, meta, option_name, read_toml
+from prunebench.config import (
+    LATER,
+    RunConfig,
+    deciding,
+    default,
+    field_types,
+    merge,
+    meta,
+    option_name,
+    read_toml,
+    told,
+)
 from prunebench.errors import ConfigError
 
 FIELDS = list(field_types())
@@ -155,3 +166,13 @@ def test_a_missing_or_binary_toml_file_is_refused(tmp_path):
 def test_a_file_with_a_byte_order_mark_is_read(tmp_path):
     (tmp_path / "c.toml").write_text('model = "resnet18"\n', encoding="utf-8-sig")
     assert read_toml(tmp_path / "c.toml").model == "resnet18"
+
+
+@pytest.mark.parametrize("name", LATER)
+def test_a_setting_that_came_later_is_told_as_runs_of_before_have_it_where_it_is_the_default(name):
+    assert told({}, name) is told({name: default(name)}, name) is None
+    assert told({name: 3}, name) == 3
+
+
+def test_another_setting_is_told_as_it_was_stored():
+    assert (told({"lr": 0.001}, "lr"), told({}, "lr")) == (0.001, None)

@@ -116,6 +116,8 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     weight_decay: Annotated[float, _training("Weight decay.", 0.0, fitted=True, ge=0)] = NOT_GIVEN
     clip_norm: Annotated[float,
         _training("Clip the gradient to this norm; 0 is off.", 0.0, fitted=True, ge=0)] = NOT_GIVEN
+    class_weights: Annotated[Literal["none", "balanced"],
+        _training("Weight of a class in the loss: none; balanced is n / (k × samples of the class), so that all count alike.", "none")] = NOT_GIVEN
     freeze: Annotated[bool, _training("Train the classifier alone.", False)] = NOT_GIVEN
     memory_format: Annotated[Literal["contiguous", "channels_last"],
         _training("Memory layout of images and weights.", "contiguous", fitted=True)] = NOT_GIVEN
@@ -223,6 +225,19 @@ def default(name: str) -> Any:
 def given(config: RunConfig) -> dict[str, Any]:
     """The fields of a config that are not empty, by name."""
     return {name: value for name in field_types() if (value := getattr(config, name)) is not NOT_GIVEN}
+
+
+AS_TRAINED = ("momentum", "weight_decay", "clip_norm")
+"""Settings of training that fine-tuning shares unless it has its own, which are empty where they are the same."""
+
+LATER = ("mean", "std", "class_weights", *(f"finetune_{name}" for name in AS_TRAINED))
+"""Settings that came later: where they are the default they are no part of a key, so that runs of before are found."""
+
+
+def told(stored: Mapping[str, Any], name: str) -> Any:
+    """A setting as a run has stored it; None where it came later and is the default, as runs of before have it."""
+    value = stored.get(name)
+    return None if name in LATER and value == default(name) else value
 
 
 def deciding(*parts: Decides) -> list[str]:

@@ -120,7 +120,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         data: the dataset's name; `digest` is of its contents, None where its name alone decides them.
         parts: train, test and, where data is held out, validation.
-        left_out: what of the data was left out or converted, in sentences.
+        left_out: what of the data was left out, converted or weighted, in sentences.
         weights: where they come from, and what of them starts fresh, in sentences.
         mean, std: what images, scaled to 0 to 1, are normalised with.
         params, macs: of the unpruned model, `macs` of one sample.

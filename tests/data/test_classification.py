@@ -1,14 +1,17 @@
 """Classification: what is counted of logits is what a plain computation counts."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.utils.class_weight import compute_class_weight
 from torch.nn import functional as F
 
 from prunebench import Dataset, Split
-from prunebench.data.classification import Classification, Labels
+from prunebench.data.classification import Classification, Labels, balanced
 from prunebench.records import METRICS
 
 BATCHES = st.tuples(st.integers(2, 30), st.integers(1, 20), st.integers(0, 2**32 - 1))
@@ -106,3 +109,47 @@ def test_labels_are_those_of_each_part_and_some_keep_the_shares_of_the_classes()
     assert some.tolist() == sorted(set(some.tolist()))
     assert labels["train"][some].bincount().tolist() == [6, 3]
     assert labels.some("train", 99).tolist() == list(range(30))
+
+
+def test_balanced_weights_are_samples_over_classes_times_those_of_the_class():
+    labels = torch.tensor([0] * 6 + [1] * 3 + [2])
+    assert balanced(labels, 3).tolist() == pytest.approx([10 / 18, 10 / 9, 10 / 3])
+    assert balanced(labels, 5).tolist() == pytest.approx([10 / 18, 10 / 9, 10 / 3, 0, 0])  # two have no sample
+    assert balanced(torch.tensor([1, 0, 1, 0]), 2).tolist() == [1, 1]
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=40))
+def test_balanced_weights_are_those_of_scikit_learn_and_have_all_classes_count_alike(labels):
+    present = np.unique(labels)
+    weights = balanced(torch.tensor(labels), 6)
+    assert weights[present].tolist() == pytest.approx(compute_class_weight("balanced", classes=present, y=labels))
+    counted = torch.tensor(labels).bincount(minlength=6) * weights
+    assert counted[present].tolist() == pytest.approx([len(labels) / len(present)] * len(present))
+    assert counted.sum() == pytest.approx(len(labels))
+
+
+def test_a_weighted_loss_is_the_weighted_mean_and_what_is_counted_has_no_weights():
+    logits = torch.log(torch.tensor([[0.8, 0.2], [0.6, 0.4], [0.5, 0.5]]))
+    labels = torch.tensor([0, 0, 1])
+    weighted, plain = Classification(2, torch.tensor([0.75, 1.5])), Classification(2)
+    losses = [-math.log(0.8), -math.log(0.6), -math.log(0.5)]
+    assert float(plain.loss(logits, labels)) == pytest.approx(sum(losses) / 3)
+    by_hand = (0.75 * losses[0] + 0.75 * losses[1] + 1.5 * losses[2]) / 3
+    assert float(weighted.loss(logits, labels)) == pytest.approx(by_hand)
+    assert weighted.count(logits, labels) == plain.count(logits, labels)
+    assert float(weighted.count(logits, labels)["loss"]) == pytest.approx(sum(losses))
+
+
+def test_a_batch_of_one_class_has_its_plain_loss_and_a_class_without_a_sample_changes_nothing():
+    logits, labels = torch.tensor([[1.0, 2.0, 0.5], [0.0, 1.0, 0.5]]), torch.tensor([1, 1])
+    for weights in ([0.2, 3.0, 0.7], [1.0, 2.0, 0.0]):
+        assert float(Classification(3, torch.tensor(weights)).loss(logits, labels)) == pytest.approx(
+            float(Classification(3).loss(logits, labels))
+        )
+
+
+def test_the_weighted_loss_of_half_precision_is_near_that_of_full():
+    logits, labels = drawn(4, 20, 0)
+    task = Classification(4, balanced(labels, 4))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert float(task.loss(logits.bfloat16(), labels)) == pytest.approx(float(task.loss(logits, labels)), rel=1e-2)

@@ -183,3 +183,64 @@ def test_folders_and_files_may_be_called_by_what_is_not_utf8(pictures, tmp_path)
     assert records[0].summary.left_out[-1] == "test has no sample of d\\xf6g"
     assert [record.test_after for record in prune(config)] == [record.test_after for record in records]
     assert pruning_run(config).manifest.config["data_dir"].endswith("d\\xe9ta")
+
+
+def uneven():
+    """Images of two classes, 30 and 10 to train on, two of each to test."""
+    labels = np.array([0] * 30 + [1] * 10)
+    images = np.arange(40 * 64, dtype=np.uint32).reshape(40, 8, 8).astype(np.uint8)
+    return Dataset(Split(images, labels), Split(images[:4], labels[28:32]), ["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("given", "weights"),
+    [({}, [40 / 60, 40 / 20]), ({"limit_train": 20}, [20 / 30, 20 / 10]), ({"validation": 0.2}, [32 / 48, 32 / 16])],
+)
+def test_class_weights_are_by_the_samples_that_are_trained_on(given, weights, tiny_config):
+    config = tiny_config(dataset=uneven, image_size=8, class_weights="balanced", **given)
+    objective = make_task(resolve(config)).objective
+    logits, labels = torch.tensor([[1.0, 0.0], [0.0, 0.0]]), torch.tensor([0, 1])
+    losses = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
+    expected = (losses * torch.tensor(weights)).sum() / sum(weights)
+    assert float(objective.loss(logits, labels)) == pytest.approx(float(expected))
+    assert float(objective.count(logits, labels)["loss"]) == pytest.approx(float(losses.sum()))
+    plain = make_task(resolve(tiny_config(dataset=uneven, image_size=8, **given))).objective
+    assert float(plain.loss(logits, labels)) == pytest.approx(float(losses.mean()))
+
+
+def test_text_is_weighted_as_well(tiny_config):
+    def load():
+        words = Split(["good", "fine", "nice", "bad"], [0, 0, 0, 1])
+        return Dataset(words, words, ["good", "bad"])
+
+    logits, labels = torch.tensor([[1.0, 0.0], [0.0, 0.0]]), torch.tensor([0, 1])
+    losses = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
+    objective = make_task(resolve(tiny_config(model="bert", dataset=load, class_weights="balanced"))).objective
+    by_hand = (4 / 6 * losses[0] + 4 / 2 * losses[1]) / (4 / 6 + 4 / 2)
+    assert float(objective.loss(logits, labels)) == pytest.approx(float(by_hand))
+
+
+class Shares(torch.nn.Module):
+    """Tells of any image how likely each class is."""
+
+    def __init__(self, classes):
+        super().__init__()
+        self.layer = torch.nn.Linear(1, classes)
+
+    def forward(self, images):
+        return self.layer(torch.ones(len(images), 1))
+
+
+@pytest.mark.parametrize(
+    ("given", "trained", "tested"),
+    [
+        ({}, -0.75 * np.log(0.75) - 0.25 * np.log(0.25), -np.log(0.75) / 2 - np.log(0.25) / 2),
+        ({"class_weights": "balanced"}, np.log(2), np.log(2)),
+    ],
+)
+def test_training_and_fine_tuning_are_weighted_and_scores_are_not(given, trained, tested, tiny_config):
+    about = {"epochs": 80, "lr": 0.1, "batch_size": 40, "finetune_lr": 0.01, "finetune_batch_size": 40}
+    config = tiny_config(model=Shares, dataset=uneven, image_size=8, method="none", iterations=1, **about, **given)
+    for record in prune(config):
+        assert record.loss == pytest.approx(trained, abs=5e-3)
+        assert record.test_after["loss"] == pytest.approx(tested, abs=2e-2)

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from prunebench import Dataset, Split
-from prunebench.config import RunConfig, Settings, deciding, field_types
+from prunebench.config import LATER, RunConfig, Settings, deciding, field_types
 from prunebench.data.dataset import READING
 from prunebench.errors import ConfigError
 from prunebench.experiment import identity
-from prunebench.experiment.identity import LATER, OF_WEIGHTS, as_stored
+from prunebench.experiment.identity import OF_WEIGHTS, as_stored
 from prunebench.experiment.resolve import dense_run, pruning_run, resolve, stored_settings
 
 OTHER = {
@@ -54,6 +54,7 @@ OTHER = {
     "encoding": "cp1252",
     "trust_data": True,
     "finetune_momentum": 0.5,
+    "class_weights": "balanced",
 }
 
 

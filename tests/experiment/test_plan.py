@@ -31,6 +31,14 @@ def test_a_plan_says_data_dense_run_method_and_schedule(plan_of):
     assert plan.endswith("(new)")
 
 
+def test_a_plan_of_training_says_how_classes_are_weighted():
+    def told(**given):
+        return "\n".join(training_plan(resolve(RunConfig(model="resnet18", **given))))
+
+    assert "batch 64\n" in told()
+    assert "batch 64, class weights balanced\n" in told(class_weights="balanced")
+
+
 def test_a_plan_knows_what_is_there_already(plan_of, make_record, commit):
     config = RunConfig(model="resnet18")
     commit(dense_run(config), make_record())

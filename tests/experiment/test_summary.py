@@ -58,12 +58,19 @@ def test_classes_without_samples_and_uneven_ones_are_told(tiny_config):
         "2 left out",
         "train is uneven: 4 samples of its smallest class, 40 of its largest",
         "test has no sample of c",
+        "class weights: none; --class-weights balanced has all classes count alike in the loss",
     )
     told = list(summary_lines(found))
     assert told[0].endswith(
         "train 48, test 44 samples of 3 classes, 4 to 40 of each in train, digest " + found.digest[:10]
     )
-    assert [line.strip() for line in told[1:4]] == list(found.left_out)
+    assert [line.strip() for line in told[1:5]] == list(found.left_out)
+    weighted = summary(tiny_config(dataset=load, class_weights="balanced"))
+    assert weighted.left_out[:3] == found.left_out[:3]
+    assert weighted.left_out[3:] == (
+        "class weights: balanced, 0.4 for the largest class of train to 4 for the smallest; "
+        "they weigh the loss, not the scores",
+    )
 
 
 def test_it_is_told_before_the_training_kept_in_step_0_and_survives_json(tiny_config, caplog):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,6 +21,7 @@ from prunebench.results.curves import by_settings, curves_of, timed_alike
 from prunebench.results.settings import called, settings_of, told_apart
 from prunebench.runs.index import all_runs
 from prunebench.runs.overview import overview
+from prunebench.runs.run import Run
 from prunebench.runs.selection import select
 
 
@@ -146,3 +148,14 @@ def test_another_file_of_the_name_does_not_take_as_long(made):
     first, second, seed = made("a/net.py:small"), made("b/net.py:small"), made("a/net.py:small", seed=1)
     assert timed_alike(first) == timed_alike(seed) != timed_alike(second)
     assert len(all_runs("runs")) == 3
+
+
+def test_a_run_from_before_a_setting_is_a_seed_among_those_of_after_and_its_matrix_reads_the_same(made):
+    now, other = made("a/net.py:small"), made("a/net.py:small", class_weights="balanced")
+    config = {name: value for name, value in now.manifest.config.items() if name != "class_weights"}
+    before = Run(now.root, msgspec.structs.replace(now.manifest, config=config), now.folder)
+    assert settings_of([now]) == settings_of([before]) != settings_of([other])
+    heads = [matrices.describe(run.key, run.manifest.config)["settings"] for run in (now, before, other)]
+    assert heads[0] == heads[1]
+    assert "class_weights" not in heads[0]
+    assert " class_weights=balanced " in heads[2]

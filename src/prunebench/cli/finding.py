@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from prunebench.config import RunConfig, deciding, default, is_weight_file, option_name
+from prunebench.config import RunConfig, deciding, default, is_weight_file, option_name, told
 from prunebench.errors import RunError
 from prunebench.experiment.existing import stored_config
 from prunebench.experiment.resolve import stored_settings
@@ -62,7 +62,7 @@ def chosen_settings(given: RunConfig) -> dict[str, Any]:
 
 def _fits(run: Run, chosen: Mapping[str, Any], of: Callable[[Any], Any] = without_folder) -> bool:
     fields = deciding("training") if run.manifest.kind == "train" else deciding("training", "pruning")
-    return all(name in fields and of(run.manifest.config.get(name)) == of(value) for name, value in chosen.items())
+    return all(name in fields and of(told(run.manifest.config, name)) == of(told(chosen, name)) for name in chosen)
 
 
 def config_as_computed(run: Run, given: RunConfig) -> RunConfig:

@@ -15,17 +15,20 @@ class Classification:
 
     Args:
         classes: how many there are. From more than TOP on it is counted too whether the label is among the first TOP.
+        weights: of each class in the loss, float32 of shape (classes,); what is counted knows none.
     """
 
     TOP = 5
 
-    def __init__(self, classes: int) -> None:
+    def __init__(self, classes: int, weights: torch.Tensor | None = None) -> None:
+        self._weights = weights
         self.arguments: Mapping[str, int] = {"classes": classes}
         self.metrics: tuple[str, ...] = ("top1", "top5", "loss") if classes > 2 * self.TOP else ("top1", "loss")
 
     def loss(self, output: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Mean cross-entropy of logits, shape (batch, classes), a scalar."""
-        return F.cross_entropy(output, labels)
+        """Mean cross-entropy of logits, shape (batch, classes), a scalar; with weights, by these weighted."""
+        weights = None if self._weights is None else self._weights.to(output.device)
+        return F.cross_entropy(output, labels, weight=weights)
 
     def count(
         self, output: torch.Tensor, labels: torch.Tensor, metrics: Iterable[str] | None = None
@@ -37,6 +40,16 @@ class Classification:
         """What is wrong with the shape of a model's output for one sample; empty where nothing is."""
         classes = self.arguments["classes"]
         return "" if shape == (1, classes) else f"{classes} classes need (1, {classes})"
+
+
+def balanced(labels: torch.Tensor, classes: int) -> torch.Tensor:
+    """Weights with which all classes count alike: n / (k × samples of the class) for n samples of k classes.
+
+    As scikit-learn's "balanced" (King and Zeng 2001), float32 of shape (classes,); 0 for a class without a sample.
+    """
+    counts = labels.bincount(minlength=classes).double()
+    weights = len(labels) / ((counts > 0).sum() * counts)
+    return weights.where(counts > 0, 0).float()
 
 
 def _top1(output: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

@@ -36,6 +36,7 @@ class ImageTask:
         channels_last: memory layout of a batch.
         workers: processes that read image files.
         reading: how image files are read; None crops them as ImageNet's evaluation does, unless they have the size.
+        class_weights: of each class in the loss.
     """
 
     def __init__(
@@ -47,10 +48,11 @@ class ImageTask:
         channels_last: bool = False,
         workers: int = 2,
         reading: Reading | None = None,
+        class_weights: torch.Tensor | None = None,
     ) -> None:
         self.packages = ("pillow",) if dataset.kind == "files" else ()
         self.classes = len(dataset.classes)
-        self.objective: Objective = Classification(self.classes)
+        self.objective: Objective = Classification(self.classes, class_weights)
         self.targets: Targets = Labels(dataset)
         self.notes = dataset.notes
         self._layout = torch.channels_last if channels_last else torch.contiguous_format

@@ -24,14 +24,17 @@ class TextTask:
         dataset: sentences and labels.
         tokenizer: turns sentences into ids; it must know how to pad.
         length: longest sentence in tokens, special tokens included; the rest is cut.
+        class_weights: of each class in the loss.
     """
 
     packages = ("tokenizers",)
 
-    def __init__(self, dataset: Dataset, tokenizer: Tokenizer, length: int) -> None:
+    def __init__(
+        self, dataset: Dataset, tokenizer: Tokenizer, length: int, class_weights: torch.Tensor | None = None
+    ) -> None:
         self.tokenizer = tokenizer
         self.classes = len(dataset.classes)
-        self.objective: Objective = Classification(self.classes)
+        self.objective: Objective = Classification(self.classes, class_weights)
         self.targets: Targets = Labels(dataset)
         self.notes = dataset.notes
         self.inputs = InputSpec(kind="text", vocabulary=tokenizer.get_vocab_size(), length=length)

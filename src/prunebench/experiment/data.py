@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from prunebench.config import Settings
+from prunebench.data.dataset import Dataset
 from prunebench.data.repeated import repeated
 from prunebench.data.task import Task
 from prunebench.experiment.checks import check_fit
@@ -15,6 +17,7 @@ from prunebench.experiment.experiment import Experiment
 from prunebench.runs.digests import digests_of
 
 if TYPE_CHECKING:
+    import torch
     from tokenizers import Tokenizer
 
     from prunebench.models.normalisation import Statistics
@@ -51,7 +54,8 @@ def make_task(
     if dataset.kind == "text":
         from prunebench.data.text import TextTask, train_tokenizer
 
-        return TextTask(dataset, tokenizer or train_tokenizer(dataset.train.inputs), settings.sequence_length)
+        tokenizer = tokenizer or train_tokenizer(dataset.train.inputs)
+        return TextTask(dataset, tokenizer, settings.sequence_length, class_weights(dataset, settings))
     from prunebench.data.images import ImageTask
 
     reading = None
@@ -78,9 +82,21 @@ def make_task(
             channels_last=settings.memory_format == "channels_last",
             workers=settings.workers,
             reading=reading,
+            class_weights=class_weights(dataset, settings),
         )
 
     if settings.mean is not None and settings.std is not None:
         return normalised((settings.mean, settings.std))
     task = normalised(statistics)
     return normalised(found) if (found := told(task)) else task
+
+
+def class_weights(dataset: Dataset, settings: Settings) -> torch.Tensor | None:
+    """The weight of each class in the loss, float32 of shape (classes,), by what is trained on; None of equal ones."""
+    import torch
+
+    from prunebench.data.classification import balanced
+
+    if settings.class_weights == "none":
+        return None
+    return balanced(torch.as_tensor(dataset.train.labels), len(dataset.classes))

@@ -7,7 +7,7 @@ import platform
 from collections.abc import Mapping
 from typing import Any
 
-from prunebench.config import RunConfig, Settings, field_types
+from prunebench.config import RunConfig, Settings, field_types, told
 from prunebench.errors import RunError
 from prunebench.experiment.experiment import Experiment
 from prunebench.experiment.identity import DECIDING, OF_WEIGHTS, as_stored
@@ -100,4 +100,4 @@ def _apart(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
 
 
 def _comparable(manifest: Manifest) -> dict[str, Any]:
-    return {name: without_folder(manifest.config.get(name)) for name in DECIDING[manifest.kind]}
+    return {name: without_folder(told(manifest.config, name)) for name in DECIDING[manifest.kind]}

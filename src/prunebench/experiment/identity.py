@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from prunebench.config import RunConfig, Settings, deciding, default, field_types, is_weight_file
+from prunebench.config import LATER, RunConfig, Settings, deciding, default, field_types, is_weight_file
 from prunebench.data.dataset import Dataset, DatasetEntry
 from prunebench.experiment.user_files import digest_with_imports
 from prunebench.models.normalisation import statistics_beside, told
@@ -21,12 +21,6 @@ from prunebench.user_code import digest
 
 NAMES = ("model", "dataset", "criterion")
 """Settings whose values may be functions."""
-
-AS_TRAINED = ("momentum", "weight_decay", "clip_norm")
-"""Settings of training that fine-tuning shares unless it has its own, which are empty where they are the same."""
-
-LATER = ("mean", "std", *(f"finetune_{name}" for name in AS_TRAINED))
-"""Settings that came later: where they are the default they are no part of a key, so that runs of before are found."""
 
 OF_WEIGHTS = ("scope", "targets")
 """Settings that say how single weights are ranked: of a method that masks none they are empty."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from prunebench.config import AS_TRAINED
 from prunebench.experiment.experiment import Experiment
-from prunebench.experiment.identity import AS_TRAINED
 from prunebench.records import Summary
 from prunebench.registry import reference
 from prunebench.runs.run import Run
@@ -23,7 +23,9 @@ def training_plan(experiment: Experiment) -> Iterator[str]:
     if settings.freeze:
         start += ", the classifier alone"
     epochs = f"{settings.epochs} epochs of {settings.optimizer}, lr {settings.lr:g}, {settings.schedule}"
-    how = f"{epochs}, batch {settings.batch_size}" if settings.epochs else "taken as they are, nothing is trained"
+    weighted = "" if settings.class_weights == "none" else f", class weights {settings.class_weights}"
+    how = f"{epochs}, batch {settings.batch_size}{weighted}"
+    how = how if settings.epochs else "taken as they are, nothing is trained"
     yield f"  from     {start}: {how}"
     yield f"  run      {run.key} in {run.root} ({'finished' if run.steps() else _begun(run) or 'new'}{_data(run)})"
 

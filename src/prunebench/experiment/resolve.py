@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from prunebench.config import (
+    AS_TRAINED,
     SETTINGS_FILE,
     WEIGHT_FILES,
     RunConfig,
@@ -30,7 +31,7 @@ from prunebench.errors import AmbiguousRun, ConfigError, RunError
 from prunebench.experiment.checks import check, check_reading, unread
 from prunebench.experiment.experiment import Experiment, Origin
 from prunebench.experiment.goals import parse
-from prunebench.experiment.identity import AS_TRAINED, OF_WEIGHTS, as_stored
+from prunebench.experiment.identity import OF_WEIGHTS, as_stored
 from prunebench.models.architecture import ModelEntry, arguments_told, models
 from prunebench.pruning.registry import criteria, methods
 from prunebench.registry import reference, without_folder
@@ -39,7 +40,7 @@ from prunebench.runs.run import Run
 
 TRAINS = (
     *("weights", "freeze", "epochs", "batch_size", "optimizer", "lr", "schedule", "gamma", "momentum"),
-    *("weight_decay", "clip_norm"),
+    *("weight_decay", "clip_norm", "class_weights"),
 )
 """Settings that each of two phases of training has of its own; of what they train on, and where, both have the same."""
 

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from prunebench.data.dataset import Dataset
+from prunebench.experiment.data import class_weights
 from prunebench.experiment.experiment import Experiment
 from prunebench.experiment.identity import storable
 from prunebench.experiment.plan import some
@@ -47,7 +48,7 @@ def summary_of(
         data=reference(experiment.settings.dataset),
         digest=experiment.data_digest,
         parts=_parts(dataset),
-        left_out=tuple(storable(note) for note in (*dataset.notes, *_uneven(dataset))),
+        left_out=tuple(storable(note) for note in (*dataset.notes, *_uneven(dataset), *_weighted(dataset, experiment))),
         weights=(_weights(experiment), *notes),
         mean=inputs.mean,
         std=inputs.std,
@@ -77,6 +78,20 @@ def _uneven(dataset: Dataset) -> Iterator[str]:
             yield f"{part} has no sample of {some(empty)}"
         elif of.most >= UNEVEN * of.fewest:
             yield f"{part} is uneven: {of.fewest:,} samples of its smallest class, {of.most:,} of its largest"
+
+
+def _weighted(dataset: Dataset, experiment: Experiment) -> Iterator[str]:
+    """The class weights in use; that there are none, where training data is uneven."""
+    weights = class_weights(dataset, experiment.settings)
+    train = _parts(dataset)["train"]
+    if weights is not None:
+        least, most = weights[weights > 0].min(), weights.max()
+        yield (
+            f"class weights: balanced, {least:.3g} for the largest class of train to {most:.3g} for the smallest; they "
+            f"weigh the loss, not the scores"
+        )
+    elif train.most >= UNEVEN * train.fewest > 0:
+        yield "class weights: none; --class-weights balanced has all classes count alike in the loss"
 
 
 def _weights(experiment: Experiment) -> str:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from prunebench.config import deciding
+from prunebench.config import deciding, told
 from prunebench.registry import without_folder
 from prunebench.runs.index import weights_without_seed
 from prunebench.runs.run import Run
@@ -27,14 +27,14 @@ def settings_of(runs: Sequence[Run]) -> list[dict[str, object]]:
     found = [_settings(run) for run in runs]
     for name in FILES:
         written = [(run.manifest.config.get(name), run.manifest.contents.get(name)) for run in runs]
-        for settings, told in zip(found, told_apart(written), strict=True):
-            settings[name] = told
+        for settings, short in zip(found, told_apart(written), strict=True):
+            settings[name] = short
     return found
 
 
 def _settings(run: Run) -> dict[str, object]:
     names = [name for name in deciding("training", "pruning") if name != "seed"]
-    return {name: without_folder(run.manifest.config.get(name)) for name in names} | {
+    return {name: without_folder(told(run.manifest.config, name)) for name in names} | {
         "weights": without_folder(weights_without_seed(run.manifest.config))
     }
 
@@ -82,7 +82,7 @@ def _plain(text: str) -> str:
 
 def in_words(config: Mapping[str, object], contents: Mapping[str, str]) -> dict[str, str]:
     """A run's settings in a line, as `settings_in` reads it back, and the digests of the user's files in another."""
-    known = {name: config.get(name) for name in deciding("training", "pruning")}
+    known = {name: told(config, name) for name in deciding("training", "pruning")}
     known["weights"] = weights_without_seed(config)
     settings = [f"{name}={value}" for name, value in known.items() if value not in (None, [])]
     files = [f"{name}={contents[name][:DIGITS]}" for name in FILES if name in contents]

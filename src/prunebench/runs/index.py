@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from prunebench.config import deciding
+from prunebench.config import LATER, deciding, told
 from prunebench.errors import AmbiguousRun, RunError
 from prunebench.registry import without_folder
 from prunebench.runs.manifest import Kind, Manifest, read_manifest
@@ -56,9 +56,11 @@ def weights_without_seed(config: Mapping[str, object]) -> object:
 
 def any_seed(manifest: Manifest) -> str:
     """The same text for dense runs that differ in their seed alone; of the form of a key, which it is none of."""
-    fields = [name for name in deciding("training") if name not in ("seed", "weights")]
-    told = {name: without_folder(manifest.config.get(name)) for name in fields}
-    text = msgspec.json.encode([told, weights_without_seed(manifest.config)], order="deterministic")
+    names = [name for name in deciding("training") if name not in ("seed", "weights")]
+    late = [name for name in names if name not in ("mean", "std") and name in LATER]
+    found = {name: without_folder(told(manifest.config, name)) for name in names}
+    found = {name: value for name, value in found.items() if name not in late or value is not None}
+    text = msgspec.json.encode([found, weights_without_seed(manifest.config)], order="deterministic")
     return f"{title(manifest.config['model'])}-dense-any-{hashlib.sha256(text).hexdigest()[:10]}"
 
 

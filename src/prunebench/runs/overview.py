@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from prunebench.config import told
 from prunebench.runs.files import size
 from prunebench.runs.index import ANY_SEED
 from prunebench.runs.lock import holder
@@ -36,9 +37,9 @@ def overview(runs: Sequence[Run]) -> list[Overview]:
     rows = []
     for run in runs:
         same = [other.manifest.config for other in runs if other.manifest.kind == run.manifest.kind]
-        names = [name for name in run.manifest.config if name not in UNTOLD]
-        apart = [name for name in names if any(other.get(name) != run.manifest.config[name] for other in same)]
-        shown = {name: run.manifest.config[name] for name in apart if run.manifest.config[name] not in (None, [])}
+        mine = {name: told(run.manifest.config, name) for name in run.manifest.config if name not in UNTOLD}
+        apart = [name for name, value in mine.items() if any(told(other, name) != value for other in same)]
+        shown = {name: mine[name] for name in apart if mine[name] not in (None, [])}
         rows.append(
             Overview(
                 name=run.folder.name if run.folder.parent.name != ASIDE else f"{ASIDE}/{run.folder.name}",
