@@ -16,9 +16,38 @@ PrunebenchError
 Each message says what is wrong and what to do. The library raises; only the command line prints and exits.
 """
 
+from __future__ import annotations
+
+import re
+
+WORD, TEXT = 300, 2000
+"""Characters of a word, and of a message, at most."""
+
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_LONG_WORD = re.compile(rf"\S{{{WORD + 1},}}")
+
+
+def plain(text: str) -> str:
+    """Text whose control characters, which a terminal would obey, are told by their number; lines stay lines."""
+    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def legible(text: str) -> str:
+    """Plain text that is short, whatever names and values are in it."""
+    text = _LONG_WORD.sub(lambda found: _cut(found[0], WORD), plain(text))
+    return text if len(text) <= TEXT else _cut(text, TEXT)
+
+
+def _cut(text: str, most: int) -> str:
+    begin, end = most // 3, most // 6
+    return f"{text[:begin]}[… {len(text) - begin - end:,} characters …]{text[-end:]}"
+
 
 class PrunebenchError(Exception):
-    """Base of everything that the user can mend."""
+    """Base of everything that the user can mend. Its text is legible, whatever it names."""
+
+    def __str__(self) -> str:
+        return legible(super().__str__())
 
 
 class ConfigError(PrunebenchError):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import os
 import sys
 import time
 from collections.abc import Iterable
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from prunebench.errors import legible, plain
 from prunebench.records import METRICS
 from prunebench.results.old_names import with_old_names
 
@@ -21,7 +24,7 @@ SECONDS_BETWEEN_LINES = 30.0
 
 
 class Console:
-    """Results go to stdout; notes and progress to stderr, progress as a bar on a terminal and as lines elsewhere.
+    """Results go to stdout; notes and progress to stderr, progress as a bar on a terminal (no dumb one), else as lines.
 
     Args:
         as_json: results are records, one JSON object per line, instead of tables.
@@ -45,19 +48,19 @@ class Console:
         """A line about what is going on."""
         if not self.quiet:
             self.clear()
-            click.echo(line, err=True)
+            click.echo(plain(line), err=True)
 
     def result(self, text: str) -> None:
         """Text that the command was called for; left out where records are printed instead."""
         if not self.quiet and not self.as_json:
             self.clear()
-            click.echo(text)
+            click.echo(plain(text))
 
     def records(self, records: Iterable[msgspec.Struct]) -> None:
         """Records, where --json asks for them."""
         if self.as_json and not self.quiet:
             for record in records:
-                click.echo(msgspec.json.encode(with_old_names(record)).decode())
+                click.echo(_json(with_old_names(record)))
 
     def tick(self, tick: Tick) -> None:
         """Progress of training."""
@@ -67,7 +70,7 @@ class Console:
         total, done = tick.epochs * tick.batches, tick.epoch * tick.batches + tick.batch
         of_fit = "" if tick.loss is None else f"epoch {tick.epoch + 1}/{tick.epochs}  loss {tick.loss:.3f}  "
         state = f"{of_fit}{METRICS[tick.metric].title} {tick.score:.3f}" if tick.metric else ""
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
             self._draw(what, done, total, state)
         elif (done == total and tick.loss is not None) or time.monotonic() - self._said > SECONDS_BETWEEN_LINES:
             self._said = time.monotonic()
@@ -98,6 +101,13 @@ class Console:
             self.clear()
 
 
+def _json(value: Any) -> str:
+    try:
+        return msgspec.json.encode(value).decode()
+    except UnicodeEncodeError:  # a name of bytes that are no UTF-8
+        return json.dumps(value)
+
+
 class _Notes(logging.Handler):
     def __init__(self, console: Console) -> None:
         super().__init__()
@@ -107,6 +117,6 @@ class _Notes(logging.Handler):
         message = record.getMessage()
         if record.levelno >= logging.WARNING:
             self._console.clear()
-            click.echo(f"Warning: {message}", err=True)
+            click.echo(f"Warning: {legible(message)}", err=True)
         else:
             self._console.note(message)

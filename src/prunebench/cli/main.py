@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import os
 import signal
 import sys
 
 import click
 
-from prunebench.cli.signs import bear_any_sign
 from prunebench.cli.stopping import Terminated, resuming, terminate
+from prunebench.cli.streams import Streams
+from prunebench.errors import PrunebenchError, legible
 
 COMMANDS = {
     "train": "Train a model that pruning starts from.",
@@ -60,30 +60,31 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; the console script."""
-    bear_any_sign()
-    debug = "--debug" in sys.argv
+    with Streams() as streams:
+        status = streams.status(_run())
+    sys.exit(status)
+
+
+def _run() -> int:
+    """Run the command that was given, and tell what goes wrong; returns the exit status."""
     before = signal.signal(signal.SIGTERM, terminate)
     try:
         status = cli.main(standalone_mode=False)
-        sys.stdout.flush()
+        return status if isinstance(status, int) else 0
     except click.exceptions.Exit as stop:
-        status = stop.exit_code
+        return stop.exit_code
     except (click.Abort, KeyboardInterrupt) as stop:
-        status = interrupted(isinstance(stop, Terminated) or isinstance(stop.__cause__, Terminated))
+        return interrupted(isinstance(stop, Terminated) or isinstance(stop.__cause__, Terminated))
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
-        status = error.exit_code
+        return error.exit_code
     except click.ClickException as error:
-        click.echo(f"Error: {error.format_message()}", err=True)
-        status = error.exit_code
-    except BrokenPipeError:  # the reader of our output, such as head, has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 141
+        click.echo(f"Error: {legible(error.format_message())}", err=True)
+        return error.exit_code
     except Exception as error:
-        status = failed(error, debug)
+        return failed(error, "--debug" in sys.argv)
     finally:
         signal.signal(signal.SIGTERM, before)
-    sys.exit(status if isinstance(status, int) else 0)
 
 
 def interrupted(terminated: bool) -> int:
@@ -96,12 +97,10 @@ def interrupted(terminated: bool) -> int:
 
 def failed(error: Exception, debug: bool) -> int:
     """Tell an error that the user can mend in a line or two; anything else, or with --debug, with its traceback."""
-    from prunebench.errors import PrunebenchError
-
     if debug or not isinstance(error, (PrunebenchError, OSError)):
         import traceback
 
         traceback.print_exception(error)
         return 2 if isinstance(error, PrunebenchError) else 1
-    click.echo(f"Error: {error}", err=True)
+    click.echo(f"Error: {legible(str(error))}", err=True)
     return 2

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
-import io
-import sys
-
 PLAIN = {
     **dict.fromkeys("‐‑‒–—−", "-"),
     **{"×": "x", "±": "+-", "≤": "<=", "≥": ">=", "…": "...", "→": "->", "←": "<-", "·": ".", "≈": "~", "µ": "u"},
@@ -23,14 +19,6 @@ def plainly(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     return "".join(map(_plain, error.object[error.start : error.end])), error.end
-
-
-def bear_any_sign() -> None:
-    """Have stdout and stderr print something for every sign, whatever the console's encoding."""
-    codecs.register_error(PLAINLY, plainly)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors=PLAINLY)
 
 
 def _plain(sign: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from prunebench.errors import Stopped
+from prunebench.errors import Stopped, plain
 
 
 class Terminated(KeyboardInterrupt):
@@ -65,4 +65,4 @@ def resuming() -> str:
             words = words[1:]
         elif word != "--fresh" and not word.startswith("--redo="):
             left.append(word)
-    return shlex.join(["prunebench", *left])
+    return plain(shlex.join(["prunebench", *left]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -73,10 +74,20 @@ def test_deleting_asks_first(places, tmp_path):
     assert refused.exit_code == 1
     assert folder.is_dir()
     assert "MB" in refused.stderr
+    assert refused.stderr.endswith("nothing was deleted\n")
     agreed = CliRunner().invoke(cli, ["runs", "--delete", folder.name, *places], input="y\n")
     assert agreed.exit_code == 0
     assert not folder.exists()
     assert len(list((tmp_path / "runs").glob("resnet18-*"))) == 1
+
+
+def test_nobody_to_answer_is_told_and_nothing_deleted(places, prunebench, tmp_path, monkeypatch):
+    (folder,) = (tmp_path / "runs").glob("resnet18-structured-*")
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    finished = prunebench("runs", "--delete", folder.name, *places)
+    assert finished.status == 2
+    assert finished.err.endswith("Error: --delete asks first, and there is nobody to answer: give --yes.\n")
+    assert folder.is_dir()
 
 
 def test_only_runs_of_the_folder_are_deleted(places, prunebench, tmp_path):

@@ -31,9 +31,9 @@ def command(runs_dir: str, delete: str | None, yes: bool, as_json: bool, debug: 
         if run.folder.resolve().parent not in (root.resolve(), (root / ASIDE).resolve()):
             raise ConfigError(f"{run.folder} is not in {root}; say where it is with --runs-dir.")
         row = overview([run])[0]
-        if not yes:
-            what = f"{run.folder} ({row.state}, {row.progress}, {_bytes(row.bytes)})"
-            click.confirm(f"Delete {what} for good?", abort=True, err=True)
+        if not yes and not _agreed(f"{run.folder} ({row.state}, {row.progress}, {_bytes(row.bytes)})"):
+            console.note("nothing was deleted")
+            raise click.exceptions.Exit(1)
         run.delete()
         console.result(f"deleted {run.folder}")
         return
@@ -51,6 +51,18 @@ def command(runs_dir: str, delete: str | None, yes: bool, as_json: bool, debug: 
         shown += [line] + [f"    {row.differs}"] * bool(row.differs)
     console.result("\n".join(shown))
     console.result(f"{len(rows)} run(s), {_bytes(sum(row.bytes for row in rows))} in {root}")
+
+
+def _agreed(what: str) -> bool:
+    """Ask whether to delete something."""
+    from prunebench.errors import ConfigError, plain
+
+    try:
+        return click.confirm(plain(f"Delete {what} for good?"), err=True)
+    except click.Abort as stop:
+        if isinstance(stop.__context__, EOFError):
+            raise ConfigError("--delete asks first, and there is nobody to answer: give --yes.") from None
+        raise
 
 
 def _bytes(count: int) -> str:

@@ -47,7 +47,7 @@ def command(
     """
     console = Console(as_json, quiet)
     from prunebench.cli.planning import writing_nothing
-    from prunebench.errors import ConfigError, Stopped
+    from prunebench.errors import ConfigError, Stopped, legible
     from prunebench.registry import check_installed
     from prunebench.runs.files import check_writable
     from prunebench.studies.executors import Options, executors
@@ -78,7 +78,7 @@ def command(
     done = len(planned) - len([each for each in planned if each.run.key in failed])
     console.result(f"\n{done} of {len(planned)} runs of the study {study.name} are finished, in {folder_of(planned)}")
     for key, outcome in failed.items():
-        click.echo(f"failed: {key}: {outcome.error}", err=True)
+        click.echo(f"failed: {key}: {legible(outcome.error)}", err=True)
         if debug and outcome.trace:
             click.echo(outcome.trace, err=True)
     for line in untimed:
