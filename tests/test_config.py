@@ -19,6 +19,7 @@ from prunebench.config import (
     told,
 )
 from prunebench.errors import ConfigError
+from prunebench.experiment.resolve import resolve
 
 FIELDS = list(field_types())
 CONFIGS = st.builds(
@@ -71,11 +72,32 @@ def test_every_default_is_a_valid_value_of_its_field(name):
         ("device", "gpu"),
         ("include", "features.*"),
         ("data_dir", 3),
+        ("iterations", 10**6 + 1),
+        ("epochs", 2**62),
+        ("batch_size", 2**63),
     ],
 )
 def test_a_value_out_of_bounds_or_of_another_type_is_refused_with_the_name_of_its_option(name, value):
     with pytest.raises(ConfigError, match=f"^{option_name(name)} {re.escape(str(value))}: "):
         RunConfig(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("data_dir", "a\0b", r"--data-dir a\x00b: expected text without a NUL character."),
+        ("model", "net\0.py:build", r"--model net\x00.py:build: expected text without a NUL character."),
+        ("include", ["a", "\0"], r"--include \x00: expected text without a NUL character."),
+        ("batch_size", 10**30, f"--batch-size {10**30}: expected a number of 64 bits."),
+        pytest.param("batch_size", 10**5000, "very many digits): expected a number of 64 bits.", id="digits"),
+        pytest.param("optimizer", 10**5000, "There are: sgd, adam, adamw.", id="choice"),
+        ("mean", (0.5, math.nan), "--mean nan: expected a finite number."),
+    ],
+)
+def test_values_that_no_field_can_have_are_refused(name, value, words):
+    with pytest.raises(ConfigError) as caught:
+        RunConfig(**{name: value})
+    assert str(caught.value).endswith(words)
 
 
 def test_bounds_are_told_in_words():
@@ -151,6 +173,37 @@ def test_a_bad_toml_file_is_refused_with_its_name_and_what_to_do(tmp_path, text,
         read_toml(file)
     assert str(caught.value).startswith(f"{file}: ")
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"lr = " + b"[" * 5000, "it is nested too deeply"),
+        (b"lr = " + b"[" * 300 + b"]" * 300, "expected float, got array"),
+        (b"a" + b".a" * 5000 + b" = 1", "there is no setting 'a'"),
+        (b"lr = " + b"9" * 5000, "cannot be read as TOML"),
+        (b"lr = 0x" + b"f" * 5000, "--lr (a number of very many digits): "),
+        (b"lr = 0." + b"9" * 5000 + b"\n" + b"x" * 20_000 + b" = 1", "there is no setting 'x"),
+        (b'data_dir = "\\u0000"', r"--data-dir \x00: expected text without a NUL character."),
+        (b'model = "\0"', "cannot be read as TOML"),
+        (b'model = "caf\xe9"', "cannot be read as TOML"),
+        (b"model = 1979-05-27T07:32:00Z", ""),
+        (b"#" * 2**20 + b"#", "a file of more than 1,048,576 bytes is none of settings"),
+    ],
+    ids=lambda value: value[:20].decode("latin-1") if isinstance(value, bytes) else "",
+)
+def test_whatever_a_file_holds_the_error_is_short(content, message, tmp_path):
+    file = tmp_path / "run.toml"
+    file.write_bytes(content)
+    with pytest.raises(ConfigError) as caught:
+        resolve(read_toml(file))
+    assert message in str(caught.value)
+    assert len(str(caught.value)) < 1000
+
+
+def test_a_device_has_no_end_and_is_not_read_to_it():
+    with pytest.raises(ConfigError, match="a file of more than 1,048,576 bytes is none of settings"):
+        read_toml("/dev/zero")
 
 
 def test_a_missing_or_binary_toml_file_is_refused(tmp_path):

@@ -23,6 +23,12 @@ WEIGHT_FILES = (".pth", ".pt", ".safetensors", ".bin", ".th", ".ckpt", ".tar")
 SETTINGS_FILE = ".toml"
 """What names of files end with that `weights` may be: weights, or settings that are trained by first."""
 
+MANY = 1_000_000
+"""Iterations and epochs at most."""
+
+LONGEST = 2**20
+"""Bytes of a file of settings at most; a device has no end."""
+
 Decides = Literal["training", "pruning", "nothing"]
 
 
@@ -105,7 +111,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     # Training
     seed: Annotated[int, _training("Seed of everything random.", 0, ge=0, le=2**63 - 1)] = NOT_GIVEN
-    epochs: Annotated[int, _training("Epochs of training; 0 takes --weights as they are.", 10, fitted=True, ge=0)] = NOT_GIVEN
+    epochs: Annotated[int, _training("Epochs of training; 0 takes --weights as they are.", 10, fitted=True, ge=0, le=MANY)] = NOT_GIVEN
     batch_size: Annotated[int, _training("Samples per training step.", 64, fitted=True, ge=1)] = NOT_GIVEN
     optimizer: Annotated[Literal["sgd", "adam", "adamw"], _training("Optimizer.", "adamw", fitted=True)] = NOT_GIVEN
     lr: Annotated[float, _training("Learning rate, its peak.", 1e-3, fitted=True, gt=0)] = NOT_GIVEN
@@ -129,7 +135,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     criterion: Annotated[Any,
         _pruning("What goes first: l1, l2, random, or path.py:function.  [default: the method's]")] = NOT_GIVEN
     fraction: Annotated[float, _pruning("Removed per iteration, of what is left.", 0.1, gt=0, lt=1)] = NOT_GIVEN
-    iterations: Annotated[int, _neutral("Times to prune and fine-tune.", 10, ge=1)] = NOT_GIVEN
+    iterations: Annotated[int, _neutral("Times to prune and fine-tune.", 10, ge=1, le=MANY)] = NOT_GIVEN
     scope: Annotated[Literal["global", "layerwise"],
         _pruning("Of unstructured pruning: rank weights over the whole model, or in each layer.", "global")] = NOT_GIVEN
     targets: Annotated[Literal["weights", "all"],
@@ -142,7 +148,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     until: Annotated[tuple[str, ...],
         _neutral("Stop at the first step that meets this goal, such as 'macs<=0.5'; repeatable.", ())] = NOT_GIVEN
     finetune_epochs: Annotated[int,
-        _pruning("Epochs of fine-tuning per iteration; 0 is none.", 1, ge=0)] = NOT_GIVEN
+        _pruning("Epochs of fine-tuning per iteration; 0 is none.", 1, ge=0, le=MANY)] = NOT_GIVEN
     finetune_lr: Annotated[float, _pruning("Learning rate of fine-tuning.", 3e-4, fitted=True, gt=0)] = NOT_GIVEN
     finetune_optimizer: Annotated[Literal["sgd", "adam", "adamw"],
         _pruning("Optimizer of fine-tuning.", "adamw", fitted=True)] = NOT_GIVEN
@@ -196,16 +202,34 @@ def check_fields(config: msgspec.Struct) -> None:
         try:
             msgspec.structs.force_setattr(config, name, msgspec.convert(value, hint))
         except msgspec.ValidationError as error:
-            raise ConfigError(f"{option_name(name)} {value}: {_plain(str(error))}.{_choices(hint, value)}") from None
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ConfigError(f"{option_name(name)} {value}: expected a finite number.")
+            wrong = f"{option_name(name)} {_shown(value)}"
+            raise ConfigError(f"{wrong}: {_plain(str(error))}.{_choices(hint, value)}") from None
+        for part in value if isinstance(value, list | tuple) else (value,):
+            if expected := _expected(part):
+                raise ConfigError(f"{option_name(name)} {_shown(part)}: expected {expected}.")
+
+
+def _expected(value: object) -> str:
+    """What a value of the right type should be that no field can have; empty where it is fine."""
+    if isinstance(value, str) and "\0" in value:
+        return "text without a NUL character"
+    if isinstance(value, int) and abs(value) >= 2**63:
+        return "a number of 64 bits"
+    return "a finite number" if isinstance(value, float) and not math.isfinite(value) else ""
+
+
+def _shown(value: object) -> str:
+    try:
+        return str(value)
+    except ValueError:  # Python prints no number of more than 4,300 digits
+        return "(a number of very many digits)"
 
 
 def _choices(hint: Any, value: object) -> str:
     """What a field of fixed choices can be, and the nearest to what was given."""
     bare = [getattr(part, "__origin__", part) for part in (hint, *get_args(hint))]
     names = next((get_args(part) for part in bare if get_origin(part) is Literal), ())
-    near = difflib.get_close_matches(str(value), names, n=1)
+    near = difflib.get_close_matches(_shown(value), names, n=1)
     return (f" Did you mean {near[0]!r}?" if near else "") + (f" There are: {', '.join(names)}." if names else "")
 
 
@@ -256,12 +280,7 @@ def read_toml(path: str | Path) -> RunConfig:
     Raises:
         ConfigError: the file is missing or malformed, or a key or value is not one of RunConfig's.
     """
-    try:
-        values = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: there is no such file.") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read as TOML: {error}.") from None
+    values = toml_tables(path, settings_text(path))
     for key in values:
         if key not in field_types():
             near = difflib.get_close_matches(key, field_types(), n=1)
@@ -271,6 +290,39 @@ def read_toml(path: str | Path) -> RunConfig:
         return RunConfig(**values | beside(path, values))
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
+
+
+def settings_text(path: str | Path) -> str:
+    """The text of a file of settings.
+
+    Raises:
+        ConfigError: it is missing, longer than any settings are, or no text.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(LONGEST + 1)
+        text = content.decode("utf-8-sig")
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: there is no such file.") from None
+    except (OSError, ValueError) as error:  # no text, or a path with a NUL character
+        raise ConfigError(f"{str(path) or repr('')}: cannot be read as TOML: {error}.") from None
+    if len(content) > LONGEST:
+        raise ConfigError(f"{path}: a file of more than {LONGEST:,} bytes is none of settings.")
+    return text.replace("\r\n", "\n")
+
+
+def toml_tables(name: str | Path, text: str) -> dict[str, Any]:
+    """What a TOML text holds; `name` is what it is called in an error.
+
+    Raises:
+        ConfigError: it is no TOML, or none that can be read.
+    """
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise ConfigError(f"{name}: cannot be read as TOML: it is nested too deeply.") from None
+    except ValueError as error:  # malformed, or a number of more digits than Python reads
+        raise ConfigError(f"{name}: cannot be read as TOML: {error}.") from None
 
 
 def beside(path: str | Path, values: Mapping[str, Any]) -> dict[str, Any]:

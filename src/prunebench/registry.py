@@ -15,6 +15,7 @@ import inspect
 import pkgutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date, time
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType, ModuleType, NoneType
@@ -71,7 +72,7 @@ class Registry(Generic[Entry]):
             UnknownName: nothing is registered under that name.
             ConfigError: the reference cannot be imported.
         """
-        if self._wrap and not isinstance(name, (str, int, float, tuple, list, dict)):  # what TOML holds
+        if self._wrap and not isinstance(name, (str, int, float, tuple, list, dict, date, time)):  # what TOML holds
             return self._wrap(reference(name), name)
         if name in self.names():
             return self._entries[name]

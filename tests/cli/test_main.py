@@ -29,6 +29,8 @@ def check_refused(finished, tmp_path, *words):
     assert finished.out == ""
     for word in words:
         assert word in finished.err
+    assert len(finished.err) < 2_500
+    assert "\x1b" not in finished.err
     left = [path for path in tmp_path.rglob("*") if path.is_file() and not {".locks", ".digests"} & set(path.parts)]
     assert left == []
 
@@ -68,6 +70,15 @@ def check_refused(finished, tmp_path, *words):
         (("efficiency", "--run", "gone"), ["gone"]),
         (("evaluate", "--run", "gone"), ["gone"]),
         (("efficiency", "--model", "resnet18", "--time-budget", "inf"), ["--time-budget", "finite"]),
+        (("prune", "--model", "resnet18", "--threads", "5000"), ["--threads 5000: this machine has"]),
+        (("train", "--model", "resnet18", "--workers", "5000"), ["--workers 5000: this machine has"]),
+        (("efficiency", "--onnx", "a.onnx", "--threads", "5000"), ["--threads 5000: this machine has"]),
+        (("prune", "--model", "resnet18", "--iterations", "9" * 5000), ["--iterations", "characters …]"]),
+        (("prune", "--model", "x" * 20_000), ["There is no model", "characters …]"]),
+        (("prune", "--model", "\x1b[31mnet"), [r"There is no model '\x1b[31mnet'"]),
+        (("\x1b[31mprune",), [r"There is no command '\x1b[31mprune'"]),
+        (("prune", "--config", "\udce9.toml"), ["\udce9.toml: there is no such file"]),
+        (("prune", "--config", ""), ["'': cannot be read as TOML"]),
         (("train", "--model", "resnet18", "--lr", "inf"), ["--lr inf: expected a finite number"]),
         (("train", "--model", "resnet18", "--optimizer", "sdg"), ["'sdg'", "'sgd'", "'adam'", "'adamw'"]),
         (

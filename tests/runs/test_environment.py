@@ -11,6 +11,7 @@ import numpy
 import pytest
 
 from prunebench.latency.backends import backends
+from prunebench.errors import ConfigError
 from prunebench.runs import environment as hardware
 
 
@@ -91,3 +92,12 @@ def test_an_environment_is_completed_by_what_another_has_recorded(here):
     found = hardware.completed(here, was)
     assert found.versions == {"torch": "2", "numpy": numpy.__version__, "no-such-package": "none"}
     assert hardware.completed(here, here) == here
+
+
+@pytest.mark.parametrize(("cores", "most"), [(2, 256), (None, 256), (768, 768)])
+def test_no_more_threads_are_used_than_a_machine_can_have(cores, most, monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    hardware.check_processes("--threads", most)
+    hardware.check_processes("--threads", None)
+    with pytest.raises(ConfigError, match=f"^--threads {most + 1}: .* has {cores} cores; give {most} at most"):
+        hardware.check_processes("--threads", most + 1)

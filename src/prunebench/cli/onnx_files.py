@@ -35,6 +35,7 @@ def time_onnx(
     from prunebench.runs.files import check_writable, write_atomically, writing
 
     check_writable(results_dir)
+    hardware.check_processes("--threads", threads)
     threads = threads or os.cpu_count() or 1
     paths = [Path(name) for name in files]
     here = hardware.environment(threads=threads, packages=("prunebench", "numpy", config.backend))

@@ -102,7 +102,7 @@ def gather(values: dict[str, Any], config_file: str | None) -> RunConfig:
     """The RunConfig of the options that were given, over that of the file."""
     given = {name: value for name, value in values.items() if value not in (None, ())}
     config = RunConfig(**given)
-    return merge(config, read_toml(config_file)) if config_file else config
+    return config if config_file is None else merge(config, read_toml(config_file))
 
 
 def numbers(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...] | None:

@@ -11,6 +11,7 @@ from prunebench.experiment.identity import OF_WEIGHTS
 from prunebench.models.architecture import models
 from prunebench.models.normalisation import problem_of
 from prunebench.registry import reference
+from prunebench.runs.environment import check_processes
 from prunebench.runs.run import Run
 
 
@@ -21,6 +22,8 @@ def check(experiment: Experiment) -> None:
     check_fit(experiment, experiment.data.reads)
     _check_normalisation(experiment)
     _check_epochs(experiment)
+    check_processes("--threads", settings.threads)
+    check_processes("--workers", settings.workers)
     if settings.round_to > 1 and not method.lowers_macs:
         raise ConfigError(
             f"--round-to is for structured pruning, which removes whole channels; {settings.method} pruning removes "

@@ -18,7 +18,6 @@ from __future__ import annotations
 import copy
 import inspect
 import math
-import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -26,6 +25,7 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
+from prunebench.config import toml_tables
 from prunebench.errors import ConfigError, ModelError
 from prunebench.models.input_spec import InputSpec, output_of
 from prunebench.registry import Registry, call, parameters
@@ -114,11 +114,11 @@ def value_of(text: str) -> str | int | float | bool:
     """The value of NAME=VALUE: a finite number or a truth value as TOML writes them, else the text itself."""
     value = text.partition("=")[2]
     try:
-        found = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+        (found,) = toml_tables(text, f"value = {value}").values()
+    except (ConfigError, ValueError):  # no TOML, or more than a value
         return value
-    if isinstance(found, float) and not math.isfinite(found):  # JSON has none of these
-        return value
+    if (isinstance(found, float) and not math.isfinite(found)) or (isinstance(found, int) and abs(found) >= 2**63):
+        return value  # JSON has none of these
     return found if isinstance(found, (str, int, float, bool)) else value
 
 

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import msgspec
 
+from prunebench.errors import ConfigError
 from prunebench.records import Environment
+from prunebench.runs.processors import cpu
 
 RECORDED = ("prunebench", "torch", "torchvision", "transformers", "torch-pruning", "numpy")
 
@@ -52,6 +54,9 @@ def _version(distribution: str) -> str | None:
 GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 DRIVER = Path("/proc/driver/nvidia/version")
 
+MOST = 256
+"""Threads or processes that may be asked for on a machine of fewer cores."""
+
 
 def environment(
     *,
@@ -78,12 +83,11 @@ def environment(
     )
 
 
-def cpu() -> str:
-    """The CPU's model, as the system names it."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
+def check_processes(option: str, count: int | None) -> None:
+    """Raise ConfigError where an option asks for more threads or processes than any machine like this one can use."""
+    most = max(MOST, os.cpu_count() or 0)
+    if count is not None and count > most:
+        raise ConfigError(f"{option} {count}: this machine has {os.cpu_count()} cores; give {most} at most.")
 
 
 def _line(path: Path) -> str:

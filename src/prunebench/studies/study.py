@@ -29,7 +29,6 @@ from __future__ import annotations
 
 import difflib
 import itertools
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -47,6 +46,8 @@ from prunebench.config import (
     given,
     merge,
     read_toml,
+    settings_text,
+    toml_tables,
 )
 from prunebench.errors import ConfigError
 from prunebench.experiment.experiment import Experiment
@@ -109,13 +110,8 @@ def read_study(path: str | Path) -> Study:
         ConfigError: the file or one that it names is missing or malformed, or a setting is not one.
     """
     path = Path(path)
-    try:
-        source = path.read_text(encoding="utf-8-sig")
-        tables = tomllib.loads(source)
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: there is no such file.") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read as TOML: {error}.") from None
+    source = settings_text(path)
+    tables = toml_tables(path, source)
     for name in tables:
         if name not in TABLES:
             near = difflib.get_close_matches(name, TABLES, n=1)

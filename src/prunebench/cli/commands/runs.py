@@ -61,6 +61,7 @@ def _agreed(what: str) -> bool:
         return click.confirm(plain(f"Delete {what} for good?"), err=True)
     except click.Abort as stop:
         if isinstance(stop.__context__, EOFError):
+            click.echo(err=True)
             raise ConfigError("--delete asks first, and there is nobody to answer: give --yes.") from None
         raise
 
