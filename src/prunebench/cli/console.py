@@ -102,10 +102,12 @@ class Console:
 
 
 def _json(value: Any) -> str:
+    """A value as JSON; where a name has signs that a terminal would obey, or bytes that are no UTF-8, as ASCII."""
     try:
-        return msgspec.json.encode(value).decode()
-    except UnicodeEncodeError:  # a name of bytes that are no UTF-8
+        text = msgspec.json.encode(value).decode()
+    except UnicodeEncodeError:
         return json.dumps(value)
+    return text if text == plain(text) else json.dumps(value)
 
 
 class _Notes(logging.Handler):

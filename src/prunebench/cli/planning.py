@@ -47,7 +47,8 @@ def announce_pruning(
             run.redo(redo)
         _announce(console, experiment, run, pruning_plan(experiment), dry_run)
         if dry_run:
-            steps = [step for step in range(experiment.settings.iterations + 1) if step not in run.steps()]
+            there = set(run.steps())
+            steps = [step for step in range(experiment.settings.iterations + 1) if step not in there]
             console.result(_disk(experiment, steps))
     return experiment
 
@@ -92,7 +93,7 @@ def _disk(experiment: Experiment, steps: Sequence[int]) -> str:
     from prunebench.experiment.untrained import stored_bytes
 
     try:
-        sizes = stored_bytes(experiment, max(steps, default=0) + 1)
+        sizes = stored_bytes(experiment, max(steps, default=0))
     except DownloadNeeded as reason:
         return f"  disk     can be told once the data is there. {reason}"
     trainings = len(experiment.untrained_phases())

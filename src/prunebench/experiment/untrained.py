@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import islice
+
+import numpy as np
 
 from prunebench.config import RunConfig
 from prunebench.experiment.experiment import Experiment
@@ -14,30 +15,51 @@ from prunebench.experiment.setup import set_up
 from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.layers import layer_records
 
+WALKED = 6
+"""Steps that are pruned to tell the disk of a run of any number of steps, at most."""
 
-def untrained(config: RunConfig | Experiment) -> Iterator[tuple[int, float, Checkpoint]]:
+
+def untrained(
+    config: RunConfig | Experiment, steps: Sequence[int] | None = None
+) -> Iterator[tuple[int, float, Checkpoint]]:
     """Prune fresh weights by the schedule of a config, without training; yields (step, share left, copy of the state).
 
     What it costs to store and to run a pruned model does not depend on the values of its weights.
+
+    Args:
+        config: what to do.
+        steps: which are wanted, ascending; all, unless given. What lies between is taken at once, in whole units.
     """
     setup = set_up(resolve(config))
     method, settings = setup.experiment.method, setup.experiment.settings
     state = setup.fresh()
     setup.place(state.model)
     sizes = {layer.name: layer.shape[0] for layer in layer_records(state.model, {}, (), {})}
-    for step in range(settings.iterations + 1):
-        if step > 0:
-            pruned = method.prune(state.model, state.masks, setup.request(step, sizes))
-            state = replace(state, masks=pruned.masks)
+    at = 0
+    for step in range(settings.iterations + 1) if steps is None else steps:
+        if step > at:
+            request = replace(setup.request(step, sizes), leap=step - at)
+            state, at = replace(state, masks=method.prune(state.model, state.masks, request).masks), step
         yield step, method.left(settings.fraction, step), replace(state, model=copy.deepcopy(state.model))
 
 
-def stored_bytes(experiment: Experiment, steps: int) -> list[int]:
-    """Bytes that the checkpoint of each of the first `steps` steps of a run takes, step 0 being the dense model."""
-    sizes: list[int] = []
-    for _, _, state in islice(untrained(experiment), steps):
+def stored_bytes(experiment: Experiment, last: int) -> list[int]:
+    """Bytes that the checkpoint of each step up to `last` of a run takes, step 0 being the dense model.
+
+    Of many steps a few are pruned, about as far apart in what is left; the others are told by what is left.
+    """
+    left = np.array([experiment.method.left(experiment.settings.fraction, step) for step in range(last + 1)])
+    sizes: dict[int, int] = {}
+    for step, _, state in untrained(experiment, _some(left)):
         weights = sum(tensor.nbytes for tensor in state.model.state_dict().values())
-        sizes.append(weights + sum(mask.numel() for mask in state.masks.values()))
+        sizes[step] = weights + sum(mask.numel() for mask in state.masks.values())
         if state.masks:  # masked models keep their size
-            return sizes + [sizes[-1]] * (steps - len(sizes))
-    return sizes
+            break
+    between = np.interp(1 - left, [1 - left[step] for step in sizes], list(sizes.values()))
+    return [round(size) for size in between.tolist()]
+
+
+def _some(left: np.ndarray) -> list[int]:
+    """Steps of a schedule, the first and the last among them, whose shares left are about evenly apart."""
+    shares = np.linspace(left[0], left[-1], WALKED + 1) if len(left) > WALKED + 1 else left
+    return sorted({int(np.abs(left - share).argmin()) for share in shares})

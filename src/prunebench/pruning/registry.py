@@ -42,7 +42,7 @@ class Request:
     `include` and `exclude` are glob patterns on module names; a pattern that matches a module matches all
     inside it. With `round_to` above 1, structured pruning leaves as many units as `step` steps would have left of the
     unpruned model, rounded up to a multiple; `sizes` tells how many units its layers had, by name (of a layer that is
-    not among them: as many as it has).
+    not among them: as many as it has). Of whole units, as many go as in `leap` steps one after the other.
     """
 
     fraction: float
@@ -55,6 +55,7 @@ class Request:
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     step: int = 1
+    leap: int = 1
     round_to: int = 1
     sizes: Mapping[str, int] = field(default_factory=dict)
 

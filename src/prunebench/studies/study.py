@@ -128,6 +128,8 @@ def read_study(path: str | Path) -> Study:
             raise ConfigError(f"{path}: [grid] {name}: expected a list of values, such as {name} = [{values!r}].")
         grid[name] = [{name: value, **beside(path, {name: value})}[name] for value in values]
     for combination in tables.get("exclude", []):
+        if not isinstance(combination, dict):
+            raise ConfigError(f"{path}: exclude: {combination!r} is no table; it is a list of them: [[exclude]].")
         for name in combination:
             _check_name(path, "exclude", name, deciding("training", "pruning"))
     base = _config(path, "base", tables.get("base", {}))
@@ -277,6 +279,8 @@ def _timings(path: Path, values: Mapping[str, Any] | None) -> tuple[EfficiencyCo
     names = [*field_types(EfficiencyConfig), "backends", "dtypes"]
     for name in values:
         _check_name(path, "efficiency", name, names)
+    for name, usual in (("backends", "eager"), ("dtypes", "fp32")):
+        _check_kind(path, values, name, list, f'a list, such as {name} = ["{usual}"]')
     rest = dict(values)
     chosen = rest.pop("backends", [rest.pop("backend", "eager")])
     dtypes = rest.pop("dtypes", [rest.pop("dtype", "fp32")])

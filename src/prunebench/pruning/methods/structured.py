@@ -92,7 +92,7 @@ def _quota(model: nn.Module, pool: list[Group], request: Request) -> int:
     """How many units go of groups that are ranked together."""
     units = sum(group.units for group in pool)
     if request.round_to == 1:
-        return round(request.fraction * units)
+        return units - left_after(units, request.fraction, request.leap, 1)
     original = 0
     for group in pool:
         rows = len(model.get_submodule(group.modules[0]).get_parameter("weight"))
@@ -108,7 +108,9 @@ def left_after(units: int, fraction: float, step: int, multiple: int) -> int:
     """
     left = units
     for _ in range(step):
-        left = max(1, left - round(fraction * left))
+        before, left = left, max(1, left - round(fraction * left))
+        if left == before:  # and so it stays
+            break
     return min(units, -(-left // multiple) * multiple)
 
 
