@@ -11,6 +11,7 @@ import click
 import pytest
 
 from prunebench.cli.console import Console
+from prunebench.errors import plain
 from prunebench.training.fit import Tick
 
 
@@ -37,6 +38,17 @@ def test_json_replaces_results_by_records(capsys, make_record):
     say_everything(Console(as_json=True), make_record(3))
     out, _ = capsys.readouterr()
     assert json.loads(out)["step"] == 3
+
+
+@pytest.mark.parametrize("name", ["\x1b[31mred", "\x9b31m", "\u202egnp", "caf\udce9", "猫"])
+def test_records_of_any_names_are_json_and_no_control_is_printed(name, capsys, make_record):
+    console = Console(as_json=True)
+    console.records([make_record(model=name)])
+    console.note(name.encode("utf-8", "replace").decode())  # streams tell bytes by their number: test_streams.py
+    out, err = capsys.readouterr()
+    assert json.loads(out)["model"] == name
+    assert out == plain(out)
+    assert err == plain(err)
 
 
 def test_progress_of_what_counts_nothing_is_a_share(capsys):
