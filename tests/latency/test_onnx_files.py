@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 
+import numpy as np
+import onnx
 import pytest
 
 from prunebench import EfficiencyConfig
-from prunebench.errors import ConfigError, ModelError
+from prunebench.errors import ConfigError, ModelError, Stopped
+from prunebench.latency import rehearsal
 from prunebench.latency.onnx_files import time_files
 from prunebench.models.export import export
 
@@ -57,6 +61,7 @@ def test_no_torch_is_imported(files):
 @pytest.mark.parametrize(
     ("name", "about", "error", "message"),
     [
+        ("string.onnx", {}, ModelError, "its input x is a tensor"),
         ("none.onnx", {}, ConfigError, "there is no such file"),
         ("broken.onnx", {}, ModelError, "cannot be read as an ONNX file"),
         ("images.onnx", {"backend": "eager"}, ConfigError, "run on onnxruntime or openvino"),
@@ -65,6 +70,79 @@ def test_no_torch_is_imported(files):
 )
 def test_what_cannot_be_timed_is_a_line(name, about, error, message, files):
     (files / "broken.onnx").write_bytes(b"no model")
+    write_onnx(files / "string.onnx", onnx.helper.make_node("Identity", ["x"], ["y"]), kind=onnx.TensorProto.STRING)
     with pytest.raises(error, match=message) as found:
         time_files([files / name], config(**about), threads=1)
     assert "\n" not in str(found.value)
+
+
+def write_onnx(path, *nodes, shape=("n", 3), kind=onnx.TensorProto.FLOAT, **constants):
+    """A file of an input x and an output y."""
+    value = onnx.helper.make_tensor_value_info
+    inside = [onnx.numpy_helper.from_array(np.array(constant), name) for name, constant in constants.items()]
+    graph = onnx.helper.make_graph(nodes, "g", [value("x", kind, shape)], [value("y", kind, None)], inside)
+    version = {"opset_imports": [onnx.helper.make_opsetid("", 17)], "ir_version": 8}
+    onnx.save(onnx.helper.make_model(graph, **version), path)
+    return path
+
+
+def loop():
+    """An ONNX node that adds to `begin` for as often as `times` says."""
+    value, nothing = onnx.helper.make_tensor_value_info, onnx.TensorProto
+    parts = [("i", nothing.INT64, []), ("on", nothing.BOOL, []), ("sum", nothing.FLOAT, None)]
+    ends = [("on2", nothing.BOOL, []), ("sum2", nothing.FLOAT, None)]
+    nodes = [
+        onnx.helper.make_node("Identity", ["on"], ["on2"]),
+        onnx.helper.make_node("Add", ["sum", "sum"], ["sum2"]),
+    ]
+    body = onnx.helper.make_graph(nodes, "body", [value(*part) for part in parts], [value(*end) for end in ends])
+    return onnx.helper.make_node("Loop", ["times", "yes", "begin"], ["ended"], body=body)
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize("begin", ["x", "constant"])
+def test_an_endless_loop_ends_within_the_budget(backend, begin, tmp_path, monkeypatch):
+    """OpenVINO does not come to an end of opening a loop over what is constant."""
+    monkeypatch.setattr(rehearsal, "LEAST", 2.0)
+    constants = {"times": 2**62, "yes": True, "constant": np.zeros(3, np.float32)}
+    nodes = [
+        onnx.helper.make_node("Identity", [begin], ["begin"]),
+        loop(),
+        onnx.helper.make_node("Add", ["ended", "x"], ["y"]),
+    ]
+    path = write_onnx(tmp_path / "loop.onnx", *nodes, **constants)
+    started = time.monotonic()
+    with pytest.raises(ModelError, match=r"loop\.onnx .* within 2 s; give more with --time-budget\.$"):
+        time_files([path], config(backend=backend), threads=1)
+    assert time.monotonic() - started < 30
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize(
+    ("shape", "nodes", "constants"),
+    [
+        (("n", 3, 900_000, 900_000), [("Relu", ["x"], ["y"])], {}),
+        (("n", 2**40, 2**40), [("Relu", ["x"], ["y"])], {}),
+        (("n", 3), [("Expand", ["x", "to"], ["z"]), ("Add", ["z", "z"], ["y"])], {"to": [10**7, 10**6, 3]}),
+    ],
+)
+def test_shapes_larger_than_the_memory_are_told(backend, shape, nodes, constants, tmp_path):
+    made = [onnx.helper.make_node(*node) for node in nodes]
+    path = write_onnx(tmp_path / "large.onnx", *made, shape=shape, **constants)
+    with pytest.raises(ModelError, match=r"large\.onnx .*: there is not enough memory\.$"):
+        time_files([path], config(backend=backend), threads=1)
+
+
+def test_a_runtime_that_crashes_takes_nobody_with_it(files, monkeypatch):
+    monkeypatch.setattr(rehearsal, "CHILD", "import os; os.abort()")
+    with pytest.raises(ModelError, match="its runtime crashed, or there was not enough memory"):
+        time_files([files / "images.onnx"], config(), threads=1)
+
+
+def test_one_who_asks_to_stop_is_heard_while_files_are_opened(files, monkeypatch):
+    monkeypatch.setattr(rehearsal, "CHILD", "import time; time.sleep(60)")
+    asked = iter([False, False, True])
+    started = time.monotonic()
+    with pytest.raises(Stopped):
+        time_files([files / "images.onnx"], config(), threads=1, stop=lambda: next(asked))
+    assert time.monotonic() - started < 10

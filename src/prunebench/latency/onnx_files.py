@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from prunebench.errors import ConfigError, ModelError
-from prunebench.latency.backends.onnxruntime import open_session
-from prunebench.latency.backends.openvino import open_request
+from prunebench.errors import ConfigError
 from prunebench.latency.budget import Budget
 from prunebench.latency.config import EfficiencyConfig
+from prunebench.latency.opened_files import check_runtime, feeder, opened
 from prunebench.latency.protocol import alternate
+from prunebench.latency.rehearsal import Piece, rehearse
 from prunebench.records import LatencyRecord
 
 LENGTH = 128
 """Tokens of a sentence, where a file takes any number and none was asked for."""
-
-KINDS = {"tensor(float)": np.float32, "tensor(int64)": np.int64, "tensor(int32)": np.int32}
-
-Feeder = Callable[[int], Mapping[str, Any]]
-"""Makes a batch of so many samples, by the names of a file's inputs."""
 
 
 def time_files(
@@ -42,20 +33,27 @@ def time_files(
 
     Raises:
         ConfigError: there is no such file, the backend is not installed or is another one.
-        ModelError: a file is not ONNX, has inputs that random numbers do not fit, or does not run.
+        ModelError: a file is not ONNX, has inputs that random numbers do not fit, or does not run, in the time and the
+            memory that there is.
     """
     if config.backend not in ("onnxruntime", "openvino"):
         raise ConfigError(f"--onnx files run on onnxruntime or openvino; {config.backend} does not read them.")
     if config.dtype not in ("fp32",) or config.image_size is not None:
         raise ConfigError("An ONNX file has its own arithmetic and image size; leave --dtype and --image-size out.")
-    feeders = [_feeder(path, config.sequence_length or LENGTH) for path in paths]
-    opened = [_open(path, config.backend, threads) for path in paths]
+    for path in paths:
+        if not path.is_file():
+            raise ConfigError(f"{path}: there is no such file.")
+    for name in ("onnxruntime", config.backend):
+        check_runtime(name)
+    length = config.sequence_length or LENGTH
+    piece = Piece(tuple(map(str, paths)), config.backend, config.batch_sizes, length, threads)
+    rehearse(piece, seconds=config.time_budget, stop=stop)
+    feeders = [feeder(path, length) for path in paths]
+    running = [opened(path, config.backend, threads) for path in paths]
     budget = Budget(config.time_budget, (32.0 + size for size in config.batch_sizes))
     records = []
     for size in config.batch_sizes:
-        calls = {i: partial(run, feeders[i](size)) for i, run in enumerate(opened)}
-        for i, call in calls.items():
-            _tried(call, paths[i])
+        calls = {i: partial(run, feeders[i](size)) for i, run in enumerate(running)}
         with budget.share(32.0 + size) as seconds:
             timed = alternate(
                 calls,
@@ -86,57 +84,3 @@ def time_files(
             for i, path in enumerate(paths)
         ]
     return records
-
-
-def _open(path: Path, backend: str, threads: int) -> Callable[[Mapping[str, Any]], object]:
-    _installed(backend)
-    if backend == "onnxruntime":
-        return partial(open_session(path, threads).run, None)
-    request = open_request(path, threads)
-    return lambda fed: request.infer(fed, share_inputs=True)
-
-
-def _feeder(path: Path, length: int) -> Feeder:
-    """What makes batches for a file."""
-    if not path.is_file():
-        raise ConfigError(f"{path}: there is no such file.")
-    _installed("onnxruntime")  # reads what inputs there are, whichever backend runs the file
-    try:
-        inputs = [(of.name, of.type, of.shape) for of in open_session(path, 1).get_inputs()]
-    except Exception as error:  # the runtime's own kinds
-        raise ModelError(f"{path} cannot be read as an ONNX file: {_first_line(error)}") from error
-    for name, kind, _ in inputs:
-        if kind not in KINDS:
-            raise ModelError(f"{path}: its input {name} is a {kind}; only {', '.join(KINDS)} can be made up.")
-
-    def feed(size: int) -> dict[str, Any]:
-        draw = np.random.default_rng(0)
-        fed = {}
-        for name, kind, shape in inputs:
-            whole = [size, *(side if isinstance(side, int) else length for side in shape[1:])]
-            real = kind == "tensor(float)"
-            fed[name] = draw.standard_normal(whole, np.float32) if real else np.ones(whole, KINDS[kind])
-        return fed
-
-    return feed
-
-
-def _installed(name: str) -> None:
-    try:
-        importlib.import_module(name)
-    except ImportError as error:
-        extra = "onnx" if name == "onnxruntime" else name
-        raise ConfigError(
-            f"{name} is not installed, which --onnx needs: install it with: pip install 'prunebench[{extra}]'"
-        ) from error
-
-
-def _tried(call: Callable[[], object], path: Path) -> None:
-    try:
-        call()
-    except Exception as error:  # the runtime's own kinds
-        raise ModelError(f"{path} does not run: {_first_line(error)}") from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
