@@ -10,8 +10,8 @@ import msgspec
 import numpy
 import pytest
 
-from prunebench.latency.backends import backends
 from prunebench.errors import ConfigError
+from prunebench.latency.backends import backends
 from prunebench.runs import environment as hardware
 
 

@@ -99,7 +99,8 @@ class Setup:
             step=step,
             round_to=settings.round_to,
             sizes=sizes or {},
-            **({"scope": settings.scope, "targets": settings.targets} if self.experiment.method.masks else {}),
+            scope=settings.scope or "global",
+            targets=settings.targets or "weights",
         )
 
     def scores(self, state: Checkpoint) -> tuple[Scores, Scores]:
