@@ -7,6 +7,7 @@ import inspect
 import os
 import py_compile
 import sys
+import time
 import traceback
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 
 from prunebench.errors import ConfigError
 from prunebench.registry import content, import_reference
-from prunebench.user_code import LONGEST, digest, failure, hidden, is_users, package_of
+from prunebench.user_code import LONGEST, SETTLED_NS, digest, failure, hidden, is_users, package_of
 
 
 @pytest.fixture
@@ -175,20 +176,33 @@ AFTER = "def score(weight):\n    return 2\n"
 
 
 def settled(path, text, seconds=1000):
-    """Write a file as it was some time ago."""
+    """Write a file as it was some time ago, and wait until the next change would have another time."""
     path.write_text(text)
     os.utime(path, (seconds, seconds))
+    time.sleep(SETTLED_NS / 1e9)
 
 
-def test_a_file_that_does_not_change_is_read_once(user_file):
+def test_a_file_that_does_not_change_is_read_once(user_file, monkeypatch):
     text = f"{user_file}:score"
     settled(user_file, BEFORE)
     function, digest = import_reference(text), content(text)
     assert digest == hashlib.sha256(BEFORE.encode()).hexdigest()
-    settled(user_file, AFTER)  # by all that tells of a change, it did not
-    assert import_reference(text) is function
-    assert content(text) == content(function) == digest
-    settled(user_file, AFTER, seconds=2000)
+
+    def refused(path, *about, **more):
+        raise AssertionError(f"{path} is read again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", refused)
+        patch.setattr(Path, "read_bytes", refused)
+        assert import_reference(text) is function
+        assert content(text) == content(function) == digest
+
+
+def test_a_change_whose_time_and_size_are_put_back_is_seen(user_file):
+    text = f"{user_file}:score"
+    settled(user_file, BEFORE)
+    assert import_reference(text)(None) == 1
+    settled(user_file, AFTER)
     assert import_reference(text)(None) == 2
     assert content(text) == hashlib.sha256(AFTER.encode()).hexdigest()
 

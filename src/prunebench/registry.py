@@ -218,6 +218,17 @@ def _written_in(function: Any, thing: Any) -> tuple[Path, str] | None:
     return (Path(place), "") if place.endswith(".py") else (Path(str(sys.modules[place].__file__)), place)
 
 
+def source_of(thing: Any) -> tuple[Path, str] | None:
+    """The file that a function, or what a reference names, is written in, and the name that it was imported by, if by
+    one; None of a registered name, and of what is in no file."""
+    if isinstance(thing, str) and ":" not in thing:
+        return None
+    function = inspect.unwrap(import_reference(thing) if isinstance(thing, str) else thing)
+    if isinstance(function, partial):
+        return source_of(function.func)
+    return _written_in(function, thing) if inspect.isroutine(function) or inspect.isclass(function) else None
+
+
 def parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
     """What a function asks for, in its order.
 

@@ -28,6 +28,7 @@ class Signature(NamedTuple):
 
     size: int
     changed_ns: int
+    touched_ns: int
     inode: int
 
 
@@ -73,7 +74,7 @@ def _sha256(path: Path) -> str:
 
 def _signature(path: Path) -> Signature:
     about = path.stat()
-    return Signature(about.st_size, about.st_mtime_ns, about.st_ino)
+    return Signature(about.st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino)
 
 
 def _known(path: Path) -> _Read | None:
@@ -83,7 +84,7 @@ def _known(path: Path) -> _Read | None:
 
 
 def _remember(path: Path, found: _Read) -> None:
-    if time.time_ns() - found.signature.changed_ns > SETTLED_NS:
+    if time.time_ns() - max(found.signature.changed_ns, found.signature.touched_ns) > SETTLED_NS:
         _read[path] = found
 
 

@@ -11,14 +11,16 @@ import pytest
 import torch
 from PIL import Image
 
-from prunebench import Dataset, RunConfig, Split, prune, pruning_run
+from prunebench import Dataset, RunConfig, Split, dense_run, prune, pruning_run, train
 from prunebench.data.images import IMAGENET
 from prunebench.data.text import train_tokenizer
 from prunebench.errors import ConfigError, DataError
 from prunebench.experiment.data import make_task
 from prunebench.experiment.dataset import used
+from prunebench.experiment.existing import stored_config
 from prunebench.experiment.resolve import resolve
 from prunebench.experiment.setup import set_up
+from prunebench.experiment.verify import verify
 
 
 def test_images_are_read_in_the_size_of_the_config():
@@ -183,6 +185,51 @@ def test_folders_and_files_may_be_called_by_what_is_not_utf8(pictures, tmp_path)
     assert records[0].summary.left_out[-1] == "test has no sample of d\\xf6g"
     assert [record.test_after for record in prune(config)] == [record.test_after for record in records]
     assert pruning_run(config).manifest.config["data_dir"].endswith("d\\xe9ta")
+    run = dense_run(config)
+    train(config, run)
+    found = list(verify(run, resolve(stored_config(run, model=config.model))))
+    assert [verdict.differences for verdict in found] == [()]
+    assert "accuracies" in found[0].compared
+
+
+def replaced(path, level=7):
+    """Write another picture to a file whose time is put back."""
+    about = path.stat()
+    Image.fromarray(np.full((12, 12, 4), level, np.uint8)).save(path)
+    os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
+
+
+@pytest.mark.parametrize("phase", ["train", "finetune"])
+def test_a_file_that_is_replaced_while_it_is_trained_on_ends_the_step_and_nothing_of_it_is_used(
+    pictures, tmp_path, phase
+):
+    config = pictures(epochs=3, finetune_epochs=3, iterations=1)
+    path = tmp_path / "data" / "train" / "cat" / "1.png"
+    whole = [record.test_after for record in prune(config)]
+    content, run = path.read_bytes(), pruning_run(config)
+
+    def change(tick):
+        if tick.phase == phase and tick.epoch == 1:
+            replaced(path)
+
+    with pytest.raises(DataError, match=r"The data in .*data changed while it was read, so .* is not kept\. Give th"):
+        list(prune(config, run, change))
+    path.write_bytes(content)
+    steps = [] if phase == "train" else [0]
+    assert (dense_run(config).steps(), run.steps()) == (steps, steps)
+    assert (run if steps else dense_run(config)).begun  # the epoch before the change
+    assert [record.test_after for record in prune(config, run)] == whole
+
+
+def test_texts_that_are_replaced_between_digest_and_reading_are_told(tmp_path):
+    for part in ("train", "test"):
+        (tmp_path / f"{part}.csv").write_text("text,label\nfine,1\nbleak,0\n")
+    given = {"data_dir": str(tmp_path), "runs_dir": str(tmp_path / "runs")}
+    experiment = resolve(RunConfig(model="bert", dataset="text-file", **given))
+    assert experiment.data_digest
+    (tmp_path / "train.csv").write_text("text,label\nfine,1\nawful,0\n")
+    with pytest.raises(DataError, match="changed while it was read"):
+        set_up(experiment)
 
 
 def uneven():

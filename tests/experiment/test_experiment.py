@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from prunebench import prune, train
 from prunebench.cli.main import main
 from prunebench.config import RunConfig, field_types
 from prunebench.experiment.resolve import resolve
+from prunebench.user_code import SETTLED_NS
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +55,7 @@ def project(tmp_path):
     save_file(layers.state_dict(), tmp_path / "start.safetensors")
     for path in tmp_path.iterdir():
         os.utime(path, (10**9, 10**9))
+    time.sleep(SETTLED_NS / 1e9)
     small = {"image_size": 12, "limit_train": 40, "limit_test": 20, "epochs": 1, "iterations": 1, "device": "cpu"}
     return RunConfig(model="net.py:build", criterion="mine.py:score", weights="first.toml", **small)
 

@@ -18,8 +18,10 @@ from torch.nn.utils import prune as torchs
 from prunebench import Dataset, Split, dense_run, prune, pruning_run, train
 from prunebench.errors import ConfigError, ModelError, RunError, Stopped
 from prunebench.experiment.given import as_given, score_given
+from prunebench.experiment.loop import reevaluate
 from prunebench.experiment.resolve import resolve
 from prunebench.experiment.setup import set_up
+from prunebench.experiment.verify import inexact
 from prunebench.models import checkpoint
 from prunebench.models.architecture import models
 from prunebench.runs.environment import RECORDED
@@ -252,12 +254,39 @@ def test_versions_of_what_prepared_the_data_are_recorded_and_others_refused(word
     files = tiny_config(dataset="image-folder", data_dir=str(tmp_path / "data"), epochs=1, workers=0)
     train(files, dense_run(files))
     runs = pruning_run(words), dense_run(words), dense_run(images), dense_run(files)
-    usual = set(RECORDED)
-    found = [set(run.environment().versions) - usual for run in runs]
-    assert found == [{"tokenizers"}, {"tokenizers"}, set(), {"pillow"}]
+    found = [set(run.environment().versions) - {*RECORDED} for run in runs]
+    here, conftest = {"msgspec", "pytest", "pillow", "safetensors"}, {"msgspec", "pytest", "hypothesis"}
+    assert found == [{"tokenizers"} | here] * 2 + [conftest, {"pillow"} | conftest]  # these files are the user's own
     real = importlib.metadata.version
     monkeypatch.setattr(importlib.metadata, "version", lambda name: "9" if name == "tokenizers" else real(name))
     with pytest.raises(RunError, match=r"was begun with tokenizers .*; here it would go on with tokenizers 9"):
         list(prune(words, pruning_run(words)))
+    with pytest.raises(
+        RunError, match=r"computed with tokenizers .*; here is tokenizers 9, .*`prunebench verify test_given-"
+    ):
+        reevaluate(pruning_run(words), 0, words)
+    assert reevaluate(dense_run(images), 0, images)[0] == dense_run(images).record(0).test_after
     longer = msgspec.structs.replace(images, iterations=1)
     assert len(list(prune(longer, pruning_run(longer)))) == 2
+
+
+def test_versions_of_what_the_users_own_files_import_are_recorded_and_others_refused(
+    tiny_config, tmp_path, monkeypatch
+):
+    (tmp_path / "mine.py").write_text("import sklearn\n\ndef score(weight):\n    return weight.abs()\n")
+    config = tiny_config(criterion=f"{tmp_path / 'mine.py'}:score", epochs=1, iterations=1)
+    list(prune(config, run := pruning_run(config)))
+    version = importlib.metadata.version("scikit-learn")
+    assert run.environment().versions["scikit-learn"] == version
+    assert "scikit-learn" not in dense_run(config).environment().versions
+    real = importlib.metadata.version
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "9" if name == "scikit-learn" else real(name))
+    longer = msgspec.structs.replace(config, iterations=2)
+    with pytest.raises(
+        RunError, match=f"was begun with scikit-learn {version}; here it would go on with scikit-learn 9"
+    ):
+        list(prune(longer, run))
+    with pytest.raises(RunError, match=f"was computed with scikit-learn {version}; here is scikit-learn 9"):
+        reevaluate(run, 1, config)
+    assert inexact(run, resolve(config)) == f"scikit-learn {version} → 9"
+    assert len(list(prune(config, run))) == 2  # a finished run is answered from its records

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import msgspec
 import numpy as np
 import pytest
+from torch import nn
 
 from prunebench import Dataset, Split
 from prunebench.config import LATER, RunConfig, Settings, deciding, field_types
 from prunebench.data.dataset import READING
 from prunebench.errors import ConfigError
 from prunebench.experiment import identity
-from prunebench.experiment.identity import OF_WEIGHTS, as_stored
+from prunebench.experiment.identity import OF_WEIGHTS, as_stored, packages, restored, storable
 from prunebench.experiment.resolve import dense_run, pruning_run, resolve, stored_settings
 
 OTHER = {
@@ -156,6 +160,44 @@ def test_a_weight_file_is_known_by_its_content(tmp_path):
 def test_what_a_method_does_not_ask_for_is_stored_as_its_default():
     stored = as_stored(resolve(RunConfig(model="vgg16")).settings)
     assert [stored[name] for name in OF_WEIGHTS] == ["global", "weights"]
+
+
+def test_a_file_that_a_model_reads_beside_its_own_is_part_of_it_and_that_of_a_loader_is_not(tmp_path):
+    write_net(tmp_path / "a", 'nn.Linear(3, len(open("widths.txt").read()))')
+    (tmp_path / "a" / "widths.txt").write_text("one")
+    model = f"{tmp_path / 'a' / 'net.py'}:build"
+    config = RunConfig(model=model, dataset=own_loader)
+    before = dense_run(config).key
+    (tmp_path / "a" / "widths.txt").write_text("two")
+    assert dense_run(config).key != before
+    as_data = RunConfig(model="resnet18", dataset="digits", criterion=model)
+    run = pruning_run(as_data)
+    (tmp_path / "a" / "widths.txt").write_text("ten")
+    assert pruning_run(as_data).key != run.key
+    assert dense_run(as_data).key == run.manifest.source
+
+
+def test_packages_are_those_of_the_users_own_things_and_of_a_criterion_for_pruning_alone(tmp_path):
+    model = write_net(tmp_path / "a")
+    (tmp_path / "mine.py").write_text("import sklearn\nfrom PIL import Image\ndef score(weight):\n    return weight\n")
+    settings = resolve(RunConfig(model=model, criterion=f"{tmp_path / 'mine.py'}:score")).settings
+    assert packages("train", settings) == set()
+    assert packages("prune", settings) == {"scikit-learn", "pillow"}
+    assert packages("prune", resolve(RunConfig(model="resnet18")).settings) == set()
+    given = resolve(RunConfig(model=nn.Sequential(nn.Linear(2, 2)), dataset=own_loader)).settings
+    assert "pytest" in packages("train", given)  # of this file, which the loader is in
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9", b"caf\xc3\xa9", b"back\\xe9slash", b"plain", b"\xff\\\xe9"])
+def test_a_path_that_is_stored_is_found_again_whatever_its_bytes(tmp_path, name):
+    path = str(tmp_path / os.fsdecode(name))
+    try:
+        Path(path).mkdir()
+    except OSError:
+        pytest.skip("this disk takes UTF-8 alone")
+    storable(path).encode()
+    assert restored(storable(path)) == path
+    assert restored(storable(path) + "/none") == storable(path) + "/none"
 
 
 def test_settings_that_came_later_leave_the_keys_of_runs_that_do_not_use_them_alone(monkeypatch):

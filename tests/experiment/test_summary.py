@@ -50,12 +50,13 @@ def test_where_nothing_is_pruned_nothing_is_told_of_pruning(about, tiny_config):
 def test_classes_without_samples_and_uneven_ones_are_told(tiny_config):
     def load():
         labels = np.array([0] * 40 + [1] * 4 + [2] * 4)
-        images = np.arange(48 * 144, dtype=np.uint32).reshape(48, 12, 12).astype(np.uint8)
+        images = np.random.default_rng(0).integers(0, 256, (48, 12, 12)).astype(np.uint8)
         return Dataset(Split(images, labels), Split(images[:44], labels[:44]), ["a", "b", "c"], notes=("2 left out",))
 
     found = summary(tiny_config(dataset=load))
     assert found.left_out == (
         "2 left out",
+        "44 of 44 test samples are training samples too, so scores on them are too good",
         "train is uneven: 4 samples of its smallest class, 40 of its largest",
         "test has no sample of c",
         "class weights: none; --class-weights balanced has all classes count alike in the loss",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib
 import sys
+from pathlib import Path
 
 import pytest
 
 from prunebench.errors import ConfigError
-from prunebench.experiment.user_files import digest_with_imports, digests
+from prunebench.experiment.user_files import digest_with_imports, digests, installed
 
 FILES = {
     "net_with_parts.py": "import outer_helper\nfrom parts_of_net import layers\nimport json, torch, prunebench\n",
@@ -77,6 +78,37 @@ def test_an_editable_install_is_the_users(folder, monkeypatch):
     monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Finder()])
     (folder / "uses.py").write_text("import editable_parts\n")
     assert set(digests(folder / "uses.py")) == {"", "editable_parts"}
+
+
+def test_what_is_named_by_its_name_alone_is_imported_too(folder):
+    (folder / "uses.py").write_text("def f():\n    return __import__('named_helper')\n")
+    assert set(digests(folder / "uses.py")) == {"", "named_helper"}
+
+
+def test_files_that_the_text_names_from_its_folder_count_where_that_is_asked(folder):
+    text = 'import inner_helper\nwhere = "widths.json", "none.json", "not_imported.py\\n"\n'
+    (folder / "uses.py").write_text(text)
+    (folder / "widths.json").write_text("[1]")
+    before = digest_with_imports(folder / "uses.py", beside=True)
+    assert set(digests(folder / "uses.py", beside=True)) - set(digests(folder / "uses.py")) == {"widths.json"}
+    (folder / "widths.json").write_text("[2]")
+    assert digest_with_imports(folder / "uses.py", beside=True) != before
+    alone = digest_with_imports(folder / "uses.py")
+    (folder / "widths.json").unlink()
+    assert digest_with_imports(folder / "uses.py", beside=True) == alone == digest_with_imports(folder / "uses.py")
+
+
+def test_installed_packages_are_those_that_a_file_or_the_users_that_it_imports_import_directly(folder):
+    (folder / "uses.py").write_text("import json, prunebench, nowhere\nimport named_helper\nfrom torch import nn\n")
+    (folder / "named_helper.py").write_text("def f():\n    from sklearn.svm import SVC\n")
+    assert installed(folder / "uses.py") == {"torch", "sklearn"}
+    assert installed(folder / "not_imported.py") == set()
+
+
+def test_of_what_is_installed_itself_the_package_counts():
+    from torchvision.models import resnet
+
+    assert installed(Path(resnet.__file__), "torchvision.models.resnet") == {"torchvision"}
 
 
 def test_a_file_with_an_error_is_left_to_whoever_imports_it(folder):

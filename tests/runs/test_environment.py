@@ -87,6 +87,14 @@ def test_what_the_system_does_not_tell_is_empty(tmp_path, monkeypatch):
     assert hardware.environment(threads=1, packages=()).governor == ""
 
 
+def test_packages_are_known_by_what_they_bring_and_the_usual_ones_are_not_told_again():
+    assert hardware.distributions(["sklearn", "PIL", "json", "torch", "torch_pruning", "none_such"]) == {
+        "scikit-learn",
+        "pillow",
+    }
+    assert hardware.distributions(["torch", "sys"]) == set()
+
+
 def test_an_environment_is_completed_by_what_another_has_recorded(here):
     was = msgspec.structs.replace(here, versions={"torch": "1", "numpy": "0", "no-such-package": "3"})
     found = hardware.completed(here, was)

@@ -4,7 +4,8 @@ import msgspec
 import pytest
 
 from prunebench.errors import RunError
-from prunebench.runs.reproducibility import check_same, differing
+from prunebench.runs.environment import version_of
+from prunebench.runs.reproducibility import check_same, check_versions, differing
 
 
 def test_machines_that_compute_the_same_may_go_on(here):
@@ -29,6 +30,16 @@ def test_what_differs_is_named_with_both_values(changes, found, hint, here):
     ((name, (old, new)),) = found.items()
     with pytest.raises(RunError, match=f"Run tiny-1 was begun with {name} {old}; .* {name} {new}, .*{hint}"):
         check_same("tiny-1", here, now)
+
+
+def test_versions_beside_the_usual_ones_are_to_be_those_that_are_here(here):
+    def computed(**versions):
+        return msgspec.structs.replace(here, versions={**here.versions, **versions})
+
+    check_versions("tiny-1", computed(torch="0", numpy="0"))
+    check_versions("tiny-1", computed(pillow=version_of("pillow")))
+    with pytest.raises(RunError, match=r"computed with timm 1, pillow 0; here is timm none, pillow \d.*verify"):
+        check_versions("tiny-1", computed(timm="1", pillow="0"))
 
 
 def test_of_packages_that_not_every_run_needs_those_count_that_were_recorded(here):

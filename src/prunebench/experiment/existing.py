@@ -10,7 +10,7 @@ from typing import Any
 from prunebench.config import RunConfig, Settings, field_types, told
 from prunebench.errors import RunError
 from prunebench.experiment.experiment import Experiment
-from prunebench.experiment.identity import DECIDING, OF_WEIGHTS, as_stored
+from prunebench.experiment.identity import DECIDING, OF_WEIGHTS, as_stored, restored
 from prunebench.pruning.registry import methods
 from prunebench.records import StepRecord
 from prunebench.registry import without_folder
@@ -18,6 +18,9 @@ from prunebench.runs.index import all_runs, identify
 from prunebench.runs.lock import held
 from prunebench.runs.manifest import Manifest
 from prunebench.runs.run import Run
+
+PATHS = ("data_dir", "weights", "runs_dir", "results_dir")
+"""Settings that may be paths, whose bytes need not be UTF-8."""
 
 
 def why_new(run: Run) -> str | None:
@@ -48,6 +51,8 @@ def stored_config(run: Run, **over: Any) -> RunConfig:
     stored.setdefault("resize", "crop")  # what was done to every image before there was a choice
     if (method := methods.known(stored.get("method"))) is not None and not method.masks:
         stored |= dict.fromkeys(OF_WEIGHTS)  # stored as their default
+    paths = [name for name in PATHS if isinstance(stored.get(name), str)]
+    stored |= {name: restored(stored[name]) for name in paths}
     return RunConfig(**stored | over)
 
 

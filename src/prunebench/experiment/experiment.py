@@ -81,6 +81,16 @@ class Experiment:
         """Digest of the data; None of data that its name alone decides."""
         return data_digest(self.data, self.settings, lambda: self.dataset)
 
+    def check_data(self) -> None:
+        """Raise DataError where files of data are no longer what they were when the run's key was made of them."""
+        if self.data_digest is None or (self.data.own and self.dataset.kind != "files"):
+            return
+        if data_digest(self.data, self.settings, lambda: self.dataset) != self.data_digest:
+            raise DataError(
+                f"The data in {self.settings.data_dir} changed while it was read, so what was computed of it is not "
+                f"kept. Give the command again: with the data as it was it goes on, with other data it is another run."
+            )
+
     @cached_property
     def dense(self) -> Run:
         """The run that trains the dense model; every pruning run of the same training shares it.

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import os
+import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from prunebench.config import LATER, RunConfig, Settings, deciding, default, field_types, is_weight_file
 from prunebench.data.dataset import Dataset, DatasetEntry
-from prunebench.experiment.user_files import digest_with_imports
+from prunebench.experiment.user_files import digest_with_imports, installed
 from prunebench.models.normalisation import statistics_beside, told
-from prunebench.registry import content, reference, without_folder
+from prunebench.registry import content, reference, source_of, without_folder
 from prunebench.runs.digests import digests_of
+from prunebench.runs.environment import distributions
 from prunebench.runs.index import ANY_SEED, any_seed, identify
 from prunebench.runs.manifest import Kind, Manifest
 from prunebench.runs.run import Run
@@ -42,8 +46,10 @@ def identity(
         source: the key of the run that it goes on from.
     """
     values = as_stored(settings, start)
-    named = [name for name in NAMES if name in DECIDING[kind]]
-    contents = {name: content(getattr(settings, name), digest_with_imports) for name in named}
+    contents = {
+        name: content(getattr(settings, name), partial(digest_with_imports, beside=name != "dataset"))
+        for name in _named(kind)  # files that a loader reads are known by what it returns
+    }
     if start is not None:
         contents["weights"] = f"step {max(start.steps(), default=0)}"
         if start.manifest.config.get("seed") == settings.seed:
@@ -67,6 +73,24 @@ def identity(
     )
 
 
+def packages(kind: Kind, settings: Settings) -> set[str]:
+    """The installed packages that the user's own model, loader or criterion of a run comes from, or imports.
+
+    prunebench's own are not among them. What is not installed as a package has no name here.
+    """
+    modules: set[str] = set()
+    for thing in (getattr(settings, name) for name in _named(kind)):
+        if hasattr(thing, "modules") and not inspect.isclass(thing):  # a model itself
+            modules |= {type(module).__module__.partition(".")[0] for module in thing.modules()}
+        elif (place := source_of(thing)) is not None:
+            modules |= installed(*place)
+    return distributions(modules)
+
+
+def _named(kind: Kind) -> list[str]:
+    return [name for name in NAMES if name in DECIDING[kind]]
+
+
 def as_stored(config: RunConfig, start: Run | None = None) -> dict[str, Any]:
     """The fields of a config as they are written into a run: functions as references, tuples as lists, and for
     `weights` of another config the key of the run that it makes; what a method does not ask for as its default."""
@@ -84,6 +108,14 @@ def storable(value: Any) -> Any:
     if isinstance(value, tuple):
         return [storable(each) for each in value]
     return os.fsencode(value).decode("utf-8", "backslashreplace") if isinstance(value, str) else value
+
+
+def restored(path: str) -> str:
+    """The path that `storable` was given, where it is there and what is stored is not."""
+    if Path(path).exists():
+        return path
+    data = re.sub(rb"\\x([89a-f][0-9a-f])", lambda byte: bytes.fromhex(byte[1].decode()), os.fsencode(path))
+    return os.fsdecode(data) if Path(os.fsdecode(data)).exists() else path
 
 
 def _weights_digest(path: Path) -> str | None:

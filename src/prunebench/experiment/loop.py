@@ -26,6 +26,7 @@ from prunebench.experiment.weights import Start, as_kept, open_start, start_in, 
 from prunebench.models import checkpoint
 from prunebench.models.checkpoint import Checkpoint
 from prunebench.records import Scores, Seconds, StepRecord, Summary
+from prunebench.runs.reproducibility import check_versions
 from prunebench.runs.run import Run
 from prunebench.training.device import environment, use
 from prunebench.training.fit import Progress, Stop
@@ -85,7 +86,7 @@ def prune(
     if setup is not None:
         _tell(setup.summary(pruned=True))
         _rehearse(setup)
-    here = setup.environment() if setup else environment(use(experiment.settings), experiment.settings.seed)
+    here = setup.environment("prune") if setup else environment(use(experiment.settings), experiment.settings.seed)
     with store.working(here):
         for step in range(experiment.settings.iterations + 1):
             if step not in store.steps():
@@ -103,8 +104,12 @@ def reevaluate(run: Run, step: int, config: RunConfig | Experiment) -> tuple[Sco
         run: a dense or pruning run.
         step: one of its finished steps.
         config: the run's config; where the data is, device and threads may differ.
+
+    Raises:
+        RunError: the data, or a version of what prepared it or made the model, is another than it was.
     """
     experiment = resolve(config)
+    check_versions(run.key, run.environment())
     check_contents(run, experiment, "data")
     state = checkpoint.load(run.checkpoint(step), experiment.model)
     return set_up(experiment, start_of(state)).scores(state)
@@ -166,7 +171,7 @@ def _train(setup: Setup, store: Store) -> None:
         setup = set_up(setup.experiment, start_of(before.checkpoint(0)), setup.progress, setup.stop)
     if store.new:
         setup.fresh()  # what cannot work is told before anything is written
-    with store.working(setup.environment()):
+    with store.working(setup.environment("train")):
         if store.steps():  # another process has just finished it
             return
         given = setup.given()
@@ -176,6 +181,7 @@ def _train(setup: Setup, store: Store) -> None:
             log.warning("%s.", fallen)
             state = replace(state, notes=(*state.notes, fallen))
         told = {"summary": setup.summary(pruned=False), "seconds": state.seconds}
+        _check_files(setup)
         store.commit(trained_record(setup, state, **told, **scores), state)
 
 
@@ -196,7 +202,14 @@ def _iteration(setup: Setup, store: Store, step: int) -> None:
     state = store.begun(step) or _pruned(setup, store.checkpoint(step - 1), step, first)
     state = _fitted(setup, store, state)
     scores, state = _scored(setup, state)
+    _check_files(setup)
     store.commit(step_record(setup, state, first, seconds=state.seconds, **scores), state)
+
+
+def _check_files(setup: Setup) -> None:
+    """Raise DataError where files that were read while a step was computed have changed meanwhile."""
+    if setup.experiment.dataset.kind == "files":
+        setup.experiment.check_data()
 
 
 def _pruned(setup: Setup, previous: Checkpoint, step: int, first: StepRecord) -> StepState:
@@ -220,7 +233,12 @@ def _fitted(setup: Setup, store: Store, state: StepState) -> StepState:
     if state.at != StepState(state.step, state.checkpoint).at:
         epochs = (setup.finetuning() if state.step else setup.recipe()).epochs
         log.info("%s goes on %s", f"step {state.step}" if state.step else "training", state.place(epochs))
-    return setup.fit(state, store.save)
+
+    def save(state: StepState) -> None:
+        _check_files(setup)
+        store.save(state)
+
+    return setup.fit(state, save)
 
 
 def _scored(setup: Setup, state: StepState) -> tuple[dict[str, Scores | None], StepState]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from typing import Literal
 
 import msgspec
 import torch
@@ -16,6 +17,7 @@ from prunebench.errors import Stopped
 from prunebench.experiment.data import make_task
 from prunebench.experiment.dataset import used
 from prunebench.experiment.experiment import Experiment
+from prunebench.experiment.identity import packages
 from prunebench.experiment.summary import summary_of
 from prunebench.experiment.weights import Start, open_start
 from prunebench.models.checkpoint import Checkpoint
@@ -66,9 +68,12 @@ class Setup:
         check_forward(state.model, self.task.inputs, self.task.objective.problem, reference(settings.model))
         return state
 
-    def environment(self) -> Environment:
-        """The machine and the versions, those of what prepares the data among them."""
-        return environment(self.device, self.experiment.settings.seed, getattr(self.task, "packages", ()))
+    def environment(self, kind: Literal["train", "prune"]) -> Environment:
+        """The machine and the versions, among them those of what prepares the data and of what the user's own model,
+        loader or criterion (of a run that prunes) is made of."""
+        settings = self.experiment.settings
+        besides = {*getattr(self.task, "packages", ()), *packages(kind, settings)}
+        return environment(self.device, settings.seed, sorted(besides))
 
     def given(self) -> Scores | None:
         """What the weights score on test data before they are trained; None where none were given, or not all.
@@ -187,4 +192,5 @@ def set_up(
             raise Stopped(f"Stopped after {done} of {total} images were checked.")
 
     task = make_task(experiment, tokenizer=start.tokenizer, statistics=start.statistics, told=start.told, opened=opened)
+    experiment.check_data()
     return Setup(experiment, device, start, task, progress, stop)

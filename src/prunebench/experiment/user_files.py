@@ -2,7 +2,7 @@
 
 They decide a run beside the file that is named. They are found in the text, without executing any of it: what is
 imported by a name that is computed is not seen. The user's are all that are not Python's own, not installed (editable
-installs count as the user's), and not prunebench's.
+installs count as the user's), and not prunebench's. Of what is installed the versions are recorded.
 """
 
 from __future__ import annotations
@@ -19,55 +19,106 @@ from prunebench.user_code import digest, hidden, is_users, package_of, roots, so
 
 log = logging.getLogger(__name__)
 
+IMPORTERS = ("importlib.import_module", "import_module", "__import__")
+"""Functions that import what their first argument names."""
+
+LONGEST = 200
+"""Signs of a text that may be the name of a file."""
+
 _imported: dict[Path, str] = {}
 """Digests of files as this process found them first: Python imports a module once."""
 
 
-def digest_with_imports(path: Path, name: str = "") -> str:
+def digest_with_imports(path: Path, name: str = "", *, beside: bool = False) -> str:
     """SHA-256 of a file and of every file of the user's that it imports; it does not depend on the folder.
 
     Args:
         path: of the file.
         name: its full name as a module, where it was imported by that.
+        beside: whether files count too that the text names as they are called from its own folder, such as
+            `"widths.json"`.
 
     Raises:
         ConfigError: a file has changed since this process imported it, or is hidden by another of the user's.
     """
-    hashes = digests(path, name)
+    hashes = digests(path, name, beside=beside)
     text = "".join(f"{module} {found}\n" for module, found in sorted(hashes.items()))
     return digest(path) if len(hashes) == 1 else hashlib.sha256(text.encode()).hexdigest()
 
 
-def digests(path: Path, name: str = "") -> dict[str, str]:
+def digests(path: Path, name: str = "", *, beside: bool = False) -> dict[str, str]:
     """Module → SHA-256 of a file, under the name given, and of every file of the user's that it imports.
+
+    With `beside`, files that their texts name are there under these names.
 
     Raises:
         ConfigError: one has changed since this process imported it, or is hidden by another of the user's.
     """
-    found: dict[str, Path] = {}
-    _visit(path.resolve(), name, roots(path.resolve()), found)
+    found = _found(path, name)
     hashes = {module: digest(file) for module, file in found.items()}
+    for file in found.values() if beside else ():
+        hashes |= {text: digest(other) for text, other in _named(file).items() if other not in found.values()}
     for module, file in found.items():
         if module and _imported.setdefault(file, hashes[module]) != hashes[module]:
             raise ConfigError(f"{file} has changed since this process imported it: start Python anew.")
     return hashes
 
 
+def installed(path: Path, name: str = "") -> set[str]:
+    """The top-level names of the installed packages that a file belongs to, or that it and the user's files that it
+    imports import themselves."""
+    if name and not is_users(path.resolve()):
+        return {name.partition(".")[0]}
+    beside = roots(path.resolve())
+    names = {each.partition(".")[0] for module, file in _found(path, name).items() for each in _imports(file, module)}
+    return {each for each in names if each and _is_installed(each, beside)}
+
+
+def _is_installed(name: str, beside: Sequence[Path]) -> bool:
+    origin, inside = _top_level(name, beside)
+    places = [origin] if origin is not None else inside
+    return bool(places) and not any(is_users(place.resolve()) for place in places)
+
+
+def _found(path: Path, name: str) -> dict[str, Path]:
+    """Module → file, of a file under the name given, and of every file of the user's that it imports."""
+    found: dict[str, Path] = {}
+    _visit(path.resolve(), name, roots(path.resolve()), found)
+    return found
+
+
+def _named(path: Path) -> dict[str, Path]:
+    """The files that a source file names in its text, seen from its folder: what it is called there → the file."""
+    tree = _parsed(path)
+    texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    named = {text: path.parent / text for text in texts if 0 < len(text) <= LONGEST and text.isprintable()}
+    return {text: file.resolve() for text, file in named.items() if file.is_file() and file.resolve() != path}
+
+
 def _visit(path: Path, name: str, beside: Sequence[Path], found: dict[str, Path]) -> None:
     if path in found.values() or not path.is_file():
         return
     found[name] = path
-    if path.suffix != ".py":
-        return
-    try:
-        tree = ast.parse(source(path))
-    except SyntaxError:
-        return  # importing it tells
-    package = package_of(path) if not name else name if path.name == "__init__.py" else name.rpartition(".")[0]
-    for module in dict.fromkeys(_modules(tree, package)):
+    for module in _imports(path, name):
         _check_taken(path, module)
         for part, file in _files(module, beside):
             _visit(file, part, beside, found)
+
+
+def _imports(path: Path, name: str) -> dict[str, None]:
+    """Names of what may be modules that a file of this name imports, each once, in their order."""
+    package = package_of(path) if not name else name if path.name == "__init__.py" else name.rpartition(".")[0]
+    return dict.fromkeys(_modules(_parsed(path), package))
+
+
+def _parsed(path: Path) -> ast.AST:
+    """The syntax of a source file; of another, or one with an error, none: importing it tells."""
+    if path.suffix != ".py":
+        return ast.Module([], [])
+    try:
+        return ast.parse(source(path))
+    except (SyntaxError, ValueError):  # the latter of a zero byte, in some versions of Python
+        return ast.Module([], [])
 
 
 def _check_taken(path: Path, module: str) -> None:
@@ -91,7 +142,7 @@ def _modules(tree: ast.AST, package: str) -> Iterator[str]:
             whole = base if node.level else node.module or ""
             yield whole
             yield from (f"{whole}.{alias.name}" for alias in node.names if alias.name != "*")
-        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("importlib.import_module", "import_module"):
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in IMPORTERS:
             names = [arg.value for arg in node.args[:1] if isinstance(arg, ast.Constant)]
             yield from (name for name in names if isinstance(name, str))
 

@@ -5,6 +5,7 @@ Doors:
     input_spec     what a model reads, as data
     masks          which weights are left
     checkpoint     modules and masks as safetensors and JSON, without pickle
+    tensor_files   safetensors
     weight_files   what others have saved
     fitting        what others have saved, made to fit a model
     hub            BERT as transformers loads it

@@ -20,13 +20,14 @@ from pathlib import Path
 import msgspec
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 
 from prunebench.errors import RunError
 from prunebench.models.architecture import ARGUMENTS, Architecture, ModelEntry, models
 from prunebench.models.input_spec import InputSpec
 from prunebench.models.masks import Masks
+from prunebench.models.tensor_files import read_tensors
 from prunebench.records import FORMAT, other_format
 
 SIZES = (
@@ -86,8 +87,8 @@ def load(folder: Path, entry: ModelEntry | None = None) -> Checkpoint:
     """
     try:
         structure = (folder / "structure.json").read_bytes()
-        state = load_file(folder / "model.safetensors")
-        masks = load_file(folder / "masks.safetensors") if (folder / "masks.safetensors").exists() else {}
+        state, _ = read_tensors(folder / "model.safetensors")
+        masks, _ = read_tensors(folder / "masks.safetensors") if (folder / "masks.safetensors").exists() else ({}, {})
         text = folder / "tokenizer.json"
         tokenizer = text.read_text(encoding="utf-8") if text.exists() else None
     except (OSError, SafetensorError, UnicodeDecodeError) as error:

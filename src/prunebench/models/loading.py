@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import nn
 
 from prunebench.errors import ConfigError, ModelError, RunError
 from prunebench.models import checkpoint
 from prunebench.models.architecture import ModelEntry, models
 from prunebench.models.checkpoint import Checkpoint, Structure
+from prunebench.models.tensor_files import read_tensors
 from prunebench.runs.index import find
 
 PICKLES = (".pt", ".pth", ".pkl")
@@ -78,9 +79,7 @@ def _from_file(path: Path, entry: ModelEntry | None) -> Checkpoint:
     if path.suffix in OPENED_BY:
         raise RunError(f"{path} is a program, not a module to train on: open it with {OPENED_BY[path.suffix]}.")
     try:
-        with safe_open(path, framework="pt") as file:
-            about = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no mapping
+        state, about = read_tensors(path)
     except (OSError, SafetensorError) as error:
         raise RunError(f"{path} cannot be read as safetensors: {error}") from error
     if "structure" not in about:

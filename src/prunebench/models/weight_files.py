@@ -16,10 +16,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 
 from prunebench.errors import ModelError
 from prunebench.models.normalisation import Statistics, statistics_beside, statistics_in
+from prunebench.models.tensor_files import read_tensors
 from prunebench.runs.mistaken import beginning, kind_by, stand_in
 
 Tensors = dict[str, torch.Tensor]
@@ -120,9 +121,7 @@ def _opened(path: Path) -> tuple[Any, Any]:
     """What a file holds, and where it tells about itself: for safetensors in its metadata."""
     try:
         if path.suffix.lower() == ".safetensors" or _is_safetensors(path):
-            with safe_open(path, framework="pt") as tensor_file:
-                tensors = {name: tensor_file.get_tensor(name) for name in tensor_file.keys()}  # noqa: SIM118  # it is no mapping
-                return tensors, tensor_file.metadata() or {}
+            return read_tensors(path)
         if part := _broken_part(path):
             raise ModelError(f"{path} is damaged: the checksum of its part {part} is wrong. {AGAIN}.")
         with torch.serialization.safe_globals(PLAIN), warnings.catch_warnings():

@@ -6,7 +6,9 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
-from collections.abc import Sequence
+import re
+import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -49,6 +51,17 @@ def _version(distribution: str) -> str | None:
     except importlib.metadata.PackageNotFoundError:
         return None
     return told["Version"] if "Version" in list(told) else "unknown"  # what is missing is warned of
+
+
+def distributions(modules: Iterable[str]) -> set[str]:
+    """The installed packages beside the usual ones that bring modules of these top-level names, by their normal names.
+
+    `scikit-learn` of `sklearn`; nothing of what no package brings, such as Python's own.
+    """
+    usual = {name.replace("-", "_") for name in RECORDED}
+    unusual = [name for name in modules if name not in usual and name not in sys.stdlib_module_names]
+    brings = importlib.metadata.packages_distributions() if unusual else {}  # half a second
+    return {re.sub(r"[-_.]+", "-", each).lower() for name in unusual for each in brings.get(name, ())}
 
 
 GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")

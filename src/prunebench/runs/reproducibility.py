@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prunebench.errors import RunError
 from prunebench.records import Environment
-from prunebench.runs.environment import RECORDED
+from prunebench.runs.environment import RECORDED, version_of
 
 
 def differing(was: Environment, now: Environment) -> dict[str, tuple[object, object]]:
@@ -18,6 +18,19 @@ def differing(was: Environment, now: Environment) -> dict[str, tuple[object, obj
     unknown = [name for name in now.versions if name not in was.versions and name not in RECORDED]
     names = [name for name in other if name not in ("prunebench", *unknown)]  # its changes are counted by the recipe
     return {name: (mine.get(name), other[name]) for name in names if mine.get(name) != other[name]}
+
+
+def check_versions(key: str, was: Environment) -> None:
+    """Raise RunError where a package that prepared the data of the run `key`, or that its own files come from or
+    import, is here in another version than the run was computed with."""
+    others = {name: version for name, version in was.versions.items() if name not in RECORDED}
+    if changed := [name for name, version in others.items() if version_of(name) != version]:
+        before = ", ".join(f"{name} {others[name]}" for name in changed)
+        after = ", ".join(f"{name} {version_of(name)}" for name in changed)
+        raise RunError(
+            f"Run {key} was computed with {before}; here is {after}, which may compute something else. Use what it was "
+            f"computed with; `prunebench verify {key}` compares with what was recorded, to within its interval."
+        )
 
 
 def check_same(key: str, was: Environment, now: Environment) -> None:

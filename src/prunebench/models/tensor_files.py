@@ -1,0 +1,28 @@
+"""Tensor files: safetensors with their metadata, wherever they lie; the library takes no path that is not UTF-8."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load
+
+
+def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Name → tensor of a safetensors file, on the CPU, and its metadata.
+
+    Raises:
+        OSError: it cannot be read.
+        SafetensorError: it is none, or damaged.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        data = path.read_bytes()
+        tensors = load(data)
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        return tensors, header.get("__metadata__", {})
+    with safe_open(path, framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118  # no mapping
