@@ -11,6 +11,7 @@ import msgspec
 import torch
 from torch import nn
 
+from prunebench.config import default
 from prunebench.data.dataset import Dataset, Part
 from prunebench.data.task import Task
 from prunebench.errors import Stopped
@@ -92,7 +93,7 @@ class Setup:
 
     def request(self, step: int, sizes: Mapping[str, int] | None = None) -> Request:
         """What to prune in a step; `sizes` are the units of the unpruned model's layers, by name."""
-        settings = self.experiment.settings
+        settings, masks = self.experiment.settings, self.experiment.method.masks
         return Request(
             fraction=settings.fraction,
             criterion=self.experiment.criterion.score,
@@ -104,8 +105,8 @@ class Setup:
             step=step,
             round_to=settings.round_to,
             sizes=sizes or {},
-            scope=settings.scope or "global",
-            targets=settings.targets or "weights",
+            scope=settings.scope if masks else default("scope"),
+            targets=settings.targets if masks else default("targets"),
         )
 
     def scores(self, state: Checkpoint) -> tuple[Scores, Scores]:
