@@ -101,7 +101,7 @@ def test_values_that_no_field_can_have_are_refused(name, value, words):
 
 
 def test_bounds_are_told_in_words():
-    with pytest.raises(ConfigError, match=r"^--fraction 1\.5: expected float < 1\.0\.$"):
+    with pytest.raises(ConfigError, match=r"^--fraction 1\.5: expected a number < 1\.0\.$"):
         RunConfig(fraction=1.5)
 
 
@@ -161,8 +161,8 @@ def test_toml_keys_are_field_names(tmp_path):
         ("fractoin = 0.1", "there is no setting 'fractoin'. Did you mean 'fraction'?"),
         ("zzz = 1", "there is no setting 'zzz'. `prunebench prune --help` lists them."),
         ("[pruning]\nfraction = 0.1", "there is no setting 'pruning'"),
-        ('fraction = "a tenth"', "--fraction a tenth: expected float, got str."),
-        ("fraction = 2.0", "--fraction 2.0: expected float < 1.0."),
+        ('fraction = "a tenth"', "--fraction a tenth: expected a number, got a text."),
+        ("fraction = 2.0", "--fraction 2.0: expected a number < 1.0."),
         ("fraction 0.1", "cannot be read as TOML"),
     ],
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 import tomllib
 from collections.abc import Mapping
 from functools import cache
@@ -28,6 +29,9 @@ MANY = 1_000_000
 
 LONGEST = 2**20
 """Bytes of a file of settings at most; a device has no end."""
+
+KINDS = {"float": "a number", "int": "a whole number", "str": "a text", "bool": "true or false", "array": "a list"}
+"""What users call types."""
 
 Decides = Literal["training", "pruning", "nothing"]
 
@@ -343,4 +347,7 @@ def merge(over: RunConfig, under: RunConfig) -> RunConfig:
 
 
 def _plain(message: str) -> str:
-    return message.replace("Expected", "expected").replace("`", "").replace(" | null", "")
+    words = {"Expected": "expected", "`": "", " | null": "", **KINDS}
+    for word, instead in words.items():
+        message = re.sub(rf"\b{word}\b" if word.isalpha() else re.escape(word), instead, message)
+    return message

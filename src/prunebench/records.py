@@ -126,6 +126,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         params, macs: of the unpruned model, `macs` of one sample.
         reached_params, reached_macs: those in layers that the pruning can reach.
         spared: conv and linear layers that it cannot → why.
+        doubts: what is unlikely of the model, in sentences.
     """
 
     data: str
@@ -140,6 +141,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     reached_params: int = 0
     reached_macs: int = 0
     spared: dict[str, str] = {}
+    doubts: tuple[str, ...] = ()
 
 
 class UnitCount(msgspec.Struct, frozen=True):

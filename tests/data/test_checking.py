@@ -73,10 +73,16 @@ def test_paths_and_strings_are_taken():
         (Split(IMAGES.inputs, np.eye(4, 2, dtype=int)), "train labels must be whole numbers, one per sample"),
         (Split(IMAGES.inputs, None), "train labels must be whole numbers, one per sample"),
         (Split(IMAGES.inputs, [[1], [1, 2]]), "train labels must be whole numbers, one per sample"),
-        (Split(IMAGES.inputs / 255, IMAGES.labels), f"{IMAGE} not float64 of shape 4×8×8, in train."),
+        (
+            Split(IMAGES.inputs / 255, IMAGES.labels),
+            f"{IMAGE} not float64 of shape 4×8×8; if they go from 0 to 1, multiply them by 255",
+        ),
         (Split(IMAGES.inputs > 0, IMAGES.labels), f"{IMAGE} not bool of shape 4×8×8"),
         (Split(IMAGES.inputs.reshape(4, 64), IMAGES.labels), f"{IMAGE} not uint8 of shape 4×64, in train."),
-        (Split(np.zeros((4, 8, 8, 3), np.uint8), IMAGES.labels), f"{IMAGE} channels first, not uint8 of shape 4×8×8×3"),
+        (
+            Split(np.zeros((4, 8, 8, 3), np.uint8), IMAGES.labels),
+            f"{IMAGE} channels first, not uint8 of shape 4×8×8×3; yours look like N×H×W×C: transpose them by",
+        ),
         (Split(np.zeros((4, 0, 8), np.uint8), IMAGES.labels), f"{IMAGE} not uint8 of shape 4×0×8"),
         (Split(np.array(["a"] * 4), IMAGES.labels), f"{IMAGE} not <U1 of shape 4; texts are a list of strings"),
         (

@@ -33,6 +33,17 @@ def test_the_first_five_are_counted_where_there_are_more_than_ten_classes(classe
     assert found.count(*drawn(classes, 3, 0)).keys() == set(found.metrics)
 
 
+@pytest.mark.parametrize(
+    ("last", "told"), [("softmax", True), ("log_softmax", False), ("relu", False), ("sigmoid", False)]
+)
+def test_outputs_that_are_probabilities_are_doubted(last, told):
+    logits, _ = drawn(5, 4, 0)
+    arguments = {"dim": 1} if "softmax" in last else {}
+    doubt = Classification(5).doubt(getattr(torch, last)(logits, **arguments))
+    assert doubt.startswith("its outputs are probabilities: ") == told
+    assert bool(doubt) == told
+
+
 def test_every_metric_that_is_counted_is_in_the_table():
     assert set(Classification(1000).metrics) == set(METRICS)
 

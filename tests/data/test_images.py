@@ -34,6 +34,18 @@ def test_a_batch_is_three_channels_of_the_size_that_was_asked_for(shape, size):
     assert labels.tolist() == [0, 1]
 
 
+@pytest.mark.parametrize(
+    ("shape", "notes"),
+    [
+        ((9, 8, 8), ()),
+        ((9, 3, 16, 16), ("images of 16×16 are scaled to 8×8 (--image-size)",)),
+        ((9, 8, 6), ("images of 8×6 are scaled to 8×8 (--image-size), which stretches them",)),
+    ],
+)
+def test_images_in_memory_of_another_size_are_told(shape, notes):
+    assert ImageTask(dataset(*shape), 8).notes == notes
+
+
 def test_a_batch_holds_the_samples_in_the_order_asked_for():
     data = dataset(9, 8, 8)
     task = ImageTask(data, 8, statistics=((0.0,) * 3, (1.0,) * 3))

@@ -200,11 +200,20 @@ def test_what_is_white_is_decided_by_all_images_together(make, look, levels, kin
         (
             (0, 4095),
             np.uint16,
-            "up to 4095; where 65535 is white, their format says that, all would be dark. Say which ",
+            r"^The values of 3 images \(.*2\.tif\) go up to 4095, but their format says that white is 65535, so they "
+            r"would all be dark\. Say which value is white",
         ),
-        ((0, 4000), np.uint16, r": --white 4095, or --white 65535\."),
-        ((0, 1.05), np.float32, r"up to 1\.05; where 255 is white, as is usual, .*: --white 1\.05, or --white 255\."),
-        ((-5, 100), np.int32, r"1 images hold values below 0: .*0\.tif \(-5\)\. Convert them so that black is 0\."),
+        ((0, 4000), np.uint16, r": --white 4095, or --white 65535 if that is meant\."),
+        (
+            (0, 1.05),
+            np.float32,
+            r"up to 1\.05, but white is usually 255, so they would all be dark.*: --white 1\.05, or --white 255 ",
+        ),
+        (
+            (-5, 100),
+            np.int32,
+            r"^The values of 1 image go below 0: .*0\.tif \(-5\)\. Convert them so that black is 0\.",
+        ),
     ],
 )
 def test_where_black_or_white_is_unsure_that_is_asked(make, look, levels, kind, message):
@@ -221,3 +230,16 @@ def test_a_white_that_is_given_is_taken_and_what_is_beyond_is_counted(make, look
     dataset, reading = look(make(*[grey(level, kind=np.uint16) for level in (0, 4095, 5000)]), white=4095.0)
     assert reading.look.white == 4095
     assert dataset.notes[1] == "3 images of 16 bits: 4095 is white; 1 hold larger values, which are white too."
+
+
+def test_a_white_that_makes_images_of_one_format_dark_and_no_others_is_refused(make, look):
+    deep, floats = (grey(level, kind=kind) for level, kind in ((4000, np.uint16), (0.9, np.float32)))
+    dataset = make(deep, floats, deep, suffix=".tif")
+    with pytest.raises(DataError, match=r"--white 4095: the values of 1 image \(.*1\.tif\) go up to 0\.9, so they"):
+        look(dataset, white=4095.0)
+    assert look(dataset, white=1.0)[1].look.white == 1
+
+
+def test_a_white_that_makes_all_images_dark_is_taken_as_it_is_meant_and_told(make, look):
+    dataset, _ = look(make(*[grey(level, kind=np.uint16) for level in (0, 4095)]), white=65_535.0)
+    assert dataset.notes[1] == "2 images of 16 bits: 65535 is white; they hold values up to 4095, so they are all dark."

@@ -36,6 +36,13 @@ def test_a_long_sentence_is_cut_to_the_length_and_keeps_its_end_mark(task):
     assert batch["input_ids"][0, -1] == task.tokenizer.token_to_id("[SEP]")
 
 
+def test_how_many_texts_are_cut_is_told(task):
+    assert task.notes == ("2 of 8 texts are longer than 8 tokens; the rest is cut (--sequence-length)",)
+    split = Split(SENTENCES, [0, 1, 1, 0])
+    longer = Dataset(split, split, ["no", "yes"], notes=("before",))
+    assert TextTask(longer, task.tokenizer, 9).notes == ("before",)
+
+
 def test_ids_are_below_the_vocabulary_and_spell_the_sentence(task):
     batch, _ = next(iter(task.batches("test", [torch.tensor([0])], CPU)))
     ids = batch["input_ids"][0]

@@ -51,9 +51,14 @@ def test_a_plan_knows_what_is_there_already(plan_of, make_record, commit):
 
 def test_a_plan_without_fine_tuning_says_so(plan_of):
     assert "tuning   none" in plan_of(finetune_epochs=0)
-    assert "tuning   2 epoch(s) per step of adamw" in plan_of(finetune_epochs=2)
+    assert "tuning   1 epoch per step of adamw" in plan_of()
+    assert "tuning   2 epochs per step of adamw" in plan_of(finetune_epochs=2)
     own = {"finetune_momentum": 0.5, "finetune_weight_decay": 1e-4, "finetune_clip_norm": 2.0}
     assert "cosine, batch 64, momentum 0.5, weight decay 0.0001, clip norm 2\n" in plan_of(**own)
+
+
+def test_where_no_epoch_is_asked_for_nothing_is_said_to_be_trained(plan_of, tiny_net):
+    assert "(weights as they are, nothing is trained)" in plan_of(model=tiny_net, epochs=0)
 
 
 @pytest.mark.parametrize("name", models.names())

@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
-from prunebench import RunConfig
+from prunebench import RunConfig, prune, pruning_run
 from prunebench.data import survey
-from prunebench.errors import DeviceError, ModelError, Stopped
+from prunebench.errors import ConfigError, DeviceError, ModelError, Stopped
 from prunebench.experiment.resolve import resolve
 from prunebench.experiment.setup import set_up
 from prunebench.training.state import StepState
@@ -20,6 +21,27 @@ from prunebench.training.state import StepState
 def setup(tiny_config):
     """Makes the setup of a tiny run."""
     return lambda **changes: set_up(resolve(tiny_config(**changes)))
+
+
+def flat(classes):
+    """A model with batch norm over single values."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(432, 4), nn.BatchNorm1d(4), nn.Linear(4, classes))
+
+
+@pytest.mark.parametrize("few", [{"batch_size": 1}, {"limit_train": 1, "train_eval": 1}])
+def test_batches_of_one_sample_that_batch_norm_cannot_train_on_are_refused_before_the_training(setup, few):
+    with pytest.raises(ConfigError, match=r"one sample, on which batch norm cannot train: give a larger --batch-size"):
+        setup(model=flat, **few).fresh()
+    assert not setup(model=flat, epochs=0, **few).fresh().masks
+    assert not setup(**few).fresh().masks  # over all pixels of a channel there are several values
+
+
+def test_batches_of_one_sample_in_fine_tuning_are_refused_before_the_training(tiny_config):
+    config = tiny_config(model=flat, finetune_batch_size=1)
+    seen = []
+    with pytest.raises(ConfigError, match="give a larger --finetune-batch-size"):
+        next(prune(config, pruning_run(config), seen.append))
+    assert not seen
 
 
 def test_recipes_of_training_and_fine_tuning_have_their_own_fields(setup):

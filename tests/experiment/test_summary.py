@@ -8,6 +8,7 @@ from dataclasses import replace
 import msgspec
 import numpy as np
 import pytest
+from torch import nn
 
 from prunebench import Dataset, Split, prune, pruning_run, train
 from prunebench.experiment.plan import summary_lines
@@ -50,8 +51,9 @@ def test_where_nothing_is_pruned_nothing_is_told_of_pruning(about, tiny_config):
 def test_classes_without_samples_and_uneven_ones_are_told(tiny_config):
     def load():
         labels = np.array([0] * 40 + [1] * 4 + [2] * 4)
-        images = np.random.default_rng(0).integers(0, 256, (48, 12, 12)).astype(np.uint8)
-        return Dataset(Split(images, labels), Split(images[:44], labels[:44]), ["a", "b", "c"], notes=("2 left out",))
+        images = np.random.default_rng(0).integers(0, 256, (92, 12, 12)).astype(np.uint8)
+        train, test = Split(images[:48], labels), Split(images[48:], labels[:44])
+        return Dataset(train, test, ["a", "b", "c"], notes=("2 left out",))
 
     found = summary(tiny_config(dataset=load))
     assert found.left_out == (
@@ -63,7 +65,8 @@ def test_classes_without_samples_and_uneven_ones_are_told(tiny_config):
     )
     told = list(summary_lines(found))
     assert told[0].endswith(
-        "train 48, test 44 samples of 3 classes, 4 to 40 of each in train, digest " + found.digest[:10]
+        "train 48, test 44 samples of 3 classes, 4 to 40 of each in train, 90.9 % of test of the largest class, digest "
+        + found.digest[:10]
     )
     assert [line.strip() for line in told[1:5]] == list(found.left_out)
     weighted = summary(tiny_config(dataset=load, class_weights="balanced"))
@@ -72,6 +75,16 @@ def test_classes_without_samples_and_uneven_ones_are_told(tiny_config):
         "class weights: balanced, 0.4 for the largest class of train to 4 for the smallest; "
         "they weigh the loss, not the scores",
     )
+
+
+def test_a_model_that_ends_in_a_softmax_is_told(tiny_config, tiny_net):
+    def build(classes):
+        return nn.Sequential(tiny_net(classes), nn.Softmax(dim=1))
+
+    (doubt,) = summary(tiny_config(model=build)).doubts
+    assert doubt.startswith("its outputs are probabilities")
+    assert list(summary_lines(summary(tiny_config(model=build))))[-1].strip() == doubt
+    assert summary(tiny_config()).doubts == ()
 
 
 def test_it_is_told_before_the_training_kept_in_step_0_and_survives_json(tiny_config, caplog):

@@ -56,6 +56,31 @@ def ten(shape):
     return "" if shape == (1, 10) else "ten are asked"
 
 
+class Returns(nn.Module):
+    """Returns what it was made with."""
+
+    def __init__(self, output):
+        super().__init__()
+        self.output = output
+
+    def forward(self, images):
+        return self.output
+
+
+@pytest.mark.parametrize(
+    ("output", "told"),
+    [
+        ((torch.zeros(1, 10), torch.zeros(1)), "a tuple of 2"),
+        ([torch.zeros(1, 10)], "a list of 1"),
+        ({"out": torch.zeros(1, 10)}, "dict"),
+        (None, "NoneType"),
+    ],
+)
+def test_a_model_that_returns_no_tensor_is_told_what_to_return(output, told):
+    with pytest.raises(ModelError, match=f"^net returns {told}; a model returns one tensor, .* return that alone"):
+        check_forward(Returns(output), IMAGES, ten, "net")
+
+
 def test_a_model_that_fits_passes_and_keeps_its_mode():
     model = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(192), nn.Linear(192, 10))
     check_forward(model, IMAGES, ten, "net")

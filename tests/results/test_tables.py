@@ -72,7 +72,11 @@ def test_a_row_per_layer_shows_its_weights():
         (GoalRecord(4, True, (Reading("macs<=0.5", 0.5, 0.432, True),)), ["Step 4 is the answer", "0.432", "holds"]),
         (
             GoalRecord(10, False, (Reading("latency@1<=0.5", 0.5, 0.7, False, 0.68, 0.71),)),
-            ["Not reached", "step 10", "more than --iterations 10", "0.7 (0.68–0.71)", "does not hold"],
+            ["Not reached by step 10.", "more than --iterations 10", "0.7 (0.68–0.71)", "does not hold"],
+        ),
+        (
+            GoalRecord(2, False, (Reading("top1>=0.9", 0.9, 0.95, True), Reading("macs<=0.5", 0.5, 0.7, False))),
+            ["Not reached. The last step that keeps the bounds of scores is step 2.", "does not hold"],
         ),
         (GoalRecord(None, False, (Reading("top1>=0.9", 0.9, 0.8, False),)), ["the unpruned model breaks a bound"]),
         (GoalRecord(1, True, (Reading("latency@4<=20ms", 20.0, 12.5, True),)), ["12.5 ms"]),

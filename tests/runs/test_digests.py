@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from prunebench.errors import DataError
 from prunebench.runs import digests
-from prunebench.runs.digests import digests_of, findings, listed, remember
+from prunebench.runs.digests import counted, digests_of, findings, listed, remember
 
 LONG_AGO = 1_600_000_000_123_456_789
 
@@ -206,6 +206,14 @@ def test_a_check_of_a_file_that_changed_meanwhile_is_not_kept(data, runs):
     assert findings([path], data, runs) == {path: ""}
     path.write_bytes(b"0")
     assert findings([path], data, runs) == {path: ""}
+
+
+@pytest.mark.parametrize(
+    ("count", "noun", "told"),
+    [(1, "epoch", "1 epoch"), (0, "step", "0 steps"), (1, "class", "1 class"), (1_437, "class", "1,437 classes")],
+)
+def test_one_is_not_several(count, noun, told):
+    assert counted(count, noun) == told
 
 
 def test_of_names_ten_are_listed():

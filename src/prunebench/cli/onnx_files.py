@@ -14,6 +14,7 @@ from prunebench.cli.stopping import Stopping
 from prunebench.config import option_name
 from prunebench.errors import ConfigError
 from prunebench.latency.config import EfficiencyConfig
+from prunebench.runs.digests import counted
 
 MEANT = ("threads", "results_dir", "sequence_length")
 """Fields of a RunConfig that say something about files."""
@@ -41,7 +42,7 @@ def time_onnx(
     here = hardware.environment(threads=threads, packages=("prunebench", "numpy", config.backend))
     with Stopping() as stopping:
         records = time_files(paths, config, threads=threads, stop=stopping.asked)
-    console.note(f"on cpu ({here.hardware}), {threads} threads, {config.backend}")
+    console.note(f"on cpu ({here.hardware}), {counted(threads, 'thread')}, {config.backend}")
     console.records(records)
     console.result("\n" + of_files(records))
     document = {"format": FORMAT, "settings": config, "environment": here, "latencies": records}

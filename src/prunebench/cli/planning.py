@@ -13,7 +13,7 @@ from prunebench.experiment.existing import finished, why_new
 from prunebench.experiment.experiment import Experiment
 from prunebench.experiment.plan import pruning_plan, training_plan
 from prunebench.experiment.resolve import resolve
-from prunebench.runs.digests import nothing_kept
+from prunebench.runs.digests import counted, nothing_kept
 from prunebench.runs.files import check_writable
 from prunebench.runs.run import Run
 
@@ -72,7 +72,7 @@ def machine_line(settings: Settings) -> str:
 
     device = use(settings)
     where = environment(device, settings.seed)
-    return f"{device.type} ({where.hardware}), {where.threads} threads"
+    return f"{device.type} ({where.hardware}), {counted(where.threads, 'thread')}"
 
 
 def _announce(console: Console, experiment: Experiment, run: Run, plan: Iterable[str], dry_run: bool) -> None:
@@ -98,6 +98,12 @@ def _disk(experiment: Experiment, steps: Sequence[int]) -> str:
         return f"  disk     can be told once the data is there. {reason}"
     trainings = len(experiment.untrained_phases())
     total = sum(sizes[step] for step in steps) + trainings * sizes[0]
-    amount = f"{total / 1e9:.2f} GB" if total >= 1e9 else f"{total / 1e6:.1f} MB"
-    missing = [f"{len(steps)} step(s)"] * bool(steps) + ([], ["the dense run"], ["two dense runs"])[trainings]
-    return f"  disk     about {amount}: {' and '.join(missing) or 'nothing is missing'}"
+    missing = [counted(len(steps), "step")] * bool(steps) + ([], ["the dense run"], ["two dense runs"])[trainings]
+    return f"  disk     about {_amount(total)}: {' and '.join(missing)}" if missing else "  disk     nothing is missing"
+
+
+def _amount(count: int) -> str:
+    """`1.23 GB`, `4.5 MB`, `6.7 kB`."""
+    if count >= 1e9:
+        return f"{count / 1e9:.2f} GB"
+    return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"

@@ -97,7 +97,9 @@ def _problem_of_images(kind: str, shape: tuple[int, ...]) -> str:
     first = ", channels first" if len(shape) == 4 and not channels else ""
     texts = "; texts are a list of strings" if len(shape) == 1 else ""
     has = f"{kind} of shape {'×'.join(map(str, shape))}"
-    return f"images must be uint8 of shape N×H×W or N×C×H×W (C being 1 or 3){first}, not {has}{texts}"
+    last = "; yours look like N×H×W×C: transpose them by (0, 3, 1, 2)" if first and shape[3] in (1, 3) else ""
+    scale = "; if they go from 0 to 1, multiply them by 255, round them, and make them uint8" if "float" in kind else ""
+    return f"images must be uint8 of shape N×H×W or N×C×H×W (C being 1 or 3){first}, not {has}{texts}{last}{scale}"
 
 
 def _is_whole(text: str) -> bool:

@@ -41,6 +41,16 @@ class Classification:
         classes = self.arguments["classes"]
         return "" if shape == (1, classes) else f"{classes} classes need (1, {classes})"
 
+    def doubt(self, output: torch.Tensor) -> str:
+        """What is unlikely of the output for several samples, shape (samples, classes); empty where nothing is."""
+        output = output.float()
+        if (output >= 0).all() and torch.allclose(output.sum(1), torch.ones(len(output)), atol=1e-3):
+            return (
+                "its outputs are probabilities: none is below 0, and those of a sample sum to one. The loss takes them "
+                "for scores before a softmax, so it learns slowly: leave the last softmax out"
+            )
+        return ""
+
 
 def balanced(labels: torch.Tensor, classes: int) -> torch.Tensor:
     """Weights with which all classes count alike: n / (k × samples of the class) for n samples of k classes.

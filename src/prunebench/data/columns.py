@@ -62,8 +62,9 @@ def choose(table: Table, text: Sequence[str], label: str | None, advice: str = "
         )
     usual = [name for name in TEXT_COLUMNS if name in table.columns][:1]
     names = [*(text or usual), label or LABEL_COLUMN]
-    if not (text or usual) or not (label or LABEL_COLUMN in table.columns):
-        raise DataError(f"{table.path}:{table.line}: {_needs(table, advice)}")
+    missing = ["text"] * (not (text or usual)) + ["label"] * (not (label or LABEL_COLUMN in table.columns))
+    if missing:
+        raise DataError(f"{table.path}:{table.line}: {_needs(table, missing, advice)}")
     *texts, of_label = [_key(table, name, advice) for name in names]
     if of_label in texts or len(set(texts)) < len(texts):
         raise DataError(
@@ -90,15 +91,17 @@ def _key(table: Table, name: str, advice: str) -> Key:
     )
 
 
-def _needs(table: Table, advice: str) -> str:
-    told = f"needs a column text (or sentence) and a column label; has: {_has(table)}."
+def _needs(table: Table, missing: Sequence[str], advice: str) -> str:
+    """What to do about a missing column of the "text", of the "label", or of both."""
+    needed = {"text": "a column text (or sentence)", "label": "a column label"}
+    told = f"needs {' and '.join(needed[name] for name in missing)}; has: {_has(table)}."
     one = len(table.columns) == 1 and next((mark for mark in ";\t|" if mark in table.columns[0]), None)
     if one:
         return f"{told} Its fields seem to be separated by {one!r}: save it with commas as .csv, or with tabs as .tsv."
     if any(len(name) > 1 and name[0] == name[-1] == '"' for name in table.columns) and not table.is_json:
         return f"{told} Quotes are part of names, since a .tsv is read without quoting: save it with commas as .csv."
     header = "" if table.is_json else ", or give --no-header with their numbers if this line is a sample"
-    return f"{told} Name yours with --text-column and --label-column{header}.{advice}"
+    return f"{told} Name yours with {' and '.join(f'--{name}-column' for name in missing)}{header}.{advice}"
 
 
 def _has(table: Table) -> str:
@@ -133,7 +136,8 @@ def sample_of(row: Row, columns: Columns, trust: bool = False) -> Sample:
     label, fault = label_of(value, trust)
     if fault:
         return _faulty(row, fault)
-    converted += ["no label"] if is_missing(label) else ["point"] if str(value).strip() != label else []
+    pointed = not isinstance(value, bool) and str(value).strip() != label
+    converted += ["no label"] if is_missing(label) else ["point"] if pointed else []
     return Sample(row.line, text, label, converted=tuple(converted))
 
 

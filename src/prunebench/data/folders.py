@@ -64,6 +64,14 @@ class Part:
         return sum(count for (why, _), count in self.passed.items() if why == reason)
 
 
+def check_folder(data_dir: Path) -> None:
+    """Raise DataError where the folder of the data is none."""
+    if data_dir.is_file():
+        raise DataError(f"{data_dir} is a file: give the folder that it is in, --data-dir {data_dir.parent}.")
+    if not data_dir.is_dir():
+        raise DataError(f"{data_dir} does not exist: give the folder that holds the data with --data-dir.")
+
+
 def read_part(folder: Path) -> Part:
     """The images of a part whose classes are its folders.
 

@@ -54,7 +54,7 @@ class ImageTask:
         self.classes = len(dataset.classes)
         self.objective: Objective = Classification(self.classes, class_weights)
         self.targets: Targets = Labels(dataset)
-        self.notes = dataset.notes
+        self.notes = (*dataset.notes, *(_scaled(dataset, size) if dataset.kind == "images" else ()))
         self._layout = torch.channels_last if channels_last else torch.contiguous_format
         self._sources: dict[str, _Memory | _Files] = {}
         reading = reading or Reading(Look(), Resizing("crop", size))
@@ -85,6 +85,14 @@ class ImageTask:
         images = F.normalize(images, list(self.inputs.mean), list(self.inputs.std))
         prepared: torch.Tensor = images.expand(-1, 3, -1, -1).contiguous(memory_format=self._layout)
         return prepared
+
+
+def _scaled(dataset: Dataset, size: int) -> Iterator[str]:
+    """Which sizes of images in memory are not what the model reads, in words."""
+    sizes = {tuple(split.inputs.shape[-2:]) for split in dataset.splits.values() if len(split)}
+    for height, width in sorted(sizes - {(size, size)}):
+        stretched = ", which stretches them" if height != width else ""
+        yield f"images of {height}×{width} are scaled to {size}×{size} (--image-size){stretched}"
 
 
 def crop_and_flip(pixels: torch.Tensor) -> torch.Tensor:

@@ -45,7 +45,7 @@ def label_of(value: Any, trust: bool = False) -> tuple[str, str]:
         return "", f"the label is {'a list' if isinstance(value, list) else 'an object'}, but a sample has one class"
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return "", f"the label is {'null' if value is None else 'NaN or infinite'}"
-    bare = str(value).strip()
+    bare = str(value).lower() if isinstance(value, bool) else str(value).strip()  # as JSON writes them
     if not bare:
         return "", "the label is empty"
     if isinstance(value, str) and is_missing(bare) and not trust:
@@ -109,7 +109,8 @@ def _mixed(kinds: dict[str, list[str]], first: dict[str, int], counts: Counter[s
     single = all(counts[name] == 1 for name in present[rare])
     if "truth value" in present or samples[rare] * FEW < total or single:
         odd, usual = present[rare][0], present[rest][0]
-        yield first[odd], f"the label {shortened(odd)} is a {rare}, but others are {rest}s, such as {shortened(usual)}"
+        others = f"others are {rest}s, such as {shortened(usual)}, and each label is a class of its own"
+        yield first[odd], f"the label {shortened(odd)} is a {rare}, but {others}"
 
 
 def _alike(first: dict[str, int]) -> Iterator[tuple[int, str]]:

@@ -21,7 +21,7 @@ from prunebench.data.image_files import VERSION, Look, Seen, colour, examine, re
 from prunebench.data.resizing import Resizing, chosen
 from prunebench.data.workers import read_by
 from prunebench.errors import DataError
-from prunebench.runs.digests import findings, listed, remember, shown
+from prunebench.runs.digests import counted, findings, listed, remember, shown
 
 BATCH = 32
 """Files that a worker opens before it tells of them."""
@@ -174,28 +174,56 @@ def _with_white(look: Look, seen: Mapping[Path, Seen]) -> tuple[Look, list[str]]
     if not deep:
         return look, [] if look.white is None else [f"--white {_told(look.white)}: no image has more than 8 bits."]
     if below := [f"{path} ({_told(found.low)})" for path, found in deep.items() if found.low < 0]:
-        raise DataError(f"{len(below):,} images hold values below 0: {listed(below)}. Convert them so that black is 0.")
+        who = counted(len(below), "image")
+        raise DataError(f"The values of {who} go below 0: {listed(below)}. Convert them so that black is 0.")
     bits = sorted({found.bits for found in deep.values()})
-    which = f"{len(deep):,} images of {' and '.join(map(str, bits))} bits"
+    which = f"{counted(len(deep), 'image')} of {' and '.join(map(str, bits))} bits"
     if look.white is not None:
-        over = sum(found.high > look.white for found in deep.values())
-        cut = f"; {over:,} hold larger values, which are white too" if over else ""
-        return look, [f"{which}: {_told(look.white)} is white{cut}."]
+        return look, [f"{which}: {_as_asked(look.white, deep)}."]
     usual, whites = None, []
     for white in sorted({found.white for found in deep.values()}):
         high = max(found.high for found in deep.values() if found.white == white)
         most = white or next((most for most in WHITES if high <= most), high)
         if 0 < high < most / DARK or high > most:
-            why = "their format says that" if white else "as is usual"
+            who = _named([path for path, found in deep.items() if found.white == white])
+            rule = "their format says that white is" if white else "white is usually"
+            wrong = "they would all be dark" if high < most else "larger values would be white alike"
             raise DataError(
-                f"{which} hold values up to {_told(high)}; where {_told(most)} is white, {why}, all would be dark. Say "
-                f"which is: --white {_told(_rounded_up(high))}, or --white {_told(most)}."
+                f"The values of {who} go up to {_told(high)}, but {rule} {_told(most)}, so {wrong}. Say which value "
+                f"is white: --white {_told(_rounded_up(high))}, or --white {_told(most)} if that is meant."
             )
         usual = usual if white else most
         whites.append(
             f"{_told(most)} is white, {'as their format says' if white else f'since values go up to {_told(high)}'}"
         )
     return replace(look, usual=usual), [f"{which}: {', and '.join(whites)}; they are read with 8 bits."]
+
+
+def _as_asked(white: float, deep: Mapping[Path, Seen]) -> str:
+    """What is said of images of more than 8 bits where the user says what is white.
+
+    Raises:
+        DataError: it is white in some of the formats that they have, and makes all of another one dark.
+    """
+    formats = {(found.bits, found.white) for found in deep.values()}
+    highs = {form: max(s.high for s in deep.values() if (s.bits, s.white) == form) for form in formats}
+    dark = {form for form, high in highs.items() if 0 < high < white / DARK}
+    if dark and dark != formats:
+        those = [path for path, found in deep.items() if (found.bits, found.white) in dark]
+        raise DataError(
+            f"--white {_told(white)}: the values of {_named(those)} go up to "
+            f"{_told(max(highs[form] for form in dark))}, so they would all be dark beside the others. Convert them to "
+            f"the range of the others."
+        )
+    over = sum(found.high > white for found in deep.values())
+    cut = f"; {over:,} hold larger values, which are white too" if over else ""
+    low = f"; they hold values up to {_told(max(highs.values()))}, so they are all dark" if dark else ""
+    return f"{_told(white)} is white{cut}{low}"
+
+
+def _named(paths: Sequence[Path]) -> str:
+    """`3 images (a.tif, b.tif, c.tif)`."""
+    return f"{counted(len(paths), 'image')} ({listed(paths)})"
 
 
 def _told(value: float) -> str:

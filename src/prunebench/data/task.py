@@ -36,6 +36,9 @@ class Objective(Protocol):
     def problem(self, shape: tuple[int, ...]) -> str:
         """What is wrong with the shape of a model's output for one sample; empty where nothing is."""
 
+    def doubt(self, output: torch.Tensor) -> str:
+        """What is unlikely of a model's output for several samples; empty where nothing is."""
+
 
 class Targets(Protocol):
     """What a model should answer, sample by sample."""

@@ -36,15 +36,17 @@ class TextTask:
         self.classes = len(dataset.classes)
         self.objective: Objective = Classification(self.classes, class_weights)
         self.targets: Targets = Labels(dataset)
-        self.notes = dataset.notes
         self.inputs = InputSpec(kind="text", vocabulary=tokenizer.get_vocab_size(), length=length)
         tokenizer.no_padding()
         tokenizer.enable_truncation(length)
         self._pad = tokenizer.token_to_id("[PAD]") or 0
         self._ids: dict[str, list[torch.Tensor]] = {}
+        cut = 0
         for part, split in dataset.splits.items():
             encoded = tokenizer.encode_batch(list(split.inputs))
             self._ids[part] = [torch.tensor(sentence.ids) for sentence in encoded]
+            cut += sum(bool(sentence.overflowing) for sentence in encoded)
+        self.notes = (*dataset.notes, *_cut(cut, sum(map(len, self._ids.values())), length))
 
     def batches(
         self, part: Part, chunks: Sequence[torch.Tensor], device: torch.device, *, augment: bool = False
@@ -59,6 +61,12 @@ class TextTask:
         lengths = torch.tensor([len(row) for row in rows])
         mask = (torch.arange(ids.shape[1]) < lengths[:, None]).long()
         return {"input_ids": ids.to(device), "attention_mask": mask.to(device)}
+
+
+def _cut(cut: int, texts: int, length: int) -> Iterator[str]:
+    """How many of the texts are longer than what is read of them, in words."""
+    if cut:
+        yield f"{cut:,} of {texts:,} texts are longer than {length} tokens; the rest is cut (--sequence-length)"
 
 
 def train_tokenizer(sentences: Sequence[str]) -> Tokenizer:

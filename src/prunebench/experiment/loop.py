@@ -137,6 +137,7 @@ def _rehearse(setup: Setup) -> None:
     """Prune once, fresh weights or those that are there, so that what cannot work is told before it takes long."""
     check_counted(setup.experiment.goals, setup.task.objective.metrics)
     state = setup.fresh()
+    setup.check_batches(state.model, setup.finetuning(), "--finetune-batch-size")
     setup.experiment.method.prune(state.model, state.masks, setup.request(1))
 
 
@@ -146,7 +147,7 @@ def _unpruned(setup: Setup, store: Store) -> None:
     if dense.steps():
         log.info("starting from the trained model of run %s", dense.key)
     else:
-        if dense.key:
+        if dense.key and setup.experiment.settings.epochs:
             log.info("there is no trained model of these settings yet: training it first, as run %s", dense.key)
         _train(setup, dense)
     dense.tidy()

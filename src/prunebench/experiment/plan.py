@@ -9,6 +9,7 @@ from prunebench.config import AS_TRAINED
 from prunebench.experiment.experiment import Experiment
 from prunebench.records import Summary
 from prunebench.registry import reference
+from prunebench.runs.digests import counted
 from prunebench.runs.run import Run
 
 NAMED = 4
@@ -22,7 +23,7 @@ def training_plan(experiment: Experiment) -> Iterator[str]:
     start = _start(experiment)
     if settings.freeze:
         start += ", the classifier alone"
-    epochs = f"{settings.epochs} epochs of {settings.optimizer}, lr {settings.lr:g}, {settings.schedule}"
+    epochs = f"{counted(settings.epochs, 'epoch')} of {settings.optimizer}, lr {settings.lr:g}, {settings.schedule}"
     weighted = "" if settings.class_weights == "none" else f", class weights {settings.class_weights}"
     how = f"{epochs}, batch {settings.batch_size}{weighted}"
     how = how if settings.epochs else "taken as they are, nothing is trained"
@@ -34,7 +35,7 @@ def pruning_plan(experiment: Experiment) -> Iterator[str]:
     """Lines on a pruning run and the dense run that it starts from."""
     settings, run, dense = experiment.settings, experiment.run, experiment.dense
     yield f"prune {_what(experiment)}"
-    yield f"  dense    {dense.key} ({_trained(dense)})"
+    yield f"  dense    {dense.key} ({_trained(dense, settings.epochs)})"
     yield f"  method   {settings.method}, criterion {reference(settings.criterion)}"
     yield f"  schedule {'at most ' if settings.until else ''}{schedule(experiment)}"
     if settings.until:
@@ -46,7 +47,7 @@ def pruning_plan(experiment: Experiment) -> Iterator[str]:
         own = {name: getattr(settings, f"finetune_{name}") for name in AS_TRAINED}
         more = "".join(f", {name.replace('_', ' ')} {value:g}" for name, value in own.items() if value is not None)
         batch = f"batch {settings.finetune_batch_size}{more}"
-        yield f"  tuning   {settings.finetune_epochs} epoch(s) per step of {tuning}, {batch}"
+        yield f"  tuning   {counted(settings.finetune_epochs, 'epoch')} per step of {tuning}, {batch}"
     else:
         yield "  tuning   none"
     done = len([step for step in run.steps() if step <= settings.iterations])
@@ -66,11 +67,14 @@ def schedule(experiment: Experiment) -> str:
 
 def summary_lines(summary: Summary) -> Iterator[str]:
     """What a run took its data, weights and model for, in a few lines."""
-    parts = ", ".join(f"{name} {part.samples:,}" for name, part in summary.parts.items())
-    train = summary.parts["train"]
+    *firsts, last = summary.parts.items()
+    counts = [*(f"{name} {part.samples:,}" for name, part in firsts), f"{last[0]} {counted(last[1].samples, 'sample')}"]
+    train, test = summary.parts["train"], summary.parts["test"]
     each = f"{train.fewest:,}" if train.fewest == train.most else f"{train.fewest:,} to {train.most:,}"
+    largest = f", {100 * test.most / test.samples:.1f} % of test of the largest class"
     digest = f", digest {summary.digest[:10]}" if summary.digest else ""
-    yield f"  data     {summary.data}: {parts} samples of {train.classes} classes, {each} of each in train{digest}"
+    of = f"{', '.join(counts)} of {counted(train.classes, 'class')}"
+    yield f"  data     {summary.data}: {of}, {each} of each in train{largest}{digest}"
     yield from (f"           {note}" for note in summary.left_out)
     yield from (f"  {'weights' if i == 0 else '       '}  {note}" for i, note in enumerate(summary.weights))
     if summary.mean:
@@ -86,6 +90,7 @@ def summary_lines(summary: Summary) -> Iterator[str]:
         reasons.setdefault(why, []).append(name)
     for why, names in reasons.items():
         yield f"           spared: {some(names)} ({why})"
+    yield from (f"           {doubt}" for doubt in summary.doubts)
 
 
 def some(names: Sequence[str]) -> str:
@@ -96,7 +101,8 @@ def some(names: Sequence[str]) -> str:
 def _start(experiment: Experiment) -> str:
     origin, weights = experiment.origin, experiment.settings.weights
     if origin.kind == "config" and origin.run is not None:
-        return f"{Path(weights).name}, run {origin.run.key} ({_trained(origin.run)})"
+        epochs = origin.run.manifest.config.get("epochs")
+        return f"{Path(weights).name}, run {origin.run.key} ({_trained(origin.run, epochs)})"
     return "fresh weights" if origin.kind == "none" else f"weights {weights}"
 
 
@@ -106,7 +112,9 @@ def _data(run: Run) -> str:
     return f"; data {digest[:10]}" if digest else ""
 
 
-def _trained(run: Run) -> str:
+def _trained(run: Run, epochs: object) -> str:
+    if epochs == 0:
+        return "weights as they are, nothing is trained"
     return "trained" if run.steps() else "will be trained first"
 
 

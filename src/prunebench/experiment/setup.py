@@ -14,7 +14,7 @@ from torch import nn
 from prunebench.config import default
 from prunebench.data.dataset import Dataset, Part
 from prunebench.data.task import Task
-from prunebench.errors import Stopped
+from prunebench.errors import ConfigError, Stopped
 from prunebench.experiment.data import make_task
 from prunebench.experiment.dataset import used
 from prunebench.experiment.experiment import Experiment
@@ -23,7 +23,7 @@ from prunebench.experiment.summary import summary_of
 from prunebench.experiment.weights import Start, open_start
 from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.collapse import collapsed
-from prunebench.models.input_spec import check_forward
+from prunebench.models.input_spec import check_forward, outputs, trains_on_one
 from prunebench.pruning.registry import Request
 from prunebench.records import Environment, Scores, Summary
 from prunebench.registry import reference
@@ -32,6 +32,9 @@ from prunebench.training.device import environment, memory_for, use
 from prunebench.training.fit import Position, Progress, Stop, Tick, evaluate, fit
 from prunebench.training.optimizers import Recipe
 from prunebench.training.state import StepState
+
+FEW = 4
+"""Samples whose outputs tell what kind of outputs a model has."""
 
 
 @dataclass(frozen=True)
@@ -55,19 +58,30 @@ class Setup:
         request = self.request(1) if pruned else None
         state, inputs = self.fresh(), self.task.inputs
         about = self.experiment, self.dataset, state.model
-        return summary_of(*about, inputs=inputs, request=request, notes=state.notes)
+        doubt = self.task.objective.doubt(outputs(state.model, inputs, FEW))
+        return summary_of(*about, inputs=inputs, request=request, notes=state.notes, doubt=doubt)
 
     def fresh(self) -> Checkpoint:
         """The model before any training, initialised by the seed.
 
         Raises:
             ModelError: it does not fit the data.
+            ConfigError: it cannot be trained on batches as small as they are.
         """
         settings = self.experiment.settings
         seed_all(settings.seed, "init")
         state = self.start.make(self.task)
         check_forward(state.model, self.task.inputs, self.task.objective.problem, reference(settings.model))
+        self.check_batches(state.model, self.recipe(), "--batch-size")
         return state
+
+    def check_batches(self, model: nn.Module, recipe: Recipe, option: str) -> None:
+        """Raise ConfigError where a recipe has batches of one sample, and the model cannot be trained on one."""
+        alone = min(recipe.batch_size, len(self.task.targets.some("train"))) == 1
+        if recipe.epochs and alone and not recipe.freeze and not trains_on_one(model, self.task.inputs):
+            raise ConfigError(
+                f"Batches are of one sample, on which batch norm cannot train: give a larger {option}, or more data."
+            )
 
     def environment(self, kind: Literal["train", "prune"]) -> Environment:
         """The machine and the versions, among them those of what prepares the data and of what the user's own model,

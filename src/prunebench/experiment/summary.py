@@ -30,6 +30,7 @@ def summary_of(
     inputs: InputSpec,
     request: Request | None,
     notes: tuple[str, ...],
+    doubt: str = "",
 ) -> Summary:
     """The summary of an experiment.
 
@@ -40,6 +41,7 @@ def summary_of(
         inputs: what it reads.
         request: what is to be pruned first; None where nothing is.
         notes: on the weights that it starts from.
+        doubt: what is unlikely of the model's outputs; empty where nothing is.
     """
     reached = experiment.method.reached(model, request) if request else []
     layers = {name.rpartition(".")[0] for name in reached if name.endswith("weight")}
@@ -57,6 +59,7 @@ def summary_of(
         reached_params=sum(model.get_parameter(name).numel() for name in reached),
         reached_macs=sum(by_module.get(name, 0) for name in layers),
         spared=_spared(model, request, layers) if request and experiment.method.removes else {},
+        doubts=(doubt,) if doubt else (),
     )
 
 

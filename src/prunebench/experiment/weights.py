@@ -21,7 +21,7 @@ from prunebench.models import checkpoint, fitting, hub, weight_files
 from prunebench.models.architecture import Architecture, asks_for, given_arguments, models
 from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.input_spec import InputSpec
-from prunebench.models.normalisation import Statistics, statistics_of, told
+from prunebench.models.normalisation import Statistics, statistics_of
 from prunebench.models.weight_files import WeightFile
 from prunebench.registry import reference, without_folder
 from prunebench.runs.run import Run
@@ -74,9 +74,11 @@ def _checked(experiment: Experiment, start: Start) -> Start:
     def make(task: Task) -> Checkpoint:
         found = start.make(task)
         if found.fresh and not experiment.settings.epochs:
+            layer = found.fresh[0].rpartition(".")[0]
             raise ModelError(
-                f"--epochs 0 takes weights as they are, but {found.fresh[0].rpartition('.')[0]} would start fresh: "
-                f"{experiment.settings.weights} has no classifier for these classes. Train it by --epochs."
+                f"Nothing is trained here, as with --epochs 0, but {layer} would start fresh: "
+                f"{experiment.settings.weights} has no classifier for these classes. Train it first: prunebench train "
+                f"with --epochs 1, or more."
             )
         return found
 
@@ -99,7 +101,7 @@ def _from_file(experiment: Experiment, path: Path) -> Start:
             whose = "as --mean and --std say"
         elif found is not None or used != IMAGENET:
             whose = "as the weights' own files say" if found is not None else "as the model's pretrained_cfg says"
-        return replace(state, notes=(*state.notes, f"images are normalised {whose} ({told(used)})"))
+        return replace(state, notes=(*state.notes, f"images are normalised {whose}"))
 
     def told_by_model(task: Task) -> Statistics | None:
         named = found is not None or models.known(experiment.settings.model) is not None
@@ -262,7 +264,10 @@ def start_of(found: Checkpoint) -> Start:
     def make(task: Task) -> Checkpoint:
         for name, has in task.objective.arguments.items():
             if arguments[name] != has:
-                raise ModelError(f"The weights know {arguments[name]} {name}, but the data has {has}.")
+                raise ModelError(
+                    f"The weights know {arguments[name]} {name}, but the data has {has}. A run goes on with its own "
+                    f"{name} alone: to train a fresh classifier, give the model.safetensors of its step 0 as a file."
+                )
         architecture = msgspec.structs.replace(found.architecture, inputs=task.inputs)
         return replace(found, architecture=architecture, model=copy.deepcopy(found.model))
 

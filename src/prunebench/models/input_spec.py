@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -52,26 +53,57 @@ def output_of(model: nn.Module, inputs: Any) -> torch.Tensor:
     return output
 
 
-def check_forward(model: nn.Module, inputs: InputSpec, problem: Callable[[tuple[int, ...]], str], name: str) -> None:
-    """Raise ModelError unless the model turns an example into finite values, whose shape has no `problem`."""
+def outputs(model: nn.Module, inputs: InputSpec, batch: int) -> torch.Tensor:
+    """What a model returns for a random batch, without dropout; the model is left as it was."""
     import torch
 
     training = model.training
     try:
         with torch.no_grad():
-            output = output_of(model.eval(), inputs.example())
-            shape, finite = tuple(output.shape), bool(torch.isfinite(output).all())
-    except Exception as error:  # a user's model fails in its own ways
-        raise ModelError(f"{name} does not run on {inputs.text()}: {failure(error)}.") from error
+            return output_of(model.eval(), inputs.example(batch))
     finally:
         model.train(training)
-    if wrong := problem(shape):
+
+
+def check_forward(model: nn.Module, inputs: InputSpec, problem: Callable[[tuple[int, ...]], str], name: str) -> None:
+    """Raise ModelError unless the model turns an example into finite values, whose shape has no `problem`."""
+    import torch
+
+    try:
+        output = outputs(model, inputs, 1)
+    except Exception as error:  # a user's model fails in its own ways
+        raise ModelError(f"{name} does not run on {inputs.text()}: {failure(error)}.") from error
+    if not isinstance(output, torch.Tensor):
+        raise ModelError(
+            f"{name} returns {_kind(output)}; a model returns one tensor, its scores of each class before any softmax. "
+            f"Have its forward return that alone."
+        )
+    if wrong := problem(shape := tuple(output.shape)):
         raise ModelError(f"{name} returns shape {shape} for one of {inputs.text()}; {wrong}.")
-    if not finite:
+    if not torch.isfinite(output).all():
         raise ModelError(
             f"{name} returns NaN or infinite values for one of {inputs.text()}: its weights, or what its normalisation "
             f"layers hold, are too large, negative where they may not be, or were never set."
         )
+
+
+def _kind(output: Any) -> str:
+    """`a tuple of 2`, or `dict`."""
+    if isinstance(output, (tuple, list)):
+        return f"a {type(output).__name__} of {len(output)}"
+    return type(output).__name__
+
+
+def trains_on_one(model: nn.Module, inputs: InputSpec) -> bool:
+    """Whether a model can be trained on a batch of one sample; batch norm over a single value cannot."""
+    import torch
+
+    try:
+        with torch.no_grad():
+            output_of(copy.deepcopy(model).train(), inputs.example())
+    except ValueError as error:
+        return "more than 1 value per channel" not in str(error)
+    return True
 
 
 def to(inputs: Any, *args: Any, **kwargs: Any) -> Any:

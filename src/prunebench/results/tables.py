@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from prunebench.experiment.goals import GoalRecord, Reading
+from prunebench.experiment.goals import GoalRecord, Reading, parse
 from prunebench.records import METRICS, Scores, StepRecord
 from prunebench.statistics import interval_of
 
@@ -70,7 +70,9 @@ def goal_lines(found: GoalRecord, iterations: int) -> str:
         head = f"Step {found.step} is the answer: it meets every goal."
     else:
         more = f" Try more than --iterations {iterations}." if found.step == iterations else ""
-        head = f"Not reached. The last step that keeps the bounds of accuracy is step {found.step}:{more}"
+        scored = any(parse(reading.goal).of_score for reading in found.readings)
+        last = ". The last step that keeps the bounds of scores is" if scored else " by"
+        head = f"Not reached{last} step {found.step}.{more}"
     rows = [[f"  {r.goal}", _figure(r), "holds" if r.holds else "does not hold"] for r in found.readings]
     return "\n".join([head, align(rows, left=3)])
 

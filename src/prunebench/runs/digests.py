@@ -104,6 +104,12 @@ def listed(names: Sequence[object]) -> str:
     return ", ".join(map(shown, names[:NAMED])) + others
 
 
+def counted(count: int, noun: str) -> str:
+    """`1 epoch`, `1,437 samples`, `2 classes`."""
+    ending = "" if count == 1 else "es" if noun.endswith("s") else "s"
+    return f"{count:,} {noun}{ending}"
+
+
 def shown(name: object) -> str:
     """A name for a message, on one line: signs that move the cursor by their number; bytes that are no UTF-8 stay."""
     return "".join(

@@ -78,14 +78,46 @@ def test_an_unknown_class_in_the_test_set_is_refused(pets):
     ("missing", "message"),
     [
         ("test", "has no folder test or val; expected train/<class>/* and test/<class>/* there."),
-        ("train", "train is not there; expected "),
-        (".", "has no folder test or val"),
+        ("train", "has no folder train; expected train/<class>/* and test/<class>/* there."),
+        ("test", "Move part of each class of train to test."),
+        (".", "does not exist: give the folder that holds the data with --data-dir."),
     ],
 )
 def test_a_missing_folder_is_named_with_the_layout_that_is_expected(pets, tmp_path_factory, missing, message):
     (pets / missing).resolve().rename(tmp_path_factory.mktemp("away") / "folder")
     with pytest.raises(DataError, match=re.escape(message)):
         load(pets)
+
+
+def test_classes_without_parts_are_told_how_to_split(pets):
+    (pets / "test").rename(pets / "train" / "eel")
+    with pytest.raises(
+        DataError, match=r"If cat, dog, eel are classes, put most images of each into train/<class>, the"
+    ):
+        load(pets / "train")
+
+
+def test_folders_whose_names_are_written_otherwise_are_told(pets):
+    (pets / "train").rename(pets / "Train")
+    (pets / "test").rename(pets / "Test")
+    with pytest.raises(DataError, match=r"Rename Test to test and Train to train\."):
+        load(pets)
+
+
+def test_a_file_is_no_folder_of_data(pets):
+    with pytest.raises(DataError, match=rf"is a file: give the folder that it is in, --data-dir {pets / 'train'}\."):
+        load(pets / "train" / "README")
+
+
+@pytest.mark.parametrize("name", ["val", "valid"])
+def test_the_test_set_is_told_where_it_is_called_otherwise(pets, name):
+    (pets / "test").rename(pets / name)
+    assert load(pets).notes[-1] == f"the test set is {name}."
+
+
+def test_what_images_end_with_is_told_once(pets):
+    (pets / "test" / "cat" / "notes.txt").write_text("no image")
+    assert [note.count("Images end with") for note in load(pets).notes] == [0, 1]
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
@@ -185,5 +217,7 @@ def test_a_folder_above_the_right_one_is_told(pets):
     inside.mkdir()
     for name in ("train", "test"):
         (pets / name).rename(inside / name)
-    with pytest.raises(DataError, match=rf"has no folder test or val; .*\. Did you mean --data-dir {inside}\?"):
+    with pytest.raises(
+        DataError, match=rf"has no folder train, and none test or val; .*\. Did you mean --data-dir {inside}\?"
+    ):
         load(pets)

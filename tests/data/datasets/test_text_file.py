@@ -86,7 +86,7 @@ def written(folder, **files):
         (
             "train.csv",
             "text,stars\nfine,5",
-            "train.csv:1: needs a column text (or sentence) and a column label; has: text,",
+            "train.csv:1: needs a column label; has: text, stars. Name yours with --label-column, or",
         ),
         ("train.csv", "text,label\nfine", "train.csv:2: 1 field under 2 columns"),
         ("train.tsv", "sentence\tlabel\nfine\t1\n\ndull", "train.tsv:4: 1 field under 2 columns"),
@@ -301,12 +301,53 @@ def test_a_sample_is_not_taken_for_a_header(tmp_path):
 def test_files_that_are_not_read_are_told_and_an_unlabelled_test_file_beside_a_labelled_one(tmp_path):
     tabs = as_tsv(SAMPLES)
     written(tmp_path, train_csv=LINES, train_tsv=tabs, dev_tsv=tabs)
-    assert load(tmp_path).notes == ("train.csv beside train.tsv is not read",)
+    assert load(tmp_path).notes == ("train.csv beside train.tsv is not read", "the test set is dev.tsv")
     written(tmp_path, test_tsv="index\tsentence\n0\tdull\n")
     with pytest.raises(
         DataError, match=r"test\.tsv:1: needs a column .* To test on dev\.tsv beside it, move test\.tsv"
     ):
         load(tmp_path)
+
+
+def test_a_file_whose_name_is_written_otherwise_is_told(tmp_path):
+    with pytest.raises(DataError, match=r"has no train.*; it has Train\.csv: rename that to train\.csv\."):
+        load(written(tmp_path, Train_csv=LINES))
+
+
+def test_a_folder_that_is_none_is_told(tmp_path):
+    with pytest.raises(DataError, match=r"nosuch does not exist: give the folder that holds the data with --data-dir"):
+        load(tmp_path / "nosuch")
+    place = written(tmp_path, train_csv=LINES)
+    with pytest.raises(DataError, match=rf"train\.csv is a file: give the folder that it is in, --data-dir {place}\."):
+        load(place / "train.csv")
+
+
+def test_only_the_column_that_is_missing_is_asked_for(tmp_path):
+    lines = "id,review,sentiment\n1,a film,pos\n"
+    place = written(tmp_path, train_csv=lines, test_csv=lines)
+    with pytest.raises(
+        DataError, match=r"1: needs a column label; has: id, .* Name yours with --label-column, or give"
+    ):
+        load(place, text_column=("review",))
+    with pytest.raises(
+        DataError, match=r"1: needs a column text \(or sentence\); has: .* Name yours with --text-column,"
+    ):
+        load(place, label_column="sentiment")
+
+
+def test_labels_of_test_data_that_are_written_otherwise_are_told(tmp_path):
+    test = as_tsv([(text, {0: "Pos", 1: "neg"}[label]) for text, label in SAMPLES])
+    train = test.replace("Pos", "pos")
+    with pytest.raises(DataError, match=r"'Pos' differs from 'pos' only in how it is written: write both alike\."):
+        load(written(tmp_path, train_tsv=train, test_tsv=test))
+
+
+def test_truth_values_of_json_are_told_as_they_are_written(tmp_path):
+    lines = "".join(f'{{"text": "film {i}", "label": {["true", "false", "1", "0"][i % 4]}}}\n' for i in range(12))
+    place = written(tmp_path, train_jsonl=lines, test_jsonl=lines)
+    with pytest.raises(DataError, match=r"the label '(0|true)' .* and each label is a class of its own"):
+        load(place)
+    assert load(place, trust_data=True).classes == ["0", "1", "true", "false"]
 
 
 @pytest.mark.parametrize("number", [2012, 10**1000])

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from prunebench.data.dataset import Dataset, Split, register
-from prunebench.data.folders import LOOSE, SUFFIXES, UNKNOWN, Part, read_annotated, read_part
+from prunebench.data.folders import LOOSE, SUFFIXES, UNKNOWN, Part, check_folder, read_annotated, read_part
 from prunebench.data.labels import alike
 from prunebench.errors import DataError
 from prunebench.runs.digests import listed, shown
@@ -46,13 +46,10 @@ def load(data_dir: Path) -> Dataset:
 
 def _parts(data_dir: Path) -> tuple[Part, Part]:
     """The training and the test images."""
+    check_folder(data_dir)
     tests = [data_dir / name for name in TESTS if (data_dir / name).is_dir()]
-    if not tests:
-        inside = [path.parent for path in sorted(data_dir.glob("*/train")) if path.is_dir()]
-        hint = f" Did you mean --data-dir {inside[0]}?" if len(inside) == 1 else ""
-        raise DataError(
-            f"{data_dir} has no folder test or val; expected train/<class>/* and test/<class>/* there.{hint}"
-        )
+    if not tests or not (data_dir / "train").is_dir():
+        raise DataError(_incomplete(data_dir, bool(tests)))
     train = read_part(data_dir / "train")
     _check_full(train)
     if empty := train.empty():
@@ -63,6 +60,21 @@ def _parts(data_dir: Path) -> tuple[Part, Part]:
             f"{_suffixes()}"
         )
     return train, _labelled(tests, train)
+
+
+def _incomplete(data_dir: Path, has_test: bool) -> str:
+    """Which folders are missing, and what to do about it."""
+    there = [path.name for path in sorted(data_dir.iterdir()) if path.is_dir() and not path.name.startswith(".")]
+    missing = ["train"] * ("train" not in there) + ["test or val"] * (not has_test)
+    told = f"{data_dir} has no folder {', and none '.join(missing)}; expected train/<class>/* and test/<class>/* there."
+    inside = [path.parent for path in sorted(data_dir.glob("*/train")) if path.is_dir()]
+    if len(inside) == 1:
+        return f"{told} Did you mean --data-dir {inside[0]}?"
+    if cased := [name for name in there if name.lower() in ("train", *TESTS) and name != name.lower()]:
+        return f"{told} Rename {' and '.join(f'{name} to {name.lower()}' for name in cased)}."
+    if len(missing) == 2 and there:
+        return f"{told} If {listed(there)} are classes, put most images of each into train/<class>, the rest into test."
+    return f"{told} Move part of each class of train to test." if missing == ["test or val"] else told
 
 
 def _labelled(folders: list[Path], train: Part) -> Part:
@@ -104,10 +116,11 @@ def _unknown(part: Part, train: Part) -> DataError:
 
 
 def _notes(data_dir: Path, train: Part, test: Part) -> Iterator[str]:
-    for part in (train, test):
-        if part.passed:
-            told = f" {_suffixes()}" if part.passed_for(UNKNOWN) else ""
-            yield f"{part.folder.name}: passed over {part.passed_over()}.{told}"
+    over = [part for part in (train, test) if part.passed]
+    unknown = [part for part in over if part.passed_for(UNKNOWN)][-1:]
+    for part in over:
+        told = f" {_suffixes()}" if part in unknown else ""
+        yield f"{part.folder.name}: passed over {part.passed_over()}.{told}"
     for name, other in alike(train.classes):
         yield f"the classes {shown(other)} and {shown(name)} differ only in how they are written."
     if test.labels:
@@ -117,6 +130,8 @@ def _notes(data_dir: Path, train: Part, test: Part) -> Iterator[str]:
     if unread := [name for name in others if name not in read]:
         why = " (test holds no folder of a class of train)" if "test" in unread else ""
         yield f"the test set is {test.folder.name}; not read: {listed(unread)}{why}."
+    elif test.folder.name != TESTS[0]:
+        yield f"the test set is {test.folder.name}."
 
 
 def _suffixes() -> str:

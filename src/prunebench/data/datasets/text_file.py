@@ -10,7 +10,8 @@ from pathlib import Path
 from prunebench.data.columns import Columns, Sample, choose, sample_of
 from prunebench.data.dataset import Dataset, Split, register
 from prunebench.data.decoding import NEWLINE, shortened
-from prunebench.data.labels import Labelled, class_names, label_of, questions
+from prunebench.data.folders import check_folder
+from prunebench.data.labels import Labelled, alike, class_names, label_of, questions
 from prunebench.data.rows import DELIMITERS, SUFFIXES, Row, Table, kind_of, read
 from prunebench.errors import DataError
 from prunebench.runs.digests import listed
@@ -67,6 +68,8 @@ def load(
         for used, others in ((train, other_trains), (test, other_tests))
         if others
     ]
+    if not test.name.startswith(TEST[0]):
+        notes.append(f"the test set is {test.name}")
     labelled = [path.name for path in other_tests if path.name.partition(".")[0] != test.name.partition(".")[0]]
     advice = f" To test on {labelled[0]} beside it, move {test.name} elsewhere." if labelled else ""
     how = Reading(tuple(text_column), label_column, header, encoding, trust_data, advice)
@@ -121,8 +124,12 @@ def _find(data_dir: Path, stems: Sequence[str]) -> list[Path]:
     paths = [data_dir / (stem + suffix) for stem in stems for suffix in SUFFIXES]
     if found := [path for path in paths if path.is_file()]:
         return found
+    check_folder(data_dir)
     wanted = " or ".join(f"{stem}{kind}" for stem in stems[:1] for kind in SUFFIXES if not kind.endswith(".gz"))
-    there = sorted(path.name for path in data_dir.iterdir()) if data_dir.is_dir() else []
+    there = sorted(path.name for path in data_dir.iterdir())
+    named = {stem + suffix for stem in stems for suffix in SUFFIXES}
+    if same := [name for name in there if name.lower() in named]:
+        raise DataError(f"{data_dir} has no {wanted}; it has {same[0]}: rename that to {same[0].lower()}.")
     near = [name for name in there if name.lower().startswith(tuple(stems))]
     advice = (
         f"it has {listed(near)}: convert or rename that" if near else "point --data-dir at the folder that holds it"
@@ -153,7 +160,8 @@ def _same(before: list[str] | None, now: list[str], table: Table, how: Reading) 
     if before is not None and how.header and (how.text_column or how.label_column) and before != now:
         raise DataError(
             f"{table.path}:{table.line}: the columns that were asked for are {', '.join(now)} here, and "
-            f"{', '.join(before)} in the training file. Give their names, or the same header to both."
+            f"{', '.join(before)} in the training file. Give their names, or the same header to both; if the first row "
+            f"of each is a sample, give --no-header."
         )
     return now
 
@@ -166,8 +174,16 @@ def _check_known(train: Path, test: Path, samples: Sequence[Sample], place: dict
         unlabelled = " A label of -1 marks samples without one." if unknown == ["-1"] else ""
         raise DataError(
             f"{test} has labels that {train.name} has not: {', '.join(map(_bare, unknown[:5]))}. "
-            f"See {_lines(sample.line for sample in strange)}.{unlabelled}"
+            f"See {_lines(sample.line for sample in strange)}.{unlabelled}{_meant(unknown, place)}"
         )
+
+
+def _meant(unknown: Sequence[str], known: Iterable[str]) -> str:
+    """Which labels of test data differ from those of training data only in how they are written, in words."""
+    classes = list(known)
+    pairs = [pair for pair in alike([*classes, *unknown]) if pair[0] in unknown and pair[1] in classes]
+    told = [f"{shortened(name)} differs from {shortened(other)} only in how it is written" for name, other in pairs[:3]]
+    return f" {' and '.join(told)}: write both alike." if told else ""
 
 
 def _bare(name: str) -> str:
