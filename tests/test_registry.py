@@ -49,6 +49,12 @@ def test_what_resembles_nothing_lists_what_exists(registry, name):
         registry.get(name)
 
 
+@pytest.mark.parametrize("registry", [models, datasets, criteria], ids=lambda registry: registry.kind)
+def test_a_file_without_its_function_is_told_what_to_add(registry):
+    with pytest.raises(UnknownName, match=r"Give the function in that file as well: mynet\.py:FUNCTION\."):
+        registry.get("mynet.py")
+
+
 def test_a_name_is_taken_once():
     registry = Registry("thing", "prunebench.pruning.criteria", lambda name, function: function)
     registry.add("one", 1)

@@ -70,8 +70,8 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     # fmt: off
     # What
-    model: Annotated[Any, _training("Model: a name, or path.py:function.")] = NOT_GIVEN
-    dataset: Annotated[Any, _training("Dataset: a name, or path.py:function.")] = NOT_GIVEN
+    model: Annotated[Any, _training("Model: a name, or path.py:function.  [needed, here or in a file of settings, unless a run is named]")] = NOT_GIVEN
+    dataset: Annotated[Any, _training("Dataset: a name, or path.py:function.  [default: digits; reviews for models that read text]")] = NOT_GIVEN
     data_dir: Annotated[str, _neutral("Where datasets are, or are downloaded to.", "data")] = NOT_GIVEN
     weights: Annotated[str,
         _training("Start from: none, imagenet, a Hugging Face name or folder, a weight file such as .pth or .safetensors, "

@@ -80,7 +80,8 @@ class Registry(Generic[Entry]):
             return self._wrap(name, import_reference(name))
         near = difflib.get_close_matches(str(name), self.names(), n=1, cutoff=0.5)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        own = f"; or give your own as {name if str(name).endswith('.py') else 'path.py'}:function" if self._wrap else ""
+        hint = f" Give the function in that file as well: {name}:FUNCTION." if str(name).endswith(".py") else hint
+        own = "; or give your own as path.py:function" if self._wrap else ""
         raise UnknownName(f"There is no {self.kind} {name!r}.{hint} There are: {', '.join(self.names())}{own}.")
 
 

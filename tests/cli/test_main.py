@@ -43,6 +43,11 @@ def check_refused(finished, tmp_path, *words):
         (("prune", "--model", "resnet18", "--method", "struct"), ["structured", "unstructured"]),
         (("prune", "--model", "resnet18", "--criterion", "l3"), ["l1", "l2", "random"]),
         (("prune",), ["--model", "resnet18"]),
+        (("prune", "--model", "net.py"), ["as well: net.py:FUNCTION"]),
+        (("prune", "--model", "resnet18", "--dataset", "."), ["--dataset image-folder --data-dir .", "text-file"]),
+        (("prune", "--model", "resnet18", "--sequence-length", "16"), ["--sequence-length is for texts, and digits"]),
+        (("train", "--model", "resnet18", "--resize", "fit"), ["--resize is for image files, and digits holds images"]),
+        (("train", "--model", "bert", "--image-size", "8"), ["--image-size is for images in memory and image files"]),
         (("prune", "--model", "resnet18", "--fraction", "0"), ["--fraction"]),
         (("prune", "--model", "resnet18", "--fraction", "1"), ["--fraction"]),
         (("prune", "--model", "resnet18", "--fraction", "1.5"), ["--fraction"]),
@@ -124,11 +129,20 @@ def test_a_bad_file_is_refused_by_its_name(text, words, prunebench, tmp_path_fac
 @pytest.mark.parametrize("workers", ["0", "1"])
 def test_an_images_file_that_is_broken_is_refused(workers, prunebench, tmp_path_factory, tmp_path):
     folder = tmp_path_factory.mktemp("images")
-    for split in ("train", "test"):
-        (folder / split / "cat").mkdir(parents=True)
-        (folder / split / "cat" / "1.png").write_bytes(b"no image")
+    for name in ("train/cat", "train/dog", "test/cat"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "1.png").write_bytes(b"no image")
     arguments = ("--dataset", "image-folder", "--data-dir", str(folder), "--image-size", "32", "--workers", workers)
     check_refused(prunebench("train", "--model", "resnet18", *arguments), tmp_path, "1.png")
+
+
+def test_what_is_wrong_with_data_is_told_instead_of_the_plan(prunebench, tmp_path_factory, tmp_path):
+    folder = tmp_path_factory.mktemp("texts")
+    for name in ("train.csv", "test.csv"):
+        (folder / name).write_text("review,label\nfine,1\ndull,0\n")
+    finished = prunebench("prune", "--model", "bert", "--dataset", "text-file", "--data-dir", str(folder))
+    check_refused(finished, tmp_path, "train.csv:1: needs a column text")
+    assert len(finished.err.splitlines()) == 1
 
 
 def test_without_a_command_there_is_help(prunebench):

@@ -11,6 +11,7 @@ import pytest
 from prunebench.config import RunConfig
 from prunebench.data.dataset import datasets
 from prunebench.errors import ConfigError
+from prunebench.experiment.checks import check_used
 from prunebench.experiment.resolve import dense_run, resolve
 from prunebench.models.architecture import models
 
@@ -62,6 +63,43 @@ def test_settings_that_do_not_go_together_are_refused(given, message):
         resolve(RunConfig(**given))
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            {"model": "resnet18", "sequence_length": 16},
+            "--sequence-length is for texts, and digits holds images in mem",
+        ),
+        (
+            {"model": "resnet18", "white": 1.0},
+            "--white is for image files, and digits holds images in memory: leave it",
+        ),
+        (
+            {"model": "bert", "augment": False},
+            "--augment is for images in memory and image files, and reviews holds tex",
+        ),
+    ],
+)
+def test_a_setting_that_changes_nothing_of_such_data_is_refused_where_it_is_asked_for(given, message):
+    config = RunConfig(**given)
+    experiment = resolve(config)  # as runs that are there have every setting
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        check_used(config, experiment)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"model": "resnet18", "image_size": 16, "augment": True},
+        {"model": "resnet18", "dataset": "image-folder", "resize": "fit", "white": 1.0, "background": "black"},
+        {"model": "bert", "sequence_length": 16},
+    ],
+)
+def test_a_setting_that_changes_such_data_is_taken(given):
+    config = RunConfig(**given)
+    check_used(config, resolve(config))
+
+
 HELD = {"validation": 0.2}
 
 
@@ -104,7 +142,7 @@ def test_a_second_phase_that_holds_out_nothing_else_is_fine(before, now, make_re
         {"trust_data": True},
     ],
 )
-@pytest.mark.parametrize("dataset", ["reviews", "sst2", lambda data_dir: None])
+@pytest.mark.parametrize("dataset", ["reviews", "digits", lambda data_dir: None])
 def test_how_files_are_read_is_said_to_no_dataset_that_does_not_ask(dataset, reading):
     (name,) = reading
     if (dataset, name) == ("sst2", "trust_data"):

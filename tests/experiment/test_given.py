@@ -67,7 +67,7 @@ def test_no_epoch_needs_a_classifier_of_the_datas_classes(trained, tiny_config):
     _, path, _ = trained
     state = torch.load(path)
     torch.save({name: t for name, t in state.items() if not name.startswith("classifier.3")}, path)
-    with pytest.raises(ModelError, match=r"--epochs 0, but classifier\.3 would start fresh"):
+    with pytest.raises(ModelError, match=r"--epochs 0, but the layer classifier\.3 would start fresh"):
         train(tiny_config(weights=str(path), epochs=0))
     assert train(tiny_config(weights=str(path), epochs=1)).notes == ()  # nothing to compare with
 

@@ -95,6 +95,22 @@ def test_a_users_functions_resolve_with_the_defaults_for_images():
     assert (config.model, config.criterion, config.dataset) == (build, abs, "digits")
 
 
+def test_a_folder_is_no_dataset_and_it_is_told_how_to_give_one(tmp_path):
+    with pytest.raises(ConfigError, match=rf"is a folder: give --dataset image-folder --data-dir {tmp_path}, or text-"):
+        resolve(RunConfig(model="resnet18", dataset=str(tmp_path)))
+
+
+def test_arguments_that_a_builder_needs_are_asked_for_before_it_is_called():
+    def build(classes, foo, bar=1):
+        raise AssertionError
+
+    with pytest.raises(
+        ConfigError, match=r"asks for foo: give --model-arg foo=VALUE\. Unasked it has: adapt, channels"
+    ):
+        resolve(RunConfig(model=build, model_arg=("bar=2",)))
+    assert resolve(RunConfig(model=build, model_arg=("foo=2",))).settings.model_arg == ("foo=2",)
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

@@ -9,6 +9,7 @@ from prunebench.cli.console import Console
 from prunebench.config import RunConfig, Settings
 from prunebench.data.dataset import no_downloads
 from prunebench.errors import DownloadNeeded
+from prunebench.experiment.checks import check_used
 from prunebench.experiment.existing import finished, why_new
 from prunebench.experiment.experiment import Experiment
 from prunebench.experiment.plan import pruning_plan, training_plan
@@ -22,6 +23,7 @@ def announce_training(console: Console, given: RunConfig, *, dry_run: bool = Fal
     """Resolve a config, and print the plan of its training run."""
     with writing_nothing() if dry_run else nullcontext():
         experiment = resolve(given)
+        check_used(given, experiment)
         if not dry_run:
             experiment.fetch()
         if fresh and not dry_run:
@@ -38,6 +40,7 @@ def announce_pruning(
     """Resolve a config, and print the plan of its pruning run."""
     with writing_nothing() if dry_run else nullcontext():
         experiment = resolve(given)
+        check_used(given, experiment)
         if not dry_run:
             experiment.fetch()
         run = experiment.run
@@ -78,6 +81,8 @@ def machine_line(settings: Settings) -> str:
 def _announce(console: Console, experiment: Experiment, run: Run, plan: Iterable[str], dry_run: bool) -> None:
     settings = experiment.settings
     say = console.result if dry_run else console.note
+    if not dry_run and not run.steps():
+        _ = experiment.dataset  # what is wrong with it is told instead of the plan
     say("\n".join(plan))
     if dry_run or not finished(run, settings):
         say(f"  machine  {machine_line(settings)}")

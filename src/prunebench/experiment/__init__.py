@@ -3,6 +3,7 @@
 Doors:
     resolve     RunConfig → Experiment, the one door; the runs that it makes
     experiment  what will be done: a resolved config
+    checks      settings that do not go together, or are of no use, are refused
     identity    what decides a run's key
     existing    what of an experiment is there already
     goals       bounds on costs and scores

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from prunebench.config import RunConfig, Settings, default, option_name
-from prunebench.data.dataset import READING, DatasetEntry, reads_by
+from prunebench.data.dataset import READING, DatasetEntry, Kind, reads_by
 from prunebench.errors import ConfigError
 from prunebench.experiment.experiment import Experiment
 from prunebench.experiment.goals import check_goals
@@ -13,6 +13,13 @@ from prunebench.models.normalisation import problem_of
 from prunebench.registry import reference
 from prunebench.runs.environment import check_processes
 from prunebench.runs.run import Run
+
+USED_BY: dict[str, tuple[Kind, ...]] = {
+    "sequence_length": ("text",),
+    **dict.fromkeys(("image_size", "augment"), ("images", "files")),
+    **dict.fromkeys(("resize", "background", "white"), ("files",)),
+}
+"""Settings of data, and the kinds of data that they change."""
 
 
 def check(experiment: Experiment) -> None:
@@ -52,6 +59,20 @@ def check_reading(config: RunConfig, data: DatasetEntry) -> None:
             f"{option_name(given_in_vain[0])}: the dataset {data.name} does not ask for it; it is for text-file, and "
             f"for loaders of your own with an argument {given_in_vain[0]}."
         )
+
+
+def check_used(config: RunConfig, experiment: Experiment) -> None:
+    """Raise ConfigError where a setting is given that this kind of data has no use for, as it would make a new run."""
+    reads = experiment.data.reads
+    if reads is None:
+        return
+    for name, kinds in USED_BY.items():
+        if getattr(config, name) is not None and reads not in kinds:
+            has = {"text": "texts", "images": "images in memory", "files": "image files"}
+            raise ConfigError(
+                f"{option_name(name)} is for {' and '.join(has[kind] for kind in kinds)}, and {experiment.data.name} "
+                f"holds {has[reads]}: leave it out."
+            )
 
 
 def check_fit(experiment: Experiment, kind: str | None) -> None:

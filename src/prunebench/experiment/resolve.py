@@ -26,13 +26,13 @@ from prunebench.config import (
     merge,
     read_toml,
 )
-from prunebench.data.dataset import datasets
-from prunebench.errors import AmbiguousRun, ConfigError, RunError
+from prunebench.data.dataset import DatasetEntry, datasets
+from prunebench.errors import AmbiguousRun, ConfigError, RunError, UnknownName
 from prunebench.experiment.checks import check, check_reading, unread
 from prunebench.experiment.experiment import Experiment, Origin
 from prunebench.experiment.goals import parse
 from prunebench.experiment.identity import OF_WEIGHTS, as_stored
-from prunebench.models.architecture import ModelEntry, arguments_told, models
+from prunebench.models.architecture import ModelEntry, arguments_told, check_needed, models
 from prunebench.pruning.registry import criteria, methods
 from prunebench.registry import reference, without_folder
 from prunebench.runs.index import find
@@ -66,7 +66,7 @@ def resolve(config: RunConfig | Experiment) -> Experiment:
     inherited = _inherited(origin.run) if origin.run is not None else {}
     method = methods.get(config.method or default("method"))
     usual = "reviews" if entry.reads == "text" else "digits"
-    data = datasets.get(config.dataset or inherited.get("dataset") or entry.defaults.get("dataset") or usual)
+    data = _dataset(config.dataset or inherited.get("dataset") or entry.defaults.get("dataset") or usual)
     inherited = {name: value for name, value in inherited.items() if name not in unread(data)}
     check_reading(config, data)
     goals = tuple(parse(text) for text in config.until or ())
@@ -85,12 +85,30 @@ def resolve(config: RunConfig | Experiment) -> Experiment:
     if any(goal.of_score for goal in goals):
         values["validation"] = values["validation"] or HELD_OUT
     arguments = arguments_told(entry, config.model_arg or inherited.get("model_arg") or ())
+    check_needed(entry, arguments)
     values |= given(config) | _place(config, origin) | {"model_arg": arguments}
     same = [name for name in AS_TRAINED if values[f"finetune_{name}"] == values[name]]
     settings = Settings(**values | {f"finetune_{name}": None for name in same})
     experiment = Experiment(settings, entry, data, method, criteria.get(settings.criterion), goals, origin)
     check(experiment)
     return experiment
+
+
+def _dataset(name: Any) -> DatasetEntry:
+    """The entry of a dataset.
+
+    Raises:
+        ConfigError: there is none, or it is a folder.
+    """
+    try:
+        return datasets.get(name)
+    except UnknownName:
+        if isinstance(name, str) and Path(name).is_dir():
+            raise ConfigError(
+                f"--dataset {name} is a folder: give --dataset image-folder --data-dir {name}, or text-file for a "
+                f"train.csv, .tsv or .jsonl in it."
+            ) from None
+        raise
 
 
 def dense_run(config: RunConfig | Experiment) -> Run:

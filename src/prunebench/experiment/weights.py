@@ -76,7 +76,7 @@ def _checked(experiment: Experiment, start: Start) -> Start:
         if found.fresh and not experiment.settings.epochs:
             layer = found.fresh[0].rpartition(".")[0]
             raise ModelError(
-                f"Nothing is trained here, as with --epochs 0, but {layer} would start fresh: "
+                f"Nothing is trained here, as with --epochs 0, but the layer {layer} would start fresh: "
                 f"{experiment.settings.weights} has no classifier for these classes. Train it first: prunebench train "
                 f"with --epochs 1, or more."
             )

@@ -122,6 +122,20 @@ def value_of(text: str) -> str | int | float | bool:
     return found if isinstance(found, (str, int, float, bool)) else value
 
 
+def check_needed(entry: ModelEntry, texts: Iterable[str]) -> None:
+    """Raise ConfigError where a builder needs arguments that are neither offered nor given as `--model-arg`."""
+    given = {text.partition("=")[0] for text in texts}
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    asked = inspect.signature(entry.build).parameters.values()
+    needed = [p.name for p in asked if p.kind in kinds and p.default is p.empty]
+    if missing := [name for name in needed if name not in {*OFFERED, "num_classes", *given}]:
+        told = " ".join(f"--model-arg {name}=VALUE" for name in missing)
+        raise ConfigError(
+            f"The builder of {entry.name} asks for {', '.join(missing)}: give {told}. Unasked it has: "
+            f"{', '.join(sorted(OFFERED))}."
+        )
+
+
 def given_arguments(texts: Iterable[str]) -> dict[str, str | int | float | bool]:
     """Arguments as `--model-arg` has them, by name."""
     return {text.partition("=")[0]: value_of(text) for text in texts}

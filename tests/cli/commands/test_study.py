@@ -65,7 +65,7 @@ def study(folder, prunebench, monkeypatch):
 def test_a_dry_run_lists_the_runs_and_writes_nothing(study, folder):
     finished = study("--dry-run")
     assert finished.status == 0, finished.err
-    assert "study mine: 4 runs, 1 thread(s) each, in runs/mine" in finished.out
+    assert "study mine: 4 runs, 1 thread each, in runs/mine" in finished.out
     assert finished.out.count("  to do  ") == 4
     assert "dense, same epochs" in finished.out
     assert "13 step(s) are left to do\n13 of them are of a kind that was not measured yet" in finished.out

@@ -47,7 +47,7 @@ def test_json_is_the_record(prunebench):
 def test_a_dry_run_writes_nothing(prunebench, tmp_path):
     finished = prunebench("train", *TINY, "--dry-run")
     assert (finished.status, list(tmp_path.iterdir())) == (0, [])
-    assert "1 epochs of adamw" in finished.out
+    assert "1 epoch of adamw" in finished.out
     assert "disk     about 44.8 MB: the dense run" in finished.out
 
 

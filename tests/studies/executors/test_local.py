@@ -91,6 +91,41 @@ def test_workers_end_when_the_process_that_began_them_is_killed(small, monkeypat
     process.stderr.close()
 
 
+def test_where_all_processes_are_asked_to_stop_no_run_is_said_to_have_failed(small, monkeypatch, tmp_path):
+    """As `timeout` and systems of clusters ask: SIGTERM comes to the study and to its workers alike."""
+    monkeypatch.setenv("PRUNEBENCH_TEST_PAUSE", "1")
+    small('criterion = "{parts}:slow"\n')
+    command = [sys.executable, "-m", "prunebench", "study", "small.toml", "--runs-dir", "runs"]
+    how = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    process = subprocess.Popen(command, cwd=tmp_path, **how)
+    assert process.stderr is not None
+    lines = []
+    while not (any("[1/2]" in line for line in lines) and "step 0" in lines[-1]):
+        lines.append(process.stderr.readline())
+        assert lines[-1], "it ended before its time"
+    os.killpg(process.pid, signal.SIGTERM)
+    rest = process.communicate(timeout=60)[1]
+    assert process.returncode == 143
+    assert "to do: 1 pruning run, and 1 dense run that they start from\n" in lines
+    assert "[2/2] parts-unstructured-" in rest
+    assert " stopped, " in rest
+    assert not [word for word in ("failed", "leaked", "Traceback") if word in rest]
+
+
+def test_a_worker_that_alone_is_asked_to_stop_has_not_done_its_run(small, monkeypatch):
+    monkeypatch.setenv("PRUNEBENCH_TEST_PAUSE", "0.5")
+    planned = small('criterion = "{parts}:slow"\n')
+
+    def told(job, record):
+        if record.step == 1:
+            os.kill(multiprocessing.active_children()[0].pid, signal.SIGTERM)
+
+    *_, last = LOCAL.run(jobs_of(planned), Options(told=told))
+    assert "was killed by SIGTERM" in last.error
+    assert not last.stopped
+    assert all(outcome.fine for outcome in LOCAL.run(jobs_of(planned), Options()))
+
+
 def _lives(pid):
     try:
         os.kill(pid, 0)
@@ -109,14 +144,15 @@ def test_a_worker_is_not_stopped_by_ctrl_c_before_its_batch_is_done():
             seen.append(signal.getsignal(signal.SIGINT))
             raise EOFError
 
-    seen, before = [], signal.getsignal(signal.SIGINT)
+    seen, before = [], {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     ended = local._end_with_parent
     local._end_with_parent = lambda: None
     try:
         local._work(Pipe(), None)
     finally:
         local._end_with_parent = ended
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     assert seen == [signal.SIG_IGN]
 
 

@@ -49,6 +49,7 @@ def command(
     from prunebench.cli.planning import writing_nothing
     from prunebench.errors import ConfigError, Stopped, legible
     from prunebench.registry import check_installed
+    from prunebench.runs.digests import counted
     from prunebench.runs.files import check_writable
     from prunebench.studies.executors import Options, executors
     from prunebench.studies.study import experiments_of, folder_of, read_study, record_of, write_study
@@ -69,6 +70,9 @@ def command(
     from prunebench.studies.jobs import jobs_of
 
     todo = jobs_of(planned)
+    if trainings := sum(job.kind == "train" for job in todo):
+        starts = f"{counted(trainings, 'dense run')} that they start from"
+        console.note(f"to do: {counted(len(todo) - trainings, 'pruning run')}, and {starts}")
     with Stopping() as stopping:
         options = Options(jobs=jobs, address=address, told=_teller(console), stop=stopping.asked)
         failed = _do(console, chosen.run(todo, options) if todo else iter(()), len(todo))
@@ -121,6 +125,7 @@ def _announce(console: Console, study: Study, planned: Sequence[Experiment], job
     from prunebench.results.curves import labels
     from prunebench.results.settings import settings_of
     from prunebench.results.tables import align, short
+    from prunebench.runs.digests import counted
     from prunebench.runs.index import all_runs
     from prunebench.studies.estimates import estimate
     from prunebench.studies.stopping import done
@@ -129,7 +134,8 @@ def _announce(console: Console, study: Study, planned: Sequence[Experiment], job
 
     say = console.result if dry_run else console.note
     threads = planned[0].settings.threads
-    say(f"study {study.name}: {len(planned)} runs, {threads} thread(s) each, in {folder_of(planned)}")
+    each_has = f"{counted(len(planned), 'run')}, {counted(threads or 1, 'thread')} each"
+    say(f"study {study.name}: {each_has}, in {folder_of(planned)}")
     names = labels(settings_of([each.run for each in planned]))
     rows = []
     for each, name in zip(planned, names, strict=True):

@@ -6,7 +6,7 @@ import multiprocessing
 import signal
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import connection
 from typing import TYPE_CHECKING, Any
 
@@ -97,10 +97,13 @@ def _heard(workers: list[Worker], options: Options) -> Iterator[Outcome]:
         except (EOFError, ConnectionResetError):
             worker.process.join()
             workers.remove(worker)
-            said = Outcome(job.key, error=_died(worker.process.exitcode))
+            code = worker.process.exitcode
+            told = options.stop() and code == -signal.SIGTERM  # which came to all processes of the study
+            said = Outcome(job.key, stopped=True) if told else Outcome(job.key, error=_died(code))
         if isinstance(said, Outcome):
             worker.job = None
-            yield said
+            alone = said.stopped and not options.stop()
+            yield replace(said, error=_died(-signal.SIGTERM), stopped=False) if alone else said
         elif options.told is not None:
             options.told(job, said)
 
@@ -114,14 +117,17 @@ def _work(pipe: Any, stopping: Any) -> None:
     """Do jobs that come through the pipe until it is closed."""
     from prunebench.studies.jobs import do
 
+    terminated = threading.Event()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the study is told, and asks its workers to stop
+    signal.signal(signal.SIGTERM, lambda number, frame: terminated.set())  # as comes to all, or to this one alone
     threading.Thread(target=_end_with_parent, daemon=True).start()
     while True:
         try:
             job = pipe.recv()
         except (EOFError, ConnectionResetError):
             return
-        pipe.send(do(job, stopping.is_set, lambda job, record: pipe.send(record)))
+        terminated.clear()
+        pipe.send(do(job, lambda: stopping.is_set() or terminated.is_set(), lambda job, record: pipe.send(record)))
 
 
 def _end_with_parent() -> None:
