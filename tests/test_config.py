@@ -179,7 +179,7 @@ def test_a_bad_toml_file_is_refused_with_its_name_and_what_to_do(tmp_path, text,
     ("content", "message"),
     [
         (b"lr = " + b"[" * 5000, "it is nested too deeply"),
-        (b"lr = " + b"[" * 300 + b"]" * 300, "expected float, got array"),
+        (b"lr = " + b"[" * 300 + b"]" * 300, "expected a number, got a list"),
         (b"a" + b".a" * 5000 + b" = 1", "there is no setting 'a'"),
         (b"lr = " + b"9" * 5000, "cannot be read as TOML"),
         (b"lr = 0x" + b"f" * 5000, "--lr (a number of very many digits): "),

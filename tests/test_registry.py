@@ -316,7 +316,7 @@ def test_a_module_of_the_current_folder_is_a_reference(tmp_path, monkeypatch):
 
 
 def test_a_file_without_a_function_is_told_how_to_name_one():
-    with pytest.raises(UnknownName, match=r"or give your own as some/net\.py:function\.$"):
+    with pytest.raises(UnknownName, match=r"Give the function in that file as well: some/net\.py:FUNCTION\."):
         models.get("some/net.py")
 
 
