@@ -1,0 +1,59 @@
+"""Recordings of a model in evaluation and in training, where that differs."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import nn
+
+from prunebench.pruning.units.record import Graph, call, record
+
+STILL = ("Norm", "Dropout", "DropPath", "DropBlock", "StochasticDepth")
+"""Modules with these words in their class's name stay in evaluation: what they do in training is no other path."""
+
+
+def recordings(model: nn.Module, inputs: Any) -> tuple[list[Graph], int]:
+    """One graph, or two if the model does something else in training; and how many passes it took."""
+    with preserved(model):
+        model.eval()
+        if any(isinstance(p, nn.parameter.UninitializedParameter) for p in model.parameters()):
+            with torch.no_grad():
+                call(model, inputs)
+        graphs = [record(model, inputs)]
+        training(model)
+        try:
+            other = record(model, inputs)
+        except Exception:  # a model that needs more than this to train (two samples, targets)
+            return graphs, 2
+        if other.signature() != graphs[0].signature():
+            graphs.append(other)
+    return graphs, 2
+
+
+def training(model: nn.Module) -> None:
+    """Training mode, in which norms, dropout and parametrizations stay as in evaluation."""
+    model.train()
+    for name, module in model.named_modules():
+        if any(word in type(module).__name__ for word in STILL) or "parametrizations" in name:
+            module.eval()
+
+
+@contextlib.contextmanager
+def preserved(model: nn.Module) -> Iterator[None]:
+    """Modes, buffers and random states are as before afterwards."""
+    modes = {module: module.training for module in model.modules()}
+    buffers = {name: buffer.detach().clone() for name, buffer in model.named_buffers()}
+    state = torch.get_rng_state()
+    try:
+        yield
+    finally:
+        torch.set_rng_state(state)
+        for module, mode in modes.items():
+            module.training = mode
+        with torch.no_grad():
+            for name, buffer in model.named_buffers():
+                if name in buffers and buffer.shape == buffers[name].shape:
+                    buffer.copy_(buffers[name])
