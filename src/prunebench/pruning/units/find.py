@@ -30,6 +30,7 @@ from prunebench.pruning.units.resolve import resolve
 from prunebench.pruning.units.words import FEW, along, codes, decode
 from prunebench.pruning.units.zeroing import zeroed_columns
 
+Sweep = Callable[..., Reached]
 NORMS = {name for name, rule in RULES.items() if rule in (batch_norm, layer_norm, group_norm)}
 
 
@@ -168,7 +169,7 @@ class _Analysis:
             if not self.rows_known[index].all():
                 rows = torch.from_numpy(~self.rows_known[index]).long()
                 starts[mixing.node.outputs[0]] = mixing.made(rows)
-        reached = follow(graph, self.mixings, starts, through_norms=self.through_norms)
+        reached = follow(graph, self.mixings, starts, through_norms=self.through_norms, passing=set())
         for index, columns in reached.columns.items():
             self.links.bar(self.columns(index)[columns != 0], "the model's input is added to its channels")
 
@@ -182,9 +183,11 @@ class _Analysis:
         for members in together.values():
             count = members[0].rows
 
-            def sweep(words: torch.Tensor, members: list[Mixing] = members) -> Reached:
+            def sweep(
+                words: torch.Tensor, passing: set[int] | None = None, members: list[Mixing] = members
+            ) -> Reached:
                 starts = {mixing.node.outputs[0]: mixing.made(words) for mixing in members}
-                return follow(self.graph, self.mixings, starts, through_norms=self.through_norms)
+                return follow(self.graph, self.mixings, starts, through_norms=self.through_norms, passing=passing)
 
             known = self.rows_known[members[0].node.index]
             ids = torch.where(torch.from_numpy(known), torch.arange(count), -1)
@@ -194,7 +197,7 @@ class _Analysis:
             self.search.attended |= {name for name, _ in self.search.makers}
 
     def _reach(
-        self, sweep: Callable[[torch.Tensor], Reached], ids: torch.Tensor, count: int, nodes: torch.Tensor
+        self, sweep: Sweep, ids: torch.Tensor, count: int, nodes: torch.Tensor
     ) -> None:
         reached = sweep(codes(ids, count))
         ambiguous = False
@@ -213,7 +216,7 @@ class _Analysis:
             resolved = self._resolve(sweep, reached, count, nodes)
             if beside and len(np.unique(resolved)) > 1:
                 parts = int(resolved.max()) + 1
-                again = sweep(codes(torch.from_numpy(resolved), parts))
+                again = sweep(codes(torch.from_numpy(resolved), parts), reached.passing)
                 first = torch.from_numpy(np.unique(resolved, return_index=True)[1])
                 self._beside(again, parts, nodes[first])
 
@@ -229,14 +232,14 @@ class _Analysis:
         return unclear
 
     def _resolve(
-        self, sweep: Callable[[torch.Tensor], Reached], reached: Reached, count: int, nodes: torch.Tensor
+        self, sweep: Sweep, reached: Reached, count: int, nodes: torch.Tensor
     ) -> np.ndarray:
         """Join what hangs together; a label for each id, from 0 on, in order of their first."""
         indices = list(reached.columns)
         size = sum(self.mixings[i].columns for i in indices)
 
         def columns(words: torch.Tensor) -> torch.Tensor:
-            found = sweep(words)
+            found = sweep(words, reached.passing)
             parts = [
                 found.columns.get(i, torch.zeros((), dtype=torch.int64)).expand(self.mixings[i].columns)
                 for i in indices

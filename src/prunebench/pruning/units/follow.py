@@ -26,6 +26,7 @@ class Reached:
         carriers: what stands beside the data channel by channel: (tensor, dimension, words).
         out: words of what leaves the graph: the model's output, or what Python reads.
         lost: words that positions of a convolution hold, not its channels.
+        passing: mixing nodes whose positions, not columns, hold the words.
     """
 
     columns: dict[int, torch.Tensor] = field(default_factory=dict)
@@ -34,6 +35,7 @@ class Reached:
     carriers: list[tuple[int, int, torch.Tensor]] = field(default_factory=list)
     out: list[torch.Tensor] = field(default_factory=list)
     lost: list[torch.Tensor] = field(default_factory=list)
+    passing: set[int] = field(default_factory=set)
 
 
 def follow(
@@ -44,6 +46,7 @@ def follow(
     within: set[int] | None = None,
     through_weights: bool = True,
     through_norms: bool = False,
+    passing: set[int] | None = None,
 ) -> Reached:
     """Follow words until mixing operations read them.
 
@@ -51,8 +54,10 @@ def follow(
         starts: words of tensors by number.
         within: tensors that are followed; all if None.
         through_weights: whether words of a weight's row go on in its output.
+        passing: mixing nodes whose positions hold the words, as an earlier sweep of all ids found; a sweep of few
+            cannot tell. None: find out.
     """
-    sweep = _Sweep(graph, mixings, within, through_weights, through_norms)
+    sweep = _Sweep(graph, mixings, within, through_weights, through_norms, passing)
     for tensor, words in starts.items():
         sweep.taint(tensor, words, -1)
     outputs = set(graph.outputs)
@@ -66,9 +71,15 @@ def follow(
 
 class _Sweep:
     def __init__(
-        self, graph: Graph, mixings: dict[int, Mixing], within: set[int] | None, through_weights: bool, norms: bool
+        self,
+        graph: Graph,
+        mixings: dict[int, Mixing],
+        within: set[int] | None,
+        through_weights: bool,
+        norms: bool,
+        passing: set[int] | None,
     ) -> None:
-        self.graph, self.mixings, self.within = graph, mixings, within
+        self.graph, self.mixings, self.within, self.passing = graph, mixings, within, passing
         self.through_weights, self.through_norms = through_weights, norms
         self.words: dict[int, torch.Tensor] = {}
         self.based: set[int] = set()
@@ -176,21 +187,27 @@ class _Sweep:
         if mixing.kind == "embedding":
             self.reached.lost.append(compact(words).reshape(-1))
             return None
-        table = mixing.columns_of(words)
-        if not _same(table, 0) and _same(table, 1):
+        table, index = mixing.columns_of(words), mixing.node.index
+        if index in self.passing if self.passing is not None else _by_position(table):
+            self.reached.passing.add(index)
             if mixing.exact and not mixing.kind.endswith("batched"):
                 return mixing.passed(words)
             self.reached.lost.append(table.reshape(-1))
             return None
         columns = gathered(table, [0])[0].expand(mixing.columns)
-        before = self.reached.columns.get(mixing.node.index)
-        self.reached.columns[mixing.node.index] = columns if before is None else columns | before
+        self.reached.columns[index] = columns
         return None
 
 
 def _same(table: torch.Tensor, dim: int) -> bool:
     """Whether words do not change along a dimension."""
     return bool((table == table.narrow(dim, 0, 1)).all())
+
+
+def _by_position(table: torch.Tensor) -> bool:
+    """Whether words tell positions apart, and not columns. Positions that hold none may hold anything."""
+    first = table[:, 0]
+    return _same(table, 1) and len(first[first != 0].unique()) > 1
 
 
 def _by_column(table: torch.Tensor, mixing: Mixing) -> bool:

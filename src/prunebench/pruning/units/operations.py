@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from prunebench.pruning.units.record import Graph, Node, Ref
+from prunebench.pruning.units.record import Graph, Info, Node, Ref
 from prunebench.pruning.units.words import LANES, compact, gathered, union
 
 Words = torch.Tensor | None
@@ -67,7 +67,7 @@ def rule_of(node: Node) -> Rule:
     name = node.name.removesuffix("_")
     if name in RULES:
         return RULES[name]
-    if node.func.is_view:
+    if node.func.is_view or torch.Tag.inplace_view in node.func.tags:
         return moved
     if torch.Tag.pointwise in node.func.tags or name in POINTWISE:
         return pointwise
@@ -100,6 +100,8 @@ def moved(at: Visit) -> list[Words]:
 
     def fill(tensor: int) -> Any:
         info = graph.infos[tensor]
+        if tensor in at.words and torch.Tag.inplace_view in node.func.tags:
+            return at.words[tensor].expand(info.shape)  # of its own shape, since the operation changes it
         if tensor in at.words:
             return at.words[tensor].clone(memory_format=torch.contiguous_format) if tensor == target else at.words[tensor]
         if tensor == target:
@@ -131,6 +133,18 @@ def overwritten(at: Visit) -> list[Words]:
     value = at.args()[1]
     words = at.of(value)
     return [None if words is None else words.expand(at.shape())]
+
+
+def restrided(at: Visit) -> list[Words]:
+    """Another layout in memory: of the same elements where sizes and strides above size 1 stay."""
+    before, after = (at.graph.infos[t] for t in (at.node.inputs[0], at.node.outputs[0]))
+
+    def pairs(info: Info) -> list[tuple[int, int]]:
+        return [(n, s) for n, s in zip(info.shape, info.stride, strict=True) if n > 1]
+
+    if before.shape == after.shape and pairs(before) == pairs(after):
+        return [at.words[at.node.inputs[0]]]
+    return nowhere_sure(at)
 
 
 def nothing(at: Visit) -> list[Words]:
@@ -264,7 +278,8 @@ def glu(at: Visit) -> list[Words]:
 
 def weight_norm(at: Visit) -> list[Words]:
     """v · g / ‖v‖, the norm over all dimensions but one."""
-    direction, size, dim = at.args()[:3]
+    direction, size = at.args()[:2]
+    dim = at.argument("dim")
     parts = [w for ref in (direction, size) if (w := at.of(ref)) is not None]
     others = [d for d in range(len(at.shape())) if d != dim]
     return [union([gathered(w, others) for w in parts], at.shape()), *(None for _ in at.node.outputs[1:])]
@@ -346,6 +361,7 @@ RULES: dict[str, Rule] = {
     "native_layer_norm": layer_norm,
     "native_group_norm": group_norm,
     **dict.fromkeys(["copy", "fill"], overwritten),
+    "as_strided": restrided,
     "glu": glu,
     "_weight_norm_interface": weight_norm,
     "im2col": patches,

@@ -65,7 +65,7 @@ class Node:
     @property
     def written(self) -> int | None:
         """The tensor that it changes in place."""
-        if self.func._schema.is_mutable:
+        if self.func._schema.is_mutable and torch.Tag.inplace_view not in self.func.tags:
             for value, argument in zip(self.flat, self.func._schema.arguments, strict=False):
                 if isinstance(value, Ref) and argument.alias_info is not None and argument.alias_info.is_write:
                     return value.tensor
@@ -196,13 +196,13 @@ def tensors_of(out: Any) -> list[torch.Tensor]:
 def unfused(model: nn.Module) -> Iterator[None]:
     """Attention, encoder layers and recurrent layers run as the operations that they are made of."""
     fast = torch.backends.mha.get_fastpath_enabled()
+    fused = torch._C._get_mkldnn_enabled()
     recurrent = any(isinstance(module, nn.RNNBase) for module in model.modules())
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(sdpa_kernel(SDPBackend.MATH))
-            if recurrent:
-                stack.enter_context(torch.backends.mkldnn.flags(enabled=False))
+        torch._C._set_mkldnn_enabled(fused and not recurrent)
+        with sdpa_kernel(SDPBackend.MATH):
             yield
     finally:
+        torch._C._set_mkldnn_enabled(fused)
         torch.backends.mha.set_fastpath_enabled(fast)
