@@ -1,0 +1,72 @@
+"""Copies of a model for proofs: fresh weights in double precision; copies that share their tensors."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+LOW = (torch.float16, torch.bfloat16, torch.float32)
+
+
+def fresh(model: nn.Module, seed: int = 0) -> nn.Module:
+    """A copy in double precision on the CPU, its parameters random and none at zero; buffers stay, statistics do not."""
+    generator = torch.Generator().manual_seed(seed)
+    memo: dict[int, Any] = {}
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        memo[id(tensor)] = _fresh(name, tensor, generator)
+    return copy.deepcopy(model, memo)
+
+
+def _fresh(name: str, tensor: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    shape = tuple(tensor.shape)
+    if not tensor.is_floating_point():
+        return tensor.detach().cpu().clone()
+    if isinstance(tensor, nn.Parameter):
+        if len([n for n in shape if n > 1]) < 2:
+            values = torch.rand(shape, generator=generator, dtype=torch.float64) + 0.5
+        else:
+            scale = (tensor.numel() / shape[0]) ** -0.5
+            values = torch.randn(shape, generator=generator, dtype=torch.float64) * (1.4 * scale)
+        return nn.Parameter(values, tensor.requires_grad)
+    if name.endswith("running_var"):
+        return torch.rand(shape, generator=generator, dtype=torch.float64) + 0.5
+    if name.endswith("running_mean"):
+        return torch.randn(shape, generator=generator, dtype=torch.float64) * 0.1
+    return tensor.detach().double().cpu().clone()
+
+
+def sharing(model: nn.Module) -> nn.Module:
+    """A copy whose parameters and buffers are the very same tensors; others may be put in their places."""
+    memo: dict[int, Any] = {id(t): t for t in [*model.parameters(), *model.buffers()]}
+    for module in model.modules():
+        for value in vars(module).values():  # weights that hooks compute: they are no leaves and cannot be copied
+            if isinstance(value, torch.Tensor):
+                memo[id(value)] = value.detach()
+    return copy.deepcopy(model, memo)
+
+
+class _Doubles(TorchDispatchMode):
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if kwargs.get("dtype") in LOW:
+            kwargs = {**kwargs, "dtype": torch.float64}
+        return func(*args, **kwargs)
+
+
+@contextlib.contextmanager
+def doubles() -> Iterator[None]:
+    """Within, whatever a model casts to a lower precision stays double; random numbers start anew."""
+    default = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.random.fork_rng(devices=[]), _Doubles():
+            torch.manual_seed(0)
+            yield
+    finally:
+        torch.set_default_dtype(default)

@@ -1,0 +1,116 @@
+"""Removal: slices go from parameters and buffers, and what says their sizes follows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace as changed
+
+import torch
+from torch import nn
+
+from prunebench.pruning.units.groups import Group, Units
+from prunebench.pruning.units.sizes import Sizes, integers, replace
+
+Doomed = Mapping[str, Sequence[int]]
+"""Group's name → the units of it that go."""
+
+
+@dataclass(frozen=True)
+class Binding:
+    """An attribute of a module that says a size: of a parameter along a dimension, or how many units a group has."""
+
+    module: str
+    attribute: str
+    group: str
+    parameter: str | None = None
+    dim: int = 0
+
+
+def remove(
+    model: nn.Module, groups: Sequence[Group], doomed: Doomed, bindings: Sequence[Binding] = ()
+) -> tuple[Group, ...]:
+    """Remove units from a model, in place; parameters are replaced. What is left of the groups.
+
+    Args:
+        doomed: units by the name of their group.
+        bindings: attributes that follow, beside those of known layers.
+    """
+    gone = _positions(groups, doomed)
+    known = dict([*model.named_parameters(), *model.named_buffers()])
+    kept: dict[tuple[str, int], torch.Tensor] = {}
+    tensors: dict[str, torch.Tensor] = {}
+    with torch.no_grad():
+        for (name, dim), positions in gone.items():
+            stays = torch.ones(known[name].shape[dim], dtype=torch.bool)
+            stays[positions] = False
+            kept[name, dim] = stays
+            tensor = tensors.get(name, known[name].detach())
+            tensors[name] = tensor.index_select(dim, stays.nonzero()[:, 0].to(tensor.device)).contiguous()
+    replace(model, tensors)
+    left = tuple(_left(group, set(doomed.get(group.name, ())), kept) for group in groups)
+    by_name = {group.name: group for group in left}
+    modules, sized = dict(model.named_modules()), dict([*model.named_parameters(), *model.named_buffers()])
+    for binding in bindings:
+        if binding.group in by_name:
+            size = sized[binding.parameter].shape[binding.dim] if binding.parameter else by_name[binding.group].units
+            vars(modules[binding.module])[binding.attribute] = int(size)
+    return left
+
+
+def _positions(groups: Sequence[Group], doomed: Doomed) -> dict[tuple[str, int], torch.Tensor]:
+    found: dict[tuple[str, int], list[torch.Tensor]] = {}
+    for group in groups:
+        units = torch.as_tensor(sorted(doomed.get(group.name, ())), dtype=torch.int64)
+        if len(units):
+            for part in group.parts:
+                found.setdefault((part.parameter, part.dim), []).append(part.index[torch.isin(part.unit, units)])
+    return {key: torch.cat(parts) for key, parts in found.items()}
+
+
+def _left(group: Group, doomed: set[int], kept: dict[tuple[str, int], torch.Tensor]) -> Group:
+    stays = torch.tensor([unit not in doomed for unit in range(group.units)])
+    number = stays.long().cumsum(0) - 1
+    parts = []
+    for part in group.parts:
+        mine = stays[part.unit]
+        index = part.index[mine]
+        if (own := kept.get((part.parameter, part.dim))) is not None:
+            index = (own.long().cumsum(0) - 1)[index]
+        parts.append(changed(part, index=index, unit=number[part.unit[mine]]))
+    return changed(group, units=int(stays.sum()), parts=tuple(parts))
+
+
+def mask(model: nn.Module, groups: Sequence[Group], doomed: Doomed) -> None:
+    """Zero the units where they are read, in place; parameters are replaced."""
+    known = dict([*model.named_parameters(), *model.named_buffers()])
+    readers = [changed(g, parts=tuple(p for p in g.parts if p.reads)) for g in groups]
+    tensors: dict[str, torch.Tensor] = {}
+    for (name, dim), positions in _positions(readers, doomed).items():
+        tensor = tensors.get(name)
+        tensor = known[name].detach().clone() if tensor is None else tensor
+        tensors[name] = tensor.index_fill_(dim, positions.to(tensor.device), 0)
+    replace(model, tensors)
+
+
+def sizes_of(model: nn.Module, full: nn.Module, bindings: Sequence[Binding] = ()) -> Sizes:
+    """What a pruned model differs in from the full one."""
+    before = dict([*full.named_parameters(), *full.named_buffers()])
+    now = dict([*model.named_parameters(), *model.named_buffers()])
+    shapes = {name: list(tensor.shape) for name, tensor in now.items() if tensor.shape != before[name].shape}
+    attributes: dict[str, dict[str, int]] = {}
+    modules = dict(model.named_modules())
+    for binding in bindings:
+        value = integers(modules[binding.module]).get(binding.attribute)
+        if value is not None:
+            attributes.setdefault(binding.module, {})[binding.attribute] = value
+    return Sizes(shapes, attributes)
+
+
+def chosen(units: Units | Sequence[Group], fraction: float, seed: int = 0) -> dict[str, list[int]]:
+    """A random share of each group's units, at least one and never all."""
+    generator = torch.Generator().manual_seed(seed)
+    found = {}
+    for group in units.groups if isinstance(units, Units) else units:
+        count = min(group.units - 1, max(1, round(fraction * group.units)))
+        found[group.name] = sorted(torch.randperm(group.units, generator=generator)[:count].tolist())
+    return found

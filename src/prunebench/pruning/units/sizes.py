@@ -1,0 +1,125 @@
+"""Sizes: what a pruned model is, as data, and how a full one becomes it.
+
+Shapes of the parameters and buffers that have changed, and integers of modules that followed. Names in the data are
+only compared with what the built model has: none of them reaches `setattr`, and nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from prunebench.errors import RunError
+from prunebench.pruning.units.table import Shape, follow_sizes
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What differs from the full model.
+
+    Attributes:
+        shapes: parameter or buffer → its shape.
+        attributes: module → attribute → its value, of those that no known layer says.
+    """
+
+    shapes: dict[str, list[int]] = field(default_factory=dict)
+    attributes: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """A mapping that JSON can hold."""
+        return {"shapes": self.shapes, "attributes": self.attributes}
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> Sizes:
+        """The sizes of such a mapping.
+
+        Raises:
+            RunError: it holds anything else than names and positive integers.
+        """
+        shapes, attributes = data.get("shapes"), data.get("attributes")
+        if not isinstance(shapes, dict) or not isinstance(attributes, dict):
+            raise RunError("The sizes of the pruned model are damaged: shapes and attributes are missing.")
+        lists = list(shapes.values())
+        values = [value for own in attributes.values() if isinstance(own, dict) for value in own.values()]
+        sound = all(isinstance(own, dict) for own in attributes.values()) and all(isinstance(s, list) for s in lists)
+        if not sound or not all(type(n) is int and n > 0 for n in [*values, *(n for s in lists for n in s)]):
+            raise RunError("The sizes of the pruned model are damaged: they are not positive integers.")
+        return Sizes(shapes, attributes)
+
+
+def replace(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Put other tensors in the places of parameters and buffers; tied ones stay tied; layers' attributes follow.
+
+    Args:
+        tensors: by the first name of each, as `named_parameters` and `named_buffers` have it.
+    """
+    known = dict([*model.named_parameters(), *model.named_buffers()])
+    new: dict[int, torch.Tensor] = {}
+    for name, tensor in tensors.items():
+        old = known[name]
+        new[id(old)] = nn.Parameter(tensor, old.requires_grad) if isinstance(old, nn.Parameter) else tensor
+    for module in list(model.modules()):
+        before: dict[str, Shape] = {}
+        for own in (module._parameters, module._buffers):
+            for key, value in list(own.items()):
+                if value is not None and id(value) in new:
+                    before[key] = tuple(value.shape)
+                    own[key] = new[id(value)]  # type: ignore[assignment]
+        if before and isinstance(module, nn.RNNBase):
+            module._flat_weights = [getattr(module, key) for key in module._flat_weights_names]
+    changed = {id(tensor) for tensor in new.values()}
+    shapes = {id(new[id(known[name])]): tuple(known[name].shape) for name in tensors}
+    for module in model.modules():
+        own_shapes = {
+            key: shapes[id(value)]
+            for key, value in [*module.named_parameters(), *module.named_buffers()]
+            if id(value) in changed
+        }
+        if own_shapes:
+            follow_sizes(module, {_plain(key): shape for key, shape in own_shapes.items()})
+
+
+def _plain(key: str) -> str:
+    """`weight` of `parametrizations.weight.original1` and of `weight_v`: the shape that the layer computes."""
+    if key.startswith("parametrizations."):
+        _, name, which = key.split(".", 2)
+        return name if which in ("original", "original1") else key
+    return {"weight_v": "weight", "weight_orig": "weight"}.get(key, key)
+
+
+def restore(model: nn.Module, sizes: Sizes) -> None:
+    """Give a full model, freshly built, the sizes of a pruned one; what has changed has no values yet.
+
+    Raises:
+        RunError: the sizes are of another model.
+    """
+    known = dict([*model.named_parameters(), *model.named_buffers()])
+    tensors = {}
+    for name, tensor in known.items():
+        if (shape := sizes.shapes.get(name)) is not None:
+            if len(shape) != tensor.ndim or any(n > m for n, m in zip(shape, tensor.shape, strict=True)):
+                raise RunError(f"The sizes of the pruned model do not fit: {name} cannot become {shape}.")
+            tensors[name] = torch.empty(shape, dtype=tensor.dtype, device=tensor.device)
+    if unknown := set(sizes.shapes) - set(tensors):
+        raise RunError(f"The sizes of the pruned model do not fit: the model has no {min(unknown)!r}.")
+    replace(model, tensors)
+    left = {(path, key) for path, own in sizes.attributes.items() for key in own}
+    for path, module in model.named_modules():
+        for key, value in integers(module).items():
+            if (path, key) in left:
+                if sizes.attributes[path][key] > value:
+                    raise RunError(f"The sizes of the pruned model do not fit: {key} of {path or 'the model'} would grow.")
+                vars(module)[key] = sizes.attributes[path][key]
+                left.discard((path, key))
+    if left:
+        path, key = min(left)
+        raise RunError(f"The sizes of the pruned model do not fit: {path or 'the model'} has no {key!r}.")
+
+
+def integers(module: nn.Module) -> dict[str, int]:
+    """The module's own attributes that are positive integers."""
+    return {key: value for key, value in vars(module).items() if type(value) is int and value > 0 and key[:1] != "_"}

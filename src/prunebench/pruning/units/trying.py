@@ -1,0 +1,51 @@
+"""Trying: integers of modules that equal an old size, and whether the model is right if they follow."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+
+from torch import nn
+
+from prunebench.pruning.units.groups import Group, module_of
+from prunebench.pruning.units.removal import Binding
+from prunebench.pruning.units.sizes import integers
+from prunebench.pruning.units.table import KNOWN
+
+MOST = 7
+"""Attributes that are tried in all combinations, at most."""
+
+
+def candidates(model: nn.Module, group: Group) -> list[Binding]:
+    """Attributes of the modules around a group's parameters that equal one of its sizes, the nearest first."""
+    tensors = dict([*model.named_parameters(), *model.named_buffers()])
+    modules = dict(model.named_modules())
+    found: dict[tuple[str, str], Binding] = {}
+    owners = dict.fromkeys(module_of(part.parameter) for part in group.parts)
+    paths = {path for owner in owners for path in _above(owner)}
+    for path in sorted(paths, key=lambda p: -p.count(".") if p else 1):
+        module = modules.get(path)
+        if module is None or isinstance(module, tuple(kind for kind, _ in KNOWN)):
+            continue
+        for key, value in integers(module).items():
+            if value == group.units:
+                found.setdefault((path, key), Binding(path, key, group.name))
+            for part in group.parts:
+                if not path or part.parameter.startswith(path + "."):
+                    if value == tensors[part.parameter].shape[part.dim] > 1:
+                        found.setdefault((path, key), Binding(path, key, group.name, part.parameter, part.dim))
+    return list(found.values())
+
+
+def _above(path: str) -> Iterator[str]:
+    while path:
+        yield path
+        path = path.rpartition(".")[0]
+    yield ""
+
+
+def tried(options: Sequence[Binding], works: Callable[[tuple[Binding, ...]], bool]) -> tuple[Binding, ...] | None:
+    """The first combination with which the model is right: all of them, then few, then more."""
+    options = options[:MOST]
+    order = [tuple(options)] + [c for n in range(1, len(options)) for c in itertools.combinations(options, n)]
+    return next((choice for choice in order if choice and works(choice)), None)
