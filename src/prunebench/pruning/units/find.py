@@ -73,8 +73,8 @@ class _Analysis:
     def run(self) -> None:
         graph = self.graph
         parameters = {graph.leaves[name] for name, _ in self.model.named_parameters()}
-        self.fixed, with_parameter = static(graph, parameters)
-        self.mixings = mixings(graph, self.fixed, with_parameter)
+        fixed = static(graph, parameters)
+        self.fixed, self.mixings = fixed.all, mixings(graph, fixed)
         self.names = {tensor: name for name, tensor in graph.leaves.items()}
         self.rows_known = {i: np.zeros(m.rows, dtype=bool) for i, m in self.mixings.items()}
         self.columns_known = {i: np.zeros(m.columns, dtype=bool) for i, m in self.mixings.items()}

@@ -138,63 +138,72 @@ def _table(rows: torch.Tensor, columns: torch.Tensor, height: int, width: int) -
     return columns[None] if bool((rows == rows[:1]).all()) else rows[:, None] & columns[None]
 
 
-def static(graph: Graph, parameters: set[int]) -> tuple[set[int], set[int]]:
-    """Tensors that come from leaves alone, and those of them that a parameter has part in."""
-    found = set(graph.leaves.values())
+@dataclass(frozen=True)
+class Static:
+    """Tensors that come from leaves alone: all, those that a parameter has part in, those that an operation mixed."""
+
+    all: set[int]
+    parameters: set[int]
+    mixed: set[int]
+
+
+def static(graph: Graph, parameters: set[int]) -> Static:
+    """Tensors of a graph that come from its leaves alone."""
+    found = Static(set(graph.leaves.values()), set(parameters), set())
     free = {t for node in graph.nodes for t in node.outputs if not node.inputs}
-    with_parameter = set(parameters)
     for node in graph.nodes:
-        if any(t in found for t in node.inputs) and all(t in found or t in free for t in node.inputs):
-            found.update(node.outputs)
-            if any(t in with_parameter for t in node.inputs):
-                with_parameter.update(node.outputs)
+        if any(t in found.all for t in node.inputs) and all(t in found.all or t in free for t in node.inputs):
+            found.all.update(node.outputs)
+            for part in (found.parameters, found.mixed):
+                if any(t in part for t in node.inputs):
+                    part.update(node.outputs)
+            if node.name in PRODUCTS:
+                found.mixed.update(node.outputs)
         elif node.inputs and all(t in free for t in node.inputs):
             free.update(node.outputs)
-    return found, with_parameter
+    return found
 
 
-def mixings(graph: Graph, fixed: set[int], with_parameter: set[int]) -> dict[int, Mixing]:
+def mixings(graph: Graph, fixed: Static) -> dict[int, Mixing]:
     """The mixing operations of a graph by the index of their node."""
     found = {}
     for node in graph.nodes:
-        mixing = _mixing(graph, node, fixed, with_parameter)
+        mixing = _mixing(graph, node, fixed)
         if mixing is not None:
             found[node.index] = mixing
     return found
 
 
-def _mixing(graph: Graph, node: Node, fixed: set[int], with_parameter: set[int]) -> Mixing | None:
+def _mixing(graph: Graph, node: Node, fixed: Static) -> Mixing | None:
     args, _ = node.arguments(Ref)
     if node.name in PRODUCTS:
         left, right = (args[i].tensor for i in PRODUCTS[node.name])
         bias = args[0].tensor if node.name.startswith("add") or node.name.startswith("badd") else None
-        return _product(graph, node, left, right, bias, fixed, with_parameter)
-    if node.name in ("convolution", "_convolution") and args[1].tensor in fixed:
+        return _product(graph, node, left, right, bias, fixed)
+    if node.name in ("convolution", "_convolution") and args[1].tensor in fixed.all:
         return _convolution(graph, node, args)
-    if node.name == "linear" and args[1].tensor in fixed:
+    if node.name == "linear" and args[1].tensor in fixed.all:
         bias = args[2].tensor if len(args) > 2 and args[2] is not None else None
         weight = graph.infos[args[1].tensor].shape
         shape = graph.infos[node.outputs[0]].shape
         if len(weight) == 2:
             return Mixing(node, "left", args[0].tensor, args[1].tensor, bias, weight[0], weight[1], shape)
-    if node.name == "embedding" and args[0].tensor in fixed:
+    if node.name == "embedding" and args[0].tensor in fixed.all:
         shape = graph.infos[node.outputs[0]].shape
         return Mixing(node, "embedding", args[1].tensor, args[0].tensor, None, shape[-1], 0, shape)
     return None
 
 
-def _product(
-    graph: Graph, node: Node, left: int, right: int, bias: int | None, fixed: set[int], with_parameter: set[int]
-) -> Mixing | None:
-    if not {left, right} & fixed:
+def _product(graph: Graph, node: Node, left: int, right: int, bias: int | None, fixed: Static) -> Mixing | None:
+    known = {left, right} & fixed.all
+    if not known:
         return None
-    if {left, right} <= fixed:
-        is_left = left in with_parameter and right not in with_parameter
-    else:
-        is_left = left in fixed
+    is_left = right not in known or (len(known) == 2 and left in fixed.parameters and right not in fixed.parameters)
     weight, data = (left, right) if is_left else (right, left)
     shape, form = graph.infos[node.outputs[0]].shape, graph.infos[weight]
     batched = len(form.shape) == 3 and form.shape[0] > 1 and form.stride[:1] != (0,)
+    if batched and weight in fixed.mixed:
+        return None  # as attention to positions: what an operation has made, on both sides
     batch = form.shape[0] if batched else 1
     if is_left:
         rows, columns = form.shape[-2], form.shape[-1]

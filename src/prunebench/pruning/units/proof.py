@@ -114,6 +114,7 @@ class _Trial:
     failed: dict[str, str] = field(default_factory=dict)
     largest: float = 0.0
     passes: int = 0
+    whole: list[torch.Tensor] | None = None
 
     def sift(self, groups: tuple[Group, ...]) -> tuple[Group, ...]:
         """The groups that can be removed together; attributes that must follow are found on the way."""
@@ -185,12 +186,21 @@ class _Trial:
             return f"without them it fails: {type(error).__name__}: {str(error).splitlines()[0][:120] if str(error) else ''}"
         masked = sharing(self.base)
         mask(masked, groups, doomed)
-        for inputs, outputs in zip(variants, found, strict=True):
-            difference = _difference(outputs, self.run(masked, inputs))
+        for i, (inputs, outputs) in enumerate(zip(variants, found, strict=True)):
+            wanted = self.run(masked, inputs)
+            difference = _difference(outputs, wanted)
             if not difference <= TOLERANCE:
                 return f"pruned and masked differ by {difference:.1g}"
+            if i == 0 and _difference(wanted, self.full()) < TOLERANCE:
+                return "the model gives the same without them, so that nothing is proved"
             self.largest = max(self.largest, difference)
         return None
+
+    def full(self) -> list[torch.Tensor]:
+        """Outputs of the full model."""
+        if self.whole is None:
+            self.whole = self.run(self.base, self.variants[0])
+        return self.whole
 
     def run(self, model: nn.Module, inputs: Any) -> list[torch.Tensor]:
         """Outputs of a model, in evaluation."""

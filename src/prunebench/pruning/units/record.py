@@ -168,7 +168,7 @@ def call(model: nn.Module, inputs: Any) -> Any:
 
 
 def tensors_of(out: Any) -> list[torch.Tensor]:
-    """All tensors of an output: in tuples, dicts, dataclasses and other objects, each once."""
+    """All tensors of an output: in tuples, dicts, dataclasses and other objects, each once; no cache of keys and values."""
     found: dict[int, torch.Tensor] = {}
     seen: set[int] = set()
 
@@ -179,6 +179,8 @@ def tensors_of(out: Any) -> list[torch.Tensor]:
         if id(value) in seen or depth > 8 or isinstance(value, (str, bytes, int, float, nn.Module)):
             return
         seen.add(id(value))
+        if type(value).__name__.endswith("Cache"):
+            return  # keys and values for the next token
         if isinstance(value, dict):
             parts = list(value.values())
         elif isinstance(value, (list, tuple, set)):
