@@ -18,9 +18,13 @@ def fresh(model: nn.Module, seed: int = 0) -> nn.Module:
     """A copy in double precision on the CPU, its parameters random and none at zero; buffers stay, statistics do not."""
     generator = torch.Generator().manual_seed(seed)
     memo: dict[int, Any] = {}
+    for module in model.modules():
+        for value in vars(module).values():  # weights that hooks compute: they are no leaves and cannot be copied
+            if isinstance(value, torch.Tensor):
+                memo[id(value)] = value.detach().double()
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
         memo[id(tensor)] = _fresh(name, tensor, generator)
-    return copy.deepcopy(model, memo)
+    return copy.deepcopy(model, memo).double()  # scripted parts are copied as they are
 
 
 def _fresh(name: str, tensor: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -45,7 +49,18 @@ def sharing(model: nn.Module) -> nn.Module:
     """A copy whose parameters and buffers are the very same tensors; others may be put in their places."""
     memo: dict[int, Any] = {id(t): t for t in [*model.parameters(), *model.buffers()]}
     for module in model.modules():
-        for value in vars(module).values():  # weights that hooks compute: they are no leaves and cannot be copied
+        for value in vars(module).values():
+            if isinstance(value, torch.Tensor):
+                memo[id(value)] = value.detach()
+    return copy.deepcopy(model, memo)
+
+
+def hollow(model: nn.Module) -> nn.Module:
+    """A copy without values of its parameters, to be filled from a state; buffers are copies."""
+    memo: dict[int, Any] = {id(t): nn.Parameter(t.detach().to("meta"), t.requires_grad) for t in model.parameters()}
+    memo |= {id(t): t.detach().clone() for t in model.buffers()}
+    for module in model.modules():
+        for value in vars(module).values():
             if isinstance(value, torch.Tensor):
                 memo[id(value)] = value.detach()
     return copy.deepcopy(model, memo)

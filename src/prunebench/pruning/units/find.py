@@ -47,9 +47,23 @@ def find(model: nn.Module, inputs: Any, *, through_norms: bool = False) -> Units
     for number, graph in enumerate(graphs):
         _Analysis(model, graph, number, links, search, through_norms).run()
     recurrent.tie(model, links)
+    scripted = _scripted(model)
+    for key, (base, count) in links.bases.items():
+        if key[0] == "leaf" and key[1] in scripted:
+            links.bar(torch.arange(base, base + count), "it is scripted")
     order = [name for name, _ in [*model.named_parameters(), *model.named_buffers()]]
     groups, spared = form(links, search.makers, search.readers, search.attended, order)
     return Units(groups, spared, passes, time.perf_counter() - started)
+
+
+def _scripted(model: nn.Module) -> set[str]:
+    """Parameters of parts that TorchScript holds: their sizes cannot change."""
+    return {
+        f"{path}.{key}" if path else key
+        for path, module in model.named_modules()
+        if isinstance(module, torch.jit.ScriptModule)
+        for key, _ in [*module.named_parameters(), *module.named_buffers()]
+    }
 
 
 @dataclass

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from prunebench.errors import ModelError
 from prunebench.pruning.units.record import Graph, call, record
 
 STILL = ("Norm", "Dropout", "DropPath", "DropBlock", "StochasticDepth")
@@ -16,13 +17,20 @@ STILL = ("Norm", "Dropout", "DropPath", "DropBlock", "StochasticDepth")
 
 
 def recordings(model: nn.Module, inputs: Any) -> tuple[list[Graph], int]:
-    """One graph, or two if the model does something else in training; and how many passes it took."""
+    """One graph, or two if the model does something else in training; and how many passes it took.
+
+    Raises:
+        ModelError: the model does not run on the inputs.
+    """
     with preserved(model):
         model.eval()
-        if any(isinstance(p, nn.parameter.UninitializedParameter) for p in model.parameters()):
-            with torch.no_grad():
-                call(model, inputs)
-        graphs = [record(model, inputs)]
+        try:
+            if any(isinstance(p, nn.parameter.UninitializedParameter) for p in model.parameters()):
+                with torch.no_grad():
+                    call(model, inputs)
+            graphs = [record(model, inputs)]
+        except Exception as error:  # of a model of anybody's
+            raise ModelError(f"The model does not run on the example input: {type(error).__name__}: {error}") from error
         training(model)
         try:
             other = record(model, inputs)

@@ -1,8 +1,8 @@
 """Proof: what is removed is what would be masked, on this very model, before anything is trained.
 
 On a copy with fresh weights in double precision the pruned model equals the one in which the removed units are zero
-where they are read; it takes a step of training, is saved and restored to the bit, and is pruned again. A group that
-fails is spared.
+where they are read, and so does what is pruned again of it; it takes a step of training, and is restored to the bit. A
+group that fails is spared.
 """
 
 from __future__ import annotations
@@ -18,15 +18,19 @@ import torch
 from torch import nn
 from torch.utils._pytree import tree_map
 
-from prunebench.pruning.units.copies import doubles, fresh, sharing
+from prunebench.pruning.units.copies import doubles, fresh, hollow, sharing
 from prunebench.pruning.units.groups import Group, Spared, Units
-from prunebench.pruning.units.modes import training
+from prunebench.pruning.units.modes import preserved, training
 from prunebench.pruning.units.record import call, tensors_of
-from prunebench.pruning.units.removal import Binding, chosen, mask, remove, sizes_of
+from prunebench.pruning.units.removal import Binding, masked, remove, shapes_of, shares, sizes_of
 from prunebench.pruning.units.sizes import Sizes, restore
 from prunebench.pruning.units.trying import candidates, tried
 
 TOLERANCE = 1e-9
+"""Relative difference in double precision."""
+
+LARGE = 20_000_000
+"""Models of more parameters are copied anew for each trial, instead of kept beside the copy that is pruned."""
 
 
 @dataclass(frozen=True)
@@ -69,17 +73,15 @@ def prove(
         build: builds the full model anew; else a copy of the model stands for it.
     """
     started = time.perf_counter()
-    trial = _Trial(fresh(model, seed).eval(), _variants(inputs), units.groups, fraction)
-    groups = trial.sift(units.groups)
-    sound, problem = True, ""
-    if groups:
-        problem = trial.finish(groups, build)
-        sound = not problem
+    trial = _Trial(model, _variants(inputs), fraction, seed)
+    with preserved(model):
+        groups = trial.sift(units.groups)
+        problem = trial.finish(groups, build) if groups else ""
     spared = tuple(Spared(tuple(g.modules), trial.failed.get(g.name, "")) for g in units.groups if g not in groups)
     kept = {group.name for group in groups}
     bindings = tuple(b for b in trial.bindings if b.group in kept)
     seconds = time.perf_counter() - started
-    return Proof(groups, spared, bindings, trial.largest, trial.passes, seconds, sound, problem)
+    return Proof(groups, spared, bindings, trial.largest, trial.passes, seconds, not problem, problem)
 
 
 def _variants(inputs: Any) -> list[Any]:
@@ -106,50 +108,45 @@ def _variants(inputs: Any) -> list[Any]:
 
 @dataclass
 class _Trial:
-    base: nn.Module
+    model: nn.Module
     variants: list[Any]
-    groups: Sequence[Group]
     fraction: float
+    seed: int
     bindings: list[Binding] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     largest: float = 0.0
     passes: int = 0
+    base: nn.Module | None = None
     whole: list[torch.Tensor] | None = None
+    pruned: nn.Module | None = None
 
     def sift(self, groups: tuple[Group, ...]) -> tuple[Group, ...]:
         """The groups that can be removed together; attributes that must follow are found on the way."""
         if not groups or self.fault(groups, self.variants) is None:
             return groups
         rules: dict[str, tuple[str, ...] | None] = {}
+        faults: dict[str, str] = {}
         alone = []
         for group in groups:
             build = _build(group)
             if build not in rules:
-                rules[build] = self._rule(group)
+                rules[build], faults[build] = self._rule(group)
             rule = rules[build]
             if rule is None:
-                self.failed.setdefault(group.name, self.failed.get(self._first(build, groups).name, ""))
+                self.failed[group.name] = faults[build]
             else:
-                self.bindings += [b for b in candidates(self.base, group) if _role(b) in rule]
+                self.bindings += [b for b in candidates(self.model, group) if _role(b) in rule]
                 alone.append(group)
         return self._halves(tuple(alone))
 
-    def _first(self, build: str, groups: Sequence[Group]) -> Group:
-        return next(group for group in groups if _build(group) == build)
-
-    def _rule(self, group: Group) -> tuple[str, ...] | None:
-        """Which attributes must follow for groups of this build, or None if none will do."""
+    def _rule(self, group: Group) -> tuple[tuple[str, ...] | None, str]:
+        """Which attributes must follow for groups of this build, or None if none will do; what failed without."""
         first = self.variants[:1]
-        fault = self.fault((group,), first)
+        fault = self.fault((group,), first, ())
         if fault is None:
-            return ()
-        self.failed[group.name] = fault
-        options = candidates(self.base, group)
-        choice = tried(options, lambda some: self.fault((group,), first, some) is None)
-        if choice is None:
-            return None
-        del self.failed[group.name]
-        return tuple(_role(b) for b in choice)
+            return (), ""
+        choice = tried(candidates(self.model, group), lambda some: self.fault((group,), first, some) is None)
+        return None if choice is None else tuple(_role(b) for b in choice), fault
 
     def _halves(self, groups: tuple[Group, ...]) -> tuple[Group, ...]:
         """The groups without those that fail, found by halving."""
@@ -164,42 +161,60 @@ class _Trial:
         middle = len(groups) // 2
         left, right = self._halves(groups[:middle]), self._halves(groups[middle:])
         both = left + right
-        if len(both) == len(groups) or self.fault(both, self.variants) is not None:
-            more, less = (left, right) if len(left) >= len(right) else (right, left)
-            for group in less:
-                self.failed[group.name] = "it cannot go together with others"
-            return more
-        return both
+        if self.fault(both, self.variants) is None:
+            return both
+        more, less = (left, right) if len(left) >= len(right) else (right, left)
+        self.failed |= {group.name: "it cannot go together with others" for group in less}
+        return more
 
     def fault(
-        self, groups: Sequence[Group], variants: Sequence[Any], bindings: Sequence[Binding] | None = None
+        self, groups: tuple[Group, ...], variants: Sequence[Any], bindings: Sequence[Binding] | None = None
     ) -> str | None:
-        """What is wrong if some of each of these groups goes, or None."""
-        doomed = chosen(groups, self.fraction)
-        names = {group.name for group in groups}
-        bindings = [b for b in self.bindings if b.group in names] if bindings is None else bindings
-        try:
-            pruned = sharing(self.base)
-            remove(pruned, groups, doomed, bindings)
-            found = [self.run(pruned, inputs) for inputs in variants]
-        except Exception as error:  # of a model of anybody's
-            return f"without them it fails: {type(error).__name__}: {str(error).splitlines()[0][:120] if str(error) else ''}"
-        masked = sharing(self.base)
-        mask(masked, groups, doomed)
-        for i, (inputs, outputs) in enumerate(zip(variants, found, strict=True)):
-            wanted = self.run(masked, inputs)
-            difference = _difference(outputs, wanted)
+        """What is wrong if some of each of these groups go, once per variant, or None.
+
+        What goes is another choice each time: sizes that are written down in the model may fit one by chance.
+        """
+        if not groups:
+            return None
+        model, left = self._copy(), groups
+        bindings = self._of(groups) if bindings is None else bindings
+        for i, inputs in enumerate(variants):
+            doomed = shares(left, self.fraction, None if i == 1 else i)
+            with masked(model, left, doomed):
+                wanted = self.run(model, inputs)
+            if i == 0 and _difference(wanted, self._full()) < TOLERANCE:
+                return "the model gives the same without them, so that nothing is proved"
+            try:
+                left = remove(model, left, doomed, bindings)
+                found = self.run(model, inputs)
+            except Exception as error:  # of a model of anybody's
+                return f"without them it fails: {_told(error)}"
+            difference = _difference(found, wanted)
             if not difference <= TOLERANCE:
                 return f"pruned and masked differ by {difference:.1g}"
-            if i == 0 and _difference(wanted, self.full()) < TOLERANCE:
-                return "the model gives the same without them, so that nothing is proved"
             self.largest = max(self.largest, difference)
+            left = tuple(group for group in left if group.units > 1)
+        self.pruned = model
         return None
 
-    def full(self) -> list[torch.Tensor]:
-        """Outputs of the full model."""
-        if self.whole is None:
-            self.whole = self.run(self.base, self.variants[0])
+    def _of(self, groups: Sequence[Group]) -> list[Binding]:
+        names = {group.name for group in groups}
+        return [b for b in self.bindings if b.group in names]
+
+    def _copy(self) -> nn.Module:
+        """The full model with fresh weights; a large one is made anew, to hold one copy at a time."""
+        self.pruned = None
+        if self.base is None:
+            base = fresh(self.model, self.seed).eval()
+            if self.whole is None:
+                self.whole = self.run(base, self.variants[0])
+            if sum(p.numel() for p in base.parameters()) > LARGE:
+                return base
+            self.base = base
+        return sharing(self.base)
+
+    def _full(self) -> list[torch.Tensor]:
+        assert self.whole is not None
         return self.whole
 
     def run(self, model: nn.Module, inputs: Any) -> list[torch.Tensor]:
@@ -210,52 +225,50 @@ class _Trial:
         return [out for out in outputs if out.is_floating_point()]
 
     def finish(self, groups: tuple[Group, ...], build: Callable[[], nn.Module] | None) -> str:
-        """Train a step, save, restore, and prune again; what went wrong, or an empty string."""
-        names = {group.name for group in groups}
-        bindings = [b for b in self.bindings if b.group in names]
-        pruned, step = sharing(self.base), "is pruned"
+        """Train a step, save and restore; what went wrong, or an empty string."""
+        pruned, bindings = self.pruned, self._of(groups)
+        assert pruned is not None
+        self.base = None
         try:
-            left = remove(pruned, groups, chosen(groups, self.fraction), bindings)
-            step = "is trained"
             self._train(pruned)
-            step = "is saved and restored"
-            data = json.loads(json.dumps(sizes_of(pruned, self.base, bindings).to_json()))
-            again = sharing(self.base) if build is None else build().double().eval()
-            restore(again, Sizes.from_json(data))
-            again.load_state_dict(pruned.state_dict())
-            before, after = self.run(pruned, self.variants[0]), self.run(again, self.variants[0])
-            if not all(torch.equal(a, b) for a, b in zip(before, after, strict=True)):
-                return "restored, it gives other outputs"
-            step = "is pruned again"
-            left = tuple(group for group in left if group.units > 1)
-            doomed = chosen(left, self.fraction, seed=1)
-            masked = sharing(pruned)
-            mask(masked, left, doomed)
-            remove(pruned, left, doomed, bindings)
-            difference = _difference(self.run(pruned, self.variants[0]), self.run(masked, self.variants[0]))
-            if not difference <= TOLERANCE:
-                return f"pruned again, it differs from the masked model by {difference:.1g}"
         except Exception as error:  # of a model of anybody's
-            return f"it fails as it {step}: {type(error).__name__}: {str(error).splitlines()[0][:120] if str(error) else ''}"
+            fault = _told(error)
+            try:
+                self._train(fresh(self.model, self.seed))
+            except Exception:  # it cannot be trained as it is, either
+                pruned.eval()
+            else:
+                return f"it cannot be trained without them: {fault}"
+        try:
+            data = json.loads(json.dumps(sizes_of(pruned, shapes_of(self.model), bindings).to_json()))
+            again = hollow(self.model).double() if build is None else build().double()
+            restore(again.eval(), Sizes.from_json(data))
+            again.load_state_dict(pruned.state_dict(), assign=True)
+            before, after = self.run(pruned, self.variants[0]), self.run(again, self.variants[0])
+        except Exception as error:  # of a model of anybody's
+            return f"it cannot be restored without them: {_told(error)}"
+        if not all(torch.equal(a, b) for a, b in zip(before, after, strict=True)):
+            return "restored, it gives other outputs"
         return ""
 
     def _train(self, model: nn.Module) -> None:
         training(model)
-        inputs = self.variants[1] if len(self.variants) > 1 else self.variants[0]
-        parameters = [p for p in model.parameters() if p.requires_grad]
         with doubles():
-            outputs = [out for out in tensors_of(call(model, inputs)) if out.requires_grad]
-            self.passes += 3 * _samples(inputs)
-            if outputs and parameters:
-                loss = sum((out.double() ** 2).mean() for out in outputs)
-                grads = torch.autograd.grad(loss, parameters, allow_unused=True)  # type: ignore[arg-type]
-                for name, parameter in model.named_parameters():
-                    pass
-                with torch.no_grad():
-                    for parameter, grad in zip(parameters, grads, strict=True):
-                        if grad is not None:
-                            parameter.sub_(grad * (1e-3 / (1 + grad.abs().max())))
+            outputs = [out for out in tensors_of(call(model, self.variants[0])) if out.requires_grad]
+            self.passes += 3 * _samples(self.variants[0])
+            if outputs:
+                torch.stack([out.double().square().mean() for out in outputs]).sum().backward()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                if parameter.grad is not None:
+                    parameter.sub_(parameter.grad * (1e-3 / (1 + parameter.grad.abs().max())))
+                    parameter.grad = None
         model.eval()
+
+
+def _told(error: Exception) -> str:
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text.splitlines()[0][:120] if text else ''}"
 
 
 def _difference(found: Sequence[torch.Tensor], wanted: Sequence[torch.Tensor]) -> float:

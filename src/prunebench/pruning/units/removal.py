@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace as changed
 
 import torch
 from torch import nn
 
-from prunebench.pruning.units.groups import Group, Units
+from prunebench.pruning.units.groups import Group
 from prunebench.pruning.units.sizes import Sizes, integers, replace
 
 Doomed = Mapping[str, Sequence[int]]
@@ -80,23 +81,33 @@ def _left(group: Group, doomed: set[int], kept: dict[tuple[str, int], torch.Tens
     return changed(group, units=int(stays.sum()), parts=tuple(parts))
 
 
-def mask(model: nn.Module, groups: Sequence[Group], doomed: Doomed) -> None:
-    """Zero the units where they are read, in place; parameters are replaced."""
+@contextlib.contextmanager
+def masked(model: nn.Module, groups: Sequence[Group], doomed: Doomed) -> Iterator[None]:
+    """Within, the units are zero where they are read."""
     known = dict([*model.named_parameters(), *model.named_buffers()])
     readers = [changed(g, parts=tuple(p for p in g.parts if p.reads)) for g in groups]
-    tensors: dict[str, torch.Tensor] = {}
-    for (name, dim), positions in _positions(readers, doomed).items():
-        tensor = tensors.get(name)
-        tensor = known[name].detach().clone() if tensor is None else tensor
-        tensors[name] = tensor.index_fill_(dim, positions.to(tensor.device), 0)
-    replace(model, tensors)
+    was: list[tuple[torch.Tensor, int, torch.Tensor, torch.Tensor]] = []
+    try:
+        with torch.no_grad():
+            for (name, dim), positions in _positions(readers, doomed).items():
+                tensor, index = known[name], positions.to(known[name].device)
+                was.append((tensor, dim, index, tensor.index_select(dim, index)))
+                tensor.index_fill_(dim, index, 0)
+        yield
+    finally:
+        with torch.no_grad():
+            for tensor, dim, index, values in reversed(was):
+                tensor.index_copy_(dim, index, values)
 
 
-def sizes_of(model: nn.Module, full: nn.Module, bindings: Sequence[Binding] = ()) -> Sizes:
-    """What a pruned model differs in from the full one."""
-    before = dict([*full.named_parameters(), *full.named_buffers()])
-    now = dict([*model.named_parameters(), *model.named_buffers()])
-    shapes = {name: list(tensor.shape) for name, tensor in now.items() if tensor.shape != before[name].shape}
+def shapes_of(model: nn.Module) -> dict[str, list[int]]:
+    """Shapes of parameters and buffers, tied ones under their first name."""
+    return {name: list(tensor.shape) for name, tensor in [*model.named_parameters(), *model.named_buffers()]}
+
+
+def sizes_of(model: nn.Module, full: Mapping[str, list[int]], bindings: Sequence[Binding] = ()) -> Sizes:
+    """What a pruned model differs in from the full one, whose `shapes_of` are given."""
+    shapes = {name: shape for name, shape in shapes_of(model).items() if shape != full[name]}
     attributes: dict[str, dict[str, int]] = {}
     modules = dict(model.named_modules())
     for binding in bindings:
@@ -106,11 +117,12 @@ def sizes_of(model: nn.Module, full: nn.Module, bindings: Sequence[Binding] = ()
     return Sizes(shapes, attributes)
 
 
-def chosen(units: Units | Sequence[Group], fraction: float, seed: int = 0) -> dict[str, list[int]]:
-    """A random share of each group's units, at least one and never all."""
-    generator = torch.Generator().manual_seed(seed)
+def shares(groups: Sequence[Group], fraction: float, seed: int | None = 0) -> dict[str, list[int]]:
+    """A share of each group's units, at least one and never all: drawn at random, or without a seed the last ones."""
+    generator = torch.Generator().manual_seed(seed or 0)
     found = {}
-    for group in units.groups if isinstance(units, Units) else units:
+    for group in groups:
         count = min(group.units - 1, max(1, round(fraction * group.units)))
-        found[group.name] = sorted(torch.randperm(group.units, generator=generator)[:count].tolist())
+        order = torch.randperm(group.units, generator=generator)[:count] if seed is not None else torch.arange(group.units)
+        found[group.name] = sorted(order[-count:].tolist())
     return found

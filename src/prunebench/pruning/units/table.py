@@ -59,7 +59,7 @@ def _attention(module: Any, before: dict[str, Shape]) -> None:
     reads = module.in_proj_weight if module.in_proj_weight is not None else module.q_proj_weight
     module.num_heads = inner // module.head_dim
     module.embed_dim = reads.shape[1]
-    if inner != module.embed_dim and not isinstance(module, NarrowAttention):
+    if not isinstance(module, NarrowAttention):
         narrow(module)
 
 
