@@ -28,7 +28,9 @@ class NarrowAttention(nn.MultiheadAttention):
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """As torch's, with the same shapes in and out."""
         single = query.ndim == 2
-        parts = [part[None] if single else part if self.batch_first else part.transpose(0, 1) for part in (query, key, value)]
+        parts = [
+            part[None] if single else part if self.batch_first else part.transpose(0, 1) for part in (query, key, value)
+        ]
         q, k, v = (
             F.linear(part, weight, bias).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
             for part, weight, bias in zip(parts, self._weights(), self._biases(), strict=True)

@@ -27,6 +27,7 @@ class Reached:
         out: words of what leaves the graph: the model's output, or what Python reads.
         lost: words that positions of a convolution hold, not its channels.
         passing: mixing nodes whose positions, not columns, hold the words.
+        attended: whether words went through a product of data with data.
     """
 
     columns: dict[int, torch.Tensor] = field(default_factory=dict)
@@ -36,6 +37,7 @@ class Reached:
     out: list[torch.Tensor] = field(default_factory=list)
     lost: list[torch.Tensor] = field(default_factory=list)
     passing: set[int] = field(default_factory=set)
+    attended: bool = False
 
 
 def follow(
@@ -57,7 +59,7 @@ def follow(
         passing: mixing nodes whose positions hold the words, as an earlier sweep of all ids found; a sweep of few
             cannot tell. None: find out.
     """
-    sweep = _Sweep(graph, mixings, within, through_weights, through_norms, passing)
+    sweep = _Sweep(graph, mixings, within, passing, through_weights, through_norms)
     for tensor, words in starts.items():
         sweep.taint(tensor, words, -1)
     outputs = set(graph.outputs)
@@ -69,23 +71,19 @@ def follow(
     return sweep.reached
 
 
+@dataclass
 class _Sweep:
-    def __init__(
-        self,
-        graph: Graph,
-        mixings: dict[int, Mixing],
-        within: set[int] | None,
-        through_weights: bool,
-        norms: bool,
-        passing: set[int] | None,
-    ) -> None:
-        self.graph, self.mixings, self.within, self.passing = graph, mixings, within, passing
-        self.through_weights, self.through_norms = through_weights, norms
-        self.words: dict[int, torch.Tensor] = {}
-        self.based: set[int] = set()
-        self.queue: list[int] = []
-        self.queued: set[int] = set()
-        self.reached = Reached()
+    graph: Graph
+    mixings: dict[int, Mixing]
+    within: set[int] | None
+    passing: set[int] | None
+    through_weights: bool
+    through_norms: bool
+    words: dict[int, torch.Tensor] = field(default_factory=dict)
+    based: set[int] = field(default_factory=set)
+    queue: list[int] = field(default_factory=list)
+    queued: set[int] = field(default_factory=set)
+    reached: Reached = field(default_factory=Reached)
 
     def taint(self, tensor: int, words: torch.Tensor, after: int) -> None:
         if self.within is not None and tensor not in self.within:
@@ -106,6 +104,7 @@ class _Sweep:
         words = {t: self.words[t] for t in node.inputs if t in self.words}
         if node.name in READ_BY_PYTHON:
             self.reached.out += [compact(w).reshape(-1) for w in words.values()]
+        self.reached.attended |= node.name in ("bmm", "baddbmm")
         at = Visit(self.graph, node, words, self.through_norms)
         found = rule_of(node)(at)
         self.reached.carriers += at.carriers

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import torch
 
+from prunebench.pruning.units.analysis import Roles
 from prunebench.pruning.units.nodes import Links
 
 Kind = Literal["channels", "neurons", "heads", "groups"]
+Key = tuple[str, int]
+"""A parameter or buffer, and a dimension of it."""
+
+Build = tuple[tuple[Key, int], ...]
+"""What a unit consists of: how many positions of which keys."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ class Group:
     """Units of the same build: each has as many positions in each part as any other.
 
     Attributes:
-        name: the first layer that makes the units.
+        name: the first layer that makes the units, with a number if another group has the same.
         modules: all layers that make them.
     """
 
@@ -69,90 +74,91 @@ class Units:
 
 def module_of(parameter: str) -> str:
     """The layer that a parameter belongs to."""
-    return parameter.partition(".parametrizations.")[0] if ".parametrizations." in parameter else parameter.rpartition(".")[0]
+    layer, found, _ = parameter.rpartition(".parametrizations.")
+    if not found and parameter.startswith("parametrizations."):
+        return ""
+    return layer if found else parameter.rpartition(".")[0]
 
 
-def form(
-    links: Links,
-    makers: Iterable[tuple[str, int]],
-    readers: set[tuple[str, int]],
-    attended: set[str],
-    order: list[str],
-) -> tuple[tuple[Group, ...], tuple[Spared, ...]]:
+def form(links: Links, roles: Roles, order: list[str]) -> tuple[tuple[Group, ...], tuple[Spared, ...]]:
     """Groups of units from what hangs together.
 
     Args:
-        makers: parameters and dimensions along which an operation makes channels.
-        readers: those along which one reads channels.
-        attended: parameters whose channels go through a product of data with data.
-        order: names of parameters as the model has them.
+        order: names of parameters and buffers as the model has them.
     """
-    labels, makers = links.components(), set(makers)
     place = {name: i for i, name in enumerate(order)}
-    barred: dict[int, str] = {}
-    for nodes, reason in links.barred:
-        for label in np.unique(labels[nodes.numpy()]).tolist():
-            barred.setdefault(label, reason)
-    keys = sorted(((k[1], k[2]) for k in links.bases if k[0] == "leaf"), key=lambda k: (place[k[0]], k[1]))  # type: ignore[index]
-    content: dict[int, list[tuple[tuple[str, int], np.ndarray]]] = defaultdict(list)
-    for key in keys:
-        base, count = links.bases[("leaf", *key)]
-        own = labels[base : base + count]
-        by_label = np.argsort(own, kind="stable")
-        starts = np.nonzero(np.diff(own[by_label], prepend=-1))[0]
-        for label, positions in zip(own[by_label][starts].tolist(), np.split(by_label, starts[1:]), strict=True):
-            content[label].append((key, positions))
-    same: dict[tuple[tuple[tuple[str, int], int], ...], list[int]] = defaultdict(list)
+    content, barred = _content(links, place)
+    same: dict[Build, list[int]] = defaultdict(list)
     reasons: dict[str, str] = {}
     for label, parts in content.items():
-        made = [key for key, _ in parts if key in makers]
-        if not made:
-            continue
-        if label in barred or not any(key in readers for key, _ in parts):
-            for name, _ in made:
-                reasons.setdefault(module_of(name), barred.get(label, "nothing that is followed reads its channels"))
-            continue
-        same[tuple((key, len(positions)) for key, positions in parts)].append(label)
+        made = [key for key, _ in parts if key in roles.makers]
+        if made and label not in barred and any(key in roles.readers for key, _ in parts):
+            same[tuple((key, len(positions)) for key, positions in parts)].append(label)
+        for name, _ in made if label in barred else ():
+            reasons.setdefault(module_of(name), barred[label])
+        for name, _ in made:
+            reasons.setdefault(module_of(name), "nothing that is followed reads its channels")
     groups = []
     for build, members in same.items():
-        made = [key for key, _ in build if key in makers]
-        if len(members) == 1:
-            for name, _ in made:
-                reasons.setdefault(module_of(name), "its channels hang together")
-            continue
-        groups.append(_group(build, members, content, made, readers, attended))
-    groups.sort(key=lambda g: min(place[part.parameter] for part in g.parts))
+        made = [key for key, _ in build if key in roles.makers]
+        if len(members) > 1:
+            groups.append(_group(build, [content[label] for label in members], made, roles))
+        else:
+            reasons |= {module_of(name): "its channels hang together" for name, _ in made}
+    groups.sort(
+        key=lambda g: min(place[part.parameter] for part in g.parts if (part.parameter, part.dim) in roles.makers)
+    )
     pruned = {module for group in groups for module in group.modules}
     spared: dict[str, list[str]] = defaultdict(list)
     for module, reason in reasons.items():
         if module not in pruned:
             spared[reason].append(module)
-    return tuple(groups), tuple(Spared(tuple(modules), reason) for reason, modules in spared.items())
+    return _named(groups), tuple(Spared(tuple(modules), reason) for reason, modules in spared.items())
 
 
-def _group(
-    build: tuple[tuple[tuple[str, int], int], ...],
-    members: list[int],
-    content: dict[int, list[tuple[tuple[str, int], np.ndarray]]],
-    made: list[tuple[str, int]],
-    readers: set[tuple[str, int]],
-    attended: set[str],
-) -> Group:
-    members = sorted(members, key=lambda label: int(content[label][_first(build, made)][1][0]))
+def _content(links: Links, place: dict[str, int]) -> tuple[dict[int, list[tuple[Key, np.ndarray]]], dict[int, str]]:
+    """What each component holds, and those that must stay, with the reason."""
+    labels = links.components()
+    barred: dict[int, str] = {}
+    for nodes, reason in links.barred:
+        for label in np.unique(labels[nodes.numpy()]).tolist():
+            barred.setdefault(label, reason)
+    keys: list[Key] = [(key[1], key[2]) for key in links.bases if key[0] == "leaf"]
+    content: dict[int, list[tuple[Key, np.ndarray]]] = defaultdict(list)
+    for name, dim in sorted(keys, key=lambda key: (place[key[0]], key[1])):
+        base, count = links.bases["leaf", name, dim]
+        own = labels[base : base + count]
+        by_label = np.argsort(own, kind="stable")
+        starts = np.nonzero(np.diff(own[by_label], prepend=-1))[0]
+        for label, positions in zip(own[by_label][starts].tolist(), np.split(by_label, starts[1:]), strict=True):
+            content[label].append(((name, dim), positions))
+    return content, barred
+
+
+def _group(build: Build, members: list[list[tuple[Key, np.ndarray]]], made: list[Key], roles: Roles) -> Group:
+    first = next(i for i, (key, _) in enumerate(build) if key in made)
+    members = sorted(members, key=lambda parts: int(parts[first][1][0]))
     parts = []
     for i, ((name, dim), size) in enumerate(build):
-        index = torch.from_numpy(np.concatenate([content[label][i][1] for label in members]))
+        index = torch.from_numpy(np.concatenate([member[i][1] for member in members]))
         unit = torch.arange(len(members)).repeat_interleave(size)
-        parts.append(Part(name, dim, index, unit, (name, dim) in readers))
+        parts.append(Part(name, dim, index, unit, (name, dim) in roles.readers))
     modules = tuple(dict.fromkeys(module_of(name) for name, _ in made))
-    sizes = {key: size for key, size in build}
-    kind: Kind = "channels"
-    if any(name in attended and sizes[name, dim] > 1 for name, dim in made):
+    sizes = dict(build)
+    kind: Kind = "neurons" if made[0][0] in roles.linear else "channels"
+    if any(name in roles.attended and sizes[name, dim] > 1 for name, dim in made):
         kind = "heads"
-    elif max(sizes[key] for key in made) > 1:
+    elif any(name in roles.grouped and sizes[name, dim] > 1 for name, dim in made):
         kind = "groups"
     return Group(modules[0], kind, len(members), tuple(parts), modules)
 
 
-def _first(build: tuple[tuple[tuple[str, int], int], ...], made: list[tuple[str, int]]) -> int:
-    return next(i for i, (key, _) in enumerate(build) if key in made)
+def _named(groups: list[Group]) -> tuple[Group, ...]:
+    """Groups whose names differ."""
+    seen: dict[str, int] = defaultdict(int)
+    found = []
+    for group in groups:
+        seen[group.name] += 1
+        name = group.name if seen[group.name] == 1 else f"{group.name} {seen[group.name]}"
+        found.append(Group(name, group.kind, group.units, group.parts, group.modules))
+    return tuple(found)

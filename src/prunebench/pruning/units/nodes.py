@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,12 +19,12 @@ class Links:
     ("column", graph, node) are what an operation makes and reads.
     """
 
-    bases: dict[Hashable, tuple[int, int]] = field(default_factory=dict)
+    bases: dict[tuple[Any, ...], tuple[int, int]] = field(default_factory=dict)
     size: int = 0
     pairs: list[torch.Tensor] = field(default_factory=list)
     barred: list[tuple[torch.Tensor, str]] = field(default_factory=list)
 
-    def nodes(self, key: Hashable, count: int) -> torch.Tensor:
+    def nodes(self, key: tuple[Any, ...], count: int) -> torch.Tensor:
         """The numbers of the nodes of a key, which has `count` of them."""
         if key not in self.bases:
             self.bases[key] = (self.size, count)

@@ -47,7 +47,9 @@ class Visit:
         args, kwargs = self.node.arguments(Ref)
         for i, argument in enumerate(self.node.func._schema.arguments):
             if argument.name == name:
-                return args[i] if i < len(args) and not argument.kwarg_only else kwargs.get(name, argument.default_value)
+                return (
+                    args[i] if i < len(args) and not argument.kwarg_only else kwargs.get(name, argument.default_value)
+                )
         return None
 
     def of(self, value: Any) -> Words:
@@ -103,7 +105,9 @@ def moved(at: Visit) -> list[Words]:
         if tensor in at.words and torch.Tag.inplace_view in node.func.tags:
             return at.words[tensor].expand(info.shape)  # of its own shape, since the operation changes it
         if tensor in at.words:
-            return at.words[tensor].clone(memory_format=torch.contiguous_format) if tensor == target else at.words[tensor]
+            return (
+                at.words[tensor].clone(memory_format=torch.contiguous_format) if tensor == target else at.words[tensor]
+            )
         if tensor == target:
             return torch.zeros(info.shape, dtype=torch.int64)
         return torch.zeros((), dtype=torch.int64).expand(info.shape) if info.is_float else info.value
@@ -118,7 +122,9 @@ def moved(at: Visit) -> list[Words]:
             return [words.reshape(shape)]
     if node.name == "constant_pad_nd":
         args, kwargs = args[:2], {}
-    out = node.func(*args, **{k: v for k, v in kwargs.items() if k not in ("dtype", "memory_format", "layout", "device")})
+    out = node.func(
+        *args, **{k: v for k, v in kwargs.items() if k not in ("dtype", "memory_format", "layout", "device")}
+    )
     return list(out) if isinstance(out, (tuple, list)) else [out]
 
 
@@ -328,17 +334,47 @@ def by_nan(at: Visit) -> list[Words]:
     return [compact(words).expand(at.shape(i)) for i, words in enumerate(found)]
 
 
-POINTWISE = {"hardswish", "hardtanh", "leaky_relu", "elu", "threshold", "softplus", "log_sigmoid_forward", "native_dropout"}
+POINTWISE = {
+    "hardswish",
+    "hardtanh",
+    "leaky_relu",
+    "elu",
+    "threshold",
+    "softplus",
+    "log_sigmoid_forward",
+    "native_dropout",
+}
 POINTWISE |= {"_prelu_kernel", "rrelu_with_noise", "nan_to_num", "silu", "hardsigmoid", "celu", "bernoulli"}
 MOVES = ["cat", "stack", "index", "index_select", "gather", "repeat", "roll", "flip", "constant_pad_nd", "tril", "triu"]
 MOVES += ["_unsafe_view", "_reshape_alias", "channel_shuffle", "pixel_shuffle", "pixel_unshuffle", "unsafe_split"]
 MOVES += ["slice_scatter", "select_scatter", "scatter", "index_put", "unsafe_chunk", "unfold_copy", "take_along_dim"]
 MOVES += ["unsafe_split_with_sizes", "block_diag", "_unsafe_index", "native_channel_shuffle"]
 COPIES = ["clone", "_to_copy", "lift_fresh", "detach", "alias", "contiguous"]
-FREE = ["zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "randn_like", "new_zeros", "new_ones", "new_full"]
+FREE = [
+    "zeros_like",
+    "ones_like",
+    "full_like",
+    "empty_like",
+    "rand_like",
+    "randn_like",
+    "new_zeros",
+    "new_ones",
+    "new_full",
+]
 FREE += ["new_empty", "new_empty_strided", "uniform", "normal", "zero", "random"]
 REDUCES = ["sum", "mean", "amax", "amin", "max", "min", "std", "var", "var_mean", "std_mean", "prod", "any", "all"]
-REDUCES += ["argmax", "argmin", "logsumexp", "linalg_vector_norm", "norm", "cumsum", "cumprod", "sort", "topk", "median"]
+REDUCES += [
+    "argmax",
+    "argmin",
+    "logsumexp",
+    "linalg_vector_norm",
+    "norm",
+    "cumsum",
+    "cumprod",
+    "sort",
+    "topk",
+    "median",
+]
 REDUCES += ["kthvalue", "mode", "nansum", "argsort", "logcumsumexp", "aminmax", "count_nonzero"]
 SPATIAL = ["max_pool2d_with_indices", "max_pool3d_with_indices", "avg_pool1d", "avg_pool2d", "avg_pool3d"]
 SPATIAL += [f"{how}{n}d" for how in ("_adaptive_avg_pool", "adaptive_max_pool", "adaptive_avg_pool") for n in (1, 2, 3)]

@@ -100,7 +100,9 @@ def _variants(inputs: Any) -> list[Any]:
 
     found = [tree_map(double, inputs), tree_map(other, inputs)]
     if isinstance(inputs, dict) and "attention_mask" in inputs and inputs["attention_mask"].ndim == 2:
-        shorter = {k: v[:, :-2].clone() if isinstance(v, torch.Tensor) and v.ndim == 2 else v for k, v in found[1].items()}
+        shorter = {
+            k: v[:, :-2].clone() if isinstance(v, torch.Tensor) and v.ndim == 2 else v for k, v in found[1].items()
+        }
         shorter["attention_mask"][1, -2:] = 0
         found.append(shorter)
     return found

@@ -123,6 +123,8 @@ def shares(groups: Sequence[Group], fraction: float, seed: int | None = 0) -> di
     found = {}
     for group in groups:
         count = min(group.units - 1, max(1, round(fraction * group.units)))
-        order = torch.randperm(group.units, generator=generator)[:count] if seed is not None else torch.arange(group.units)
+        order = (
+            torch.randperm(group.units, generator=generator)[:count] if seed is not None else torch.arange(group.units)
+        )
         found[group.name] = sorted(order[-count:].tolist())
     return found

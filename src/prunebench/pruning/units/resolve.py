@@ -33,43 +33,31 @@ def resolve(sweep: Sweep, count: int) -> Resolved:
         sweep: from a word per id (count,) to a word per column (columns,).
         count: how many ids there are.
     """
-    draw = np.random.default_rng(0)
-    singles = np.sort(draw.permutation(count)[:LANES])
-    labels: np.ndarray | None = None
-    touched: np.ndarray | None = None
+    singles = np.sort(np.random.default_rng(0).permutation(count)[:LANES]).tolist()
+    todo = [(i, i + 1) for i in singles]
+    rest = np.array_split(np.arange(count), LANES) if count > LANES else []
+    blocks = [(int(block[0]), int(block[-1]) + 1) for block in rest]
     owner = np.full(count, -1)  # a column that the id reaches
-    blocks = [(int(i), int(i) + 1) for i in singles]
-    rest = [(int(b[0]), int(b[-1]) + 1) for b in np.array_split(np.arange(count), min(count, LANES))]
-    if count > LANES:
-        rest = [part for block in rest for part in [block]]
-    else:
-        rest = []
-    while blocks or rest:
-        if not blocks:
-            blocks, rest = rest[:LANES], rest[LANES:]
+    labels, touched = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=bool)
+    while todo:
         words = torch.zeros(count, dtype=torch.int64)
-        for lane, (first, last) in enumerate(blocks):
+        for lane, (first, last) in enumerate(todo):
             words[first:last] |= 1 << lane
         found = sweep(words).numpy()
-        if labels is None or touched is None:
+        if not len(labels):
             labels, touched = np.arange(len(found)), np.zeros(len(found), dtype=bool)
         touched |= found != 0
-        again = []
         sure = np.zeros_like(found)
-        for lane, (first, last) in enumerate(blocks):
-            reached = np.unique(labels[(found >> lane & 1).astype(bool)])
-            if last - first > 1 and len(reached) > 1:
+        for lane, (first, last) in enumerate(todo):
+            mine = (found >> lane & 1).astype(bool)
+            if last - first > 1 and len(np.unique(labels[mine])) > 1:
                 middle = (first + last) // 2
-                again += [(first, middle), (middle, last)]
-            else:
+                blocks += [(first, middle), (middle, last)]
+            elif mine.any():
                 sure |= found & (1 << lane)
-                column = np.argmax((found >> lane & 1).astype(bool))
-                owner[first:last] = column if len(reached) else -1
+                owner[first:last] = np.argmax(mine)
         labels = _joined(labels, sure)
-        rest = again + rest
-        blocks = []
-    assert labels is not None
-    assert touched is not None
+        todo, blocks = blocks[:LANES], blocks[LANES:]
     return Resolved(np.where(touched, labels, -1), np.where(owner < 0, -1, labels[owner]))
 
 
@@ -83,4 +71,5 @@ def _joined(labels: np.ndarray, words: np.ndarray) -> np.ndarray:
         left.append(n + having)
         right.append(np.full(len(having), n + m + lane))
     pairs = torch.from_numpy(np.stack([np.concatenate(left), np.concatenate(right)]).astype(np.int64))
-    return components(pairs, n + m + LANES)[labels]
+    joined: np.ndarray = components(pairs, n + m + LANES)[labels]
+    return joined

@@ -112,7 +112,9 @@ def restore(model: nn.Module, sizes: Sizes) -> None:
         for key, value in integers(module).items():
             if (path, key) in left:
                 if sizes.attributes[path][key] > value:
-                    raise RunError(f"The sizes of the pruned model do not fit: {key} of {path or 'the model'} would grow.")
+                    raise RunError(
+                        f"The sizes of the pruned model do not fit: {key} of {path or 'the model'} would grow."
+                    )
                 vars(module)[key] = sizes.attributes[path][key]
                 left.discard((path, key))
     if left:
