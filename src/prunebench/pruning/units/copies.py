@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -43,6 +43,23 @@ def _fresh(name: str, tensor: torch.Tensor, generator: torch.Generator) -> torch
     if name.endswith("running_mean"):
         return torch.randn(shape, generator=generator, dtype=torch.float64) * 0.1
     return tensor.detach().double().cpu().clone()
+
+
+def settle(model: nn.Module, run: Callable[[nn.Module], object]) -> None:
+    """Give batch norms the statistics of the data that they see, so that values neither grow nor vanish with depth."""
+    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.running_var is not None]
+    momenta = [norm.momentum for norm in norms]
+    try:
+        for norm in norms:
+            norm.train()
+            norm.momentum = 1.0
+        run(model)
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.eval()
+            norm.momentum = momentum
+            if norm.running_var is not None:
+                norm.running_var.nan_to_num_(1.0).clamp_(min=0.1)
 
 
 def sharing(model: nn.Module) -> nn.Module:

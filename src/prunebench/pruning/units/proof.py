@@ -18,7 +18,7 @@ import torch
 from torch import nn
 from torch.utils._pytree import tree_map
 
-from prunebench.pruning.units.copies import doubles, fresh, hollow, sharing
+from prunebench.pruning.units.copies import doubles, fresh, hollow, settle, sharing
 from prunebench.pruning.units.groups import Group, Spared, Units
 from prunebench.pruning.units.modes import preserved, training
 from prunebench.pruning.units.record import call, tensors_of
@@ -28,6 +28,9 @@ from prunebench.pruning.units.trying import candidates, tried
 
 TOLERANCE = 1e-9
 """Relative difference in double precision."""
+
+TRIALS = 100
+"""Removals that are tried, at most, before what has not been proved is spared."""
 
 LARGE = 20_000_000
 """Models of more parameters are copied anew for each trial, instead of kept beside the copy that is pruned."""
@@ -121,6 +124,10 @@ class _Trial:
     base: nn.Module | None = None
     whole: list[torch.Tensor] | None = None
     pruned: nn.Module | None = None
+    trials: int = 0
+    statistics: dict[str, torch.Tensor] = field(default_factory=dict)
+    wanted: list[torch.Tensor] | None = None
+    wanted_of: tuple[str, ...] = ()
 
     def sift(self, groups: tuple[Group, ...]) -> tuple[Group, ...]:
         """The groups that can be removed together; attributes that must follow are found on the way."""
@@ -178,14 +185,22 @@ class _Trial:
         """
         if not groups:
             return None
+        self.trials += 1
+        if self.trials > TRIALS:
+            return f"nothing that was tried in {TRIALS} trials was right"
         model, left = self._copy(), groups
         bindings = self._of(groups) if bindings is None else bindings
         for i, inputs in enumerate(variants):
             doomed = shares(left, self.fraction, None if i == 1 else i)
-            with masked(model, left, doomed):
-                wanted = self.run(model, inputs)
-            if i == 0 and _difference(wanted, self._full()) < TOLERANCE:
-                return "the model gives the same without them, so that nothing is proved"
+            key = tuple(group.name for group in groups)
+            wanted = self.wanted if i == 0 and self.wanted_of == key else None
+            if wanted is None:
+                with masked(model, left, doomed):
+                    wanted = self.run(model, inputs)
+            if i == 0:
+                self.wanted_of, self.wanted = key, wanted
+                if _difference(wanted, self._full()) < TOLERANCE:
+                    return "the model gives the same without them, so that nothing is proved"
             try:
                 left = remove(model, left, doomed, bindings)
                 found = self.run(model, inputs)
@@ -209,11 +224,23 @@ class _Trial:
         if self.base is None:
             base = fresh(self.model, self.seed).eval()
             if self.whole is None:
+                self._settle(base)
                 self.whole = self.run(base, self.variants[0])
+            for name, buffer in base.named_buffers():
+                if name in self.statistics:
+                    buffer.copy_(self.statistics[name])
             if sum(p.numel() for p in base.parameters()) > LARGE:
                 return base
             self.base = base
         return sharing(self.base)
+
+    def _settle(self, base: nn.Module) -> None:
+        """Statistics of batch norms, where the model runs with them; else those at random do."""
+        try:
+            settle(base, lambda model: self.run(model, self.variants[1]))
+        except Exception:  # a channel of one value has no variance
+            base.load_state_dict(fresh(self.model, self.seed).state_dict())
+        self.statistics = {k: v.clone() for k, v in base.named_buffers() if k.endswith(("running_mean", "running_var"))}
 
     def _full(self) -> list[torch.Tensor]:
         assert self.whole is not None

@@ -12,8 +12,8 @@ from prunebench.pruning.units.removal import Binding
 from prunebench.pruning.units.sizes import integers
 from prunebench.pruning.units.table import KNOWN
 
-MOST = 7
-"""Attributes that are tried in all combinations, at most."""
+MOST = 6
+"""Attributes that are tried together, at most."""
 
 
 def candidates(model: nn.Module, group: Group) -> list[Binding]:
@@ -31,9 +31,9 @@ def candidates(model: nn.Module, group: Group) -> list[Binding]:
             if value == group.units:
                 found.setdefault((path, key), Binding(path, key, group.name))
             for part in group.parts:
-                if not path or part.parameter.startswith(path + "."):
-                    if value == tensors[part.parameter].shape[part.dim] > 1:
-                        found.setdefault((path, key), Binding(path, key, group.name, part.parameter, part.dim))
+                inside = not path or part.parameter.startswith(path + ".")
+                if inside and value == tensors[part.parameter].shape[part.dim] > 1:
+                    found.setdefault((path, key), Binding(path, key, group.name, part.parameter, part.dim))
     return list(found.values())
 
 
@@ -45,7 +45,8 @@ def _above(path: str) -> Iterator[str]:
 
 
 def tried(options: Sequence[Binding], works: Callable[[tuple[Binding, ...]], bool]) -> tuple[Binding, ...] | None:
-    """The first combination with which the model is right: all of them, then few, then more."""
-    options = options[:MOST]
-    order = [tuple(options)] + [c for n in range(1, len(options)) for c in itertools.combinations(options, n)]
-    return next((choice for choice in order if choice and works(choice)), None)
+    """The first combination with which the model is right: all, all but one, one, two."""
+    options = tuple(options[:MOST])
+    sizes = dict.fromkeys([len(options), len(options) - 1, 1, 2])
+    order = [choice for size in sizes if 0 < size <= len(options) for choice in itertools.combinations(options, size)]
+    return next((choice for choice in order if works(choice)), None)
