@@ -47,7 +47,7 @@ def _follow(at: Analysis, tensor: int, dim: int, nodes: torch.Tensor, labels: np
     found = {}
     for index, words in reached.columns.items():
         ids, several = decode(words, count)
-        if bool(several.any()) or not _whole(ids.numpy(), labels[at.columns(index).numpy()]):
+        if bool(several.any()) or not _fits(ids.numpy(), labels[at.columns(index).numpy()]):
             return
         found[index] = ids
     for index, ids in found.items():
@@ -57,6 +57,15 @@ def _follow(at: Analysis, tensor: int, dim: int, nodes: torch.Tensor, labels: np
         at.links.bar(nodes if bool(several.any()) else nodes[ids[ids >= 0].unique()], "it reaches the output")
 
 
-def _whole(ids: np.ndarray, labels: np.ndarray) -> bool:
-    """Whether the columns of each label are all reached by one id, or by none."""
-    return all(len(np.unique(ids[labels == label])) == 1 for label in np.unique(labels[ids >= 0]))
+def _fits(ids: np.ndarray, labels: np.ndarray) -> bool:
+    """Whether each slice stays within one unit, or takes whole units alone; else it lies across them."""
+    pairs = np.unique(np.stack([ids, labels])[:, ids >= 0], axis=1)
+    units_of_id, ids_of_unit = (_counts(values) for values in pairs)
+    return bool(((units_of_id == 1) | (ids_of_unit == 1)).all())
+
+
+def _counts(values: np.ndarray) -> np.ndarray:
+    """How often each value occurs, in its place."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    found: np.ndarray = counts[inverse.reshape(-1)]
+    return found

@@ -1,0 +1,114 @@
+"""What is proved is exact, on weights that hide nothing; what is not is spared by name."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from prunebench.pruning.units.find import find
+from prunebench.pruning.units.proof import prove
+
+
+def conv(inputs, outputs, **kwargs):
+    return nn.Conv2d(inputs, outputs, 3, padding=1, **kwargs)
+
+
+def pooled(x):
+    return x.mean((2, 3))
+
+
+def proof_of(model, inputs, **kwargs):
+    return prove(model, inputs, find(model, inputs), **kwargs)
+
+
+def test_a_plain_model_is_proved_and_left_as_it_was(written, images):
+    model = written(
+        lambda m, x: m.fc(pooled(m.n(m.a(x)).sigmoid())), a=conv(3, 6), n=nn.BatchNorm2d(6), fc=nn.Linear(6, 2)
+    )
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    proof = proof_of(model, images)
+    assert [group.name for group in proof.groups] == ["a"]
+    assert (proof.spared, proof.sound, proof.problem) == ((), True, "")
+    assert proof.largest < 1e-12
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert model.training
+
+
+SPARED = {
+    "a size that is written down": lambda h: h.view(h.shape[0], 8, -1).mean(2)[..., None, None],
+    "an order that depends on how many there are": lambda h: h.roll(3, 1),
+    "pairs that depend on how many there are": lambda h: F.channel_shuffle(h, 2),
+    "a slice that is written down": lambda h: torch.cat([h[:, 5:8], h[:, :5]], 1),
+}
+
+
+@pytest.mark.parametrize("what", SPARED)
+def test_a_group_that_fails_is_spared_by_name_and_the_rest_is_proved(what, written, images):
+    model = written(
+        lambda m, x: m.fc(pooled(m.b(SPARED[what](m.a(x))).relu())), a=conv(3, 8), b=conv(8, 6), fc=nn.Linear(6, 2)
+    )
+    proof = proof_of(model, images)
+    assert [group.name for group in proof.groups] == ["b"]
+    assert [spared.modules for spared in proof.spared] == [("a",)]
+    assert proof.spared[0].reason
+    assert proof.sound
+
+
+class Heads(nn.Module):
+    """Attention whose sizes are attributes, of which one only looks like a size."""
+
+    def __init__(self):
+        super().__init__()
+        self.heads, self.size, self.inner, self.tokens = 4, 5, 20, 4
+        self.q, self.k, self.v, self.o = nn.Linear(12, 20), nn.Linear(12, 20), nn.Linear(12, 20), nn.Linear(20, 12)
+
+    def forward(self, x):
+        q, k, v = (part(x).view(len(x), -1, self.heads, self.size).transpose(1, 2) for part in (self.q, self.k, self.v))
+        out = F.scaled_dot_product_attention(q, k, v).transpose(1, 2)
+        return self.o(out.reshape(len(x), -1, self.inner))[:, : self.tokens]
+
+
+def test_attributes_that_say_sizes_are_found_by_trying(written, images):
+    model = written(
+        lambda m, x: m.fc(m.h(m.a(x).flatten(2).transpose(1, 2)).mean(1)), a=nn.Conv2d(3, 12, 2, 2), h=Heads()
+    )
+    model.fc = nn.Linear(12, 2)
+    proof = proof_of(model, images)
+    assert {group.name: group.kind for group in proof.groups} == {"a": "channels", "h.q": "heads", "h.o": "neurons"}
+    assert proof.sound
+    assert {(b.module, b.attribute) for b in proof.bindings} == {("h", "heads"), ("h", "inner")}
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_heads_of_torchs_attention_go(first, written, images):
+    model = written(
+        lambda m, x: m.fc(m.t(m.a(x).flatten(2).transpose(1, 2)).mean(1)),
+        a=nn.Conv2d(3, 8, 2, 2),
+        t=nn.TransformerEncoderLayer(8, 4, 12, norm_first=first, batch_first=True),
+        fc=nn.Linear(8, 2),
+    )
+    proof = proof_of(model, images)
+    assert {group.name: group.units for group in proof.groups} == {"t.self_attn": 4, "t.linear1": 12}
+    assert proof.sound
+
+
+def test_a_model_in_low_precision_is_proved_in_double(written, images):
+    net = nn.Sequential(conv(3, 6), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 2)).bfloat16()
+    proof = proof_of(written(lambda m, x: m.net(x.bfloat16()).float(), net=net), images)
+    assert [group.name for group in proof.groups] == ["net.0"]
+    assert proof.largest < 1e-12
+
+
+def test_removal_that_changes_nothing_proves_nothing(written, images):
+    model = written(lambda m, x: m.fc(pooled(m.a(x))) * 0 + x.mean(), a=conv(3, 6), fc=nn.Linear(6, 2))
+    proof = proof_of(model, images)
+    assert proof.groups == ()
+    assert "nothing is proved" in proof.spared[0].reason
+
+
+def test_a_model_built_anew_that_is_another_is_no_proof(written, images):
+    model = written(lambda m, x: m.fc(pooled(m.a(x))), a=conv(3, 6), fc=nn.Linear(6, 2))
+    other = written(lambda m, x: m.fc(pooled(m.a(x)) + 1), a=conv(3, 6), fc=nn.Linear(6, 2))
+    assert proof_of(model, images, build=lambda: other).problem == "restored, it gives other outputs"

@@ -1,0 +1,77 @@
+"""A pruned model is data: a full one gets its sizes, and data that does not fit is refused."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from prunebench.errors import RunError
+from prunebench.pruning.units.find import find
+from prunebench.pruning.units.removal import remove, shapes_of, shares, sizes_of
+from prunebench.pruning.units.sizes import Sizes, restore
+
+
+def build():
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1),
+        nn.GroupNorm(4, 8),
+        nn.Conv2d(8, 16, 3, groups=4),
+        nn.BatchNorm2d(16),
+        nn.PReLU(16),
+        nn.ConvTranspose2d(16, 6, 2),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(6, 2),
+    )
+
+
+def pruned(images):
+    model = build().eval()
+    full = shapes_of(model)
+    groups = find(model, images).groups
+    remove(model, groups, shares(groups, 0.5))
+    return model, sizes_of(model, full)
+
+
+def test_a_full_model_becomes_the_pruned_one(images):
+    model, sizes = pruned(images)
+    again = build().eval()
+    restore(again, Sizes.from_json(json.loads(json.dumps(sizes.to_json()))))
+    again.load_state_dict(model.state_dict())
+    assert torch.equal(again(images), model(images))
+    assert [str(part) for part in again] == [str(part) for part in model]
+    assert again[2].groups == 2
+
+
+DAMAGED = [
+    ({}, "shapes and attributes are missing"),
+    ({"shapes": {"0.weight": "8"}, "attributes": {}}, "not positive integers"),
+    ({"shapes": {"0.weight": [0, 3, 3, 3]}, "attributes": {}}, "not positive integers"),
+    ({"shapes": {}, "attributes": {"": {"training": True}}}, "not positive integers"),
+    ({"shapes": {}, "attributes": {"0": 3}}, "not positive integers"),
+]
+
+
+@pytest.mark.parametrize(("data", "problem"), DAMAGED)
+def test_data_that_holds_anything_else_is_refused(data, problem):
+    with pytest.raises(RunError, match=problem):
+        Sizes.from_json(data)
+
+
+FOREIGN = [
+    (Sizes({"0.weight": [9, 3, 3, 3]}), "0.weight cannot become"),
+    (Sizes({"0.weight": [4, 3]}), "0.weight cannot become"),
+    (Sizes({"nothing": [4]}), "has no 'nothing'"),
+    (Sizes({}, {"0": {"__class__": 1}}), "has no '__class__'"),
+    (Sizes({}, {"0": {"forward": 1}}), "has no 'forward'"),
+    (Sizes({}, {"0": {"out_channels": 9}}), "would grow"),
+]
+
+
+@pytest.mark.parametrize(("sizes", "problem"), FOREIGN)
+def test_sizes_of_another_model_are_refused(sizes, problem):
+    with pytest.raises(RunError, match=problem):
+        restore(build(), sizes)
