@@ -113,12 +113,11 @@ def test_columns_are_found_wherever_a_channel_goes(order, written, images):
 
 
 def test_halves_that_meet_go_together(written, images):
-    model = written(
-        lambda m, x: (lambda u: m.fc(pooled(u[0] * u[1].sigmoid())))(m.a(x).chunk(2, 1)),
-        a=conv(3, 8),
-        fc=nn.Linear(4, 2),
-    )
-    (group,) = find(model, images).groups
+    def forward(m, x):
+        left, right = m.a(x).chunk(2, 1)
+        return m.fc(pooled(left * right.sigmoid()))
+
+    (group,) = find(written(forward, a=conv(3, 8), fc=nn.Linear(4, 2)), images).groups
     assert group.units == 4
     assert {index for name, _, index in places(group)[1] if name == "a.weight"} == {1, 5}
 

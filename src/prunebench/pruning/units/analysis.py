@@ -85,7 +85,9 @@ class Analysis:
         return follow(self.graph, self.mixings, starts, through_norms=self.through_norms, passing=passing)
 
 
-def analysis(model: nn.Module, graph: Graph, number: int, links: Links, roles: Roles, through_norms: bool) -> Analysis:
+def analysis(
+    model: nn.Module, graph: Graph, *, number: int, links: Links, roles: Roles, through_norms: bool
+) -> Analysis:
     """The analysis of a graph, before anything has been followed."""
     fixed = static(graph, {graph.leaves[name] for name, _ in model.named_parameters()})
     mixed = mixings(graph, fixed)

@@ -15,7 +15,7 @@ class NarrowAttention(nn.MultiheadAttention):
     Every size is that of its parameters; `head_dim` stays. The class is set on a module that exists.
     """
 
-    def forward(
+    def forward(  # noqa: PLR0917 (torch's own signature)
         self,
         query: torch.Tensor,
         key: torch.Tensor,
@@ -56,7 +56,8 @@ class NarrowAttention(nn.MultiheadAttention):
         return self.q_proj_weight, self.k_proj_weight, self.v_proj_weight
 
     def _biases(self) -> tuple[torch.Tensor | None, ...]:
-        return (None, None, None) if self.in_proj_bias is None else self.in_proj_bias.chunk(3)
+        bias = self._parameters["in_proj_bias"]
+        return (None, None, None) if bias is None else bias.chunk(3)
 
     def _mask(
         self, q: torch.Tensor, k: torch.Tensor, attention: torch.Tensor | None, padding: torch.Tensor | None

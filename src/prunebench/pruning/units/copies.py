@@ -15,7 +15,7 @@ LOW = (torch.float16, torch.bfloat16, torch.float32)
 
 
 def fresh(model: nn.Module, seed: int = 0) -> nn.Module:
-    """A copy in double precision on the CPU, its parameters random and none at zero; buffers stay, statistics do not."""
+    """A copy in double precision on the CPU, its parameters random and none at zero; most buffers stay."""
     generator = torch.Generator().manual_seed(seed)
     memo: dict[int, Any] = {}
     for module in model.modules():
@@ -97,7 +97,7 @@ def doubles() -> Iterator[None]:
     default = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:
-        with torch.random.fork_rng(devices=[]), _Doubles():
+        with torch.random.fork_rng(devices=[]), _Doubles():  # type: ignore[no-untyped-call]
             torch.manual_seed(0)
             yield
     finally:

@@ -34,7 +34,7 @@ def find(model: nn.Module, inputs: Any, *, through_norms: bool = False) -> Units
     links, roles = Links(), Roles()
     graphs, passes = recordings(model, inputs)
     for number, graph in enumerate(graphs):
-        at = analysis(model, graph, number, links, roles, through_norms)
+        at = analysis(model, graph, number=number, links=links, roles=roles, through_norms=through_norms)
         place_weights(at, model)
         bar_unknown(at)
         follow_makers(at)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 
 from prunebench.pruning.units.mixing import Mixing
-from prunebench.pruning.units.operations import Visit, rule_of
+from prunebench.pruning.units.operations import Visit, passed
 from prunebench.pruning.units.record import Graph
 from prunebench.pruning.units.words import compact, gathered
 
@@ -106,7 +106,7 @@ class _Sweep:
             self.reached.out += [compact(w).reshape(-1) for w in words.values()]
         self.reached.attended |= node.name in ("bmm", "baddbmm")
         at = Visit(self.graph, node, words, self.through_norms)
-        found = rule_of(node)(at)
+        found = passed(at)
         self.reached.carriers += at.carriers
         target = node.written
         if target is not None:

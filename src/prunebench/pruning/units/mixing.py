@@ -58,28 +58,29 @@ class Mixing:
     def weights_of(self, words: torch.Tensor) -> torch.Tensor:
         """Words of the weight as (rows, columns), compact."""
         words = compact(words)
-        if self.kind == "linear":
-            words = words if words.ndim < 3 else words[0]
-            return words[:, None].t() if words.ndim == 1 else words.t()
-        if self.kind == "left":
-            return words if words.ndim < 3 else words[0]
         if self.kind == "embedding":
             return gathered(words, [0]).t()
+        if self.kind in ("linear", "left"):
+            words = words[0] if words.ndim > 2 else words[:, None] if words.ndim < 2 else words
+            return words.t() if self.kind == "linear" else words
         if self.kind in ("batched", "left batched"):
-            per_row = gathered(words, [1 if self.kind == "batched" else 2])
-            per_column = gathered(words, [2 if self.kind == "batched" else 1])
-            rows = _full(per_row.reshape(per_row.shape[0], -1), 0, self._batch).reshape(-1)
-            columns = _full(per_column.reshape(per_column.shape[0], -1), 0, self._batch).reshape(-1)
-            return _table(rows, columns, self.rows, self.columns)
+            return self._batched_weights(words)
         words = gathered(words, list(range(2, words.ndim)))[(...,) + (0,) * (words.ndim - 2)]
-        if not self.transposed:
-            return words
+        return self._transposed_weights(words) if self.transposed else words
+
+    def _batched_weights(self, words: torch.Tensor) -> torch.Tensor:
+        per_row = gathered(words, [1 if self.kind == "batched" else 2])
+        per_column = gathered(words, [2 if self.kind == "batched" else 1])
+        rows = _full(per_row.reshape(per_row.shape[0], -1), 0, self._batch).reshape(-1)
+        columns = _full(per_column.reshape(per_column.shape[0], -1), 0, self._batch).reshape(-1)
+        return _table(rows, columns, self.rows, self.columns)
+
+    def _transposed_weights(self, words: torch.Tensor) -> torch.Tensor:
         if self.groups == 1:
             return words.t()
-        inside = self.rows // self.groups
         words = _full(words, 0, words.shape[0] if words.shape[0] > 1 else self.groups)
         per_group = gathered(words.reshape(self.groups, -1, words.shape[1]), [1])[:, 0]
-        return _full(per_group, 1, inside).reshape(-1, 1)
+        return _full(per_group, 1, self.rows // self.groups).reshape(-1, 1)
 
     def made(self, rows: torch.Tensor) -> torch.Tensor:
         """Words of the output whose channels hold `rows`, of one word each."""
@@ -179,7 +180,7 @@ def _mixing(graph: Graph, node: Node, fixed: Static) -> Mixing | None:
     if node.name in PRODUCTS:
         left, right = (args[i].tensor for i in PRODUCTS[node.name])
         bias = args[0].tensor if node.name.startswith("add") or node.name.startswith("badd") else None
-        return _product(graph, node, left, right, bias, fixed)
+        return _product(graph, node, (left, right), bias, fixed)
     if node.name in ("convolution", "_convolution") and args[1].tensor in fixed.all:
         return _convolution(graph, node, args)
     if node.name == "linear" and args[1].tensor in fixed.all:
@@ -194,7 +195,8 @@ def _mixing(graph: Graph, node: Node, fixed: Static) -> Mixing | None:
     return None
 
 
-def _product(graph: Graph, node: Node, left: int, right: int, bias: int | None, fixed: Static) -> Mixing | None:
+def _product(graph: Graph, node: Node, operands: tuple[int, int], bias: int | None, fixed: Static) -> Mixing | None:
+    left, right = operands
     known = {left, right} & fixed.all
     if not known:
         return None

@@ -1,6 +1,6 @@
 """Rules: how words pass operations without weights, as NaN would if it went through them.
 
-Element by element what any operand holds; along what is summed, normalised or sorted, all of it; what only moves, moved.
+Element by element what any operand holds; along what is summed, normalised or sorted, all of it; the rest moves.
 An operation without a rule is run with NaN, once per lane; where NaN cannot tell (integers), everything reaches all.
 """
 
@@ -74,6 +74,18 @@ def rule_of(node: Node) -> Rule:
     if torch.Tag.pointwise in node.func.tags or name in POINTWISE:
         return pointwise
     return by_nan
+
+
+def passed(at: Visit) -> list[Words]:
+    """Words of the outputs, by the rule; where it does not fit, everything reaches all."""
+    try:
+        found = rule_of(at.node)(at)
+        shapes = [None if words is None else tuple(words.shape) for words in found]
+        if all(shape in (None, at.shape(i)) for i, shape in enumerate(shapes)) and len(found) == len(at.node.outputs):
+            return found
+    except (RuntimeError, IndexError, ValueError, TypeError, KeyError):
+        pass
+    return nowhere_sure(at)
 
 
 def pointwise(at: Visit) -> list[Words]:
@@ -212,7 +224,7 @@ def batch_norm(at: Visit) -> list[Words]:
     args, (rank, size) = at.args(), (len(at.shape()), at.shape()[1])
     parts = []
     if (data := at.of(args[0])) is not None:
-        own = bool(at.argument("training")) or at.of(args[3]) is None and args[3] is None
+        own = bool(at.argument("training")) or args[3] is None
         data = gathered(data, [d for d in range(rank) if d != 1]) if own else data
         parts.append(data)
         _norm_carriers(at, args[1:5], gathered(data, [d for d in range(rank) if d != 1]).reshape(-1).expand(size))
@@ -253,7 +265,7 @@ def group_norm(at: Visit) -> list[Words]:
             inside = gathered(words.reshape(words.shape[0], groups, -1), [2])
             words = inside.expand(-1, -1, channels // groups).reshape(words.shape)
         parts.append(words)
-        _norm_carriers(at, (weight, bias), gathered(words, [0]).reshape(-1))
+        _norm_carriers(at, (weight, bias), gathered(words, [0]).reshape(-1).expand(channels))
     parts += [w.view(1, -1, *(1 for _ in range(rank - 2))) for ref in (weight, bias) if (w := at.of(ref)) is not None]
     out: list[Words] = [union(parts, at.shape())]
     return out + [None for _ in at.node.outputs[1:]]

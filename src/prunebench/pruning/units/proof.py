@@ -8,6 +8,7 @@ group that fails is spared.
 from __future__ import annotations
 
 import json
+import math
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -301,7 +302,7 @@ def _told(error: Exception) -> str:
 
 
 def _difference(found: Sequence[torch.Tensor], wanted: Sequence[torch.Tensor]) -> float:
-    """The largest difference, relative to the largest value of its tensor; infinite if shapes differ or values are not finite."""
+    """The largest difference, relative to the largest value of its tensor; infinite where there is no saying."""
     if len(found) != len(wanted) or not found:
         return float("inf")
     largest = 0.0
@@ -311,7 +312,7 @@ def _difference(found: Sequence[torch.Tensor], wanted: Sequence[torch.Tensor]) -
         if b.numel():
             scale = float(b.abs().max()) or 1.0
             largest = max(largest, float((a - b).abs().max()) / scale)
-    return largest if largest == largest else float("inf")
+    return float("inf") if math.isnan(largest) else largest
 
 
 def _samples(inputs: Any) -> int:

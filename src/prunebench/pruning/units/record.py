@@ -29,7 +29,7 @@ class Ref:
 
 @dataclass
 class Info:
-    """What is kept of a tensor: its layout, the node that made it, its values where they can be indices or conditions."""
+    """What is kept of a tensor: its layout, what made it, and its values where they can be indices."""
 
     shape: tuple[int, ...]
     stride: tuple[int, ...]
@@ -97,7 +97,7 @@ class Graph:
 
 class _Recorder(TorchDispatchMode):
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.graph = Graph()
         self._known: Any = WeakTensorKeyDictionary()
         self._storages: dict[StorageWeakRef, int] = {}
@@ -109,7 +109,7 @@ class _Recorder(TorchDispatchMode):
         graph, number = self.graph, len(self.graph.infos)
         try:
             storage = self._storages.setdefault(StorageWeakRef(tensor.untyped_storage()), len(self._storages))
-            stride, offset = tuple(tensor.stride()), tensor.storage_offset()
+            stride, offset = tuple(tensor.stride()), int(tensor.storage_offset())
         except (RuntimeError, NotImplementedError):  # sparse, quantised …: no storage of the usual kind
             storage, stride, offset = -1 - number, (), 0
         is_float = tensor.is_floating_point() or tensor.is_complex()
@@ -168,7 +168,7 @@ def call(model: nn.Module, inputs: Any) -> Any:
 
 
 def tensors_of(out: Any) -> list[torch.Tensor]:
-    """All tensors of an output: in tuples, dicts, dataclasses and other objects, each once; no cache of keys and values."""
+    """All tensors of an output, in whatever they are packed, each once; no cache of keys and values."""
     found: dict[int, torch.Tensor] = {}
     seen: set[int] = set()
 

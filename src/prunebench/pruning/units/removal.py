@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace as changed
+from dataclasses import dataclass
+from dataclasses import replace as changed
 
 import torch
 from torch import nn
@@ -54,7 +55,7 @@ def remove(
     for binding in bindings:
         if binding.group in by_name:
             size = sized[binding.parameter].shape[binding.dim] if binding.parameter else by_name[binding.group].units
-            vars(modules[binding.module])[binding.attribute] = int(size)
+            modules[binding.module].__dict__[binding.attribute] = int(size)
     return left
 
 

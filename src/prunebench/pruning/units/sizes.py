@@ -115,7 +115,7 @@ def restore(model: nn.Module, sizes: Sizes) -> None:
                     raise RunError(
                         f"The sizes of the pruned model do not fit: {key} of {path or 'the model'} would grow."
                     )
-                vars(module)[key] = sizes.attributes[path][key]
+                module.__dict__[key] = sizes.attributes[path][key]
                 left.discard((path, key))
     if left:
         path, key = min(left)
