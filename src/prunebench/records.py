@@ -114,6 +114,20 @@ class PartSummary(msgspec.Struct, frozen=True):
     most: int
 
 
+class ProofRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What was proved of the removal of units before anything was trained, on this very model with random weights.
+
+    Attributes:
+        groups: groups of units whose removal equals masking, in double precision.
+        difference: the largest difference of outputs that was seen, relative to the largest output.
+        problem: what does not work nevertheless; empty where all does.
+    """
+
+    groups: int
+    difference: float
+    problem: str = ""
+
+
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """What a run took its data, its weights and its model for, told before anything is trained.
 
@@ -127,6 +141,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         reached_params, reached_macs: those in layers that the pruning can reach.
         spared: conv and linear layers that it cannot → why.
         doubts: what is unlikely of the model, in sentences.
+        proof: of the removal of units; None where none are removed.
     """
 
     data: str
@@ -142,6 +157,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     reached_macs: int = 0
     spared: dict[str, str] = {}
     doubts: tuple[str, ...] = ()
+    proof: ProofRecord | None = None
 
 
 class UnitCount(msgspec.Struct, frozen=True):
@@ -179,6 +195,44 @@ class Seconds(msgspec.Struct, frozen=True):
     evaluate_before: float = 0.0
     finetune: float = 0.0
     evaluate_after: float = 0.0
+
+
+class GroupRecord(msgspec.Struct, frozen=True):
+    """Units that go together: the first layer that makes them, their kind and number, and all layers that make them."""
+
+    name: str
+    kind: str
+    units: int
+    modules: tuple[str, ...]
+
+
+class Inspection(msgspec.Struct, frozen=True, kw_only=True):
+    """What of a model can be pruned, and what one step does to random weights.
+
+    Attributes:
+        inputs: what it was looked at with.
+        params, macs: of the whole model, `macs` of one sample; `reached_…` in layers that pruning reaches, `…_after` of
+            what a step with this fraction leaves.
+        groups: of units that can be removed, and were asked for.
+        spared: layers of whose outputs nothing can be removed, or nothing was asked for → why.
+        layers: each before and after the step.
+        seconds: that finding and proving took.
+    """
+
+    model: str
+    inputs: str
+    params: int
+    macs: int
+    reached_params: int
+    reached_macs: int
+    groups: tuple[GroupRecord, ...]
+    spared: dict[str, str]
+    proof: ProofRecord
+    fraction: float
+    params_after: int
+    macs_after: int
+    layers: tuple[LayerRecord, ...]
+    seconds: float
 
 
 class StepRecord(msgspec.Struct, frozen=True, kw_only=True):

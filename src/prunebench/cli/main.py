@@ -14,6 +14,7 @@ from prunebench.cli.streams import Streams
 from prunebench.errors import PrunebenchError, legible
 
 COMMANDS = {
+    "inspect": "Show what of a model can be pruned, and prove it.",
     "train": "Train a model that pruning starts from.",
     "prune": "Prune a model and fine-tune it, again and again.",
     "evaluate": "Compute anew what a step of a run scores.",

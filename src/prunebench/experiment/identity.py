@@ -14,7 +14,9 @@ from typing import Any
 from prunebench.config import LATER, RunConfig, Settings, deciding, default, field_types, is_weight_file
 from prunebench.data.dataset import Dataset, DatasetEntry
 from prunebench.experiment.user_files import digest_with_imports, installed
+from prunebench.models.architecture import models
 from prunebench.models.normalisation import statistics_beside, told
+from prunebench.pruning.registry import methods
 from prunebench.registry import content, reference, source_of, without_folder
 from prunebench.runs.digests import digests_of
 from prunebench.runs.environment import distributions
@@ -28,6 +30,9 @@ NAMES = ("model", "dataset", "criterion")
 
 OF_WEIGHTS = ("scope", "targets")
 """Settings that say how single weights are ranked: of a method that masks none they are empty."""
+
+UNITS = "2"
+"""How units of users' own models are found; where it changes, other units go. Of registered models the same ones do."""
 
 DECIDING = {"train": deciding("training"), "prune": deciding("training", "pruning")}
 """Settings that decide the result of each kind of run."""
@@ -60,6 +65,8 @@ def identity(
             beside = statistics_beside(Path(settings.weights))
             contents["normalisation"] = None if beside is None else told(beside)
     contents["data"] = data()
+    if kind == "prune" and methods.get(settings.method).lowers_macs and models.known(settings.model) is None:
+        contents["units"] = UNITS
     return identify(
         kind,
         values,

@@ -200,7 +200,7 @@ def _fallen(given: Scores | None, after: Scores) -> str:
 def _iteration(setup: Setup, store: Store, step: int) -> None:
     """Prune, evaluate, fine-tune, evaluate."""
     first = store.record(0)
-    state = store.begun(step) or _pruned(setup, store.checkpoint(step - 1), step, first)
+    state = store.begun(step) or _pruned(setup, store.checkpoint(step - 1), step)
     state = _fitted(setup, store, state)
     scores, state = _scored(setup, state)
     _check_files(setup)
@@ -213,11 +213,11 @@ def _check_files(setup: Setup) -> None:
         setup.experiment.check_data()
 
 
-def _pruned(setup: Setup, previous: Checkpoint, step: int, first: StepRecord) -> StepState:
+def _pruned(setup: Setup, previous: Checkpoint, step: int) -> StepState:
     """The model of the step before, pruned, and how it scores before fine-tuning."""
     setup.place(previous.model)
     masks = {name: mask.to(setup.device) for name, mask in previous.masks.items()}
-    request = setup.request(step, {layer.name: layer.shape_original[0] for layer in first.layers})
+    request = setup.request(step)
     method = setup.experiment.method
     started = time.perf_counter()
     before = method.count(previous.model, masks, request)

@@ -85,6 +85,9 @@ def summary_lines(summary: Summary) -> Iterator[str]:
         shares = (summary.reached_params / summary.params, summary.reached_macs / max(1, summary.macs))
         weights, cost = (f"{100 * share:.1f} %" for share in shares)
         yield f"           pruning can reach {weights} of the parameters, and layers with {cost} of the MACs"
+    if (proof := summary.proof) is not None:
+        exact = f"pruned and masked model differ by {proof.difference:.1g} at most, in double precision"
+        yield f"           removal proved exact on this model: {proof.groups} groups of units; {exact}"
     reasons: dict[str, list[str]] = {}
     for name, why in summary.spared.items():
         reasons.setdefault(why, []).append(name)

@@ -39,7 +39,7 @@ def step_record(setup: Setup, state: StepState, first: StepRecord | None, **scor
         setup,
         state,
         asked | {"nominal_left": method.left(fraction, state.step)},
-        prunable_weights(method.prunable(at.model), layers),
+        prunable_weights(method.prunable(at.model, setup.request(state.step)), layers),
         layers=layers,
         units=tuple(unit_count(kind, originals[kind], before[kind], left[kind]) for kind in left),
         **scores,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Literal
@@ -25,6 +25,7 @@ from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.collapse import collapsed
 from prunebench.models.input_spec import check_forward, outputs, trains_on_one
 from prunebench.pruning.registry import Request
+from prunebench.pruning.units.removable import Removable, find_removable
 from prunebench.records import Environment, Scores, Summary
 from prunebench.registry import reference
 from prunebench.seeding import seed_all, seed_of
@@ -105,8 +106,19 @@ class Setup:
         last = self.experiment.settings.memory_format == "channels_last"
         model.to(self.device).to(memory_format=torch.channels_last if last else torch.contiguous_format)
 
-    def request(self, step: int, sizes: Mapping[str, int] | None = None) -> Request:
-        """What to prune in a step; `sizes` are the units of the unpruned model's layers, by name."""
+    @cached_property
+    def removable(self) -> Removable | None:
+        """What can be removed of the model, proved with fresh weights for one step and for all that are asked for; None
+        where nothing is to be removed."""
+        settings, method = self.experiment.settings, self.experiment.method
+        if not method.lowers_macs:
+            return None
+        steps = (1,) if settings.until else (1, settings.iterations)
+        shares = [1 - method.left(settings.fraction, step) for step in steps]
+        return find_removable(self.fresh().model, self.task.inputs, shares)
+
+    def request(self, step: int) -> Request:
+        """What to prune in a step."""
         settings, masks = self.experiment.settings, self.experiment.method.masks
         return Request(
             fraction=settings.fraction,
@@ -116,9 +128,10 @@ class Setup:
             task=self.task,
             include=settings.include,
             exclude=settings.exclude,
+            keeps=self.experiment.model.keeps if self.experiment.method.lowers_macs else (),
             step=step,
             round_to=settings.round_to,
-            sizes=sizes or {},
+            removable=self.removable,
             scope=settings.scope if masks else default("scope"),
             targets=settings.targets if masks else default("targets"),
         )

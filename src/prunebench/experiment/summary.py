@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 
 import torch
@@ -15,8 +16,14 @@ from prunebench.experiment.plan import some
 from prunebench.models.costs import macs, macs_of_modules, params
 from prunebench.models.input_spec import InputSpec
 from prunebench.pruning.registry import Request
-from prunebench.records import PartSummary, Summary
+from prunebench.pruning.units.removable import Removable
+from prunebench.records import PartSummary, ProofRecord, Summary
 from prunebench.registry import reference
+
+WEIGHTED = (nn.modules.conv._ConvNd, nn.Linear)
+"""Layers that are told of whatever the method."""
+
+OTHERWISE = "nothing that it holds can be removed alone"
 
 UNEVEN = 10
 """From so many times as many samples of one class as of another on, imbalance is told."""
@@ -58,7 +65,8 @@ def summary_of(
         macs=macs(model, inputs),
         reached_params=sum(model.get_parameter(name).numel() for name in reached),
         reached_macs=sum(by_module.get(name, 0) for name in layers),
-        spared=_spared(model, request, layers) if request and experiment.method.removes else {},
+        spared=spared(model, request, layers) if request and experiment.method.removes else {},
+        proof=proof_of(request.removable) if request and request.removable else None,
         doubts=(doubt,) if doubt else (),
     )
 
@@ -107,9 +115,28 @@ def _weights(experiment: Experiment) -> str:
     return {"imagenet": "ImageNet's, as torchvision has them"}.get(origin.kind, f"of {weights}")
 
 
-def _spared(model: nn.Module, request: Request, reached: set[str]) -> dict[str, str]:
-    """Conv and linear layers of which nothing can be removed, and why."""
-    kinds = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
-    layers = [name for name, module in model.named_modules() if isinstance(module, kinds)]
-    why = {name: "--include and --exclude" for name in layers if not request.selects(name)}
-    return {name: why.get(name, "nothing that it holds can be removed alone") for name in layers if name not in reached}
+def proof_of(found: Removable) -> ProofRecord:
+    """What was proved, as it is recorded."""
+    return ProofRecord(groups=len(found.groups), difference=found.largest, problem=found.problem)
+
+
+def spared(model: nn.Module, request: Request, reached: set[str]) -> dict[str, str]:
+    """Layers with weights of which nothing can be removed, or nothing is asked for, and why.
+
+    Args:
+        reached: names of the layers of which something can.
+    """
+    layers = [name for name, module in model.named_modules() if isinstance(module, WEIGHTED)]
+    found = request.removable.spared if request.removable else ()
+    told = {name: each.reason for each in found for name in each.modules}
+    why = {name: _unselected(request, name) for name in layers if not request.selects(name)}
+    return {
+        name: told.get(name) or why.get(name, OTHERWISE)
+        for name in dict.fromkeys([*layers, *told])
+        if name not in reached
+    }
+
+
+def _unselected(request: Request, name: str) -> str:
+    asked = dataclasses.replace(request, keeps=())
+    return "kept whole unless --include names it" if asked.selects(name) else "--include and --exclude"

@@ -13,7 +13,6 @@ from prunebench.experiment.experiment import Experiment
 from prunebench.experiment.resolve import resolve
 from prunebench.experiment.setup import set_up
 from prunebench.models.checkpoint import Checkpoint
-from prunebench.models.layers import layer_records
 
 WALKED = 6
 """Steps that are pruned to tell the disk of a run of any number of steps, at most."""
@@ -34,11 +33,10 @@ def untrained(
     method, settings = setup.experiment.method, setup.experiment.settings
     state = setup.fresh()
     setup.place(state.model)
-    sizes = {layer.name: layer.shape[0] for layer in layer_records(state.model, {}, (), {})}
     at = 0
     for step in range(settings.iterations + 1) if steps is None else steps:
         if step > at:
-            request = replace(setup.request(step, sizes), leap=step - at)
+            request = replace(setup.request(step), leap=step - at)
             state, at = replace(state, masks=method.prune(state.model, state.masks, request).masks), step
         yield step, method.left(settings.fraction, step), replace(state, model=copy.deepcopy(state.model))
 

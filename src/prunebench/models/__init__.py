@@ -15,5 +15,6 @@ Doors:
     costs          parameters, multiply-accumulates, bytes
     memory         the most that PyTorch holds while something runs
     layers         how large each layer is
+    sizes          how a full model becomes a pruned one, as data
     collapse       layers that no longer tell samples apart
 """

@@ -40,7 +40,7 @@ class ModelEntry:
     """A registered model: how it is built, what it reads, and the values of RunConfig fields that suit it.
 
     `pretrained` overrides `defaults` where published weights are loaded; `published` says where torchvision or
-    Hugging Face has them.
+    Hugging Face has them. `keeps` are globs of modules whose units stay unless they are asked for.
     """
 
     name: str
@@ -50,6 +50,7 @@ class ModelEntry:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     pretrained: Mapping[str, Any] = field(default_factory=dict)
     published: Literal["torchvision", "huggingface"] | None = None
+    keeps: tuple[str, ...] = ()
 
 
 def _users_own(name: str, thing: Any) -> ModelEntry:

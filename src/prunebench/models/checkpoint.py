@@ -6,7 +6,7 @@
     tokenizer.json      for text
 
 A pruned model is loaded by building its full architecture, setting the sizes that pruning changes, and filling
-in the weights. Sizes are those of a fixed list; no text from a file reaches `setattr`.
+in the weights. Sizes are whole numbers that the built model has as well; no text from a file reaches `setattr`.
 """
 
 from __future__ import annotations
@@ -27,20 +27,9 @@ from prunebench.errors import RunError
 from prunebench.models.architecture import ARGUMENTS, Architecture, ModelEntry, models
 from prunebench.models.input_spec import InputSpec
 from prunebench.models.masks import Masks
+from prunebench.models.sizes import Sizes, integers, restore, tensors_of
 from prunebench.models.tensor_files import read_tensors
 from prunebench.records import FORMAT, other_format
-
-SIZES = (
-    "in_channels",
-    "out_channels",
-    "groups",
-    "in_features",
-    "out_features",
-    "num_features",
-    "num_channels",
-    "num_attention_heads",
-    "all_head_size",
-)
 
 
 @dataclass(frozen=True)
@@ -112,10 +101,7 @@ def inputs_of(folder: Path) -> tuple[InputSpec, str | None]:
 
 def structure_of(checkpoint: Checkpoint) -> bytes:
     """The JSON of a checkpoint's Structure."""
-    sizes = {
-        name: {size: getattr(module, size) for size in SIZES if isinstance(getattr(module, size, None), int)}
-        for name, module in checkpoint.model.named_modules()
-    }
+    sizes = {name: integers(module) for name, module in checkpoint.model.named_modules()}
     found = {name: size for name, size in sizes.items() if size}
     return msgspec.json.encode(Structure(FORMAT, checkpoint.architecture, found))
 
@@ -158,22 +144,21 @@ def assemble(
 
 
 def resize(model: nn.Module, sizes: dict[str, dict[str, int]], state: dict[str, torch.Tensor]) -> None:
-    """Give the layers of a full model the sizes of a pruned one, and parameters and buffers the shapes of `state`."""
-    for path, module in model.named_modules():
-        for size in SIZES:
-            if size in sizes.get(path, {}) and hasattr(module, size):
-                setattr(module, size, sizes[path][size])
-        weight = state.get(f"{path}.weight")
-        if isinstance(module, nn.LayerNorm) and weight is not None:
-            module.normalized_shape = tuple(weight.shape)
-        for tensors in (module._parameters, module._buffers):
-            for name, tensor in tensors.items():
-                stored = state.get(f"{path}.{name}" if path else name)
-                if tensor is None or stored is None or stored.shape == tensor.shape:
-                    continue
-                empty = torch.empty(stored.shape, dtype=tensor.dtype)
-                is_parameter = isinstance(tensor, nn.Parameter)
-                tensors[name] = nn.Parameter(empty, tensor.requires_grad) if is_parameter else empty
+    """Give the layers of a full model the sizes of a pruned one, and parameters and buffers the shapes of `state`.
+
+    Of the sizes only those are taken that are smaller than what the model has under the same name.
+
+    Raises:
+        RunError: `state` is not of such a model.
+    """
+    known = {name: state[name].shape for name in tensors_of(model) if name in state}
+    shapes = {name: [*shape] for name, shape in known.items() if shape != tensors_of(model)[name].shape}
+    attributes = {
+        path: {key: own[key] for key, value in integers(module).items() if 0 < own.get(key, value) < value}
+        for path, module in model.named_modules()
+        if (own := sizes.get(path))
+    }
+    restore(model, Sizes(shapes, attributes))
 
 
 def write_tensors(tensors: Masks, path: Path, metadata: dict[str, str] | None = None) -> None:

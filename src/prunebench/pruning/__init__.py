@@ -2,4 +2,6 @@
 
 Doors:
     registry  the registries of methods and criteria, and what passes between them and the loop
+    methods   unstructured, structured, none
+    units     what can only be removed together, found and proved
 """

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from prunebench.errors import ConfigError
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from prunebench.data.task import Task
+    from prunebench.pruning.units.removable import Removable
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,10 @@ class Request:
     """What to prune: the fraction of what is left, by which criterion, where, and with which seed.
 
     `include` and `exclude` are glob patterns on module names; a pattern that matches a module matches all
-    inside it. With `round_to` above 1, structured pruning leaves as many units as `step` steps would have left of the
-    unpruned model, rounded up to a multiple; `sizes` tells how many units its layers had, by name (of a layer that is
-    not among them: as many as it has). Of whole units, as many go as in `leap` steps one after the other.
+    inside it; `keeps` are those of what stays whole unless `include` is given. With `round_to` above 1, structured
+    pruning leaves as many units as `step` steps would have left of the unpruned model, rounded up to a multiple. Of
+    whole units, as many go as in `leap` steps one after the other.
+    `removable` tells what can be removed of the unpruned model; where it is None, it is found of the model as it is.
     """
 
     fraction: float
@@ -54,10 +56,11 @@ class Request:
     targets: str = "weights"
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    keeps: tuple[str, ...] = ()
     step: int = 1
     leap: int = 1
     round_to: int = 1
-    sizes: Mapping[str, int] = field(default_factory=dict)
+    removable: Removable | None = None
 
     def selects(self, module: str) -> bool:
         """Whether a module may be pruned."""
@@ -67,7 +70,9 @@ class Request:
         def matches(patterns: tuple[str, ...]) -> bool:
             return any(fnmatch.fnmatchcase(path, pattern) for path in paths for pattern in patterns)
 
-        return (not self.include or matches(self.include)) and not matches(self.exclude)
+        if self.include:
+            return matches(self.include) and not matches(self.exclude)
+        return not matches(self.exclude + self.keeps)
 
     def check_patterns(self, model: nn.Module) -> None:
         """Raise ConfigError where a pattern matches no module of the model."""
@@ -111,7 +116,7 @@ class Method:
     Attributes:
         prune: (model, masks, request) → Pruned. May change the model in place.
         count: (model, masks, request) → units left of each kind, among those that the request selects.
-        prunable: model → names of the weights that the parameter count is told about.
+        prunable: (model, request) → names of the weights that the parameter count is told about.
         reached: (model, request) → names of the weights of which something may be removed.
         units: what is removed, for sentences, by what the model reads (None: a user's own model).
         masks: whether single weights are masked, and the model keeps its shape.
@@ -126,7 +131,7 @@ class Method:
     units: Mapping[str | None, str]
     prune: Callable[[nn.Module, Masks, Request], Pruned]
     count: Callable[[nn.Module, Masks, Request], dict[str, int]]
-    prunable: Callable[[nn.Module], list[str]]
+    prunable: Callable[[nn.Module, Request], list[str]]
     reached: Callable[[nn.Module, Request], list[str]]
     masks: bool = False
     lowers_macs: bool = False

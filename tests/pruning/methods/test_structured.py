@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,8 +15,10 @@ from prunebench.errors import ConfigError
 from prunebench.models.architecture import models
 from prunebench.models.input_spec import InputSpec, output_of
 from prunebench.models.layers import layer_records, prunable_weights
+from prunebench.models.sizes import tensors_of
 from prunebench.pruning.methods import structured
 from prunebench.pruning.registry import Request, criteria
+from prunebench.pruning.units.removable import find_removable
 
 MASKED_AND_ACTUAL = {  # conv weights after each of ten iterations of 0.1, from the original study
     "alexnet": [
@@ -50,13 +53,16 @@ MASKED_AND_ACTUAL = {  # conv weights after each of ten iterations of 0.1, from 
 @pytest.mark.parametrize(("name", "size"), [("alexnet", 64), ("vgg16", 32)])
 def test_parameter_counts_are_those_of_the_original_study(name, size, fresh, request_for):
     state = fresh(name, size)
-    request, model = request_for(state.architecture.inputs, 0.1), state.model
+    inputs, model = state.architecture.inputs, state.model
+    request = request_for(inputs, 0.1, keeps=models.get(name).keeps, removable=find_removable(model, inputs, (0.1,)))
     first = layer_records(model, {}, (), {})
     counts = []
     for step in range(11):
         if step:
             structured.prune(model, {}, request)
-        original, masked, actual = prunable_weights(structured.prunable(model), layer_records(model, {}, first, {}))
+        original, masked, actual = prunable_weights(
+            structured.prunable(model, request), layer_records(model, {}, first, {})
+        )
         counts.append((masked, actual))
         assert original == MASKED_AND_ACTUAL[name][0][0]
     assert counts == MASKED_AND_ACTUAL[name]
@@ -102,6 +108,11 @@ def test_each_group_loses_its_rounded_share_and_keeps_a_unit(widths, fraction):
     )
     request = Request(fraction, criteria.get("l2").score, InputSpec(kind="images", size=4))
     model = nn.Sequential(model, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    if max(widths) == 1:
+        with pytest.raises(ConfigError, match="no units of this model can be removed"):
+            structured.prune(model, {}, request)
+        return
+    request = replace(request, removable=find_removable(model, request.inputs, (fraction,)))
     expected = widths
     for _ in range(4):
         structured.prune(model, {}, request)
@@ -142,10 +153,10 @@ def rounded(request, fresh, request_for):
     """A model before and after each of four steps with rounding, and what makes the request of a step."""
     name, multiple = request.param
     state = fresh(name, 32)
-    sizes = {layer.name: layer.shape[0] for layer in layer_records(state.model, {}, (), {})}
+    removable = find_removable(state.model, state.architecture.inputs, (0.3,))
 
     def ask(step, **about):
-        about = {"sizes": sizes, "round_to": multiple, **about}
+        about = {"removable": removable, "round_to": multiple, **about}
         return request_for(state.architecture.inputs, 0.3, step=step, **about)
 
     model, models = copy.deepcopy(state.model), [state.model]
@@ -157,10 +168,10 @@ def rounded(request, fresh, request_for):
 
 def test_rounded_widths_follow_the_schedule_of_the_original_and_heads_are_not_rounded(rounded):
     (original, *models), ask = rounded
-    first, _ = structured.groups_of(original, ask(1))
+    first = structured.groups_of(original, ask(1))
     for step, model in enumerate(models, 1):
         heads = 0
-        for was, now in zip(first, structured.groups_of(model, ask(1))[0], strict=True):
+        for was, now in zip(first, structured.groups_of(model, ask(1)), strict=True):
             if was.kind == "heads":
                 heads += now.units
                 continue
@@ -176,26 +187,26 @@ def test_one_call_from_the_original_gives_the_widths_of_as_many_steps(rounded):
     (original, *models), ask = rounded
     for step in (1, 2, 4):
         once = copy.deepcopy(original)
-        structured.prune(once, {}, ask(step, sizes={}))
+        structured.prune(once, {}, ask(step))
         shapes = {name: tuple(tensor.shape) for name, tensor in models[step - 1].state_dict().items()}
         assert {name: tuple(tensor.shape) for name, tensor in once.state_dict().items()} == shapes
 
 
-def test_without_rounding_neither_the_step_nor_the_original_sizes_matter(rounded):
+def test_without_rounding_the_step_does_not_matter(rounded):
     (original, *_), ask = rounded
     plain, told = copy.deepcopy(original), copy.deepcopy(original)
-    structured.prune(plain, {}, ask(1, sizes={}, round_to=1))
+    structured.prune(plain, {}, ask(1, round_to=1))
     structured.prune(told, {}, ask(7, round_to=1))
     for name, tensor in plain.state_dict().items():
         assert torch.equal(tensor, told.state_dict()[name])
 
 
 def test_a_step_whose_multiple_is_not_reached_is_noted_and_a_later_one_removes(request_for):
-    inputs, sizes = InputSpec(kind="images", size=4), {"0": 16}
+    inputs = InputSpec(kind="images", size=4)
     model = nn.Sequential(nn.Conv2d(3, 16, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 2))
-    found = []
+    found, removable = [], find_removable(model, inputs, (0.1,))
     for step in range(1, 9):
-        about = {"step": step, "round_to": 8, "sizes": sizes}
+        about = {"step": step, "round_to": 8, "removable": removable}
         notes = structured.prune(model, {}, request_for(inputs, 0.1, **about)).notes
         found.append((model[0].out_channels, notes != ()))
     # 14, 13, 12, 11, 10, 9, 8, 7 without rounding
@@ -205,18 +216,17 @@ def test_a_step_whose_multiple_is_not_reached_is_noted_and_a_later_one_removes(r
 @pytest.mark.parametrize("layers", [[], [nn.BatchNorm2d(3)]])
 def test_a_model_without_a_conv_or_linear_layer_is_refused(layers, request_for):
     model = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    with pytest.raises(ConfigError, match="no conv or linear layer"):
+    with pytest.raises(ConfigError, match="no units of this model can be removed"):
         structured.prune(model, {}, request_for(InputSpec(kind="images", size=4)))
 
 
-@pytest.mark.parametrize(("groups", "left"), [(1, 6), (4, 8), (8, 8)])
-def test_channels_of_a_group_norm_go_unless_they_are_in_groups(groups, left, request_for):
+@pytest.mark.parametrize(("groups", "left"), [(1, 8), (4, 6), (8, 6)])
+def test_channels_of_a_group_norm_go_with_their_whole_group(groups, left, request_for):
     inputs = InputSpec(kind="images", size=4)
     parts = (nn.Conv2d(8, 8, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2))
     model = nn.Sequential(nn.Conv2d(3, 8, 1), nn.GroupNorm(groups, 8), *parts)
-    pruned = structured.prune(model, {}, request_for(inputs, 0.3))
+    structured.prune(model, {}, request_for(inputs, 0.3))
     assert (model[0].out_channels, model[1].num_channels, model[2].out_channels) == (left, left, 6)
-    assert pruned.notes == (() if groups == 1 else ("spared 1: its channels are in groups",))
     assert output_of(model, inputs.example(2)).shape == (2, 2)
 
 
@@ -288,15 +298,89 @@ def test_a_model_of_linear_layers_loses_neurons(request_for):
     assert model[3].weight.shape == (3, 8)
 
 
+@pytest.fixture
+def encoder(architecture_of):
+    """BERT of four layers with four heads and 40 neurons each, and its inputs."""
+    torch.manual_seed(0)
+    architecture = architecture_of("bert")
+    architecture.arguments["config"] |= {"num_hidden_layers": 4, "intermediate_size": 40}
+    return architecture.build().eval(), architecture.inputs
+
+
+def layers(model):
+    return list(model.bert.encoder.layer)
+
+
+def heads(model):
+    return [layer.attention.self.num_attention_heads for layer in layers(model)]
+
+
+def test_a_tenth_of_sixteen_heads_is_two(encoder, request_for):
+    model, inputs = encoder
+    request = request_for(inputs, 0.1, keeps=("*.pooler",))
+    structured.prune(model, {}, request)
+    assert sum(heads(model)) == 14
+    assert structured.count(model, {}, request) == {"heads": 14, "neurons": 4 * 36}
+
+
+@pytest.mark.parametrize("criterion", ["l2", "random"])
+def test_every_layer_keeps_a_head_and_a_neuron_however_often_it_is_pruned(criterion, encoder, request_for):
+    model, inputs = encoder
+    found = find_removable(model, inputs, (0.7,))
+    for step in range(8):
+        structured.prune(model, {}, request_for(inputs, 0.7, criterion, seed=step, removable=found))
+    assert heads(model) == [1, 1, 1, 1]
+    assert all(layer.intermediate.dense.out_features == 1 for layer in layers(model))
+    assert output_of(model, inputs.example(3)).shape == (3, 7)
+
+
+def test_heads_are_ranked_over_all_layers_together(encoder, request_for):
+    model, inputs = encoder
+    weak = layers(model)[2]
+    with torch.no_grad():
+        for part in (weak.attention.self.query, weak.attention.self.key, weak.attention.self.value):
+            part.weight.mul_(0.1)
+    structured.prune(model, {}, request_for(inputs, 0.1))
+    assert heads(model) == [4, 4, 2, 4]
+
+
+def test_the_head_that_goes_is_the_one_with_the_smallest_weights(encoder, request_for):
+    model, inputs = encoder
+    layer = layers(model)[1]
+    own, size = layer.attention.self, layer.attention.self.attention_head_size
+    with torch.no_grad():
+        for part in (own.query, own.key, own.value):
+            part.weight[size : 2 * size] *= 0.1
+    expected = torch.cat([own.value.weight[:size], own.value.weight[2 * size :]])
+    structured.prune(model, {}, request_for(inputs, 0.06, include=("*.attention.self",)))
+    assert heads(model) == [4, 3, 4, 4]
+    assert torch.equal(own.value.weight, expected)
+    assert (own.all_head_size, own.attention_head_size) == (3 * size, size)
+
+
+def test_globs_choose_between_heads_and_neurons(encoder, request_for):
+    model, inputs = encoder
+    structured.prune(model, {}, request_for(inputs, 0.5, exclude=("*.attention",)))
+    assert heads(model) == [4, 4, 4, 4]
+    assert {layer.intermediate.dense.out_features for layer in layers(model)} == {20}
+
+
+def test_weights_that_are_told_of_are_the_linear_ones_of_the_encoder(encoder, request_for):
+    model, inputs = encoder
+    names = structured.prunable(model, request_for(inputs, keeps=("*.pooler",)))
+    assert len(names) == 4 * 6
+    assert all(name.startswith("bert.encoder.layer.") for name in names)
+
+
 def zero_chosen(model, request, dim):
     """Set the chosen units to zero: what computes them (`dim` 0: weights, biases, norms), or what reads them (1)."""
-    groups, _ = structured.groups_of(model, request)
+    groups = structured.groups_of(model, request)
     with torch.no_grad():
         for group, doomed in zip(groups, structured.choose(model, groups, request), strict=True):
-            for part in group.slices:
+            for part in group.parts:
                 if part.dim == dim:
                     hit = part.index[torch.isin(part.unit, torch.tensor(doomed, dtype=torch.long))]
-                    model.get_parameter(part.parameter).index_fill_(dim, hit, 0)
+                    tensors_of(model)[part.parameter].index_fill_(dim, hit, 0)
     return model
 
 

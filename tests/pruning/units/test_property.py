@@ -33,7 +33,7 @@ class Network(nn.Module):
             earlier += [channels] * (len(self.steps) - taken)
         self.out = nn.Linear(channels * (16 if flat else 1), 3)
 
-    def add(self, step, number, c, earlier):
+    def add(self, step, number, c, earlier):  # noqa: PLR0912
         """Append a step on c channels, if it can be taken; how many it leaves."""
         part, source, width = nn.Identity(), number % len(earlier), c
         if step == "conv":
@@ -88,7 +88,7 @@ class Network(nn.Module):
             maps.append(h)
         return self.out(h.flatten(1) if self.flat else h.mean((2, 3)))
 
-    def take(self, step, h, part, other, x, i):
+    def take(self, step, h, part, other, x, i):  # noqa: PLR0911, PLR0912, PLR0917
         """One step."""
         match step:
             case "relu" | "sigmoid":

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     "AlexNet, 5 conv and 3 linear layers",
     reads="images",
     published="torchvision",
+    keeps=("classifier",),
     defaults={
         "image_size": 64,
         "optimizer": "adamw",

@@ -24,6 +24,7 @@ MINI = {
     "BERT for classification; BERT-mini's size unless --weights names another",
     reads="text",
     published="huggingface",
+    keeps=("*.pooler",),
     defaults={
         "sequence_length": 128,
         "optimizer": "adamw",

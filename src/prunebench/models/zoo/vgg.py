@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     "VGG16 without batch norm, 13 conv and 3 linear layers",
     reads="images",
     published="torchvision",
+    keeps=("classifier",),
     defaults={
         "image_size": 32,
         "optimizer": "adamw",

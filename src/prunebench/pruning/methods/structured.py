@@ -1,10 +1,12 @@
 """Structured pruning: channels, neurons and attention heads are really removed (Li et al. 2017; Fang et al. 2023).
 
-Which units hang together is found elsewhere (`groups`); here they are scored, ranked and removed.
+Which units hang together is found and proved elsewhere (`units`); here they are scored, ranked and removed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from prunebench.errors import ConfigError
@@ -16,7 +18,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from prunebench.pruning.groups import Group
+    from prunebench.pruning.units.groups import Group
+    from prunebench.pruning.units.removable import Removable
 
 
 UNITS = {"images": "channels", "text": "heads and neurons", None: "units"}
@@ -25,61 +28,77 @@ UNITS = {"images": "channels", "text": "heads and neurons", None: "units"}
 def prune(model: nn.Module, masks: Masks, request: Request) -> Pruned:
     """Remove `round(fraction × units left)` units of every group, never the last one; parameters are replaced.
 
-    Groups that are ranked together share one quota, and each keeps at least one unit. With `round_to`, as many go as
-    leave what `left_after` says of the original units; heads are not rounded.
+    Heads of all layers are ranked together and share one quota, and every layer keeps at least one. With `round_to`,
+    as many go as leave what `left_after` says of the original units; heads are not rounded.
 
     Raises:
-        ConfigError: the model has masked weights, or no layer that could be pruned.
+        ConfigError: the model has masked weights, or nothing that could be removed.
     """
+    from prunebench.pruning.units.removable import take
+
     if masks:
         raise ConfigError(
             "The model has masked weights; structured pruning starts from a model without masks. Unstructured pruning "
             "goes on from them."
         )
-    groups, notes = groups_of(model, request)
-    chosen = choose(model, groups, request)
-    for group, doomed in zip(groups, chosen, strict=True):
-        if doomed:
-            group.remove(doomed)
-    if spared := [group.modules[0] for group, doomed in zip(groups, chosen, strict=True) if not doomed]:
-        notes += (f"nothing was removed from {len(spared)} of {len(groups)} groups ({', '.join(spared)})",)
-    return Pruned({}, notes)
+    found, groups = _selected(model, request)
+    chosen = choose(model, groups, replace(request, removable=found))
+    doomed = {group.name: units for group, units in zip(groups, chosen, strict=True)}
+    take(model, request.inputs, found, doomed)
+    spared = [group.modules[0] for group, units in zip(groups, chosen, strict=True) if not units]
+    note = f"nothing was removed from {len(spared)} of {len(groups)} groups ({', '.join(spared)})"
+    return Pruned({}, (note,) if spared else ())
 
 
-def groups_of(model: nn.Module, request: Request) -> tuple[list[Group], tuple[str, ...]]:
-    """The groups of a model that the request selects, and remarks on what is spared.
+def groups_of(model: nn.Module, request: Request) -> list[Group]:
+    """The groups that the request selects, of a model that may have been pruned.
 
     Raises:
         ConfigError: there are none.
     """
-    from prunebench.pruning.groups import attention, channels
+    return _selected(model, request)[1]
 
-    groups, notes = attention.groups_of(model), tuple[str, ...]()
-    if not groups:
-        groups, notes = channels.groups_of(model, request.inputs)
+
+def _selected(model: nn.Module, request: Request) -> tuple[Removable, list[Group]]:
+    from prunebench.pruning.units.removable import find_removable, left_of
+
     request.check_patterns(model)
-    groups = [group for group in groups if all(request.selects(module) for module in group.modules)]
-    if not groups:
+    found = request.removable or find_removable(model, request.inputs, (request.fraction,))
+    if not found.groups:
+        why = "; ".join(f"{', '.join(each.modules[:3])}: {each.reason}" for each in found.spared[:3])
+        raise ConfigError(f"There is nothing to prune: no units of this model can be removed ({why or 'it has none'}).")
+    if not any(_goes(group, request) for group in found.groups):
         raise ConfigError("There is nothing to prune: no group of layers fits --include and --exclude.")
-    return groups, notes
+    return found, [group for group in left_of(model, request.inputs, found) if _goes(group, request)]
+
+
+def _goes(group: Group, request: Request) -> bool:
+    return all(request.selects(module) for module in group.modules)
 
 
 def reached(model: nn.Module, request: Request) -> list[str]:
     """The weights that go with any unit of any group."""
-    groups, _ = groups_of(model, request)
-    names = dict.fromkeys(part.parameter for group in groups for part in group.slices)
-    return [name for name in names if model.get_parameter(name).ndim > 1]
+    names = dict.fromkeys(part.parameter for group in _whole(model, request) for part in group.parts)
+    return [name for name in names if _is_weight(model, name)]
+
+
+def _whole(model: nn.Module, request: Request) -> list[Group]:
+    """The selected groups as they were before anything was removed."""
+    found, _ = _selected(model, request)
+    return [group for group in found.groups if _goes(group, request)]
 
 
 def choose(model: nn.Module, groups: list[Group], request: Request) -> list[list[int]]:
     """For each group the units to remove, ascending; all are scored on the model as it is."""
     scores = _scores(model, groups, request)
+    whole = request.removable.groups if request.removable else groups
+    original = {group.name: group.units for group in whole}
     pools: dict[str, list[int]] = {}
     for i, group in enumerate(groups):
-        pools.setdefault(group.ranked_with or f"group {i}", []).append(i)
+        pools.setdefault("heads" if group.kind == "heads" else group.name, []).append(i)
     chosen: list[list[int]] = [[] for _ in groups]
     for pool in pools.values():
-        quota = _quota(model, [groups[i] for i in pool], request)
+        quota = _quota([groups[i] for i in pool], original, request)
         ranking = sorted((score, i, unit) for i in pool for unit, score in enumerate(scores[i]))
         for _, i, unit in ranking:
             if quota > 0 and len(chosen[i]) < groups[i].units - 1:
@@ -88,17 +107,14 @@ def choose(model: nn.Module, groups: list[Group], request: Request) -> list[list
     return [sorted(units) for units in chosen]
 
 
-def _quota(model: nn.Module, pool: list[Group], request: Request) -> int:
+def _quota(pool: list[Group], original: Mapping[str, int], request: Request) -> int:
     """How many units go of groups that are ranked together."""
     units = sum(group.units for group in pool)
     if request.round_to == 1:
         return units - left_after(units, request.fraction, request.leap, 1)
-    original = 0
-    for group in pool:
-        rows = len(model.get_submodule(group.modules[0]).get_parameter("weight"))
-        original += group.units * request.sizes.get(group.modules[0], rows) // rows  # a head has several rows
     multiple = 1 if pool[0].kind == "heads" else request.round_to
-    return max(0, units - left_after(original, request.fraction, request.step, multiple))
+    whole = sum(original[group.name] for group in pool)
+    return max(0, units - left_after(whole, request.fraction, request.step, multiple))
 
 
 def left_after(units: int, fraction: float, step: int, multiple: int) -> int:
@@ -121,8 +137,8 @@ def _scores(model: nn.Module, groups: list[Group], request: Request) -> list[lis
     totals = []
     for group in groups:
         total: torch.Tensor | None = None
-        for part in group.slices:
-            if model.get_parameter(part.parameter).ndim < 2:
+        for part in group.parts:
+            if not _is_weight(model, part.parameter):
                 continue
             if part.parameter not in known:
                 known[part.parameter] = request.score(model, part.parameter, draw).float()
@@ -134,40 +150,56 @@ def _scores(model: nn.Module, groups: list[Group], request: Request) -> list[lis
 
 
 def count(model: nn.Module, masks: Masks, request: Request) -> dict[str, int]:
-    """Output channels of the selected conv layers; for BERT heads and neurons; for plain linear models neurons.
-
-    The output layer is not among them.
-    """
+    """Units that are left of each kind, of the layers that the request selects: heads and neurons as they are, and the
+    channels that each convolution makes, those that are spared among them. The output layer is not."""
     from torch import nn
 
-    from prunebench.pruning.groups import attention, channels
+    from prunebench.pruning.units.makers import OUT
 
-    if encoder := attention.layers(model):
-        return {
-            "heads": sum(
-                layer.attention.self.num_attention_heads
-                for name, layer in encoder
-                if request.selects(f"{name}.attention.self")
-            ),
-            "neurons": sum(
-                layer.intermediate.dense.out_features
-                for name, layer in encoder
-                if request.selects(f"{name}.intermediate.dense")
-            ),
-        }
-    spared = channels.output_layer(model, request.inputs)
-    found = [model.get_submodule(name.rpartition(".")[0]) for name in channels.prunable(model)]
-    names = {module: name for name, module in model.named_modules()}
-    selected = [module for module in found if module is not spared and request.selects(names[module])]
-    is_conv = any(isinstance(module, nn.Conv2d) for module in selected)
-    return {"channels" if is_conv else "neurons": sum(len(module.get_parameter("weight")) for module in selected)}
+    found, groups = _selected(model, request)
+    modules, counts = dict(model.named_modules()), dict[str, int]()
+    for group in groups:
+        kind, each = kind_of(group), 1
+        if kind == "channels":
+            each = sum(_per_unit(model, group, name) for name in group.modules)
+        counts[kind] = counts.get(kind, 0) + each * group.units
+    for spared in found.spared:
+        layers = [modules[name] for name in spared.modules if name in modules and request.selects(name)]
+        wide = [layer for layer in layers if isinstance(layer, nn.modules.conv._ConvNd)]
+        if "channels" in counts and spared.reason != OUT:
+            counts["channels"] += sum(layer.out_channels for layer in wide)
+    return counts
 
 
-def prunable(model: nn.Module) -> list[str]:
-    """Names of the conv weights; for BERT of the encoder's linear weights; else of all linear weights."""
-    from prunebench.pruning.groups import attention, channels
+def kind_of(group: Group) -> str:
+    """What users call the units of a group: heads, channels of convolutions, or neurons."""
+    return "channels" if group.kind == "groups" else group.kind
 
-    return attention.prunable(model) or channels.prunable(model)
+
+def _per_unit(model: nn.Module, group: Group, module: str) -> int:
+    """Channels of one layer that go with each unit."""
+    from prunebench.pruning.units.groups import module_of
+
+    own = [part for part in group.parts if module_of(part.parameter) == module and _is_weight(model, part.parameter)]
+    makes = [part for part in own if not part.reads] or own  # a depthwise filter reads what it makes
+    return max((len(part.index) // group.units for part in makes), default=0)
+
+
+def prunable(model: nn.Module, request: Request) -> list[str]:
+    """The weights of convolutions that units go from; in a model whose convolutions lose none, of linear layers."""
+    from torch import nn
+
+    from prunebench.pruning.units.groups import module_of
+
+    names = reached(model, request)
+    made = {module for group in _whole(model, request) for module in group.modules}
+    is_conv = any(isinstance(model.get_submodule(name), nn.modules.conv._ConvNd) for name in made)
+    return [n for n in names if isinstance(model.get_submodule(module_of(n)), nn.modules.conv._ConvNd) == is_conv]
+
+
+def _is_weight(model: nn.Module, name: str) -> bool:
+    parameter = dict(model.named_parameters()).get(name)
+    return parameter is not None and parameter.ndim > 1
 
 
 methods.add(

@@ -104,7 +104,7 @@ def count(model: nn.Module, masks: Masks, request: Request) -> dict[str, int]:
     }
 
 
-def prunable(model: nn.Module) -> list[str]:
+def prunable(model: nn.Module, request: Request) -> list[str]:
     """Names of all conv and linear weights."""
     return [
         f"{path}.{name}" if path else name

@@ -18,7 +18,7 @@ from prunebench.pruning.units.others import follow_others
 from prunebench.pruning.units.weights import bar_unknown, place_weights
 
 
-def find(model: nn.Module, inputs: Any, *, through_norms: bool = False) -> Units:
+def find(model: nn.Module, inputs: Any, *, through_norms: bool = False, known: frozenset[str] = frozenset()) -> Units:
     """Find the units of a model; it is left as it was.
 
     What comes from the model's input itself, and what leaves the model, is never removed.
@@ -26,6 +26,7 @@ def find(model: nn.Module, inputs: Any, *, through_norms: bool = False) -> Units
     Args:
         inputs: a tensor, a tuple of arguments or a dict of keyword arguments, on which the model runs; one sample does.
         through_norms: let a norm over channels pass each channel alone, which is not exact.
+        known: first layers of groups that the model had before it was pruned; they stay groups with one unit left.
 
     Raises:
         ModelError: the model does not run on the inputs.
@@ -42,7 +43,7 @@ def find(model: nn.Module, inputs: Any, *, through_norms: bool = False) -> Units
     recurrent.tie(model, links)
     _bar_scripted(model, links)
     order = [name for name, _ in [*model.named_parameters(), *model.named_buffers()]]
-    groups, spared = form(links, roles, order)
+    groups, spared = form(links, roles, order, known)
     return Units(groups, spared, passes, time.perf_counter() - started)
 
 

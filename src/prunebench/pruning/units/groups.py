@@ -33,6 +33,14 @@ class Part:
     unit: torch.Tensor
     reads: bool
 
+    def sums(self, scores: torch.Tensor, units: int) -> torch.Tensor:
+        """The scores of the parameter summed up per unit, shape (units,)."""
+        other = [d for d in range(scores.ndim) if d != self.dim]
+        positions = scores.sum(other) if other else scores
+        picked = positions[self.index.to(scores.device)]
+        total = torch.zeros(units, device=scores.device, dtype=scores.dtype)
+        return total.index_add_(0, self.unit.to(scores.device), picked)
+
 
 @dataclass(frozen=True)
 class Group:
@@ -80,11 +88,14 @@ def module_of(parameter: str) -> str:
     return layer if found else parameter.rpartition(".")[0]
 
 
-def form(links: Links, roles: Roles, order: list[str]) -> tuple[tuple[Group, ...], tuple[Spared, ...]]:
+def form(
+    links: Links, roles: Roles, order: list[str], known: frozenset[str] = frozenset()
+) -> tuple[tuple[Group, ...], tuple[Spared, ...]]:
     """Groups of units from what hangs together.
 
     Args:
         order: names of parameters and buffers as the model has them.
+        known: first layers of groups that had more units once; with one unit left, others are spared.
     """
     place = {name: i for i, name in enumerate(order)}
     content, barred = _content(links, place)
@@ -101,7 +112,7 @@ def form(links: Links, roles: Roles, order: list[str]) -> tuple[tuple[Group, ...
     groups = []
     for build, members in same.items():
         made = [key for key, _ in build if key in roles.makers]
-        if len(members) > 1:
+        if len(members) > 1 or module_of(made[0][0]) in known:
             groups.append(_group(build, [content[label] for label in members], made, roles))
         else:
             reasons |= {module_of(name): "its channels hang together" for name, _ in made}

@@ -83,7 +83,7 @@ class _Channels:
         unclear = False
         for tensor, dim, words in reached.carriers:
             if tensor in self.at.names and self.at.graph.infos[tensor].is_float:
-                ids, several = decode(words, count)
+                ids, several = decode(words.expand(self.at.graph.infos[tensor].shape[dim]), count)
                 self.at.join(nodes, ids, self.at.leaf(tensor, dim))
                 unclear |= bool(several.any())
         return unclear

@@ -19,13 +19,13 @@ import torch
 from torch import nn
 from torch.utils._pytree import tree_map
 
+from prunebench.models.sizes import Sizes, restore
 from prunebench.pruning.units.copies import doubles, fresh, hollow, settle, sharing
 from prunebench.pruning.units.groups import Group, Spared, Units
 from prunebench.pruning.units.modes import preserved, training
 from prunebench.pruning.units.record import call, tensors_of
 from prunebench.pruning.units.removal import Binding, masked, remove, shapes_of, shares, sizes_of
-from prunebench.pruning.units.sizes import Sizes, restore
-from prunebench.pruning.units.trying import candidates, tried
+from prunebench.pruning.units.trying import candidates, spoken, tried
 
 TOLERANCE = 1e-9
 """Relative difference in double precision."""
@@ -132,7 +132,11 @@ class _Trial:
 
     def sift(self, groups: tuple[Group, ...]) -> tuple[Group, ...]:
         """The groups that can be removed together; attributes that must follow are found on the way."""
+        self.bindings = [b for group in groups for b in spoken(self.model, group)]
         if not groups or self.fault(groups, self.variants) is None:
+            return groups
+        self.bindings = []
+        if self.fault(groups, self.variants) is None:
             return groups
         rules: dict[str, tuple[str, ...] | None] = {}
         faults: dict[str, str] = {}

@@ -10,8 +10,8 @@ from dataclasses import replace as changed
 import torch
 from torch import nn
 
+from prunebench.models.sizes import Sizes, integers, replace
 from prunebench.pruning.units.groups import Group
-from prunebench.pruning.units.sizes import Sizes, integers, replace
 
 Doomed = Mapping[str, Sequence[int]]
 """Group's name → the units of it that go."""

@@ -7,13 +7,16 @@ from collections.abc import Callable, Iterator, Sequence
 
 from torch import nn
 
+from prunebench.models.known_layers import KNOWN
+from prunebench.models.sizes import integers
 from prunebench.pruning.units.groups import Group, module_of
 from prunebench.pruning.units.removal import Binding
-from prunebench.pruning.units.sizes import integers
-from prunebench.pruning.units.table import KNOWN
 
 MOST = 6
 """Attributes that are tried together, at most."""
+
+
+OF_HEADS = ("num_attention_heads", "num_heads", "n_heads", "n_head", "heads", "all_head_size")
 
 
 def candidates(model: nn.Module, group: Group) -> list[Binding]:
@@ -35,6 +38,12 @@ def candidates(model: nn.Module, group: Group) -> list[Binding]:
                 if inside and value == tensors[part.parameter].shape[part.dim] > 1:
                     found.setdefault((path, key), Binding(path, key, group.name, part.parameter, part.dim))
     return list(found.values())
+
+
+def spoken(model: nn.Module, group: Group) -> list[Binding]:
+    """Attributes that tell of the heads of a group, as they are usually called: they follow even where the model runs
+    without."""
+    return [b for b in candidates(model, group) if b.attribute in OF_HEADS] if group.kind == "heads" else []
 
 
 def _above(path: str) -> Iterator[str]:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from prunebench.pruning.units.attention import narrow
+from prunebench.models.narrow_attention import narrow
 
 
 @pytest.mark.parametrize("need_weights", [True, False])

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from prunebench.errors import RunError
+from prunebench.models.sizes import Sizes, restore
 from prunebench.pruning.units.find import find
 from prunebench.pruning.units.removal import remove, shapes_of, shares, sizes_of
-from prunebench.pruning.units.sizes import Sizes, restore
 
 
 def build():

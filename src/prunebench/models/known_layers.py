@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from prunebench.pruning.units.attention import NarrowAttention, narrow
+from prunebench.models.narrow_attention import NarrowAttention, narrow
 
 Shape = tuple[int, ...]
 

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from prunebench.errors import RunError
-from prunebench.pruning.units.table import Shape, follow_sizes
+from prunebench.models.known_layers import Shape, follow_sizes
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def replace(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
     Args:
         tensors: by the first name of each, as `named_parameters` and `named_buffers` have it.
     """
-    known = dict([*model.named_parameters(), *model.named_buffers()])
+    known = tensors_of(model)
     new: dict[int, torch.Tensor] = {}
     for name, tensor in tensors.items():
         old = known[name]
@@ -97,7 +97,7 @@ def restore(model: nn.Module, sizes: Sizes) -> None:
     Raises:
         RunError: the sizes are of another model.
     """
-    known = dict([*model.named_parameters(), *model.named_buffers()])
+    known = tensors_of(model)
     tensors = {}
     for name, tensor in known.items():
         if (shape := sizes.shapes.get(name)) is not None:
@@ -120,6 +120,11 @@ def restore(model: nn.Module, sizes: Sizes) -> None:
     if left:
         path, key = min(left)
         raise RunError(f"The sizes of the pruned model do not fit: {path or 'the model'} has no {key!r}.")
+
+
+def tensors_of(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Parameters and buffers, tied ones under their first name."""
+    return dict([*model.named_parameters(), *model.named_buffers()])
 
 
 def integers(module: nn.Module) -> dict[str, int]:

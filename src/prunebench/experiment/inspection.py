@@ -1,0 +1,93 @@
+"""What of a model can be pruned, proved with random weights: neither data nor training is needed."""
+
+from __future__ import annotations
+
+import copy
+
+from prunebench.config import RunConfig
+from prunebench.errors import ConfigError
+from prunebench.experiment.resolve import resolve
+from prunebench.experiment.summary import proof_of, spared
+from prunebench.models.architecture import Architecture, asks_for, given_arguments
+from prunebench.models.costs import macs, macs_of_modules, params
+from prunebench.models.input_spec import InputSpec, output_of
+from prunebench.models.layers import layer_records
+from prunebench.pruning.methods import structured
+from prunebench.pruning.registry import Request
+from prunebench.pruning.units.groups import module_of
+from prunebench.pruning.units.removable import find_removable
+from prunebench.records import GroupRecord, Inspection
+from prunebench.registry import reference
+from prunebench.seeding import seed_all
+
+VOCABULARY = 1000
+"""Tokens of a text model that is looked at without its data."""
+
+
+def inspect(config: RunConfig, classes: int = 10) -> Inspection:
+    """Find what can be removed of a model, prove it, and remove a step's worth.
+
+    Args:
+        config: the model, its arguments and input size, what to prune of it, and the fraction of a step.
+        classes: number of classes of the model.
+
+    Raises:
+        ConfigError: settings do not go together.
+        ModelError: the model cannot be built, or does not run.
+    """
+    experiment = resolve(config)
+    settings, entry = experiment.settings, experiment.model
+    if not experiment.method.lowers_macs:
+        raise ConfigError("inspect looks at units, which structured pruning removes; leave out --method.")
+    if entry.reads == "text":
+        inputs = InputSpec(kind="text", vocabulary=VOCABULARY, length=settings.sequence_length)
+    else:
+        inputs = InputSpec(kind="images", size=settings.image_size)
+    text = {"vocab_size": VOCABULARY} if inputs.kind == "text" else {}
+    arguments = {
+        "classes": classes,
+        "channels": inputs.channels,
+        "image_size": inputs.size,
+        "adapt": True,
+        "config": text,
+        **(text if asks_for(entry, "vocab_size") else {}),
+        "given": given_arguments(settings.model_arg),
+    }
+    seed_all(settings.seed, "init")
+    model = Architecture(reference(settings.model), arguments, inputs).build(entry).eval()
+    found = find_removable(model, inputs, (settings.fraction,))
+    request = Request(
+        fraction=settings.fraction,
+        criterion=experiment.criterion.score,
+        inputs=inputs,
+        seed=settings.seed,
+        include=settings.include,
+        exclude=settings.exclude,
+        keeps=entry.keeps,
+        round_to=settings.round_to,
+        removable=found,
+    )
+    groups = structured.groups_of(model, request) if found.groups else []
+    reached = structured.reached(model, request) if groups else []
+    by_module = macs_of_modules(model, inputs)
+    layers, total = layer_records(model, {}, (), {}), macs(model, inputs)
+    pruned = copy.deepcopy(model)
+    if groups:
+        structured.prune(pruned, {}, request)
+    output_of(pruned, inputs.example())
+    return Inspection(
+        model=reference(settings.model),
+        inputs=inputs.text(),
+        params=params(model),
+        macs=total,
+        reached_params=sum(model.get_parameter(name).numel() for name in reached),
+        reached_macs=sum(by_module.get(layer, 0) for layer in {module_of(name) for name in reached}),
+        groups=tuple(GroupRecord(each.name, structured.kind_of(each), each.units, each.modules) for each in groups),
+        spared=spared(model, request, {name for group in groups for name in group.modules}),
+        proof=proof_of(found),
+        fraction=settings.fraction,
+        params_after=params(pruned),
+        macs_after=macs(pruned, inputs),
+        layers=layer_records(pruned, {}, layers, {}),
+        seconds=found.seconds,
+    )

@@ -1,0 +1,96 @@
+"""What can be removed of a model, proved; and what is left of it after steps of pruning."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from weakref import WeakKeyDictionary
+
+from torch import nn
+
+from prunebench.models.input_spec import InputSpec
+from prunebench.pruning.units.find import find
+from prunebench.pruning.units.groups import Group, Spared, Units
+from prunebench.pruning.units.order import arranged
+from prunebench.pruning.units.proof import prove
+from prunebench.pruning.units.removal import Binding, Doomed, remove
+
+Shapes = dict[str, tuple[int, ...]]
+
+_left: WeakKeyDictionary[nn.Module, tuple[Shapes, tuple[Group, ...]]] = WeakKeyDictionary()
+"""Groups of the models that were pruned by this process, with the shapes that they were told for: steps shrink them."""
+
+
+@dataclass(frozen=True)
+class Removable:
+    """What can be removed of a model, and what is spared.
+
+    Attributes:
+        groups: of units whose removal was proved exact on this very model.
+        spared: layers of which nothing can be removed, and why.
+        bindings: attributes that follow when units go, beside those of known layers.
+        shapes: of the parameters of the model that was looked at.
+        largest: the largest relative difference that the proof saw, between pruned and masked.
+        problem: what went wrong with all groups together; empty where nothing did.
+    """
+
+    groups: tuple[Group, ...]
+    spared: tuple[Spared, ...]
+    bindings: tuple[Binding, ...]
+    shapes: Shapes
+    largest: float
+    seconds: float
+    problem: str = ""
+
+
+def find_removable(model: nn.Module, inputs: InputSpec, shares: Sequence[float] = (0.3,)) -> Removable:
+    """Find the units of a model, and prove that they can be removed.
+
+    Args:
+        inputs: what it reads.
+        shares: of each group's units, that are removed at once in the proof, one share after the other.
+    """
+    units = _units(model, inputs)
+    spared, largest, seconds, problem = list(units.spared), 0.0, units.seconds, ""
+    bindings: tuple[Binding, ...] = ()
+    for share in dict.fromkeys(shares):
+        proof = prove(model, inputs.example(), units, fraction=share)
+        units = replace(units, groups=proof.groups)
+        spared += proof.spared
+        bindings, problem = proof.bindings, problem or proof.problem
+        largest, seconds = max(largest, proof.largest), seconds + proof.seconds
+    return Removable(units.groups, tuple(spared), bindings, _shapes(model), largest, seconds, problem)
+
+
+def left_of(model: nn.Module, inputs: InputSpec, found: Removable) -> tuple[Group, ...]:
+    """What is left of the groups that were proved, of a model that may have been pruned since."""
+    shapes = _shapes(model)
+    known = _left.get(model)
+    if known is not None and known[0] == shapes:
+        return known[1]
+    if shapes == found.shapes:
+        groups = found.groups
+    else:
+        first = frozenset(group.modules[0] for group in found.groups) | frozenset(group.name for group in found.groups)
+        names = {group.name for group in found.groups}
+        groups = tuple(group for group in _units(model, inputs, first).groups if group.name in names)
+    _left[model] = shapes, groups
+    return groups
+
+
+def take(model: nn.Module, inputs: InputSpec, found: Removable, doomed: Doomed) -> None:
+    """Remove units of a model, in place."""
+    left = remove(model, left_of(model, inputs, found), doomed, found.bindings)
+    _left[model] = _shapes(model), left
+
+
+def _units(model: nn.Module, inputs: InputSpec, known: frozenset[str] = frozenset()) -> Units:
+    if any(tensor.device.type != "cpu" for tensor in model.parameters()):
+        model = copy.deepcopy(model).cpu()
+    units = find(model, inputs.example(), known=known)
+    return replace(units, groups=arranged(model, inputs.example(), units.groups))
+
+
+def _shapes(model: nn.Module) -> Shapes:
+    return {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
