@@ -44,10 +44,11 @@ def test_masked_weights_are_not_left(tiny_state, request_for):
 
 def test_a_model_that_is_one_layer_is_recorded_with_its_mask(request_for, tiny_state):
     model = nn.Linear(10, 10)
-    masks = unstructured.prune(model, {}, request_for(tiny_state().architecture.inputs, 0.3)).masks
+    request = request_for(tiny_state().architecture.inputs, 0.3)
+    masks = unstructured.prune(model, {}, request).masks
     records = layer_records(model, masks, (), {})
     assert [(layer.name, layer.weights, layer.weights_left) for layer in records] == [("", 100, 70)]
-    assert prunable_weights(unstructured.prunable(model), records) == (100, 100, 70)
+    assert prunable_weights(unstructured.prunable(model, request), records) == (100, 100, 70)
 
 
 @given(st.integers(0, 10**9), st.data())

@@ -28,6 +28,11 @@ def build():
     )
 
 
+@pytest.fixture
+def images():
+    return torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
 def pruned(images):
     model = build().eval()
     full = shapes_of(model)

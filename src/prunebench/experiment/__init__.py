@@ -13,5 +13,6 @@ Doors:
     loop        train, prune
     given       weights as they are, scored without a run
     untrained   a schedule without training
+    inspection  what of a model can be pruned, without data
     verify      a run computed anew from its files, and compared
 """

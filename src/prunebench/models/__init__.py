@@ -15,6 +15,7 @@ Doors:
     costs          parameters, multiply-accumulates, bytes
     memory         the most that PyTorch holds while something runs
     layers         how large each layer is
+    known_layers   the attributes that follow a layer's parameters
     sizes          how a full model becomes a pruned one, as data
     collapse       layers that no longer tell samples apart
 """

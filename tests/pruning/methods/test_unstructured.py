@@ -95,7 +95,11 @@ def test_targets_are_weights_of_conv_and_linear_layers_or_all_parameters(name, f
     model = fresh(name, 64).model
     kinds = (nn.Conv2d, nn.Linear)
     weights = {f"{path}.weight" for path, module in model.named_modules() if isinstance(module, kinds)}
-    assert set(unstructured.targets(model, request_for(ANY))) == weights == set(unstructured.prunable(model))
+    assert (
+        set(unstructured.targets(model, request_for(ANY)))
+        == weights
+        == set(unstructured.prunable(model, request_for(ANY)))
+    )
     everything = unstructured.targets(model, request_for(ANY, targets="all"))
     assert sorted(everything) == sorted(key for key, _ in model.named_parameters())
 
@@ -117,7 +121,7 @@ def test_globs_select_layers_and_leave_the_masks_of_others(tiny_state, request_f
     first = unstructured.prune(model, {}, request_for(ANY, 0.5, "l1", include=("classifier",))).masks
     assert set(first) == {"classifier.1.weight", "classifier.3.weight"}
     second = unstructured.prune(model, first, request_for(ANY, 0.5, "l1", exclude=("classifier.*",))).masks
-    assert set(second) == set(unstructured.prunable(model))
+    assert set(second) == set(unstructured.prunable(model, request_for(ANY)))
     assert all(torch.equal(second[name], first[name]) for name in first)
     with pytest.raises(ConfigError, match="--include and --exclude"):
         unstructured.targets(model, request_for(ANY, include=("features.2",)))
@@ -166,5 +170,6 @@ def test_a_criterion_gets_what_it_asks_for(tiny_task, tiny_state):
         return torch.rand(weight.shape, generator=generator)
 
     model = tiny_state().model
-    unstructured.prune(model, {}, Request(0.5, criterion, ANY, task=tiny_task))
-    assert seen == unstructured.prunable(model)
+    request = Request(0.5, criterion, ANY, task=tiny_task)
+    unstructured.prune(model, {}, request)
+    assert seen == unstructured.prunable(model, request)

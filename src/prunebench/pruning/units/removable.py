@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 from weakref import WeakKeyDictionary
 
+import torch
 from torch import nn
 
-from prunebench.models.input_spec import InputSpec
+from prunebench.models.input_spec import InputSpec, output_of, to
 from prunebench.pruning.units.find import find
 from prunebench.pruning.units.groups import Group, Spared, Units
+from prunebench.pruning.units.modes import preserved
 from prunebench.pruning.units.order import arranged
 from prunebench.pruning.units.proof import prove
 from prunebench.pruning.units.removal import Binding, Doomed, remove
@@ -55,7 +59,9 @@ def find_removable(model: nn.Module, inputs: InputSpec, shares: Sequence[float] 
     spared, largest, seconds, problem = list(units.spared), 0.0, units.seconds, ""
     bindings: tuple[Binding, ...] = ()
     for share in dict.fromkeys(shares):
-        proof = prove(model, inputs.example(), units, fraction=share)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of sizes that are not told yet
+            proof = prove(model, inputs.example(), units, fraction=share)
         units = replace(units, groups=proof.groups)
         spared += proof.spared
         bindings, problem = proof.bindings, problem or proof.problem
@@ -82,7 +88,27 @@ def left_of(model: nn.Module, inputs: InputSpec, found: Removable) -> tuple[Grou
 def take(model: nn.Module, inputs: InputSpec, found: Removable, doomed: Doomed) -> None:
     """Remove units of a model, in place."""
     left = remove(model, left_of(model, inputs, found), doomed, found.bindings)
+    _tell_norms(model, inputs)
     _left[model] = _shapes(model), left
+
+
+def _tell_norms(model: nn.Module, inputs: InputSpec) -> None:
+    """Tell norms that hold nothing how many channels they read: they compare it, and no parameter says it."""
+    bare = [module for module in model.modules() if isinstance(module, nn.modules.instancenorm._InstanceNorm)]
+    bare = [module for module in bare if module.weight is None and module.running_mean is None]
+
+    def tell(module: Any, args: tuple[Any, ...]) -> None:
+        module.num_features = args[0].shape[args[0].dim() - module._get_no_batch_dim()]
+
+    hooks = [module.register_forward_pre_hook(tell) for module in bare]
+    try:
+        if hooks:
+            device = next((parameter.device for parameter in model.parameters()), None)
+            with preserved(model), torch.no_grad():
+                output_of(model.eval(), to(inputs.example(), device=device))
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def _units(model: nn.Module, inputs: InputSpec, known: frozenset[str] = frozenset()) -> Units:
