@@ -63,6 +63,14 @@ def test_no_epoch_needs_weights(tiny_config):
     assert train(tiny_config(epochs=0)).loss is None  # a user's builder may have loaded some
 
 
+def test_where_nothing_is_trained_nothing_is_said_to_be(tiny_config, caplog):
+    with caplog.at_level("INFO"):
+        for epochs in (0, 1):
+            config = tiny_config(epochs=epochs, iterations=1)
+            next(prune(config, pruning_run(config)))
+            assert any("training it first" in message for message in caplog.messages) == bool(epochs)
+
+
 def test_no_epoch_needs_a_classifier_of_the_datas_classes(trained, tiny_config):
     _, path, _ = trained
     state = torch.load(path)

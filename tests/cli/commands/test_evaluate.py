@@ -98,7 +98,7 @@ def test_options_that_a_named_run_was_made_with_are_welcome(digits_run, pruneben
     key = runs_of(digits_run)["structured"]
     finished = prunebench("evaluate", "--run", key, *digits_run.options, "--threads", "1", *digits_run.places[:2])
     assert finished.status == 0, finished.err
-    assert "1 threads" in finished.err
+    assert "1 thread" in finished.err
 
 
 def test_a_run_in_a_renamed_folder_is_found_and_an_unreadable_one_passed_over(digits_run, prunebench, tmp_path):
