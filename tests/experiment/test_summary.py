@@ -53,13 +53,13 @@ def test_classes_without_samples_and_uneven_ones_are_told(tiny_config):
         labels = np.array([0] * 40 + [1] * 4 + [2] * 4)
         images = np.random.default_rng(0).integers(0, 256, (92, 12, 12)).astype(np.uint8)
         train, test = Split(images[:48], labels), Split(images[48:], labels[:44])
-        return Dataset(train, test, ["a", "b", "c"], notes=("2 left out",))
+        return Dataset(train, test, ["a", "b", "c\n"], notes=("2 left out",))
 
     found = summary(tiny_config(dataset=load))
     assert found.left_out == (
         "2 left out",
         "train is uneven: 4 samples of its smallest class, 40 of its largest",
-        "test has no sample of c",
+        r"test has no sample of c\n",
         "class weights: none; --class-weights balanced has all classes count alike in the loss",
     )
     told = list(summary_lines(found))

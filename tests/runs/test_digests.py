@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from prunebench.errors import DataError
 from prunebench.runs import digests
-from prunebench.runs.digests import counted, digests_of, findings, listed, remember
+from prunebench.runs.digests import counted, digests_of, findings, listed, nothing_kept, remember, shown
 
 LONG_AGO = 1_600_000_000_123_456_789
 
@@ -51,6 +51,26 @@ def files(data):
 
 def sha256(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_where_nothing_is_to_be_written_files_are_read_once_all_the_same(data, runs, read):
+    with nothing_kept():
+        for _ in range(2):
+            assert digests_of(files(data), data, runs) == {path: sha256(path) for path in files(data)}
+        remember(dict.fromkeys(files(data), "seen"), data, runs)
+        assert set(findings(files(data), data, runs).values()) == {"seen"}
+        (data / "train" / "1.bin").write_bytes(b"x")
+        assert digests_of(files(data), data, runs)[data / "train" / "1.bin"] == sha256(data / "train" / "1.bin")
+    assert read == ["0.bin", "1.bin", "2.bin", "1.bin"]
+    assert not runs.exists()
+    digests_of(files(data), data, runs)
+    assert read[4:] == ["0.bin", "1.bin", "2.bin"]
+
+
+def test_a_name_for_a_message_is_on_one_line_and_bytes_that_are_no_utf8_stay():
+    odd = os.fsdecode(b"caf\xe9\n\x1b[31m \xc3\xa9")
+    assert shown(odd) == "caf\udce9\\n\\x1b[31m é"
+    assert shown(Path("a b'c")) == "a b'c"
 
 
 def test_every_file_has_the_sha256_of_its_content_in_the_order_given(data, runs):

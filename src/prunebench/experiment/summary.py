@@ -19,6 +19,7 @@ from prunebench.pruning.registry import Request
 from prunebench.pruning.units.removable import Removable
 from prunebench.records import PartSummary, ProofRecord, Summary
 from prunebench.registry import reference
+from prunebench.runs.digests import shown
 
 WEIGHTED = (nn.modules.conv._ConvNd, nn.Linear)
 """Layers that are told of whatever the method."""
@@ -84,7 +85,7 @@ def _uneven(dataset: Dataset) -> Iterator[str]:
     """Classes without samples, and imbalance."""
     for part, of in _parts(dataset).items():
         counts = torch.bincount(torch.as_tensor(dataset.splits[part].labels), minlength=len(dataset.classes))  # type: ignore[index]
-        empty = [str(dataset.classes[i]) for i in (counts == 0).nonzero().flatten().tolist()]
+        empty = [shown(dataset.classes[i]) for i in (counts == 0).nonzero().flatten().tolist()]
         if empty:
             yield f"{part} has no sample of {some(empty)}"
         elif of.most >= UNEVEN * of.fewest:

@@ -39,7 +39,6 @@ NAMED = 10
 """Files that an error names, at most."""
 
 log = logging.getLogger(__name__)
-_forgetting: ContextVar[bool] = ContextVar("_forgetting", default=False)
 
 Stamp = tuple[int, int, int, int]
 """Size, time of content and time of status in nanoseconds, and inode."""
@@ -55,14 +54,18 @@ class Known(msgspec.Struct, frozen=True, array_like=True):
     found: str = ""
 
 
+_held: ContextVar[dict[Path, Mapping[str, Known]] | None] = ContextVar("_held", default=None)
+"""What is known of the files of folders where it is not to be written: by where it would be."""
+
+
 @contextmanager
 def nothing_kept() -> Iterator[None]:
-    """Within it what is read is not remembered: nothing is written."""
-    token = _forgetting.set(True)
+    """Within it what is read is remembered no longer than that: nothing is written."""
+    token = _held.set({})
     try:
         yield
     finally:
-        _forgetting.reset(token)
+        _held.reset(token)
 
 
 def digests_of(files: Iterable[Path], data_dir: Path, runs_dir: Path | str) -> dict[Path, str]:
@@ -196,16 +199,21 @@ def _place(data_dir: Path, runs_dir: Path | str) -> Path:
 
 
 def _read(data_dir: Path, runs_dir: Path | str) -> dict[str, Known]:
+    place, held = _place(data_dir, runs_dir), _held.get()
+    if held and place in held:
+        return dict(held[place])
     try:
-        return msgspec.json.decode(_place(data_dir, runs_dir).read_bytes(), type=dict[str, Known])
+        return msgspec.json.decode(place.read_bytes(), type=dict[str, Known])
     except (OSError, msgspec.MsgspecError):  # none yet, or damaged: everything is read again
         return {}
 
 
 def _write(kept: Mapping[str, Known], data_dir: Path, runs_dir: Path | str) -> None:
-    if _forgetting.get():
+    place, held = _place(data_dir, runs_dir), _held.get()
+    if held is not None:
+        held[place] = dict(kept)
         return
     try:
-        write_atomically(_place(data_dir, runs_dir), msgspec.json.encode(kept))
+        write_atomically(place, msgspec.json.encode(kept))
     except OSError as error:
         log.info("digests of data cannot be kept in %s (%s): it is read again each time", runs_dir, error.strerror)
