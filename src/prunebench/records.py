@@ -134,6 +134,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         data: the dataset's name; `digest` is of its contents, None where its name alone decides them.
         parts: train, test and, where data is held out, validation.
+        classes: names of the classes, in the order of the model's outputs.
         left_out: what of the data was left out, converted or weighted, in sentences.
         weights: where they come from, and what of them starts fresh, in sentences.
         mean, std: what images, scaled to 0 to 1, are normalised with.
@@ -158,6 +159,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     spared: dict[str, str] = {}
     doubts: tuple[str, ...] = ()
     proof: ProofRecord | None = None
+    classes: tuple[str, ...] = ()
 
 
 class UnitCount(msgspec.Struct, frozen=True):

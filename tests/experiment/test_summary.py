@@ -26,6 +26,9 @@ def test_the_parts_the_normalisation_and_the_share_that_pruning_reaches(tiny_con
     assert found.parts["test"] == PartSummary(25, 3, 8, 9)
     assert (found.parts["train"].samples, found.parts["validation"].samples) == (49, 12)
     assert (len(found.mean), len(found.std)) == (1, 1)
+    assert found.classes == ("left", "middle", "right")
+    assert any("samples of 3 classes (left, middle, right), " in line for line in summary_lines(found))
+    assert not any("left, middle" in line for line in summary_lines(msgspec.structs.replace(found, classes=())))
     assert found.weights == ("fresh, from the seed",)
     assert found.digest == resolve(tiny_config()).dense.manifest.contents["data"]
     assert 0 < found.reached_params < found.params

@@ -321,3 +321,19 @@ def test_a_format_that_does_not_exist_is_refused_with_those_that_do(tiny_state, 
     with pytest.raises(ConfigError, match=r"no format 'pickle'\. There are: safetensors, pt2, onnx\."):
         export(tiny_state(), "pickle", tmp_path / "net.pickle")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("to", FORMATS)
+def test_a_file_holds_the_names_of_the_classes(to, tiny_state, tmp_path):
+    path, classes = tmp_path / f"net.{to}", ["a cat", "ein Hündchen", "c"]
+    export(tiny_state(), to, path, classes)
+    if to == "safetensors":
+        with safe_open(path, framework="pt") as file:
+            found = file.metadata()["classes"]
+    elif to == "pt2":
+        extra = {"classes": ""}
+        torch.export.load(path, extra_files=extra)
+        found = extra["classes"]
+    else:
+        found = onnxruntime.InferenceSession(path).get_modelmeta().custom_metadata_map["classes"]
+    assert json.loads(found) == classes

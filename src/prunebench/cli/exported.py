@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from prunebench.experiment.plan import some
 from prunebench.models.architecture import ModelEntry
 from prunebench.runs.run import Run
 
@@ -21,12 +22,14 @@ class Exported(msgspec.Struct, frozen=True):
     bytes: int
     difference: float
     reads: str
+    classes: tuple[str, ...] = ()
 
     def text(self) -> str:
         """What is said of it."""
+        answers = f"answers with a logit per class, in this order: {some(self.classes)}\n" if self.classes else ""
         return (
             f"written {self.path} ({self.bytes / 1e6:.1f} MB): step {self.step} of run {self.run}\n"
-            f"reads {self.reads}\n"
+            f"reads {self.reads}\n{answers}"
             f"largest difference to the model's outputs, over batches of 1, 2 and 5: {self.difference:.2g}"
         )
 
@@ -50,11 +53,13 @@ def write_export(run: Run, step: int, entry: ModelEntry | None, path: Path, to: 
     from prunebench.runs.files import writing
 
     state = checkpoint.load(run.checkpoint(step), entry)
+    summary = run.record(run.steps()[0]).summary
+    classes = summary.classes if summary else ()
     with writing(f"Step {step} of run {run.key}", path.parent):
-        difference = export(state, to or path.suffix.removeprefix("."), path)
+        difference = export(state, to or path.suffix.removeprefix("."), path, classes)
     inputs = state.architecture.inputs
     reads = f"{inputs.text()}, batch size free"
     if inputs.kind == "images":
         mean, std = (", ".join(f"{value:.4f}" for value in values) for values in (inputs.mean, inputs.std))
         reads += f"; pixels scaled to 0 to 1, then normalised with mean ({mean}) and standard deviation ({std})"
-    return Exported(run.key, step, str(path), path.stat().st_size, difference, reads)
+    return Exported(run.key, step, str(path), path.stat().st_size, difference, reads, classes)

@@ -73,7 +73,8 @@ def summary_lines(summary: Summary) -> Iterator[str]:
     each = f"{train.fewest:,}" if train.fewest == train.most else f"{train.fewest:,} to {train.most:,}"
     largest = f", {100 * test.most / test.samples:.1f} % of test of the largest class"
     digest = f", digest {summary.digest[:10]}" if summary.digest else ""
-    of = f"{', '.join(counts)} of {counted(train.classes, 'class')}"
+    names = f" ({some(summary.classes)})" if summary.classes else ""
+    of = f"{', '.join(counts)} of {counted(train.classes, 'class')}{names}"
     yield f"  data     {summary.data}: {of}, {each} of each in train{largest}{digest}"
     yield from (f"           {note}" for note in summary.left_out)
     yield from (f"  {'weights' if i == 0 else '       '}  {note}" for i, note in enumerate(summary.weights))

@@ -58,6 +58,7 @@ def summary_of(
         data=reference(experiment.settings.dataset),
         digest=experiment.data_digest,
         parts=_parts(dataset),
+        classes=tuple(storable(str(name)) for name in dataset.classes),
         left_out=tuple(storable(note) for note in (*dataset.notes, *_uneven(dataset), *_weighted(dataset, experiment))),
         weights=(_weights(experiment), *notes),
         mean=inputs.mean,

@@ -3,6 +3,9 @@
 safetensors   weights, structure and tokenizer: `prunebench.models.loading.load` makes a module of it
 pt2           a traced program: torch.export.load runs it, without prunebench
 onnx          the same program for onnxruntime and other runtimes
+
+Each holds the names of the classes, where they are known, as a JSON list called `classes`: in the metadata of
+safetensors and of ONNX, in an extra file of pt2.
 """
 
 from __future__ import annotations
@@ -10,13 +13,15 @@ from __future__ import annotations
 import copy
 import importlib
 import io
+import json
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -37,7 +42,7 @@ Answer = Callable[[Any], torch.Tensor]
 """Turns a batch, as `InputSpec.example` makes it, into logits of shape (batch, classes)."""
 
 
-def export(checkpoint: Checkpoint, to: str, path: Path) -> float:
+def export(checkpoint: Checkpoint, to: str, path: Path, classes: Sequence[str] = ()) -> float:
     """Write the model, in eval mode and fp32, to `path`; return how far the file's answers are from the model's.
 
     That is the largest absolute difference between the logits of the model and of the file read back, over random
@@ -56,6 +61,7 @@ def export(checkpoint: Checkpoint, to: str, path: Path) -> float:
         raise ConfigError(f"There is no format {to!r}. There are: {', '.join(FORMATS)}.")
     path.parent.mkdir(parents=True, exist_ok=True)
     plain = replace(checkpoint, model=_plain(checkpoint.model))
+    about = {"classes": json.dumps(list(classes))} if classes else {}
     try:
         with (
             tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder,
@@ -63,7 +69,7 @@ def export(checkpoint: Checkpoint, to: str, path: Path) -> float:
             torch.no_grad(),
         ):
             beside = Path(folder) / f"model.{to}"
-            answer = _WRITERS[to](plain, beside)
+            answer = _WRITERS[to](plain, beside, about)
             difference = _difference(plain, answer)
             beside.replace(path)
             return difference
@@ -118,8 +124,8 @@ def _silence() -> Iterator[None]:
 # Each writes a file and returns what answers from it.
 
 
-def _safetensors(plain: Checkpoint, path: Path) -> Answer:
-    about = {"format": "pt", "structure": structure_of(plain).decode()}
+def _safetensors(plain: Checkpoint, path: Path, about: dict[str, str]) -> Answer:
+    about = about | {"format": "pt", "structure": structure_of(plain).decode()}
     if plain.tokenizer is not None:
         about["tokenizer"] = plain.tokenizer
     write_tensors(plain.model.state_dict(), path, about)
@@ -130,20 +136,20 @@ def _safetensors(plain: Checkpoint, path: Path) -> Answer:
     return partial(output_of, found)
 
 
-def _pt2(plain: Checkpoint, path: Path) -> Answer:
+def _pt2(plain: Checkpoint, path: Path, about: dict[str, str]) -> Answer:
     data = io.BytesIO()  # torch ends the process where it writes to a full disk itself
-    torch.export.save(_trace(plain), data)
+    torch.export.save(_trace(plain), data, extra_files=dict(about))
     path.write_bytes(data.getbuffer())
     found = torch.export.load(path).module()
     return lambda batch: found(*_named(batch).values())
 
 
-def _onnx(plain: Checkpoint, path: Path) -> Answer:
+def _onnx(plain: Checkpoint, path: Path, about: dict[str, str]) -> Answer:
     try:
         runtime = importlib.import_module("onnxruntime")
     except ImportError as error:
         raise _missing(error) from error
-    path.write_bytes(_onnx_program(plain))  # the exporter's own `save` splits files from 1.5 GB on
+    path.write_bytes(_onnx_program(plain, about))  # the exporter's own `save` splits files from 1.5 GB on
     options = runtime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 4
@@ -156,7 +162,7 @@ def _onnx(plain: Checkpoint, path: Path) -> Answer:
     return answer
 
 
-def _onnx_program(plain: Checkpoint) -> bytes:
+def _onnx_program(plain: Checkpoint, about: Mapping[str, str] = MappingProxyType({})) -> bytes:
     try:
         for name in ("onnx", "onnxscript"):
             importlib.import_module(name)
@@ -173,7 +179,11 @@ def _onnx_program(plain: Checkpoint) -> bytes:
         output_names=["logits"],
         verbose=False,
     )
-    found: bytes = program.model_proto.SerializeToString()
+    proto = program.model_proto
+    for name, value in about.items():
+        entry = proto.metadata_props.add()
+        entry.key, entry.value = name, value
+    found: bytes = proto.SerializeToString()
     return found
 
 

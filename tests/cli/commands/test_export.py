@@ -36,6 +36,7 @@ def test_a_step_is_written_with_what_it_reads_and_how_far_it_is_from_the_model(t
     expected = package.load(run / "steps" / "001")(images)
     model = package.load(path) if to == "safetensors" else torch.export.load(path).module()
     torch.testing.assert_close(model(images), expected)
+    assert "a logit per class, in this order: 0, 1, 2, 3 and 6 more\n" in finished.out
 
 
 def test_the_last_step_is_the_default_and_the_file_can_be_named(run, prunebench, tmp_path):
