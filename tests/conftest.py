@@ -21,6 +21,7 @@ from torch import nn
 
 from prunebench import Dataset, RunConfig, Split
 from prunebench.data.images import ImageTask
+from prunebench.experiment.resolve import resolve
 from prunebench.models.architecture import Architecture, models
 from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.input_spec import InputSpec
@@ -252,6 +253,30 @@ def commit(here: Environment) -> Callable[..., None]:
                 run.commit(record, write)
 
     return to
+
+
+@pytest.fixture
+def run_on(tmp_path: Path, make_record: Callable[..., StepRecord], commit: Callable[..., None]) -> Callable[..., Run]:
+    """Makes a pruning run on text in a folder, three steps that nobody computed, newer than the one made before.
+
+    It is in the folder `runs`; keywords replace settings.
+    """
+    made: list[Run] = []
+
+    def make(folder: str, text: str = "fine", **given: Any) -> Run:
+        place = tmp_path / folder
+        place.mkdir(exist_ok=True)
+        for part in ("train", "test"):
+            (place / f"{part}.csv").write_text(f"text,label\n{text},good\ndull,bad\n")
+        named = {"model": "bert", "dataset": "text-file", "data_dir": str(place), "runs_dir": str(tmp_path / "runs")}
+        experiment = resolve(RunConfig(**{**named, **given}))
+        run, seed = experiment.run, experiment.settings.seed
+        commit(run, *(make_record(step, run=run.key, seed=seed) for step in range(3)))
+        made.append(run)
+        os.utime(run.folder / "run.json", (10**9 + len(made), 10**9 + len(made)))
+        return run
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 
 from prunebench.comparison.matching import all_seeds, matched, of_study, subject
+from prunebench.comparison.measures import by_seed
+from prunebench.comparison.tables import apart, other_data
 from prunebench.config import RunConfig
 from prunebench.errors import RunError
 from prunebench.experiment.resolve import resolve
-from prunebench.results.curves import curve_of
+from prunebench.results.curves import curve_of, curves_of
 from prunebench.results.settings import settings_of
 from prunebench.runs.selection import pruning_runs, select
 
@@ -142,3 +144,50 @@ def test_a_study_is_every_two_groups_of_a_model_named_apart(made, tmp_path):
         ("unstructured l1 0.1", "dense, same epochs"),
     ]
     assert all(len(match.a) == len(match.b) == 2 for match in found)
+
+
+def test_runs_on_other_data_are_not_alike_unless_the_filters_name_it(run_on, tmp_path):
+    root = tmp_path / "runs"
+    for folder, text in (("A", "fine"), ("B", "warm")):
+        for criterion in ("l1", "l2"):
+            run_on(folder, text, criterion=criterion)
+    found = matched(select("criterion=l1", root), select("criterion=l2", root))
+    assert [(match.a[0].settings["data"], match.b[0].settings["data"]) for match in found] == [
+        (data, data) for data in (match.a[0].settings["data"] for match in found)
+    ]
+    assert len(found) == 2
+    assert other_data(found) == ""
+    (match,) = matched(
+        select(f"criterion=l1,data_dir={tmp_path / 'A'}", root), select(f"criterion=l1,data_dir={tmp_path / 'B'}", root)
+    )
+    assert [name.partition(":")[0] for name in match.names] == ["bert structured data=A", "bert structured data=B"]
+    told = " ".join(apart([match]).split())
+    assert told.startswith("They differ in data. Their data is not the same")
+    for folder in ("A", "B"):
+        assert f"text-file {folder}:" in told
+
+
+def test_data_is_that_of_the_dataset_where_models_are_compared(run_on, made, match):
+    run_on("A", text_column=("1",))
+    made(model="resnet18")
+    assert match("model=bert", "model=resnet18", "dataset") == {(("text-file", 1), ("digits", 1))}
+
+
+def test_a_study_compares_nothing_across_data_and_names_it(run_on, tmp_path):
+    for folder, text in (("A", "fine"), ("B", "warm")):
+        for criterion in ("l1", "l2"):
+            run_on(folder, text, criterion=criterion)
+    found = of_study(curves_of(pruning_runs(tmp_path / "runs"), ()))
+    assert sorted(subject(match.a).partition(":")[0] for match in found) == [
+        "bert on text-file A",
+        "bert on text-file B",
+    ]
+    assert all(match.a[0].settings["data"] == match.b[0].settings["data"] for match in found)
+
+
+def test_two_runs_of_a_seed_are_no_reason_to_delete_one(run_on, tmp_path):
+    one, other = run_on("A"), run_on("A", criterion="l1")
+    curves = [curve_of(run) for run in (one, other)]
+    with pytest.raises(RunError, match="Name one by its key") as told:
+        by_seed(curves)
+    assert "delete" not in str(told.value)

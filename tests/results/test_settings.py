@@ -18,7 +18,7 @@ from prunebench.report import sources as report
 from prunebench.report.document import document
 from prunebench.results import matrices
 from prunebench.results.curves import by_settings, curves_of, timed_alike
-from prunebench.results.settings import called, settings_of, told_apart
+from prunebench.results.settings import called, settings_of, told_apart, with_data
 from prunebench.runs.index import all_runs
 from prunebench.runs.overview import overview
 from prunebench.runs.run import Run
@@ -159,3 +159,51 @@ def test_a_run_from_before_a_setting_is_a_seed_among_those_of_after_and_its_matr
     assert heads[0] == heads[1]
     assert "class_weights" not in heads[0]
     assert " class_weights=balanced " in heads[2]
+
+
+@pytest.mark.parametrize(
+    ("written", "told", "sparing"),
+    [
+        (["A:1", "B:1"], ["A:1", "A:1"], [None, None]),  # the same data elsewhere
+        (["A:1", "A:2"], ["A:1", "A:2"], ["A:1", "A:2"]),  # it changed in its place
+        (["A:1", None], ["A:1", None], [None, None]),
+        ([None, None], [None, None], [None, None]),
+    ],
+)
+def test_data_is_told_by_one_name_and_sparingly_only_where_a_dataset_has_several(written, told, sparing):
+    settings = [{"dataset": "text-file", "data": name} for name in written]
+    assert [of.get("data") for of in with_data(settings)] == told
+    assert [of.get("data") for of in with_data(settings, sparing=True)] == sparing
+    others = [*settings, {"dataset": "mnist", "data": "C:3"}]
+    assert [of.get("data") for of in with_data(others, sparing=True)] == [*sparing, None]
+
+
+def test_runs_on_other_data_are_results_of_their_own_wherever_they_are_shown(run_on, tmp_path, caplog):
+    runs = [run_on("A"), run_on("B", "warm")]
+    matrices.write_steps(runs[0], list(runs[0].records()), tmp_path / "performance")
+    (name, *_) = tmp_path.glob("performance/*_performance.txt")
+    assert f"data=A:{runs[0].manifest.contents['data'][:10]}" in name.read_text()
+    names = {f"text-file {folder}:{run.manifest.contents['data'][:10]}" for folder, run in zip("AB", runs, strict=True)}
+    sources = report.gather(str(tmp_path / "runs"))
+    assert not [line for line in sources.unfinished if "passed over" in line]
+    assert {group.family for group in document(sources).groups} == {f"bert on {name}" for name in names}
+    for places in ([tmp_path / "runs"], [tmp_path / "performance", tmp_path / "runs"]):
+        found = gather(places)
+        assert len(found.curves) == 2
+        pictures = {picture.name.rpartition("-structured")[0] for picture in draw(found, ["accuracy"])}
+        assert pictures == {f"accuracy-bert-{called(name)}".lower() for name in names}
+    assert "passed over" not in caplog.text
+
+
+def test_of_one_data_nothing_is_told(run_on, tmp_path):
+    run_on("A")
+    run_on("A", criterion="l1")
+    run_on("moved", criterion="random")
+    (family,) = {group.family for group in document(report.gather(str(tmp_path / "runs"))).groups}
+    assert family == "bert on text-file"
+    assert {curve.settings.get("data") for curve in gather([tmp_path / "runs"]).curves} == {None}
+
+
+def test_a_run_takes_no_timings_of_runs_on_other_data(run_on):
+    one, other, again = run_on("A"), run_on("B", "warm"), run_on("A", seed=1)
+    assert timed_alike(one) == timed_alike(again) != timed_alike(other)

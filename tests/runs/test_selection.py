@@ -95,3 +95,13 @@ def test_a_file_in_a_folder_is_that_file_and_its_name_alone_every_one_of_it(tmp_
     assert chosen("model=./net.py:build", "../runs") == {found["a"]}
     with pytest.raises(RunError, match="has these settings"):
         select("model=c/net.py:build", "../runs")
+
+
+def test_a_filter_names_data_by_its_digest_or_its_folder(run_on, tmp_path):
+    one, other = run_on("A"), run_on("B", "warm")
+    root, digest = tmp_path / "runs", one.manifest.contents["data"]
+    for text in (f"data={digest}", f"data={digest[:6]}", f"data=A:{digest[:10]}", f"data_dir={tmp_path / 'A'}"):
+        assert chosen(text, root) == {one.key}
+    assert chosen("dataset=text-file", root) == {one.key, other.key}
+    with pytest.raises(RunError, match=f"--data there: A:{digest[:10]}, B:"):
+        select("data=none", root)

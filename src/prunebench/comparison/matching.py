@@ -10,11 +10,14 @@ from prunebench.comparison.verdicts import pairs
 from prunebench.config import deciding, meta
 from prunebench.errors import RunError
 from prunebench.results.curves import Curve, Replicates, by_settings, curves_of, differing, labels
-from prunebench.results.settings import Settings
+from prunebench.results.settings import Settings, on_data
 from prunebench.runs.selection import Selected
 
 FOLLOWS = {"dataset": "model", "criterion": "method"}
 """Settings that need not be equal where the one that they follow from is filtered."""
+
+OF_DATA = ("data", "text_column", "label_column", "header", "encoding")
+"""What data is and how its files are read: no two datasets have that in common."""
 
 HOW_TO_PRUNE = [name for name in deciding("pruning") if name != "method" and not name.startswith("finetune_")]
 """Settings that decide nothing where nothing is removed."""
@@ -32,7 +35,8 @@ def matched(a: Selected, b: Selected, metric: str | None = None) -> list[Match]:
     """Groups of A with groups of B that equal them in every setting, but for the seed and what the filters name.
 
     What follows from a setting that a filter names may differ with it: the criterion with the method; the dataset, and
-    what models have values of their own for, with the model; what says how to prune, with a control. Where neither
+    what models have values of their own for, with the model; data with the dataset; what says how to prune, with a
+    control. Where neither
     side is a filter and each is one group, as two keys are, these are compared whatever they differ in.
 
     Raises:
@@ -65,7 +69,7 @@ def of_study(curves: Sequence[Curve]) -> list[Match]:
 def subject(group: Replicates) -> str:
     """`resnet18 on digits`: what a group of runs pruned."""
     settings = group[0].settings
-    return f"{settings.get('model')} on {settings.get('dataset')}"
+    return f"{settings.get('model')} on {on_data(settings)}"
 
 
 def all_seeds(settings: Settings, others: Sequence[Settings]) -> str:
@@ -84,6 +88,8 @@ def _named(found: Sequence[tuple[Replicates, Replicates]]) -> list[Match]:
 def _free(named: set[str]) -> set[str]:
     """Settings in which matches may differ, when filters name some."""
     free = named | {name for name, leader in FOLLOWS.items() if leader in named}
+    if "data_dir" in named:
+        free.add("data")
     if named & {"model", "dataset"}:
         free |= {name for name in deciding("training", "pruning") if (meta(name).extra or {})["fitted"]}
     return free
@@ -91,8 +97,10 @@ def _free(named: set[str]) -> set[str]:
 
 def _apart(x: Replicates, y: Replicates, free: set[str]) -> list[str]:
     """The settings in which two groups differ and may not."""
-    unused = HOW_TO_PRUNE if x[0].is_control or y[0].is_control else ()
-    return [name for name in differing([x[0].settings, y[0].settings]) if name not in free and name not in unused]
+    differ = differing([x[0].settings, y[0].settings])
+    unused = HOW_TO_PRUNE if x[0].is_control or y[0].is_control else []
+    follows = OF_DATA if "dataset" in free and "dataset" in differ else ()
+    return [name for name in differ if name not in (*free, *unused, *follows)]
 
 
 def _nothing(a: Selected, b: Selected, of_a: Sequence[Replicates], of_b: Sequence[Replicates], free: set[str]) -> str:

@@ -102,8 +102,8 @@ def by_seed(group: Sequence[Curve]) -> dict[int, Curve]:
     for curve in group:
         if curve.seed in found:
             raise RunError(
-                f"{found[curve.seed].name} and {curve.name} have the same settings and seed {curve.seed}: files or "
-                "data changed between them. Name one by its key, or remove one: prunebench runs --delete RUN"
+                f"{found[curve.seed].name} and {curve.name} have the same settings and seed {curve.seed}: files of "
+                "yours changed between them. Name one by its key."
             )
         found[curve.seed] = curve
     return found

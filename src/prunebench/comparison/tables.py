@@ -11,6 +11,7 @@ from prunebench.comparison.measures import AFTER, AREA, LEFT
 from prunebench.comparison.verdicts import Summary, Verdict
 from prunebench.records import METRICS
 from prunebench.results.curves import differing
+from prunebench.results.settings import on_data
 from prunebench.results.tables import align
 from prunebench.statistics import MOST_SEEDS
 
@@ -55,12 +56,22 @@ def apart(matches: Sequence[Match]) -> str:
     if not names:
         return "They have the same settings."
     text = f"They differ in {', '.join(names)}."
+    if other := other_data(matches):
+        text += f" {other}"
     methods = {
         group[0].settings.get("method") for match in matches for group in (match.a, match.b) if not group[0].is_control
     }
     if len(methods) > 1:
         text += " A step leaves as large a share in each, but not of the same: of channels or of weights, say."
     return textwrap.fill(text, WIDTH)
+
+
+def other_data(matches: Sequence[Match]) -> str:
+    """That some are of other data than what they are compared with; empty where none is."""
+    both = [tuple(on_data(group[0].settings) for group in (match.a, match.b)) for match in matches]
+    told = [f"{a} against {b}" for a, b in dict.fromkeys(both) if a != b]
+    what = "it may be the data that makes the difference, and not the model"
+    return f"Their data is not the same ({'; '.join(told)}): {what}." if told else ""
 
 
 def explained(found: Sequence[Verdict]) -> str:

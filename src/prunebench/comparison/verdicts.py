@@ -161,7 +161,7 @@ def pairs(groups: Sequence[Replicates]) -> list[tuple[Replicates, Replicates]]:
 
 
 def _subject(settings: Settings) -> tuple[str, ...]:
-    return tuple(str(settings.get(name)) for name in ("model", "dataset"))
+    return tuple(str(settings.get(name)) for name in ("model", "dataset", "data"))
 
 
 def _order(settings: Settings, control: bool) -> tuple[object, ...]:
@@ -177,7 +177,7 @@ def _comparable(mine: Measure, theirs: Measure, a: Curve, b: Curve) -> bool:
     if not mine.of_step:
         return True
     if 0 in (mine.step, theirs.step):
-        trained = [name for name in deciding("training") if name != "seed"]
+        trained = [*(name for name in deciding("training") if name != "seed"), "data"]
         return mine.step == theirs.step and any(a.settings.get(name) != b.settings.get(name) for name in trained)
     if a.is_control or b.is_control:
         as_long = a.settings.get("finetune_epochs") == b.settings.get("finetune_epochs")

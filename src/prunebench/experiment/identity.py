@@ -20,8 +20,8 @@ from prunebench.pruning.registry import methods
 from prunebench.registry import content, reference, source_of, without_folder
 from prunebench.runs.digests import digests_of
 from prunebench.runs.environment import distributions
-from prunebench.runs.index import ANY_SEED, any_seed, identify
-from prunebench.runs.manifest import Kind, Manifest
+from prunebench.runs.index import any_seed, identify
+from prunebench.runs.manifest import ANY_SEED, Kind, Manifest
 from prunebench.runs.run import Run
 from prunebench.user_code import digest
 
@@ -150,7 +150,16 @@ def data_digest(entry: DatasetEntry, settings: Settings, load: Callable[[], Data
     folder = Path(settings.data_dir)
     if entry.own:
         return load().digest(lambda paths: digests_of(paths, folder, settings.runs_dir))
+    return files_digest(entry, folder, settings.runs_dir)
+
+
+def files_digest(entry: DatasetEntry, folder: Path, runs_dir: str | Path) -> str | None:
+    """Digest of the files of a registered dataset in a folder; None where it has none, or none there yet.
+
+    Raises:
+        DataError: files are missing or cannot be read.
+    """
     files = sorted(entry.files(folder))
-    found = digests_of(files, folder, settings.runs_dir) if files else {}
+    found = digests_of(files, folder, runs_dir) if files else {}
     text = b"".join(os.fsencode(path.relative_to(folder)) + f" {digest}\n".encode() for path, digest in found.items())
     return hashlib.sha256(text).hexdigest() if files else None

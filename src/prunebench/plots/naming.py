@@ -17,7 +17,7 @@ OF = "% of the unpruned model"
 
 
 class Subject(NamedTuple):
-    """What was pruned, and how; the dataset is empty where it is not known."""
+    """What was pruned, and how; the dataset, with its data where one has several, is empty where it is not known."""
 
     model: str
     dataset: str
@@ -29,8 +29,8 @@ class Subject(NamedTuple):
 
 def subject(settings: Settings) -> Subject:
     """The subject of a run; of a reference its short name."""
-    model, dataset, method = (settings.get(name) for name in Subject._fields)
-    return Subject(called(model), called(dataset or ""), str(method))
+    dataset = [called(settings.get("dataset") or ""), *([str(settings["data"])] if settings.get("data") else [])]
+    return Subject(called(settings.get("model")), " ".join(dataset), str(settings.get("method")))
 
 
 def per_step(fraction: object, once: bool = False) -> str:

@@ -12,7 +12,7 @@ from prunebench.errors import DataError, RunError
 from prunebench.results.curves import Curve, backend_of, curves_of
 from prunebench.results.matrices import TIMED, efficiency, num_params
 from prunebench.results.matrix_files import Counts, Results, Times, read
-from prunebench.results.settings import Settings, settings_of
+from prunebench.results.settings import Settings, settings_of, with_data
 from prunebench.runs.index import all_runs, find
 from prunebench.runs.run import Run
 
@@ -45,6 +45,7 @@ def gather(paths: Iterable[str | Path], metric: str | None = None) -> Results:
             raise DataError(f"{path} holds no text matrices and no runs with a finished step.{_inside(path)}")
     found = read(matrices)
     parts.append(replace(found, curves=tuple(of for of in found.curves if metric in (None, of.metric.name))))
+    parts = _sparing(parts)
     return Results(
         curves=_distinct([curve for part in parts for curve in part.curves]),
         counts=_first([of for part in parts for of in part.counts], lambda of: _text(of.settings)),
@@ -53,6 +54,23 @@ def gather(paths: Iterable[str | Path], metric: str | None = None) -> Results:
             lambda of: f"{_text(of.settings)} {of.left:.4g} {of.backend} {of.batch_sizes}",
         ),
     )
+
+
+def _sparing(parts: Sequence[Results]) -> list[Results]:
+    """The same, whose settings tell of data only where one dataset has several."""
+    every: list[Settings] = []
+    for each in parts:
+        items: list[Curve | Counts | Times] = [*each.curves, *each.counts, *each.times]
+        every += [of.settings for of in items]
+    told = iter(with_data(every, sparing=True))
+    return [
+        Results(
+            curves=tuple(replace(of, settings=next(told)) for of in part.curves),
+            counts=tuple(replace(of, settings=next(told)) for of in part.counts),
+            times=tuple(replace(of, settings=next(told)) for of in part.times),
+        )
+        for part in parts
+    ]
 
 
 def _inside(path: Path) -> str:

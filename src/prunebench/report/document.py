@@ -11,7 +11,7 @@ from prunebench.report.figures import Series, axes_of, by_family, figures
 from prunebench.report.remarks import remarks
 from prunebench.report.sources import Sources
 from prunebench.report.verdicts import Comparison, comparisons
-from prunebench.results.curves import Curve, axis_title, by_settings, curves_of
+from prunebench.results.curves import Curve, axis_title, by_settings, curves_of, sparing
 from prunebench.runs.commands import command_of, started_from
 from prunebench.runs.run import Run
 from prunebench.studies.study import StudyRecord
@@ -59,7 +59,7 @@ def document(sources: Sources, title: str | None = None) -> Document:
     Raises:
         RunError: a record is damaged.
     """
-    curves = curves_of(sources.runs, sources.every)
+    curves = sparing(curves_of(sources.runs, sources.every))
     families = by_family(by_settings(curves))
     named = {family: figures(groups) for family, groups in families.items()}
     found = [group for groups in named.values() for group in groups]

@@ -9,6 +9,7 @@ from statistics import fmean
 import msgspec
 
 from prunebench.results.curves import AXES, Curve, labels, latency_axis, milliseconds, unpruned
+from prunebench.results.settings import on_data
 from prunebench.statistics import interval_of, mean_interval, paired_speedup
 
 
@@ -67,9 +68,9 @@ class Series(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def family(group: Sequence[Curve]) -> str:
-    """`resnet18 on digits`: only groups of one family are drawn together."""
+    """`resnet18 on digits`: only groups of one family, on the same data, are drawn together."""
     settings = group[0].settings
-    return f"{settings.get('model')} on {settings.get('dataset')}"
+    return f"{settings.get('model')} on {on_data(settings)}"
 
 
 def by_family(groups: Sequence[list[Curve]]) -> dict[str, list[list[Curve]]]:

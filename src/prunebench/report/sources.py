@@ -73,7 +73,7 @@ def _newest(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
         if newest.setdefault(same, run) is not run:
             passed_over.append(
                 f"{run.key} is passed over: {newest[same].key} has the same settings and seed and is newer; "
-                "files or data changed between them."
+                "files of yours changed between them."
             )
     return sorted(newest.values(), key=lambda run: (run.manifest.created, run.key)), passed_over
 

@@ -6,7 +6,7 @@ What is left is a share of the unpruned model everywhere, 1 for step 0.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any
 
@@ -15,7 +15,7 @@ import msgspec
 from prunebench.errors import RunError
 from prunebench.pruning.registry import methods
 from prunebench.records import METRICS, Metric, StepRecord, TimingRecord
-from prunebench.results.settings import Settings, settings_of
+from prunebench.results.settings import Settings, settings_of, with_data
 from prunebench.runs.run import Run
 from prunebench.statistics import paired_speedup
 
@@ -147,6 +147,12 @@ def curves_of(runs: Sequence[Run], every: Sequence[Run], metric: str | None = No
     ]
 
 
+def sparing(curves: Sequence[Curve]) -> list[Curve]:
+    """The same curves, whose settings tell of data only where one dataset has several."""
+    told = with_data([curve.settings for curve in curves], sparing=True)
+    return [replace(curve, settings=settings) for curve, settings in zip(curves, told, strict=True)]
+
+
 def _merged(newer: Sequence[TimingRecord], older: Sequence[TimingRecord]) -> list[TimingRecord]:
     """Newer timings on a backend, and older ones of steps and batch sizes that these lack, where all else is equal."""
     if newer and _place(newer[0]) != _place(older[0]):
@@ -174,7 +180,8 @@ def timed_alike(run: Run) -> str:
     method = methods.known(settings["method"])
     by_scores = method is None or method.widths_from_scores
     settings = settings if by_scores else {**settings, "criterion": None}
-    return _hashable({**settings, "model's file": run.manifest.contents.get("model")})
+    files = {"data": run.manifest.contents.get("data"), "model's file": run.manifest.contents.get("model")}
+    return _hashable({**settings, **files})
 
 
 def backend_of(timing: TimingRecord) -> str:
@@ -278,7 +285,7 @@ def milliseconds(curves: Iterable[Curve], axis: str) -> dict[str, float]:
     return {model: median(medians) for model, medians in found.items()}
 
 
-SIZED = ("model", "dataset", "model_arg", "image_size", "sequence_length", "memory_format")
+SIZED = ("model", "dataset", "data", "model_arg", "image_size", "sequence_length", "memory_format")
 """Settings that decide how long an unpruned model takes."""
 
 

@@ -23,7 +23,7 @@ from prunebench.results.settings import FILES, Settings, told_apart
 log = logging.getLogger(__name__)
 
 SHAPE = (
-    *("model", "dataset", "method", "fraction", "model_arg", "image_size", "sequence_length"),
+    *("model", "dataset", "data", "method", "fraction", "model_arg", "image_size", "sequence_length"),
     *("scope", "targets", "include", "exclude", "round_to"),
 )
 """Settings that decide how many weights are left and how long a model takes."""
@@ -90,7 +90,14 @@ def _told_apart(files: Sequence[MatrixFile]) -> list[MatrixFile]:
     """The same files, their models, datasets and criteria told apart where two of them have one name."""
     names = {name: told_apart([file.file_of(name) for file in files]) for name in FILES}
     return [
-        replace(file, settings={**file.settings, **{name: of[i] for name, of in names.items() if of[i] is not None}})
+        replace(
+            file,
+            settings={
+                **file.settings,
+                **{name: of[i] for name, of in names.items() if of[i] is not None},
+                **{name: data for name, data in file.files.items() if name == "data"},
+            },
+        )
         for i, file in enumerate(files)
     ]
 

@@ -64,7 +64,12 @@ class MatrixFile:
     def file_of(self, name: str) -> tuple[object, str | None]:
         """A model, dataset or criterion as the file writes it, with its folders, and the digest of its own file."""
         told = settings_in(self.head.get("settings", ""))
-        return told.get(name, self.settings.get(name)), files_in(self.head.get("files", "")).get(name)
+        return told.get(name, self.settings.get(name)), self.files.get(name)
+
+    @property
+    def files(self) -> dict[str, str]:
+        """The beginnings of digests of the user's files, and the name of the data, as far as they are told."""
+        return files_in(self.head.get("files", ""))
 
     @property
     def without_seed(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 Of a file only its name is told, as long as no other file of that name is among the runs: then as many of the folders
 that it lies in as it takes. The same content elsewhere is the same, and a file that changed in its place is still it.
+Data is what its digest says: `data` holds that and the folder, and other data makes other runs, wherever it lies.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from prunebench.config import deciding, told
 from prunebench.registry import without_folder
+from prunebench.runs.apart import data_name, digest_in
 from prunebench.runs.index import weights_without_seed
 from prunebench.runs.run import Run
 
@@ -19,7 +21,7 @@ FILES = ("model", "dataset", "criterion")
 """Settings that may be functions in files of the user's."""
 
 Settings = Mapping[str, object]
-"""Fields of a RunConfig that decide a result, as a run stores them; without the seed."""
+"""Fields of a RunConfig that decide a result, as a run stores them, and `data`; without the seed."""
 
 
 def settings_of(runs: Sequence[Run]) -> list[dict[str, object]]:
@@ -29,13 +31,35 @@ def settings_of(runs: Sequence[Run]) -> list[dict[str, object]]:
         written = [(run.manifest.config.get(name), run.manifest.contents.get(name)) for run in runs]
         for settings, short in zip(found, told_apart(written), strict=True):
             settings[name] = short
+    return with_data(found)
+
+
+def with_data(settings: Sequence[Settings], *, sparing: bool = False) -> list[dict[str, object]]:
+    """The same with one name for each data, wherever it lay; `sparing`: none where a dataset has one data alone."""
+    named: dict[str, str] = {}
+    of_dataset: dict[object, set[str]] = {}
+    for of in sorted(settings, key=lambda of: str(of.get("data"))):
+        if name := of.get("data"):
+            named.setdefault(digest_in(str(name)), str(name))
+            of_dataset.setdefault(of.get("dataset"), set()).add(digest_in(str(name)))
+    found = []
+    for of in settings:
+        name, several = of.get("data"), len(of_dataset.get(of.get("dataset"), ())) > 1
+        kept = {"data": named[digest_in(str(name))]} if name and (several or not sparing) else {}
+        found.append({key: value for key, value in of.items() if key != "data"} | kept)
     return found
+
+
+def on_data(settings: Settings) -> str:
+    """`digits`; `image-folder A:3f2a91c04b` where the settings tell of data."""
+    return " ".join(str(settings[name]) for name in ("dataset", "data") if settings.get(name))
 
 
 def _settings(run: Run) -> dict[str, object]:
     names = [name for name in deciding("training", "pruning") if name != "seed"]
     return {name: without_folder(told(run.manifest.config, name)) for name in names} | {
-        "weights": without_folder(weights_without_seed(run.manifest.config))
+        "weights": without_folder(weights_without_seed(run.manifest.config)),
+        "data": data_name(run.manifest.config, run.manifest.contents),
     }
 
 
@@ -81,11 +105,12 @@ def _plain(text: str) -> str:
 
 
 def in_words(config: Mapping[str, object], contents: Mapping[str, str]) -> dict[str, str]:
-    """A run's settings in a line, as `settings_in` reads it back, and the digests of the user's files in another."""
+    """A run's settings in a line, as `settings_in` reads it back, and the digests of files and data in another."""
     known = {name: told(config, name) for name in deciding("training", "pruning")}
     known["weights"] = weights_without_seed(config)
     settings = [f"{name}={value}" for name, value in known.items() if value not in (None, [])]
     files = [f"{name}={contents[name][:DIGITS]}" for name in FILES if name in contents]
+    files += [f"data={data}"] if (data := data_name(config, contents)) else []
     return {"settings": " ".join(settings), **({"files": " ".join(files)} if files else {})}
 
 

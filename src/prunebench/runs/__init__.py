@@ -8,6 +8,7 @@ Doors:
     mistaken         what a file is that is taken for data or weights
     lock             one process at a time computes a run
     index            what runs are called, and which there are
+    apart            what tells runs apart: their data, and the settings in which they differ
     selection        the runs that a key, a folder or a filter names
     overview         runs in a line each
     commands         the commands that repeat runs

@@ -13,13 +13,14 @@ import msgspec
 from prunebench.config import LATER, deciding, told
 from prunebench.errors import AmbiguousRun, RunError
 from prunebench.registry import without_folder
-from prunebench.runs.manifest import Kind, Manifest, read_manifest
+from prunebench.runs.apart import differing
+from prunebench.runs.manifest import ANY_SEED, Kind, Manifest, read_manifest
 from prunebench.runs.run import Run
 
 log = logging.getLogger(__name__)
 
-ANY_SEED = "weights_of_any_seed"
-"""In a stored run's settings: `any_seed` of the run that it started from, where that has the same seed."""
+NAMED = 8
+"""Runs that an error names."""
 
 RESULTS = 2
 """Version of prunebench's results, raised when a change of it changes what a run computes, or what decides that."""
@@ -108,12 +109,14 @@ def find(root: str | Path, name: str, *, begun: bool = False) -> Run:
     if len(found) == 1:
         return found[0]
     if found:
-        raise AmbiguousRun(f"{name!r} names several runs: {', '.join(run.key for run in found)}.")
+        told = [f"{run.key} ({apart})" if (apart := differing(run, found)) else run.key for run in found[:NAMED]]
+        more = [f"and {len(found) - NAMED} more"] * (len(found) > NAMED)
+        raise AmbiguousRun(f"{name!r} names several runs: {', '.join((*told, *more))}.")
     if inside := [place for place in studies_in(root) if (place / name / "run.json").is_file()]:
         raise RunError(f"There is no run {name!r} in {root}, but in {inside[0]}: give --runs-dir {inside[0]}.")
     if Path(name).is_dir():
         raise RunError(f"{name} is no run's folder. Its runs:  prunebench runs --runs-dir {name}")
-    have = ", ".join(run.key for run in runs[:8]) or "none"
+    have = ", ".join(run.key for run in runs[:NAMED]) or "none"
     raise RunError(f"There is no run {name!r} in {root}; the newest are: {have}.")
 
 

@@ -21,6 +21,9 @@ FileName = Annotated[str, msgspec.Meta(pattern=r"^(environment\.json|steps/[0-9]
 Key = Annotated[str, msgspec.Meta(pattern=r"^[\w-]+\Z")]
 """What a run is called: the name of its folder, never a path."""
 
+ANY_SEED = "weights_of_any_seed"
+"""In a stored run's settings: `any_seed` of the run that it started from, where that has the same seed."""
+
 Kind = Literal["train", "prune", "efficiency"]
 
 

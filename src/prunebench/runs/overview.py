@@ -6,22 +6,15 @@ from collections.abc import Sequence
 
 import msgspec
 
-from prunebench.config import told
+from prunebench.runs.apart import differing
 from prunebench.runs.files import size
-from prunebench.runs.index import ANY_SEED
 from prunebench.runs.lock import holder
 from prunebench.runs.run import ASIDE, Run
-
-UNTOLD = (
-    *("data_dir", "runs_dir", "results_dir", "workers", "keep", "checkpoint_every", "iterations", "until"),
-    *("trust_data", ANY_SEED),
-)
-"""Settings by which nobody tells runs apart, or that are shown elsewhere."""
 
 
 class Overview(msgspec.Struct, frozen=True, kw_only=True):
     """A run in a line: its folder's name, state, progress, size in bytes, when it last changed (seconds since the
-    epoch), and the settings in which it differs from the others of its kind."""
+    epoch), and the settings and data in which it differs from the others of its kind."""
 
     name: str
     kind: str
@@ -36,10 +29,6 @@ def overview(runs: Sequence[Run]) -> list[Overview]:
     """A row per run."""
     rows = []
     for run in runs:
-        same = [other.manifest.config for other in runs if other.manifest.kind == run.manifest.kind]
-        mine = {name: told(run.manifest.config, name) for name in run.manifest.config if name not in UNTOLD}
-        apart = [name for name, value in mine.items() if any(told(other, name) != value for other in same)]
-        shown = {name: mine[name] for name in apart if mine[name] not in (None, [])}
         rows.append(
             Overview(
                 name=run.folder.name if run.folder.parent.name != ASIDE else f"{ASIDE}/{run.folder.name}",
@@ -48,7 +37,7 @@ def overview(runs: Sequence[Run]) -> list[Overview]:
                 progress=_progress(run),
                 bytes=size(run.folder),
                 changed=run.changed,
-                differs=" ".join(f"{name}={value}" for name, value in shown.items()),
+                differs=differing(run, runs),
             )
         )
     return rows

@@ -10,8 +10,12 @@ from pathlib import Path
 from prunebench.config import deciding, option_name
 from prunebench.errors import ConfigError, RunError
 from prunebench.registry import reference, without_folder
+from prunebench.runs.apart import data_name, digest_in, same_folder
 from prunebench.runs.index import all_runs, find
 from prunebench.runs.run import Run
+
+DATA = ("data", "data_dir")
+"""What filters may name besides: a run's data, by the beginning of its digest, and the folder that it was in."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ def pruning_runs(root: str | Path) -> list[Run]:
 
 
 def _filter(text: str) -> dict[str, str]:
-    names = deciding("training", "pruning")
+    names = [*deciding("training", "pruning"), *DATA]
     asked = {}
     for part in text.split(","):
         name, equals, value = (piece.strip() for piece in part.partition("="))
@@ -72,7 +76,14 @@ def _filter(text: str) -> dict[str, str]:
 
 
 def _fits(run: Run, asked: Mapping[str, str]) -> bool:
-    return all(_same(run.manifest.config.get(name), value) for name, value in asked.items())
+    return all(_has(run, name, value) for name, value in asked.items())
+
+
+def _has(run: Run, name: str, value: str) -> bool:
+    if name == "data":
+        return run.manifest.contents.get("data", "").startswith(digest_in(value))
+    stored = run.manifest.config.get(name)
+    return same_folder(stored, value) if name == "data_dir" else _same(stored, value)
 
 
 def _same(stored: object, asked: str) -> bool:
@@ -95,8 +106,11 @@ def _same(stored: object, asked: str) -> bool:
 def _values(root: str | Path, asked: Mapping[str, str]) -> str:
     """The values that runs have of the settings that were asked for."""
     runs: Sequence[Run] = pruning_runs(root)
-    lists = [
-        f" {option_name(name)} there: {', '.join(sorted({str(run.manifest.config.get(name)) for run in runs}))}."
-        for name in asked
-    ]
+    lists = [f" {option_name(name)} there: {', '.join(sorted({_told(run, name) for run in runs}))}." for name in asked]
     return "".join(lists) if runs else " There are no pruning runs at all."
+
+
+def _told(run: Run, name: str) -> str:
+    if name == "data":
+        return str(data_name(run.manifest.config, run.manifest.contents))
+    return str(run.manifest.config.get(name))

@@ -184,3 +184,27 @@ def test_matches_without_a_seed_in_common_are_told_and_the_others_compared(study
     assert finished.status == 0, finished.err
     assert "no seed in common: resnet18 on digits" in finished.err
     assert "better at n=3" in finished.out
+
+
+def test_other_data_is_told_and_all_seeds_are_advised_where_the_filters_differ(run_on, tmp_path, prunebench):
+    one, other = run_on("A"), run_on("B", "warm")
+    place = ("--runs-dir", str(tmp_path / "runs"))
+    finished = prunebench("compare", one.key, other.key, *place)
+    assert finished.status == 0, finished.err
+    names = [f"{folder}:{run.manifest.contents['data'][:10]}" for folder, run in (("A", one), ("B", other))]
+    told = " ".join(finished.out.split())
+    assert f"Their data is not the same (text-file {names[0]} against text-file {names[1]})" in told
+    advice = finished.out.splitlines()[-1]
+    assert advice.startswith(f"To compare all seeds:  prunebench compare data={names[0]} data={names[1]} ")
+    again = prunebench("compare", *advice.partition("compare ")[2].partition("compare ")[2].split())
+    assert again.status == 0, again.err
+    assert "To compare all seeds" not in again.out
+    as_json = prunebench("compare", one.key, other.key, "--json", *place)
+    assert as_json.err.startswith("Warning: Their data is not the same")
+
+
+def test_of_data_that_is_the_same_nothing_is_told(run_on, tmp_path, prunebench):
+    one, other = run_on("A", seed=0), run_on("A", seed=0, criterion="l1")
+    finished = prunebench("compare", one.key, other.key, "--runs-dir", str(tmp_path / "runs"))
+    assert "Their data" not in finished.out
+    assert "compare criterion=l2 criterion=l1" in finished.out

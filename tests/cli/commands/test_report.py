@@ -67,3 +67,9 @@ def test_a_title_that_is_no_text_is_shown_with_question_marks(prunebench, digits
     finished = prunebench("report", str(digits_run.folder / "runs"), "-o", str(out), "--title", "ours \udcff")
     assert finished.status == 0, finished.err
     assert "<title>ours ?</title>" in out.read_text(encoding="utf-8")
+
+
+def test_what_a_page_has_not_got_is_told(prunebench, run_on, tmp_path, out):
+    run = run_on("A")
+    finished = prunebench("report", str(tmp_path / "runs"), "-o", str(out))
+    assert f"{run.key} has stopped at step 2 of 10." in finished.err.splitlines()

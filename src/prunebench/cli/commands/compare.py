@@ -64,7 +64,7 @@ def _compare_two(  # noqa: PLR0917
 ) -> None:
     """Compare what two words name."""
     from prunebench.comparison.matching import matched, subject
-    from prunebench.comparison.tables import apart, explained, verdicts
+    from prunebench.comparison.tables import apart, explained, other_data, verdicts
     from prunebench.comparison.verdicts import common_seeds, compare, corrected
     from prunebench.runs.selection import select
 
@@ -75,6 +75,8 @@ def _compare_two(  # noqa: PLR0917
         if match not in paired:
             names = " and ".join(match.names)
             console.note(f"Not compared, for they have no seed in common: {subject(match.a)}, {names}.")
+    if console.as_json and (other := other_data(paired or matches)):
+        console.note(f"Warning: {other}")
     made = [verdict for match in paired or matches for verdict in compare(match.a, match.b, match.names)]
     _check(made, steps)
     made = corrected(_at(made, steps))
@@ -83,7 +85,8 @@ def _compare_two(  # noqa: PLR0917
     if any(verdict.n == 1 for verdict in made) and any(len(side.runs) == 1 for side in sides):
         words = [_of_all_seeds(side, root) for side in sides]
         where = [] if root == "runs" else ["--runs-dir", root]
-        console.result(f"To compare all seeds:  prunebench compare {shlex.join([*words, *where])}")
+        if words[0] != words[1] and words != [a, b]:
+            console.result(f"To compare all seeds:  prunebench compare {shlex.join([*words, *where])}")
 
 
 def _compare_all(console: Console, root: str, steps: tuple[int, ...] | None, metric: str | None) -> None:
@@ -92,11 +95,11 @@ def _compare_all(console: Console, root: str, steps: tuple[int, ...] | None, met
     from prunebench.comparison.tables import explained, verdicts
     from prunebench.comparison.verdicts import common_seeds, compare, corrected, telling
     from prunebench.errors import RunError
-    from prunebench.results.curves import curves_of
+    from prunebench.results.curves import curves_of, sparing
     from prunebench.runs.selection import pruning_runs
 
     tables: dict[str, list[Verdict]] = {}
-    for match in of_study(curves_of(pruning_runs(root), (), metric)):
+    for match in of_study(sparing(curves_of(pruning_runs(root), (), metric))):
         if not common_seeds(match.a, match.b):
             console.note(f"Not compared, for they have no seed in common: {match.names[0]}; {match.names[1]}.")
             continue

@@ -32,7 +32,10 @@ def command(path: str, output: str, title: str | None, debug: bool) -> None:
     if place.is_dir():
         raise ConfigError(f"{place} is a folder; give -o the name of a file, such as {place / 'report.html'}.")
     shown = title and title.encode("utf-8", "replace").decode()  # bytes of another encoding are no text
-    content = page(document(gather(path), shown))
+    sources = gather(path)
+    content = page(document(sources, shown))
     with writing(place.name, place.parent):
         write_atomically(place, content)
+    for line in sources.unfinished:
+        console.note(line)
     console.result(f"written {place} ({short(len(content))}B)")

@@ -1,0 +1,85 @@
+"""Apart: what tells runs apart in a line: their data, and the settings in which they differ.
+
+Of data that its name alone decides the name is enough; of other data the digest decides, and the folder, as it was
+given, says where it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from prunebench.config import field_types, meta, told
+from prunebench.runs.manifest import ANY_SEED
+from prunebench.runs.run import Run
+
+DIGITS = 10
+"""Of a digest, so many are told."""
+
+LETTERS = 80
+"""Of a value, so many are told."""
+
+UNTOLD = (
+    *("data_dir", "runs_dir", "results_dir", "workers", "keep", "checkpoint_every", "iterations", "until"),
+    *("trust_data", ANY_SEED),
+)
+"""Settings by which nobody tells runs apart, or that are shown elsewhere."""
+
+
+def data_name(config: Mapping[str, object], contents: Mapping[str, str]) -> str | None:
+    """`A:3f2a91c04b`: the folder and the digest of a run's data; None where its dataset's name alone decides it."""
+    digest = contents.get("data")
+    if digest is None:
+        return None
+    folder = Path(str(config.get("data_dir"))).name
+    plain = "".join(sign if sign.isalnum() or sign in "-_" else "-" for sign in folder)
+    return f"{plain}:{digest[:DIGITS]}"
+
+
+def digest_in(name: str) -> str:
+    """The digest in a name of data, or the beginning of one."""
+    return name.rpartition(":")[2]
+
+
+def data_told(run: Run) -> str:
+    """`image-folder in some/A, digest 3f2a91c04b`; `digits`."""
+    dataset, digest = run.manifest.config.get("dataset"), run.manifest.contents.get("data")
+    return f"{dataset} in {run.manifest.config.get('data_dir')}, digest {digest[:DIGITS]}" if digest else str(dataset)
+
+
+def same_folder(one: object, other: object) -> bool:
+    """Whether two folders of data are the same place, as they were given."""
+    return one == other or Path(str(one)).absolute() == Path(str(other)).absolute()
+
+
+def differing(run: Run, runs: Sequence[Run]) -> str:
+    """`fraction=0.3 data=A:3f2a91c04b`: the settings in which a run differs from others of its kind, and its data.
+
+    What models or datasets have a value of their own for tells apart only runs of the same model and dataset.
+    """
+    return " ".join(_differing(run, [other for other in runs if other.manifest.kind == run.manifest.kind]))
+
+
+def _differing(run: Run, runs: Sequence[Run]) -> Iterator[str]:
+    config = run.manifest.config
+    of_dataset = [other for other in runs if other.manifest.config.get("dataset") == config.get("dataset")]
+    alike = [other for other in of_dataset if other.manifest.config.get("model") == config.get("model")]
+    for name in config:
+        others = alike if name in field_types() and (meta(name).extra or {})["fitted"] else runs
+        value = told(config, name)
+        differs = any(told(other.manifest.config, name) != value for other in others)
+        if differs and name not in UNTOLD and value not in (None, []):
+            text = _plain(value)
+            yield f"{name}={text if len(text) <= LETTERS else f'{text[:LETTERS]}…'}"
+    digests = {other.manifest.contents.get("data") for other in of_dataset}
+    if len(digests) > 1 and (data := data_name(config, run.manifest.contents)):
+        yield f"data={data}"
+    if run.manifest.kind == "efficiency" and len({other.manifest.source for other in runs}) > 1:
+        yield f"of={run.manifest.source or 'untrained weights'}"
+
+
+def _plain(value: object) -> str:
+    """A setting's value as it is written in filters."""
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
