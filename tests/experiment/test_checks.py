@@ -149,6 +149,22 @@ def test_how_files_are_read_is_said_to_no_dataset_that_does_not_ask(dataset, rea
         assert resolve(RunConfig(model="bert", dataset=dataset, **reading)).settings.trust_data
         return
     with pytest.raises(
-        ConfigError, match=rf"--{name.replace('_', '-')}: the dataset .* does not ask for it; .* text-file"
+        ConfigError, match=rf"--(no-)?{name.replace('_', '-')}: the dataset .* does not ask for it; .* text-file"
     ):
         resolve(RunConfig(model="bert", dataset=dataset, **reading))
+
+
+@pytest.mark.parametrize(
+    ("model", "words"), [("resnet18", "--dataset image-folder too"), ("bert", "--dataset text-file too")]
+)
+def test_a_folder_of_data_is_not_passed_over_for_a_bundled_dataset_that_nobody_named(model, words):
+    with pytest.raises(ConfigError, match=f"--data-dir pictures: no dataset is named, .* {words}"):
+        resolve(RunConfig(model=model, data_dir="pictures"))
+    for dataset in ("digits", "mnist"):
+        if model == "resnet18":
+            assert resolve(RunConfig(model=model, data_dir="pictures", dataset=dataset)).settings.dataset == dataset
+
+
+def test_a_model_of_ones_own_may_read_either(tiny_net):
+    with pytest.raises(ConfigError, match="--dataset image-folder or --dataset text-file too"):
+        resolve(RunConfig(model=tiny_net, data_dir="data"))

@@ -6,8 +6,10 @@ import msgspec
 import pytest
 
 from prunebench.config import RunConfig
+from prunebench.errors import RunError
 from prunebench.experiment.existing import (
     changed_contents,
+    check_contents,
     efficiency_run,
     finished,
     finished_records,
@@ -125,3 +127,13 @@ def test_what_a_structured_run_has_stored_of_how_single_weights_are_ranked_is_le
     assert again.run.key == run.key
     single = pruning_run(RunConfig(model="vgg16", method="unstructured", scope=scope))
     assert resolve(stored_config(single)).run.key == single.key
+
+
+def test_data_has_changed_since_a_run_of_the_same_folder_alone(run_on, tmp_path):
+    first, elsewhere = run_on("A"), run_on("B", "warm")
+    assert why_new(first) is None
+    assert why_new(elsewhere) is None
+    changed = run_on("A", "cold")
+    assert why_new(changed) == f"data changed since run {first.key}, so this is a new run"
+    with pytest.raises(RunError, match=r"other contents of: data\. Its data was text-file in .*A, digest .*A .* holds"):
+        check_contents(first, resolve(stored_config(changed)))

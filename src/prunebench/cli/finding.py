@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,20 +10,28 @@ from typing import Any
 import msgspec
 
 from prunebench.config import RunConfig, deciding, default, is_weight_file, option_name, told
-from prunebench.errors import RunError
+from prunebench.data.dataset import datasets
+from prunebench.errors import DataError, RunError
 from prunebench.experiment.existing import stored_config
+from prunebench.experiment.identity import files_digest
 from prunebench.experiment.resolve import stored_settings
 from prunebench.registry import without_folder
+from prunebench.runs.apart import data_told, same_folder
 from prunebench.runs.commands import as_options
 from prunebench.runs.index import all_runs, find
 from prunebench.runs.run import Run
+
+log = logging.getLogger(__name__)
 
 
 def find_run(given: RunConfig, name: str | None, kinds: Sequence[str]) -> Run | None:
     """The run of that name, or the newest of the first kind that has one fitting; None where there is none.
 
+    Where a folder of data is given, a run fits whose data is in it, wherever that was, or was in it.
+
     Raises:
         RunError: the named run is missing or ambiguous, is of another kind, or was made with other options.
+        DataError: the folder of data that is given is none.
     """
     root = given.runs_dir or default("runs_dir")
     chosen = chosen_settings(given)
@@ -36,14 +45,39 @@ def find_run(given: RunConfig, name: str | None, kinds: Sequence[str]) -> Run | 
                 made = as_options({field: stored}) if stored != [] else f"no {option_name(field)}"
                 raise RunError(f"Run {run.key} was made with {made}; leave the option out.")
         return run
-    runs = all_runs(root)
+    runs = [run for run in all_runs(root) if run.manifest.kind == "train" or run.steps()[-1] > 0]
+    other = None
     for of in (lambda value: value, without_folder):  # the very file first, then one that may have been elsewhere
         for kind in kinds:
-            for run in runs:
-                pruned = run.manifest.kind == "train" or run.steps()[-1] > 0
-                if run.manifest.kind == kind and pruned and _fits(run, chosen, of):
-                    return run
+            found = [run for run in runs if run.manifest.kind == kind and _fits(run, chosen, of)]
+            if same := _of_data(found, given, root):
+                return same[0]
+            other = other or next(iter(found), None)
+    if other is not None:
+        log.info("run %s has these settings, but its data is: %s", other.key, data_told(other))
     return None
+
+
+def _of_data(runs: Sequence[Run], given: RunConfig, root: str) -> list[Run]:
+    """Those of some runs whose data is in the folder that was given; if there are none, those whose data was.
+
+    All of them where no folder was given; those of data that is the user's own or not there yet, where none is known.
+    """
+    if given.data_dir is None or not runs:
+        return list(runs)
+    there = [run for run in runs if same_folder(run.manifest.config.get("data_dir"), given.data_dir)]
+    digests: dict[object, str | None] = {}
+    for dataset in {run.manifest.config.get("dataset") for run in runs}:
+        entry = datasets.known(dataset)
+        try:
+            digests[dataset] = files_digest(entry, Path(given.data_dir), root) if entry else None
+        except DataError:
+            if not there:
+                raise
+    data = [(run, run.manifest.contents.get("data"), digests.get(run.manifest.config.get("dataset"))) for run in runs]
+    same = [run for run, mine, here in data if mine is not None and mine == here]
+    unknown = [run for run, mine, here in data if here is None and (mine is not None or given.dataset is not None)]
+    return same or there or unknown
 
 
 def weights_alone(given: RunConfig) -> bool:
@@ -51,7 +85,7 @@ def weights_alone(given: RunConfig) -> bool:
     weights = str(given.weights)
     is_run = (Path(weights) / "run.json").is_file()
     there = is_weight_file(weights) or (Path(weights).is_dir() and not is_run)
-    return bool(given.model) and there and all(getattr(given, name) is None for name in deciding("pruning"))
+    return there and all(getattr(given, name) is None for name in deciding("pruning"))
 
 
 def chosen_settings(given: RunConfig) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from prunebench.experiment.goals import check_goals
 from prunebench.experiment.identity import OF_WEIGHTS
 from prunebench.models.architecture import models
 from prunebench.models.normalisation import problem_of
-from prunebench.registry import reference
+from prunebench.registry import parameters, reference
+from prunebench.runs.commands import as_options
 from prunebench.runs.environment import check_processes
 from prunebench.runs.run import Run
 
@@ -51,12 +52,24 @@ def unread(data: DatasetEntry) -> set[str]:
     return set(READING) - reads_by(data)
 
 
+def check_folder(config: RunConfig, data: DatasetEntry, reads: str | None) -> None:
+    """Raise ConfigError where a folder of data is given, and a bundled dataset stands in for one that was not named."""
+    if config.data_dir is None or config.dataset is not None or data.own or "data_dir" in parameters(data.load):
+        return
+    fitting = {"text": ["text-file"], "images": ["image-folder"]}.get(reads or "", ["image-folder", "text-file"])
+    raise ConfigError(
+        f"--data-dir {config.data_dir}: no dataset is named, and {data.name}, which is taken then, reads none. Give "
+        f"{' or '.join(f'--dataset {name}' for name in fitting)} too."
+    )
+
+
 def check_reading(config: RunConfig, data: DatasetEntry) -> None:
     """Raise ConfigError where it is said how files are read, to a dataset that would not hear of it."""
     given_in_vain = [name for name in sorted(unread(data)) if getattr(config, name) not in (None, default(name))]
     if given_in_vain:
+        option = as_options({given_in_vain[0]: getattr(config, given_in_vain[0])}).split()[0]
         raise ConfigError(
-            f"{option_name(given_in_vain[0])}: the dataset {data.name} does not ask for it; it is for text-file, and "
+            f"{option}: the dataset {data.name} does not ask for it; it is for text-file, and "
             f"for loaders of your own with an argument {given_in_vain[0]}."
         )
 

@@ -14,6 +14,7 @@ from prunebench.experiment.identity import DECIDING, OF_WEIGHTS, as_stored, rest
 from prunebench.pruning.registry import methods
 from prunebench.records import StepRecord
 from prunebench.registry import without_folder
+from prunebench.runs.apart import data_told, same_folder
 from prunebench.runs.index import all_runs, identify
 from prunebench.runs.lock import held
 from prunebench.runs.manifest import Manifest
@@ -30,6 +31,8 @@ def why_new(run: Run) -> str | None:
         theirs = other.manifest
         if theirs.key != run.key and theirs.kind == run.manifest.kind and _comparable(theirs) == mine:
             changed = _apart(run.manifest.contents, theirs.contents)
+            if "data" in changed and not same_folder(run.manifest.config["data_dir"], theirs.config.get("data_dir")):
+                continue  # it is not that data which changed
             what = f"{' and '.join(changed)} changed" if changed else "prunebench computes it differently now"
             return f"{what} since run {theirs.key}, so this is a new run"
     return None
@@ -89,9 +92,14 @@ def check_contents(run: Run, experiment: Experiment, *names: str) -> None:
     """Raise RunError where what decides a run (all, or of these names) is no longer what the run was computed with."""
     if changed := [name for name in changed_contents(run, experiment) if not names or name in names]:
         raise RunError(
-            f"Run {run.key} was computed with other contents of: {', '.join(changed)}. Going on with it would mix the "
-            f"two; give its own, or the command anew, which makes a run of its own."
+            f"Run {run.key} was computed with other contents of: {', '.join(changed)}."
+            f"{_where(run, experiment) if 'data' in changed else ''} To mix the two tells nothing: give the run's own."
         )
+
+
+def _where(run: Run, experiment: Experiment) -> str:
+    """What a run's data was, and where other data is now."""
+    return f" Its data was {data_told(run)}; {experiment.settings.data_dir} (--data-dir) holds other data now."
 
 
 def changed_contents(run: Run, experiment: Experiment) -> list[str]:

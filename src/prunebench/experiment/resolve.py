@@ -28,7 +28,7 @@ from prunebench.config import (
 )
 from prunebench.data.dataset import DatasetEntry, datasets
 from prunebench.errors import AmbiguousRun, ConfigError, RunError, UnknownName
-from prunebench.experiment.checks import check, check_reading, unread
+from prunebench.experiment.checks import check, check_folder, check_reading, unread
 from prunebench.experiment.experiment import Experiment, Origin
 from prunebench.experiment.goals import parse
 from prunebench.experiment.identity import OF_WEIGHTS, as_stored
@@ -68,6 +68,7 @@ def resolve(config: RunConfig | Experiment) -> Experiment:
     usual = "reviews" if entry.reads == "text" else "digits"
     data = _dataset(config.dataset or inherited.get("dataset") or entry.defaults.get("dataset") or usual)
     inherited = {name: value for name, value in inherited.items() if name not in unread(data)}
+    check_folder(config, data, entry.reads)
     check_reading(config, data)
     goals = tuple(parse(text) for text in config.until or ())
     values = {

@@ -31,7 +31,7 @@ def test_every_step_scores_what_was_recorded_in_a_row_per_metric(digits_run, pru
 def test_the_last_step_of_the_newest_run_is_the_default(digits_run, prunebench):
     finished = prunebench("evaluate", "--model", "resnet18", *digits_run.places[:2])
     assert [line.split()[0] for line in finished.out.splitlines()[1:]] == ["2", "2"]
-    assert runs_of(digits_run)["structured"] in finished.err
+    assert f"run {runs_of(digits_run)['structured']} (digits) on" in finished.err
 
 
 @pytest.mark.parametrize("kind", ["structured", "dense"])
@@ -62,6 +62,8 @@ def test_json_prints_the_record_with_what_was_found(digits_run, prunebench):
     ("arguments", "words"),
     [
         (("--model", "vgg16"), "prunebench prune --model vgg16\n"),
+        (("--model", "vgg16", "--data-dir", "there"), "prunebench prune --model vgg16 --data-dir there\n"),
+        (("--weights", "nowhere.pth"), "--model is missing"),
         (("--method", "unstructured"), "prunebench prune --model MODEL --method unstructured\n"),
         (("--model", "resnet18", "--method", "unstructured"), "prune --model resnet18 --method unstructured\n"),
         (

@@ -57,6 +57,8 @@ def test_a_record_that_was_changed_is_found(changes, words, copied, prunebench):
     record_anew(copied, 1, **changes)
     finished = prunebench("verify", str(copied.folder))
     assert finished.status == 1
+    told = finished.out.splitlines()
+    assert told[told.index("step 1   DIFFERS:") + 1].strip().startswith(words)
     rows = [line.split()[:3] for line in finished.out.splitlines() if line.startswith("step")]
     assert [row[2] for row in rows] == ["ok:", "DIFFERS:", "ok:"]
     assert words in finished.out
@@ -104,6 +106,16 @@ def test_steps_without_a_checkpoint_are_named(copied, prunebench):
     finished = prunebench("verify", str(copied.folder))
     assert finished.status == 0
     assert finished.out.count("its checkpoint was not kept (--keep)") == 2
+    last = "1 of 3 steps could be computed anew; of the others the files are intact."
+    assert finished.out.splitlines()[-1] == last
+    copied.drop_checkpoints([2])
+    finished = prunebench("verify", str(copied.folder))
+    assert finished.out.splitlines()[-1] == last.replace("1 of", "None of")
+    finished = prunebench("evaluate", "--run", str(copied.folder), "--steps", "1")
+    assert (finished.status, finished.out) == (2, "")
+    assert "has not kept the checkpoint of step 1 (--keep)" in finished.err
+    assert "it has those of: none. " in finished.err
+    assert "--fresh" not in finished.err
 
 
 def test_timings_have_checksums_alone(digits_run, prunebench, tmp_path):

@@ -116,6 +116,7 @@ def _what(
     from prunebench.cli.finding import config_of, find_run
     from prunebench.experiment.plan import schedule
     from prunebench.experiment.resolve import resolve
+    from prunebench.runs.apart import data_told
     from prunebench.runs.files import check_writable
 
     asked = {name: getattr(given, name) for name in SIZES if getattr(given, name) is not None}
@@ -129,7 +130,7 @@ def _what(
     check_writable(settings.results_dir)
     check_writable(settings.runs_dir)
     if run is not None:
-        console.note(f"timing run {run.key}")
+        console.note(f"timing run {run.key} ({data_told(run)})")
         return run, experiment, {name: value for name, value in asked.items() if value != getattr(settings, name)}
     why = "as asked" if architecture_only else "no pruned run fits"
     console.note(f"{why}: timing the untrained {settings.model}, {settings.method}, {schedule(experiment)}")

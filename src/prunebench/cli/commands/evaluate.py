@@ -42,6 +42,7 @@ def command(
     from prunebench.experiment.loop import reevaluate
     from prunebench.experiment.resolve import resolve
     from prunebench.results import tables
+    from prunebench.runs.apart import data_told
     from prunebench.runs.commands import as_options
 
     given = gather(values, config_file)
@@ -51,12 +52,19 @@ def command(
         _score_weights(console, given, layers)
         return
     if run is None:
-        options = as_options({"model": "MODEL", **chosen_settings(given)})
+        place = {} if given.data_dir is None else {"data_dir": given.data_dir}
+        options = as_options({"model": "MODEL", **chosen_settings(given), **place})
         raise RunError(f"No run fits these options. Make one:  prunebench prune {options}")
     experiment = resolve(config_as_computed(run, given))
-    console.note(f"run {run.key} on {machine_line(experiment.settings)}")
+    console.note(f"run {run.key} ({data_told(run)}) on {machine_line(experiment.settings)}")
     rows = [["step", "metric", "test", "95 % interval", "recorded", "train", "recorded"]]
     for step in steps or run.steps()[-1:]:
+        if step in run.steps() and step not in run.checkpoints():
+            have = ", ".join(map(str, run.checkpoints())) or "none"
+            raise RunError(
+                f"Run {run.key} has not kept the checkpoint of step {step} (--keep), so there is nothing to compute it "
+                f"from; it has those of: {have}. What was recorded:  prunebench report {run.folder}"
+            )
         record = run.record(step)
         test, train = reevaluate(run, step, experiment)
         console.records([msgspec.structs.replace(record, test_after=test, train_after=train)])

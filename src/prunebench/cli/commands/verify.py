@@ -26,13 +26,14 @@ def command(*, run_name: str, as_json: bool, quiet: bool, debug: bool, **values:
     from prunebench.experiment.existing import changed_contents
     from prunebench.experiment.resolve import resolve
     from prunebench.experiment.verify import inexact, verify
+    from prunebench.runs.apart import data_told
 
     given = gather(values, None)
     run = find_run(given, run_name, ("prune", "train", "efficiency"))
     assert run is not None
     experiment = resolve(config_as_computed(run, given))
-    console.note(f"run {run.key} on {machine_line(experiment.settings)}")
-    differing = 0
+    console.note(f"run {run.key} ({data_told(run)}) on {machine_line(experiment.settings)}")
+    differing = anew = 0
     if run.manifest.kind != "efficiency":
         why = inexact(run, experiment)
         if why:
@@ -48,13 +49,18 @@ def command(*, run_name: str, as_json: bool, quiet: bool, debug: bool, **values:
     with Stopping() as stopping:
         for verdict in verify(run, experiment, console.tick, stopping.asked):
             console.records([verdict])
-            lines = [
-                f"step {verdict.step:<3} {'DIFFERS' if verdict.differences else 'ok'}: {', '.join(verdict.compared)}"
-            ]
+            found = "DIFFERS:" if verdict.differences else f"ok: {', '.join(verdict.compared)}"
+            lines = [f"step {verdict.step:<3} {found}"]
             lines += [f"         {line}" for line in (*verdict.differences, *verdict.remarks)]
             console.result("\n".join(lines))
             differing += bool(verdict.differences)
+            anew += verdict.compared != ("checksums",)
     steps = len(run.steps())
-    console.result(f"{differing} difference(s)" if differing else f"All {steps} steps are as they were recorded.")
+    if differing:
+        console.result(f"{differing} difference(s)")
+    elif anew == steps or run.manifest.kind == "efficiency":
+        console.result(f"All {steps} steps are as they were recorded.")
+    else:
+        console.result(f"{anew or 'None'} of {steps} steps could be computed anew; of the others the files are intact.")
     if differing:
         raise click.exceptions.Exit(1)
