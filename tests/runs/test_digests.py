@@ -239,3 +239,14 @@ def test_one_is_not_several(count, noun, told):
 def test_of_names_ten_are_listed():
     assert listed(["a", "b"]) == "a, b"
     assert listed([str(n) for n in range(1_012)]).endswith("8, 9 and 1,002 others")
+
+
+def test_where_nothing_is_kept_a_file_is_read_once_until_that_ends(data, runs, read):
+    with nothing_kept():
+        found = digests_of(files(data), data, runs)
+        remember(dict.fromkeys(files(data), "seen"), data, runs)
+        assert digests_of(files(data), data, runs) == found
+        assert set(findings(files(data), data, runs).values()) == {"seen"}
+        assert (len(read), runs.exists()) == (3, False)
+    assert set(findings(files(data), data, runs).values()) == {""}
+    assert len(read) == 6

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 
+import msgspec
+
 from prunebench.cli.console import Console
 from prunebench.config import RunConfig, Settings
 from prunebench.data.dataset import no_downloads
@@ -12,11 +14,31 @@ from prunebench.errors import DownloadNeeded
 from prunebench.experiment.checks import check_used
 from prunebench.experiment.existing import finished, why_new
 from prunebench.experiment.experiment import Experiment
-from prunebench.experiment.plan import pruning_plan, training_plan
+from prunebench.experiment.plan import pruning_plan, summary_lines, training_plan
 from prunebench.experiment.resolve import resolve
+from prunebench.records import Summary
 from prunebench.runs.digests import counted, nothing_kept
 from prunebench.runs.files import check_writable
 from prunebench.runs.run import Run
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What a dry run tells: the run and every setting, what is missing of it, and what that takes of disk, in bytes.
+
+    `trainings` are those of dense models, `dense` the last of them. Where data or weights are not here yet, `needed`
+    says so, and nothing is known of bytes and of what they are taken for.
+    """
+
+    run: str
+    kind: str
+    folder: str
+    dense: str
+    settings: dict[str, object]
+    trainings: int
+    steps: Sequence[int]
+    bytes: int | None
+    needed: str | None
+    summary: Summary | None
 
 
 def announce_training(console: Console, given: RunConfig, *, dry_run: bool = False, fresh: bool = False) -> Experiment:
@@ -30,7 +52,7 @@ def announce_training(console: Console, given: RunConfig, *, dry_run: bool = Fal
             start_over(console, experiment.dense)
         _announce(console, experiment, experiment.dense, training_plan(experiment), dry_run)
         if dry_run:
-            console.result(_disk(experiment, []))
+            _foretell(console, experiment, experiment.dense, [])
     return experiment
 
 
@@ -52,7 +74,7 @@ def announce_pruning(
         if dry_run:
             there = set(run.steps())
             steps = [step for step in range(experiment.settings.iterations + 1) if step not in there]
-            console.result(_disk(experiment, steps))
+            _foretell(console, experiment, run, steps)
     return experiment
 
 
@@ -93,17 +115,40 @@ def _announce(console: Console, experiment: Experiment, run: Run, plan: Iterable
         check_writable(settings.results_dir)
 
 
-def _disk(experiment: Experiment, steps: Sequence[int]) -> str:
-    """What the checkpoints of the steps, and of the dense models that are to be trained, will take of disk."""
-    from prunebench.experiment.untrained import stored_bytes
+def _foretell(console: Console, experiment: Experiment, run: Run, steps: Sequence[int]) -> None:
+    """Print what data, weights and model are taken for, and what the steps that are missing will take of disk."""
+    from prunebench.experiment.untrained import foretold, stored_bytes
 
+    kind, trainings = run.manifest.kind, len(experiment.untrained_phases())
+    summary = run.record(0).summary if run.steps() else None
+    amount = needed = None
     try:
+        summary = summary or foretold(experiment, pruned=kind == "prune")
+        console.result("\n".join(summary_lines(summary)))
         sizes = stored_bytes(experiment, max(steps, default=0))
+        amount = sum(sizes[step] for step in steps) + trainings * sizes[0]
+        console.result(_disk(amount, len(steps), trainings))
     except DownloadNeeded as reason:
-        return f"  disk     can be told once the data is there. {reason}"
-    trainings = len(experiment.untrained_phases())
-    total = sum(sizes[step] for step in steps) + trainings * sizes[0]
-    missing = [counted(len(steps), "step")] * bool(steps) + ([], ["the dense run"], ["two dense runs"])[trainings]
+        needed = str(reason)
+        console.result(f"  disk     can be told once the data is there. {reason}")
+    stored = {name: value for name, value in run.manifest.config.items() if value is not None}
+    plan = Plan(
+        run=run.key,
+        kind=kind,
+        folder=str(run.folder),
+        dense=experiment.dense.key,
+        settings=stored,
+        trainings=trainings,
+        steps=steps,
+        bytes=amount,
+        needed=needed,
+        summary=summary,
+    )
+    console.records([plan])
+
+
+def _disk(total: int, steps: int, trainings: int) -> str:
+    missing = [counted(steps, "step")] * bool(steps) + ([], ["the dense run"], ["two dense runs"])[trainings]
     return f"  disk     about {_amount(total)}: {' and '.join(missing)}" if missing else "  disk     nothing is missing"
 
 

@@ -13,6 +13,7 @@ from prunebench.experiment.experiment import Experiment
 from prunebench.experiment.resolve import resolve
 from prunebench.experiment.setup import set_up
 from prunebench.models.checkpoint import Checkpoint
+from prunebench.records import Summary
 
 WALKED = 6
 """Steps that are pruned to tell the disk of a run of any number of steps, at most."""
@@ -39,6 +40,11 @@ def untrained(
             request = replace(setup.request(step), leap=step - at)
             state, at = replace(state, masks=method.prune(state.model, state.masks, request).masks), step
         yield step, method.left(settings.fraction, step), replace(state, model=copy.deepcopy(state.model))
+
+
+def foretold(experiment: Experiment, *, pruned: bool) -> Summary:
+    """What data, weights and model are taken for, and what pruning can reach, where the model is to be `pruned`."""
+    return set_up(experiment).summary(pruned=pruned)
 
 
 def stored_bytes(experiment: Experiment, last: int) -> list[int]:

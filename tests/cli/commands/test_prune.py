@@ -104,6 +104,8 @@ def test_a_dry_run_counts_the_disk_of_what_is_missing(digits_run, prunebench):
         return next(line.split(maxsplit=2)[2] for line in out.splitlines() if line.startswith("  disk"))
 
     assert disk("--iterations", "2") == "is missing"
+    plan = prunebench("prune", *digits_run.options, "--iterations", "3", *digits_run.places, "--dry-run", "--json").out
+    assert json.loads(plan)["steps"] == [3]
     assert re.fullmatch(r"[\d.]+ MB: 1 step", disk("--iterations", "3"))
     assert re.fullmatch(r"[\d.]+ MB: 3 steps", disk("--iterations", "2", "--fraction", "0.2"))
 
@@ -125,6 +127,9 @@ def test_a_dry_run_downloads_nothing(options, what, prunebench, tmp_path, monkey
     last = finished.out.splitlines()[-1]
     assert last.startswith("  disk     can be told once the data is there. Not on this machine yet: ")
     assert what in last
+    plan = json.loads(prunebench("prune", *options, "--dry-run", "--json").out)
+    assert what in plan["needed"]
+    assert (plan["bytes"], plan["summary"]) == (None, None)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import msgspec
 import pytest
 from safetensors.torch import load_file
@@ -49,6 +51,15 @@ def test_a_dry_run_writes_nothing(prunebench, tmp_path):
     assert (finished.status, list(tmp_path.iterdir())) == (0, [])
     assert "1 epoch of adamw" in finished.out
     assert "disk     about 44.8 MB: the dense run" in finished.out
+    assert (
+        "  data     digits: train 60, test 20 samples of 10 classes (0, 1, 2, 3 and 6 more), 6 of each" in finished.out
+    )
+    plan = json.loads(prunebench("train", *TINY, "--dry-run", "--json").out)
+    assert (plan["kind"], plan["steps"], plan["trainings"], plan["needed"]) == ("train", [], 1, None)
+    assert plan["bytes"] == pytest.approx(44.8e6, rel=1e-3)
+    assert plan["run"] == plan["dense"] == prunebench("train", *TINY).out.partition(":")[0]
+    assert plan["settings"]["epochs"] == 1
+    assert plan["summary"]["classes"] == list("0123456789")
 
 
 def test_a_second_phase_trains_the_classifier_of_a_run_alone(prunebench, tmp_path):
