@@ -51,9 +51,9 @@ class NarrowAttention(nn.MultiheadAttention):
         return out if self.batch_first else out.transpose(0, 1), weights
 
     def _weights(self) -> tuple[torch.Tensor, ...]:
-        whole = self._parameters["in_proj_weight"]
-        if whole is not None:
-            return whole.chunk(3)
+        packed = self._parameters["in_proj_weight"]
+        if packed is not None:
+            return packed.chunk(3)
         return self.q_proj_weight, self.k_proj_weight, self.v_proj_weight
 
     def _biases(self) -> tuple[torch.Tensor | None, ...]:

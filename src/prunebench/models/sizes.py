@@ -6,7 +6,7 @@ only compared with what the built model has: none of them reaches `setattr`, and
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,36 +51,41 @@ class Sizes:
         return Sizes(shapes, attributes)
 
 
-def replace(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
+def replace(model: nn.Module, tensors: Iterable[tuple[str, torch.Tensor]]) -> None:
     """Put other tensors in the places of parameters and buffers; tied ones stay tied; layers' attributes follow.
 
     Args:
-        tensors: by the first name of each, as `named_parameters` and `named_buffers` have it.
+        tensors: by the first name of each, as `named_parameters` and `named_buffers` have it. Each is asked for when
+            the one before is in its place, so that no two copies of a model are held.
     """
-    known = tensors_of(model)
-    new: dict[int, torch.Tensor] = {}
-    for name, tensor in tensors.items():
-        old = known[name]
-        new[id(old)] = nn.Parameter(tensor, old.requires_grad) if isinstance(old, nn.Parameter) else tensor
-    for module in list(model.modules()):
-        before: dict[str, Shape] = {}
+    names = {id(tensor): name for name, tensor in tensors_of(model).items()}
+    places: dict[str, list[tuple[Any, str]]] = {}
+    for module in model.modules():
         for own in (module._parameters, module._buffers):
-            for key, value in list(own.items()):
-                if value is not None and id(value) in new:
-                    before[key] = tuple(value.shape)
-                    own[key] = new[id(value)]  # type: ignore[assignment]
-        if before and isinstance(module, nn.RNNBase):
-            module._flat_weights = [getattr(module, key) for key in module._flat_weights_names]
-    changed = {id(tensor) for tensor in new.values()}
-    shapes = {id(new[id(known[name])]): tuple(known[name].shape) for name in tensors}
+            for key, value in own.items():
+                if value is not None:
+                    places.setdefault(names[id(value)], []).append((own, key))
+    shapes: dict[int, Shape] = {}
+    for name, tensor in tensors:
+        own, key = places[name][0]
+        old: torch.Tensor = own[key]
+        new = tensor
+        if isinstance(old, nn.Parameter):
+            new = nn.Parameter(tensor, old.requires_grad)
+        shapes[id(new)] = tuple(old.shape)
+        del old
+        for own, key in places[name]:
+            own[key] = new
     for module in model.modules():
         own_shapes = {
-            key: shapes[id(value)]
+            _plain(key): shapes[id(value)]
             for key, value in [*module.named_parameters(), *module.named_buffers()]
-            if id(value) in changed
+            if id(value) in shapes
         }
+        if own_shapes and isinstance(module, nn.RNNBase):
+            module._flat_weights = [getattr(module, key) for key in module._flat_weights_names]
         if own_shapes:
-            follow_sizes(module, {_plain(key): shape for key, shape in own_shapes.items()})
+            follow_sizes(module, own_shapes)
 
 
 def _plain(key: str) -> str:
@@ -106,7 +111,7 @@ def restore(model: nn.Module, sizes: Sizes) -> None:
             tensors[name] = torch.empty(shape, dtype=tensor.dtype, device=tensor.device)
     if unknown := set(sizes.shapes) - set(tensors):
         raise RunError(f"The sizes of the pruned model do not fit: the model has no {min(unknown)!r}.")
-    replace(model, tensors)
+    replace(model, tensors.items())
     left = {(path, key) for path, own in sizes.attributes.items() for key in own}
     for path, module in model.named_modules():
         for key, value in integers(module).items():

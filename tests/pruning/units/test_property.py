@@ -14,123 +14,116 @@ from prunebench.pruning.units.find import find
 from prunebench.pruning.units.proof import prove
 from prunebench.pruning.units.removal import masked, remove, shares
 
-STEPS = (
-    *("conv", "depthwise", "grouped", "norm", "group norm", "relu", "sigmoid", "add", "cat", "cat input", "chunk"),
-    *("permute", "flip", "shuffle", "roll", "gate", "attention", "softmax", "scale", "repeat", "unshuffle", "twice"),
-)
+
+def convolution(c, number, other):
+    return nn.Conv2d(c, 4 + number % 5, 3, padding=1, bias=number % 2 == 0), 4 + number % 5
+
+
+def grouped(groups):
+    """A convolution in groups that keeps its channels or doubles them."""
+
+    def build(c, number, other):
+        wide = c * (1 + number % 2)
+        return (nn.Conv2d(c, wide, 3, padding=1, groups=groups or c), wide) if c % (groups or c) == 0 else None
+
+    return build
+
+
+def same(build):
+    """A step that keeps the number of channels."""
+    return lambda c, number, other: (build(c), c)
+
+
+def even(build):
+    """A step that needs an even number of channels."""
+    return lambda c, number, other: build(c) if c % 2 == 0 else None
+
+
+class Order(nn.Module):
+    """An order of channels, as a buffer."""
+
+    def __init__(self, c):
+        super().__init__()
+        self.register_buffer("order", torch.randperm(c, generator=torch.Generator().manual_seed(c)))
+
+
+def attend(h, part, other, x):
+    q, k, v = part[0](h.flatten(2).transpose(1, 2)).unflatten(-1, (3, -1, 3)).permute(2, 0, 3, 1, 4)
+    out = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+    return h + part[1](out).transpose(1, 2).view(h.shape)
+
+
+def halves(h, part, other, x):
+    left, right = h.chunk(2, 1)
+    return left * right.sigmoid()
+
+
+def plain(h, part, other, x):
+    return part(h)
+
+
+nothing = same(lambda c: nn.Identity())
+STEPS = {
+    "conv": (convolution, plain),
+    "depthwise": (grouped(None), plain),
+    "grouped": (grouped(2), plain),
+    "norm": (same(nn.BatchNorm2d), plain),
+    "group norm": (same(lambda c: nn.GroupNorm(2 if c % 2 == 0 else c, c)), plain),
+    "relu": (same(lambda c: nn.ReLU()), plain),
+    "sigmoid": (same(lambda c: nn.Sigmoid()), plain),
+    "add": (lambda c, number, other: (nn.Conv2d(other, c, 1), c), lambda h, part, other, x: h + part(other)),
+    "cat": (lambda c, number, other: (nn.Identity(), c + other), lambda h, part, other, x: torch.cat([h, other], 1)),
+    "cat input": (lambda c, number, other: (nn.Identity(), c + 3), lambda h, part, other, x: torch.cat([x, h], 1)),
+    "chunk": (even(lambda c: (nn.Identity(), c // 2)), halves),
+    "permute": (same(Order), lambda h, part, other, x: h[:, part.order]),
+    "flip": (nothing, lambda h, part, other, x: h.flip(1)),
+    "shuffle": (even(lambda c: (nn.Identity(), c)), lambda h, part, other, x: F.channel_shuffle(h, 2)),
+    "roll": (nothing, lambda h, part, other, x: h.roll(2, 1)),
+    "gate": (
+        same(lambda c: nn.Sequential(nn.Linear(c, 3), nn.ReLU(), nn.Linear(3, c), nn.Sigmoid())),
+        lambda h, part, other, x: h * part(h.mean((2, 3)))[:, :, None, None],
+    ),
+    "attention": (same(lambda c: nn.ModuleList([nn.Linear(c, 18), nn.Linear(6, c)])), attend),
+    "softmax": (nothing, lambda h, part, other, x: h.softmax(1)),
+    "scale": (same(lambda c: nn.ParameterList([torch.rand(c, 1, 1)])), lambda h, part, other, x: h * part[0]),
+    "repeat": (
+        lambda c, number, other: (nn.Identity(), 2 * c),
+        lambda h, part, other, x: h.repeat_interleave(2, 1),
+    ),
+    "unshuffle": (
+        lambda c, number, other: (nn.Identity(), 4 * c),
+        lambda h, part, other, x: F.interpolate(F.pixel_unshuffle(h, 2), scale_factor=2),
+    ),
+    "twice": (same(lambda c: nn.Conv2d(c, c, 1)), lambda h, part, other, x: part(part(h).relu())),
+}
+"""Name → what it needs, and how many channels it leaves (None: it cannot be taken); what it does with them."""
 
 
 class Network(nn.Module):
-    """Steps on maps of 4×4; what a step needs is built as its channels are known."""
+    """Steps on maps of 4×4, of at most 24 channels."""
 
     def __init__(self, steps, flat):
         super().__init__()
         self.flat, self.steps, self.parts = flat, [], nn.ModuleList()
-        channels, earlier = 3, [3]
+        widths = [3]
         for step, number in steps:
-            taken = len(self.steps)
-            channels = self.add(step, number, channels, earlier)
-            earlier += [channels] * (len(self.steps) - taken)
-        self.out = nn.Linear(channels * (16 if flat else 1), 3)
-
-    def add(self, step, number, c, earlier):  # noqa: PLR0912
-        """Append a step on c channels, if it can be taken; how many it leaves."""
-        part, source, width = nn.Identity(), number % len(earlier), c
-        if step == "conv":
-            width = 4 + number % 5
-            part = nn.Conv2d(c, width, 3, padding=1, bias=number % 2 == 0)
-        elif step in ("depthwise", "grouped"):
-            groups = c if step == "depthwise" else 2
-            if c % groups:
-                return c
-            part = nn.Conv2d(c, c * (1 + number % 2), 3, padding=1, groups=groups)
-            width = c * (1 + number % 2)
-        elif step == "norm":
-            part = nn.BatchNorm2d(c)
-        elif step == "group norm":
-            part = nn.GroupNorm(2 if c % 2 == 0 else c, c)
-        elif step == "add":
-            part = nn.Conv2d(earlier[source], c, 1) if earlier[source] != c else nn.Identity()
-        elif step == "cat":
-            width = c + earlier[source]
-        elif step == "cat input":
-            width = c + 3
-        elif step in ("chunk", "shuffle") and c % 2:
-            return c
-        elif step == "chunk":
-            width = c // 2
-        elif step == "permute":
-            self.register_buffer(
-                f"order{len(self.steps)}", torch.randperm(c, generator=torch.Generator().manual_seed(number))
-            )
-        elif step == "gate":
-            part = nn.Sequential(nn.Linear(c, 3), nn.ReLU(), nn.Linear(3, c), nn.Sigmoid())
-        elif step == "attention":
-            part = nn.ModuleList([nn.Linear(c, 3 * 2 * 3), nn.Linear(2 * 3, c)])
-        elif step == "scale":
-            part = nn.ParameterList([torch.rand(c, 1, 1)])
-        elif step == "repeat":
-            width = 2 * c
-        elif step == "unshuffle":
-            width = 4 * c
-        elif step == "twice":
-            part = nn.Conv2d(c, c, 1)
-        if width > 24:
-            return c
-        self.steps.append((step, source))
-        self.parts.append(part)
-        return width
+            source = number % len(widths)
+            built = STEPS[step][0](widths[-1], number, widths[source])
+            if built is not None and built[1] <= 24:
+                self.parts.append(built[0])
+                self.steps.append((step, source))
+                widths.append(built[1])
+        self.out = nn.Linear(widths[-1] * (16 if flat else 1), 3)
 
     def forward(self, x):
-        h, maps = x, [x]
-        for i, ((step, source), part) in enumerate(zip(self.steps, self.parts, strict=True)):
-            h = self.take(step, h, part, maps[source], x, i)
-            maps.append(h)
-        return self.out(h.flatten(1) if self.flat else h.mean((2, 3)))
-
-    def take(self, step, h, part, other, x, i):  # noqa: PLR0911, PLR0912, PLR0917
-        """One step."""
-        match step:
-            case "relu" | "sigmoid":
-                return getattr(torch, step)(h)
-            case "add":
-                return h + part(other)
-            case "cat":
-                return torch.cat([h, other], 1)
-            case "cat input":
-                return torch.cat([x, h], 1)
-            case "chunk":
-                left, right = h.chunk(2, 1)
-                return left * right.sigmoid()
-            case "permute":
-                return h[:, getattr(self, f"order{i}")]
-            case "flip":
-                return h.flip(1)
-            case "shuffle":
-                return F.channel_shuffle(h, 2)
-            case "roll":
-                return h.roll(2, 1)
-            case "gate":
-                return h * part(h.mean((2, 3)))[:, :, None, None]
-            case "attention":
-                q, k, v = part[0](h.flatten(2).transpose(1, 2)).unflatten(-1, (3, -1, 3)).permute(2, 0, 3, 1, 4)
-                out = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
-                return h + part[1](out).transpose(1, 2).view(h.shape)
-            case "softmax":
-                return h.softmax(1)
-            case "scale":
-                return h * part[0]
-            case "repeat":
-                return h.repeat_interleave(2, 1)
-            case "unshuffle":
-                return F.interpolate(F.pixel_unshuffle(h, 2), scale_factor=2)
-            case "twice":
-                return part(part(h).relu())
-        return part(h)
+        maps = [x]
+        for (step, source), part in zip(self.steps, self.parts, strict=True):
+            maps.append(STEPS[step][1](maps[-1], part, maps[source], x))
+        return self.out(maps[-1].flatten(1) if self.flat else maps[-1].mean((2, 3)))
 
 
 NETWORKS = st.tuples(
-    st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 11)), min_size=1, max_size=8).map(
+    st.lists(st.tuples(st.sampled_from(list(STEPS)), st.integers(0, 11)), min_size=1, max_size=8).map(
         lambda steps: [("conv", 4), *steps, ("conv", 3)]
     ),
     st.booleans(),

@@ -37,18 +37,14 @@ def remove(
         doomed: units by the name of their group.
         bindings: attributes that follow, beside those of known layers.
     """
-    gone = _positions(groups, doomed)
-    known = dict([*model.named_parameters(), *model.named_buffers()])
+    shapes = shapes_of(model)
+    gone: dict[str, dict[int, torch.Tensor]] = {}
     kept: dict[tuple[str, int], torch.Tensor] = {}
-    tensors: dict[str, torch.Tensor] = {}
-    with torch.no_grad():
-        for (name, dim), positions in gone.items():
-            stays = torch.ones(known[name].shape[dim], dtype=torch.bool)
-            stays[positions] = False
-            kept[name, dim] = stays
-            tensor = tensors.get(name, known[name].detach())
-            tensors[name] = tensor.index_select(dim, stays.nonzero()[:, 0].to(tensor.device)).contiguous()
-    replace(model, tensors)
+    for (name, dim), positions in _positions(groups, doomed).items():
+        kept[name, dim] = stays = torch.ones(shapes[name][dim], dtype=torch.bool)
+        stays[positions] = False
+        gone.setdefault(name, {})[dim] = stays
+    replace(model, _sliced(model, gone))
     left = tuple(_left(group, set(doomed.get(group.name, ())), kept) for group in groups)
     by_name = {group.name: group for group in left}
     modules, sized = dict(model.named_modules()), dict([*model.named_parameters(), *model.named_buffers()])
@@ -57,6 +53,15 @@ def remove(
             size = sized[binding.parameter].shape[binding.dim] if binding.parameter else by_name[binding.group].units
             modules[binding.module].__dict__[binding.attribute] = int(size)
     return left
+
+
+def _sliced(model: nn.Module, kept: Mapping[str, Mapping[int, torch.Tensor]]) -> Iterator[tuple[str, torch.Tensor]]:
+    for name, dims in kept.items():
+        path, _, key = name.rpartition(".")
+        tensor = getattr(model.get_submodule(path), key).detach()
+        for dim, stays in dims.items():
+            tensor = tensor.index_select(dim, stays.nonzero()[:, 0].to(tensor.device))
+        yield name, tensor
 
 
 def _positions(groups: Sequence[Group], doomed: Doomed) -> dict[tuple[str, int], torch.Tensor]:
