@@ -92,8 +92,8 @@ def summary_lines(summary: Summary) -> Iterator[str]:
     reasons: dict[str, list[str]] = {}
     for name, why in summary.spared.items():
         reasons.setdefault(why, []).append(name)
-    for why, names in reasons.items():
-        yield f"           spared: {some(names)} ({why})"
+    for why, spared in reasons.items():
+        yield f"           spared: {some(spared)} ({why})"
     yield from (f"           {doubt}" for doubt in summary.doubts)
 
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from prunebench.pruning.units.find import find
-from prunebench.pruning.units.proof import prove
+from prunebench.pruning.units.proof import check, prove
 
 
 def conv(inputs, outputs, **kwargs):
@@ -112,3 +112,21 @@ def test_a_model_built_anew_that_is_another_is_no_proof(written, images):
     model = written(lambda m, x: m.fc(pooled(m.a(x))), a=conv(3, 6), fc=nn.Linear(6, 2))
     other = written(lambda m, x: m.fc(pooled(m.a(x)) + 1), a=conv(3, 6), fc=nn.Linear(6, 2))
     assert proof_of(model, images, build=lambda: other).problem == "restored, it gives other outputs"
+
+
+def test_what_is_asked_for_is_checked_as_it_is(written, images):
+    model = written(lambda m, x: m.fc(pooled(m.b(m.a(x).roll(2, 1)))), a=conv(3, 8), b=conv(8, 4), fc=nn.Linear(4, 2))
+    groups = find(model, images).groups
+    assert check(model, images, groups, {"a": [1, 2], "b": [0]}) is None
+    assert "differ" in (check(model, images, groups, {"a": [6]}) or "")
+
+
+def test_of_two_groups_of_channels_each_is_tried(written, images):
+    model = written(
+        lambda m, x: m.fc(pooled(m.c(m.b(m.a(x)).roll(2, 1)))),
+        a=conv(3, 8),
+        b=conv(8, 8, groups=2),
+        c=conv(8, 3),
+        fc=nn.Linear(3, 2),
+    )
+    assert [group.name for group in proof_of(model, images).groups] == ["c"]

@@ -71,4 +71,5 @@ def test_shares_leave_a_unit_and_take_one(written, images):
     groups = find(two_layers(written), images).groups
     assert {name: len(units) for name, units in shares(groups, 0.01).items()} == {"a": 1, "b": 1}
     assert {name: len(units) for name, units in shares(groups, 1.0).items()} == {"a": 5, "b": 4}
-    assert shares(groups, 0.5, None) == {"a": [3, 4, 5], "b": [3, 4]}
+    assert shares(groups, 0.5, which="last") == {"a": [3, 4, 5], "b": [3, 4]}
+    assert shares(groups, 0.5, which="first") == {"a": [0, 1, 2], "b": [0, 1]}

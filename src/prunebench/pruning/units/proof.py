@@ -24,7 +24,7 @@ from prunebench.pruning.units.copies import doubles, fresh, hollow, settle, shar
 from prunebench.pruning.units.groups import Group, Spared, Units
 from prunebench.pruning.units.modes import preserved, training
 from prunebench.pruning.units.record import call, tensors_of
-from prunebench.pruning.units.removal import Binding, masked, remove, shapes_of, shares, sizes_of
+from prunebench.pruning.units.removal import Binding, Doomed, masked, remove, shapes_of, shares, sizes_of
 from prunebench.pruning.units.trying import candidates, spoken, tried
 
 TOLERANCE = 1e-9
@@ -86,6 +86,23 @@ def prove(
     bindings = tuple(b for b in trial.bindings if b.group in kept)
     seconds = time.perf_counter() - started
     return Proof(groups, spared, bindings, trial.largest, trial.passes, seconds, not problem, problem)
+
+
+def check(
+    model: nn.Module, inputs: Any, groups: tuple[Group, ...], doomed: Doomed, bindings: Sequence[Binding] = ()
+) -> str | None:
+    """What is wrong if just these units go, on fresh weights in double precision, or None: the proof of one step."""
+    base = fresh(model).eval()
+    given = _variants(inputs)[0]
+    trial = _Trial(model, [given], 0.0, 0)
+    with masked(base, groups, doomed):
+        wanted = trial.run(base, given)
+    try:
+        remove(base, groups, doomed, bindings)
+        difference = _difference(trial.run(base, given), wanted)
+    except Exception as error:  # of a model of anybody's
+        return f"without them it fails: {_told(error)}"
+    return None if difference <= TOLERANCE else f"pruned and masked differ by {difference:.1g}"
 
 
 def _variants(inputs: Any) -> list[Any]:
@@ -184,20 +201,31 @@ class _Trial:
     def fault(
         self, groups: tuple[Group, ...], variants: Sequence[Any], bindings: Sequence[Binding] | None = None
     ) -> str | None:
-        """What is wrong if some of each of these groups go, once per variant, or None.
+        """What is wrong if some of each of these groups go, or None.
 
-        What goes is another choice each time: sizes that are written down in the model may fit one by chance.
+        Another choice goes each time, and at the end twice in a row: sizes and orders that are written down in the
+        model may fit one choice by chance. With a single variant, one choice.
         """
         if not groups:
             return None
         self.trials += 1
         if self.trials > TRIALS:
             return f"nothing that was tried in {TRIALS} trials was right"
-        model, left = self._copy(), groups
         bindings = self._of(groups) if bindings is None else bindings
+        runs = [("first", variants[:1]), ("last", variants[:1])] if len(variants) > 1 else []
+        for which, some in [*runs, ("any", variants)]:
+            if (fault := self._chain(groups, some, bindings, which)) is not None:
+                return fault
+        return None
+
+    def _chain(
+        self, groups: tuple[Group, ...], variants: Sequence[Any], bindings: Sequence[Binding], which: str
+    ) -> str | None:
+        """What is wrong if some go for the first variant, some of the rest for the next, and so on."""
+        model, left = self._copy(), groups
         for i, inputs in enumerate(variants):
-            doomed = shares(left, self.fraction, None if i == 1 else i)
-            key = tuple(group.name for group in groups)
+            doomed = shares(left, self.fraction, i, which)
+            key = (which, *(group.name for group in groups))
             wanted = self.wanted if i == 0 and self.wanted_of == key else None
             if wanted is None:
                 with masked(model, left, doomed):

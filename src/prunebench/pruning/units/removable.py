@@ -12,12 +12,13 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import nn
 
+from prunebench.errors import ConfigError
 from prunebench.models.input_spec import InputSpec, output_of, to
 from prunebench.pruning.units.find import find
 from prunebench.pruning.units.groups import Group, Spared, Units
 from prunebench.pruning.units.modes import preserved
 from prunebench.pruning.units.order import arranged
-from prunebench.pruning.units.proof import prove
+from prunebench.pruning.units.proof import check, prove
 from prunebench.pruning.units.removal import Binding, Doomed, remove
 
 Shapes = dict[str, tuple[int, ...]]
@@ -86,8 +87,27 @@ def left_of(model: nn.Module, inputs: InputSpec, found: Removable) -> tuple[Grou
 
 
 def take(model: nn.Module, inputs: InputSpec, found: Removable, doomed: Doomed) -> None:
-    """Remove units of a model, in place."""
-    left = remove(model, left_of(model, inputs, found), doomed, found.bindings)
+    """Remove units of a model, in place, after the removal of just these was proved.
+
+    Raises:
+        ConfigError: it is not exact; the message names the layers.
+    """
+    groups = left_of(model, inputs, found)
+    going = {group.name: group for group in groups if doomed.get(group.name)}
+
+    def fault_of(units: Doomed) -> str | None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of sizes that are not told yet
+            return check(model, inputs.example(), groups, units, found.bindings) if units else None
+
+    if fault := fault_of({name: doomed[name] for name in going}):
+        alone = [group.modules[0] for name, group in going.items() if fault_of({name: doomed[name]})]
+        named = alone or [group.modules[0] for group in going.values()]
+        raise ConfigError(
+            f"Removing these units would change more than they do ({fault}): {', '.join(named[:4])}. "
+            f"Spare them: {' '.join(f'--exclude {name}' for name in named[:4])}."
+        )
+    left = remove(model, groups, doomed, found.bindings)
     _tell_norms(model, inputs)
     _left[model] = _shapes(model), left
 
@@ -95,7 +115,7 @@ def take(model: nn.Module, inputs: InputSpec, found: Removable, doomed: Doomed) 
 def _tell_norms(model: nn.Module, inputs: InputSpec) -> None:
     """Tell norms that hold nothing how many channels they read: they compare it, and no parameter says it."""
     bare = [module for module in model.modules() if isinstance(module, nn.modules.instancenorm._InstanceNorm)]
-    bare = [module for module in bare if module.weight is None and module.running_mean is None]
+    bare = [module for module in bare if module._parameters["weight"] is None and module.running_mean is None]
 
     def tell(module: Any, args: tuple[Any, ...]) -> None:
         module.num_features = args[0].shape[args[0].dim() - module._get_no_batch_dim()]

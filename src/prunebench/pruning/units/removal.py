@@ -123,14 +123,12 @@ def sizes_of(model: nn.Module, full: Mapping[str, list[int]], bindings: Sequence
     return Sizes(shapes, attributes)
 
 
-def shares(groups: Sequence[Group], fraction: float, seed: int | None = 0) -> dict[str, list[int]]:
-    """A share of each group's units, at least one and never all: drawn at random, or without a seed the last ones."""
-    generator = torch.Generator().manual_seed(seed or 0)
+def shares(groups: Sequence[Group], fraction: float, seed: int = 0, which: str = "any") -> dict[str, list[int]]:
+    """A share of each group's units, at least one and never all: any, drawn at random, or the first or last ones."""
+    generator = torch.Generator().manual_seed(seed)
     found = {}
     for group in groups:
         count = min(group.units - 1, max(1, round(fraction * group.units)))
-        order = (
-            torch.randperm(group.units, generator=generator)[:count] if seed is not None else torch.arange(group.units)
-        )
-        found[group.name] = sorted(order[-count:].tolist())
+        order = torch.randperm(group.units, generator=generator) if which == "any" else torch.arange(group.units)
+        found[group.name] = sorted((order[-count:] if which == "last" else order[:count]).tolist())
     return found
