@@ -1,5 +1,5 @@
 import random
-from math import comb, isnan, nan
+from math import comb, isnan, nan, sqrt
 from statistics import median
 
 import numpy as np
@@ -17,6 +17,7 @@ from prunebench.statistics import (
     median_interval,
     paired_speedup,
     percentile,
+    power,
     seeds_needed,
     wilson,
 )
@@ -153,23 +154,32 @@ def test_one_value_has_a_mean_and_nothing_else():
     assert seeds_needed([0.25]) is None
 
 
-@given(SPREAD)
-def test_seeds_needed_is_where_the_interval_of_such_values_first_leaves_zero(values):
-    """Values with exactly this mean and deviation: mean ± sd·sqrt((n − 1) / n), for even n."""
-    needed, found = seeds_needed(values), mean_interval(values)
-    if found.mean == 0 or needed > 300:
-        return
-    for n in (2 * (needed // 2) - 2, 2 * ((needed + 1) // 2)):
-        half = found.sd * ((n - 1) / n) ** 0.5 if n >= 2 else nan
-        such = mean_interval([found.mean - half, found.mean + half] * (n // 2)) if n >= 2 else None
-        assert (such is not None and (such.low > 0 or such.high < 0)) == (n >= needed)
+@pytest.mark.parametrize(
+    ("ratio", "seeds"),
+    [(0.2, 199), (0.3, 90), (0.4, 52), (0.5, 34), (0.6, 24), (0.7, 19), (0.8, 15), (0.9, 12), (1.0, 10), (1.5, 6)],
+)
+def test_seeds_needed_are_those_of_published_tables_for_a_power_of_80_percent(ratio, seeds):
+    """Two-sided paired t test at 5 %, as in the tables of Cohen (1988) and G*Power."""
+    values = [ratio - sqrt(0.5), ratio + sqrt(0.5)]  # of deviation 1
+    assert mean_interval(values)[1:3] == pytest.approx((ratio, 1))
+    assert seeds_needed(values) == seeds_needed([-value for value in values]) == seeds
+
+
+@pytest.mark.parametrize("ratio", [0.5, 1.0, 2.0])
+def test_with_so_many_seeds_four_of_five_repetitions_tell_and_with_one_less_fewer(ratio):
+    needed = seeds_needed([ratio - sqrt(0.5), ratio + sqrt(0.5)])
+    draw = np.random.default_rng(0)
+    for n, enough in ((needed, True), (needed - 1, False)):
+        told = sum(mean_interval(values).low > 0 for values in draw.normal(ratio, 1, (4000, n)).tolist()) / 4000
+        assert told == pytest.approx(power(ratio, n), abs=3.5 * (0.8 * 0.2 / 4000) ** 0.5)
+        assert (power(ratio, n) >= 0.8) is enough
 
 
 @given(SPREAD)
-def test_more_seeds_are_needed_exactly_where_zero_is_inside(values):
+def test_more_seeds_are_needed_where_zero_is_inside(values):
     found, needed = mean_interval(values), seeds_needed(values)
-    if found.mean != 0:
-        assert (needed > len(values)) == (found.low <= 0 <= found.high)
+    if found.mean != 0 and found.low <= 0 <= found.high:
+        assert needed > len(values)
 
 
 def test_seeds_needed_is_none_without_a_difference_and_ends_somewhere():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from functools import cache
 from math import comb, floor, isnan, nan, sqrt
@@ -12,6 +13,9 @@ from prunebench.records import METRICS
 
 Z95 = 1.959963984540054
 """97.5th percentile of the standard normal distribution."""
+
+POWER = 0.8
+"""Of repetitions, in how many `seeds_needed` seeds would tell a difference."""
 
 MOST_SEEDS = 1000
 """`seeds_needed` looks no further: one more than this stands for any number above it."""
@@ -108,10 +112,11 @@ def mean_difference(differences: Sequence[float]) -> tuple[MeanInterval, float]:
 
 
 def seeds_needed(differences: Sequence[float]) -> int | None:
-    """The fewest seeds at which a mean difference such as this, with a deviation such as this, is told from none.
+    """The fewest seeds that tell a mean difference such as this, with a deviation such as this, with a power of POWER.
 
-    That is where its 95 % interval leaves zero. None where there is no difference or nothing to tell its deviation
-    by; MOST_SEEDS + 1 stands for more than MOST_SEEDS.
+    Were it and its deviation what they seem, the 95 % interval of so many seeds would leave zero in four of five
+    repetitions (a t test of paired differences; Cohen 1988). None where there is no difference or nothing to tell its
+    deviation by; MOST_SEEDS + 1 stands for more than MOST_SEEDS.
     """
     found = mean_interval(differences)
     if found.n < 2 or found.mean == 0:
@@ -119,7 +124,16 @@ def seeds_needed(differences: Sequence[float]) -> int | None:
     if found.sd == 0:
         return next(n for n in range(2, MOST_SEEDS) if _rank(n))
     ratio = abs(found.mean) / found.sd
-    return next((n for n in range(2, MOST_SEEDS + 1) if _reach(n) < ratio), MOST_SEEDS + 1)
+    return 2 + bisect_left(range(2, MOST_SEEDS + 1), POWER, key=lambda n: power(ratio, n))
+
+
+def power(ratio: float, n: int) -> float:
+    """How often the 95 % interval of the mean of n values leaves zero on the side of their mean, which is `ratio` times
+    their deviation away (noncentral t)."""
+    from scipy.special import nctdtr, stdtrit
+
+    found = 1 - float(nctdtr(n - 1, ratio * sqrt(n), float(stdtrit(n - 1, 0.975))))
+    return 1.0 if isnan(found) else found  # SciPy gives up where nothing is left of the other side
 
 
 def holm(ps: Sequence[float]) -> list[float]:

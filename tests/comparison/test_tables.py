@@ -67,7 +67,7 @@ def test_a_row_holds_both_groups_the_difference_and_the_verdict():
     assert re.split(r"  +", difference) == [
         "1",
         "+0.0100 (-0.0130 to +0.0330)",
-        "indistinguishable at n=3; about 12 seeds would tell",
+        "indistinguishable at n=3; about 12 seeds would tell (80 %)",
     ]
 
 
@@ -89,8 +89,8 @@ def test_a_metric_without_an_interval_has_no_column_of_test_samples():
         ({"verdict": "better", "p_holm": 0.04}, "better at n=3"),
         ({"verdict": "worse", "p_holm": 0.06}, "worse at n=3*"),
         ({"seeds_needed": None}, "indistinguishable at n=3"),
-        ({"seeds_needed": MOST_SEEDS}, "indistinguishable at n=3; about 1000 seeds would tell"),
-        ({"seeds_needed": MOST_SEEDS + 1}, "indistinguishable at n=3; more than 1000 seeds would tell"),
+        ({"seeds_needed": MOST_SEEDS}, "indistinguishable at n=3; about 1000 seeds would tell (80 %)"),
+        ({"seeds_needed": MOST_SEEDS + 1}, "indistinguishable at n=3; over 1000 seeds would tell (80 %)"),
         ({"seeds_needed": None, "p": nan}, "indistinguishable at n=3; more iterations would tell"),
         ({"n": 1, "seeds_needed": None, "p": nan}, "indistinguishable at n=1; one seed cannot tell"),
     ],
@@ -130,6 +130,7 @@ def test_whole_runs_have_a_block_of_their_own_and_bounds_are_marked():
     assert "area" not in explained([VERDICT])
     assert "Wilson" in explained([VERDICT])
     assert "Wilson" not in explained([LEFT_OVER])
+    assert "Seeds that would tell (80 %)" in explained([VERDICT])
 
 
 def test_more_than_two_groups_get_letters_and_rows_say_which_pair():

@@ -6,6 +6,7 @@ from math import sqrt
 
 import pytest
 from scipy.special import stdtrit
+from scipy.stats import nct
 
 from prunebench.report.sources import gather
 from prunebench.report.verdicts import comparisons
@@ -34,13 +35,14 @@ def test_a_sentence_tells_difference_interval_and_what_would_tell(tmp_path, prun
     half = T_TWO_DEGREES * (9 / 360) / sqrt(3)  # differences −7 + (0, −9, 9)
     interval = f"−{7 / 360 + half:.4f} to {half - 7 / 360:.4f}"
     assert row.sentence == (
-        f"indistinguishable at n=3 (difference −{7 / 360:.4f}, {interval}); about {needed(7 / 9)} seeds would tell"
+        f"indistinguishable at n=3 (difference −{7 / 360:.4f}, {interval}); "
+        f"about {needed(7 / 9)} seeds would tell (80 %)"
     )
 
 
 def needed(ratio):
-    """The fewest seeds at which Student's interval of so large a mean over deviation leaves zero."""
-    return next(n for n in range(2, 100) if stdtrit(n - 1, 0.975) / sqrt(n) < ratio)
+    """The fewest seeds at which Student's interval of so large a mean over deviation leaves zero in four of five."""
+    return next(n for n in range(2, 100) if nct.sf(stdtrit(n - 1, 0.975), n - 1, ratio * sqrt(n)) >= 0.8)
 
 
 def test_the_headline_is_of_the_last_step_that_both_have(study):

@@ -13,7 +13,7 @@ from prunebench.records import METRICS
 from prunebench.results.curves import differing
 from prunebench.results.settings import on_data
 from prunebench.results.tables import align
-from prunebench.statistics import MOST_SEEDS
+from prunebench.statistics import MOST_SEEDS, POWER
 
 SHORT = {
     AREA["macs"]: "area (MACs)",
@@ -82,8 +82,9 @@ def explained(found: Sequence[Verdict]) -> str:
         notes += [
             "Groups: mean ± standard deviation over seeds (95 % interval of the mean, Student's t). Differences: their "
             "mean within a seed, with the same interval; better or worse where that leaves zero. n: seeds of both.",
-            "Seeds that would tell: at so many, the interval of such a difference with such a spread leaves zero; both "
-            "are seen through few seeds, so take it as a guide.",
+            f"Seeds that would tell ({100 * POWER:.0f} %): with so many, so large a share of repetitions would find "
+            "such a difference with such a spread (power of the paired t test); both are seen through few seeds, so "
+            "take it as a guide.",
         ]
     if any(verdict.of_a.wilson_low is not None for verdict in found):
         notes.append(
@@ -163,7 +164,8 @@ def _differences(found: Sequence[Verdict], letters: dict[str, str], by: str) -> 
 
 
 def word(verdict: Verdict) -> str:
-    """`better at n=3`; `indistinguishable at n=3; about 12 seeds would tell`; `*` where Holm's correction undoes it."""
+    """`better at n=3`, with `*` where Holm's correction undoes it; `indistinguishable at n=3; about 12 seeds would tell
+    (80 %)`."""
     text = f"{verdict.verdict} at n={verdict.n}"
     if verdict.verdict != "indistinguishable":
         return text + "*" * _doubtful(verdict)
@@ -174,8 +176,8 @@ def word(verdict: Verdict) -> str:
     if verdict.seeds_needed is None:
         return text
     if verdict.seeds_needed > MOST_SEEDS:
-        return f"{text}; more than {MOST_SEEDS} seeds would tell"
-    return f"{text}; about {verdict.seeds_needed} seeds would tell"
+        return f"{text}; over {MOST_SEEDS} seeds would tell ({100 * POWER:.0f} %)"
+    return f"{text}; about {verdict.seeds_needed} seeds would tell ({100 * POWER:.0f} %)"
 
 
 def _doubtful(verdict: Verdict) -> bool:

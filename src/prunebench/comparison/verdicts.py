@@ -19,7 +19,7 @@ from prunebench.config import deciding
 from prunebench.errors import RunError
 from prunebench.results.curves import Curve, Replicates, labels
 from prunebench.results.settings import Settings
-from prunebench.statistics import holm, interval_of, mean_difference, mean_interval, seeds_needed
+from prunebench.statistics import POWER, holm, interval_of, mean_difference, mean_interval, seeds_needed
 
 AS_MUCH = 1e-3
 """Shares left that differ by less, relative to them, are the same: fractions are given with few digits."""
@@ -51,9 +51,9 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """Whether A is better than B in one measure, over the seeds that both have.
 
     `difference` is the mean of A − B with its 95 % interval, `verdict` that of A: better or worse where the interval
-    leaves zero. `step` is A's; B's is that of `of_b`. `seeds_needed` is where the interval of such a difference would
-    (see statistics); None where no number of seeds would tell. `p` is two-sided, and `p_holm` corrected for all
-    verdicts that were made together; NaN where nothing was tested.
+    leaves zero. `step` is A's; B's is that of `of_b`. With `seeds_needed` seeds, such a difference would be told in a
+    share `power` of repetitions (see statistics); None where no number of seeds would tell. `p` is two-sided, and
+    `p_holm` corrected for all verdicts that were made together; NaN where nothing was tested.
     """
 
     measure: str
@@ -69,6 +69,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     high: float
     verdict: Literal["better", "worse", "indistinguishable"]
     seeds_needed: int | None
+    power: float = POWER
     higher_is_better: bool
     p: float
     p_holm: float
