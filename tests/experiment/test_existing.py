@@ -14,6 +14,7 @@ from prunebench.experiment.existing import (
     finished,
     finished_records,
     stored_config,
+    trim,
     why_new,
 )
 from prunebench.experiment.resolve import dense_run, pruning_run, resolve
@@ -80,6 +81,30 @@ def test_a_run_is_finished_with_the_steps_that_are_asked_for(make_record, commit
     assert not finished(dense, settings)
     commit(dense, records[0])
     assert finished(dense, settings)
+
+
+@pytest.mark.parametrize(
+    ("keep", "needed", "left"),
+    [
+        ("all", [], [0, 1, 2]),
+        ("last", [], [2]),
+        ("last", [0], [0, 2]),
+        ("records", [], []),
+        ("records", [1], [1]),
+    ],
+)
+def test_checkpoints_go_that_nobody_asked_for_or_needs_and_that_of_a_training_stays(
+    keep, needed, left, *, make_record, commit
+):
+    config = RunConfig(model="resnet18", iterations=2, keep=keep)
+    run, dense, settings = pruning_run(config), dense_run(config), resolve(config).settings
+    structure = {"write": lambda folder: (folder / "structure.json").write_text("{}")}
+    commit(run, *(make_record(step) for step in range(3)), **structure)
+    commit(dense, make_record(0), **structure)
+    trim(run, settings, needed)
+    trim(dense, settings)
+    assert (run.checkpoints(), dense.checkpoints()) == (left, [0])
+    assert len(run.records()) == 3
 
 
 def test_a_run_tells_the_config_that_it_was_made_of():

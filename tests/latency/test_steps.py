@@ -53,6 +53,14 @@ def test_a_step_that_is_not_there_is_named_with_those_that_are(run, tiny_config)
         planned_steps(resolve(tiny_config()).settings, EfficiencyConfig(steps=(9,)))
 
 
+def test_steps_that_were_timed_need_no_checkpoint(run):
+    run.drop_checkpoints([0, 1, 2, 3, 4, 5, 6, 7])
+    assert timed_steps(run, EfficiencyConfig(steps=(2, 5)), had=[2, 5]) == [2, 5]
+    assert timed_steps(run, EfficiencyConfig(), had=[2, 5]) == [2, 5]
+    with pytest.raises(RunError, match=r"has no step 6 that can be timed; it has: 0, 2, 5\."):
+        timed_steps(run, EfficiencyConfig(steps=(2, 6)), had=[2, 5])
+
+
 def test_a_run_without_kept_steps_is_refused(tiny_config, commit, make_record):
     run = pruning_run(tiny_config())
     commit(run, make_record(0), write=keep)

@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from prunebench import pruning_run, seek
-from prunebench.experiment.goals import GoalRecord
+from prunebench.experiment.goals import GoalRecord, Reading
 from prunebench.experiment.resolve import HELD_OUT, SEARCHED, resolve
 from prunebench.records import Scores, StepRecord
 from prunebench.studies import search as seeking
@@ -78,6 +78,41 @@ def test_a_real_search_is_the_same_when_it_is_made_again_and_shares_its_run(tiny
     assert [record.step for record in steps] == run.steps()
     assert list(seek(config, run)) == first
     assert pruning_run(tiny_config(epochs=1)).key == run.key
+
+
+@pytest.mark.parametrize(
+    ("keep", "goal", "kept"),
+    [
+        ("records", "latency@1<=0.0001", []),
+        ("last", "latency@1<=0.0001", [2]),
+        ("last", "latency@1<=100000ms", [0]),
+        ("all", "latency@1<=0.0001", [0, 1, 2]),
+    ],
+)
+def test_a_step_is_timed_before_its_checkpoint_goes_and_a_finished_search_answers_without(
+    keep, goal, kept, tiny_config
+):
+    config = tiny_config(until=(goal,), keep=keep, epochs=1, iterations=2, finetune_epochs=0)
+    run = pruning_run(config)
+    first = list(seek(config, run))
+    assert isinstance(first[-1], GoalRecord)
+    assert run.checkpoints() == kept
+    assert list(seek(config, run)) == first
+    assert run.checkpoints() == kept
+
+
+def test_the_answer_stays_though_later_steps_were_computed(tiny_config, monkeypatch):
+    """Accuracy holds for two steps and breaks at the third, so the second is the answer."""
+
+    def read(goal, record, first):
+        return Reading(goal.text, goal.bound, 0.0, holds=record.step < 3)
+
+    monkeypatch.setattr(seeking, "read", read)
+    config = tiny_config(until=("top1>=dense-0.05",), keep="last", epochs=1, iterations=4, finetune_epochs=0)
+    run = pruning_run(config)
+    *steps, (found, kept) = ((found, run.checkpoints()) for found in seek(config, run))
+    assert (found.step, run.steps(), kept) == (2, [0, 1, 2, 3], [2, 3])
+    assert [there for _, there in steps] == [[0], [0, 1], [1, 2], [2, 3]]
 
 
 def test_latency_is_read_as_a_share_with_its_interval(tiny_config):

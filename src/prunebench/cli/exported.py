@@ -34,8 +34,8 @@ class Exported(msgspec.Struct, frozen=True):
         )
 
 
-def check_target(path: str | None) -> None:
-    """Raise an error where no file of this name can be written; nothing is made."""
+def check_target(path: str | None, keep: str | None = None) -> None:
+    """Raise an error where no file of this name can be written, or `keep` leaves nothing to write; nothing is made."""
     from prunebench.errors import ConfigError
     from prunebench.runs.files import check_writable
 
@@ -43,6 +43,8 @@ def check_target(path: str | None) -> None:
         return
     if Path(path).suffix.removeprefix(".") not in FORMATS:
         raise ConfigError(f"--export {path}: give a name that ends in .{', .'.join(FORMATS)}.")
+    if keep == "records":
+        raise ConfigError("--export writes a checkpoint, and --keep records leaves none; give --keep last.")
     check_writable(Path(path).parent)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from prunebench.config import RunConfig, Settings, field_types, told
@@ -79,13 +79,16 @@ def finished(run: Run, settings: Settings) -> bool:
     return len([step for step in run.steps() if step <= last]) == last + 1
 
 
-def trim(run: Run, settings: Settings) -> None:
-    """Remove the checkpoints that `keep` does not ask for."""
+def trim(run: Run, settings: Settings, needed: Collection[int] = ()) -> None:
+    """Remove the checkpoints of a pruning run that `keep` does not ask for, but for those of steps that are `needed`.
+
+    That of a training stays: pruning starts from it, and what is pruned is timed against it.
+    """
+    if run.manifest.kind != "prune" or settings.keep == "all":
+        return
     kept = run.checkpoints()
-    if settings.keep == "records" and finished(run, settings):
-        run.drop_checkpoints(kept)
-    elif settings.keep != "all":
-        run.drop_checkpoints(kept[:-1])
+    wanted = [] if settings.keep == "records" and finished(run, settings) else kept[-1:]
+    run.drop_checkpoints([step for step in kept if step not in (*wanted, *needed)])
 
 
 def check_contents(run: Run, experiment: Experiment, *names: str) -> None:

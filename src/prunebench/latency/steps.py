@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from prunebench.config import Settings
 from prunebench.errors import RunError
@@ -11,13 +11,13 @@ from prunebench.latency.config import EfficiencyConfig
 from prunebench.runs.run import Run
 
 
-def timed_steps(run: Run, efficiency: EfficiencyConfig) -> list[int]:
-    """The steps of a run that are to be timed.
+def timed_steps(run: Run, efficiency: EfficiencyConfig, had: Collection[int] = ()) -> list[int]:
+    """The steps of a run that are to be timed; of those that it `had` timed before, no checkpoint is needed.
 
     Raises:
         RunError: their checkpoints are not there.
     """
-    kept = run.checkpoints()
+    kept = sorted({*run.checkpoints(), *had})
     if efficiency.steps is not None:
         return _chosen(sorted({0, *kept}), efficiency, f"Run {run.key}")
     if not run.steps()[1:]:

@@ -60,7 +60,7 @@ def time_run(
         ModelError: the backend cannot run the model, or answers otherwise than eager PyTorch.
         Stopped: `stop` asked for it.
     """
-    experiment, steps = resolve(config), timed_steps(run, efficiency)
+    experiment, steps = resolve(config), timed_steps(run, efficiency, into.steps() if into is not None else ())
 
     def states(missing: Sequence[int]) -> Iterator[State]:
         yield 0, 1.0, checkpoint.load(_original(run), experiment.model)

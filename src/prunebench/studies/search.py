@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from contextlib import closing
+from dataclasses import replace
 from typing import cast
 
+import msgspec
+
 from prunebench.config import RunConfig
-from prunebench.experiment.existing import efficiency_run
+from prunebench.experiment.existing import efficiency_run, finished, trim
 from prunebench.experiment.experiment import Experiment
 from prunebench.experiment.goals import Goal, GoalRecord, Reading, read
 from prunebench.experiment.loop import prune
 from prunebench.experiment.resolve import resolve
 from prunebench.latency.timing import time_run
 from prunebench.records import StepRecord
+from prunebench.runs.lock import held
 from prunebench.runs.run import Run
 from prunebench.studies.stopping import over, read_latency, timing_of
 from prunebench.training.fit import Progress, Stop
@@ -31,7 +35,8 @@ def seek(
 
     The search ends at the first step that meets every bound on costs, at the first that breaks one on accuracy, or
     when `iterations` are used up. The answer is the first step that meets all; where no costs are bounded, the last
-    that meets the accuracy; where costs are not met, that step as well, and it is not reached.
+    that meets the accuracy; where costs are not met, that step as well, and it is not reached. Checkpoints that `keep`
+    does not ask for go when their steps are timed; with `last` that of the answer stays too.
 
     Args:
         config: what to do.
@@ -45,11 +50,11 @@ def seek(
         PrunebenchError: as `prune`.
     """
     experiment = resolve(config)
-    goals = experiment.goals
+    goals, settings, was_finished = experiment.goals, experiment.settings, finished(run, experiment.settings)
     first: StepRecord | None = None
     answer: GoalRecord | None = None
     readings: tuple[Reading, ...] = ()
-    steps = cast(Generator[StepRecord, None, None], prune(experiment, run, progress, stop))
+    steps = cast(Generator[StepRecord, None, None], prune(_keeping_all(experiment), run, progress, stop))
     with closing(steps) as records:
         for record in records:
             yield record
@@ -61,9 +66,24 @@ def seek(
             cheap = all(found.holds for goal, found in zip(goals, readings, strict=True) if not goal.of_score)
             if accurate:
                 answer = GoalRecord(record.step, cheap, readings)
+            if settings.keep != "all" and not was_finished:
+                last = msgspec.structs.replace(settings, keep="last")
+                trim(run, last, [answer.step] if answer and answer.step is not None else [])
             if over(goals, readings):
                 break
-    yield answer or GoalRecord(None, False, readings)
+    answer = answer or GoalRecord(None, False, readings)
+    if settings.keep != "all":
+        with held(run.folder):
+            trim(run, settings, [answer.step] if settings.keep == "last" and answer.step is not None else [])
+    yield answer
+
+
+def _keeping_all(experiment: Experiment) -> Experiment:
+    """The same, but that every checkpoint is kept: each is timed, and may be the answer, once its step is finished."""
+    found = replace(experiment, settings=msgspec.structs.replace(experiment.settings, keep="all"))
+    known = {name: value for name, value in vars(experiment).items() if name not in vars(found)}
+    vars(found).update(known)  # data that is loaded already is not loaded again
+    return found
 
 
 def _read(

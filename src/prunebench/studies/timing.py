@@ -63,7 +63,7 @@ def untimed(planned: Sequence[Experiment], timings: Sequence[EfficiencyConfig]) 
     for alike, efficiency in itertools.product(_kinds(planned), timings):
         experiment, run = alike[0], alike[0].run
         into = efficiency_run(experiment, efficiency.settings(), run)
-        there = done(run, experiment) and set(timed_steps(run, efficiency)) <= set(into.steps())
+        there = done(run, experiment) and set(timed_steps(run, efficiency, into.steps())) <= set(into.steps())
         found += [efficiency] * (not there)
     return found
 

@@ -282,6 +282,7 @@ def test_a_goal_may_bound_the_loss(goal, status, says, prunebench):
         (("--until", "top5>=0.9"), "--until 'top5>=0.9': on this data are counted: top1, loss."),
         (("--until", "loss>=0.5"), "loss is bounded by <=."),
         (("--export", "model.zip"), "give a name that ends in .safetensors, .pt2, .onnx"),
+        (("--export", "model.onnx", "--keep", "records"), "--keep records leaves none; give --keep last"),
         (("--backend", "tensorrt", "--until", "latency@1<=0.5"), "There is no backend 'tensorrt'"),
         (("--round-to", "8", "--method", "unstructured"), "--round-to is for structured pruning"),
     ],

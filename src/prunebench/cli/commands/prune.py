@@ -54,7 +54,7 @@ def command(
     from prunebench.results.tables import goal_lines, steps
 
     given = gather(values, config_file)
-    check_target(export_to)
+    check_target(export_to, given.keep)
     backends.get(backend)
     experiment = announce_pruning(console, given, dry_run=dry_run, fresh=fresh, redo=redo)
     if dry_run:
