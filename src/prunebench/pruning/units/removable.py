@@ -14,6 +14,7 @@ from torch import nn
 
 from prunebench.errors import ConfigError
 from prunebench.models.input_spec import InputSpec, output_of, to
+from prunebench.models.sizes import tensors_of
 from prunebench.pruning.units.find import find
 from prunebench.pruning.units.groups import Group, Spared, Units
 from prunebench.pruning.units.modes import preserved
@@ -80,10 +81,22 @@ def left_of(model: nn.Module, inputs: InputSpec, found: Removable) -> tuple[Grou
         groups = found.groups
     else:
         first = frozenset(group.modules[0] for group in found.groups) | frozenset(group.name for group in found.groups)
-        names = {group.name for group in found.groups}
-        groups = tuple(group for group in _units(model, inputs, first).groups if group.name in names)
+        there = {group.name: group for group in _units(model, inputs, first).groups}
+        each = (there.get(group.name) or _last(model, group) for group in found.groups)
+        groups = tuple(group for group in each if group is not None)
     _left[model] = shapes, groups
     return groups
+
+
+def _last(model: nn.Module, group: Group) -> Group | None:
+    """A group of which one unit is left, that fills what it stands in: what has one place alone is not followed."""
+    sizes, parts = tensors_of(model), []
+    for part in group.parts:
+        size = sizes[part.parameter].shape[part.dim]
+        if size != len(part.index) // group.units:
+            return None
+        parts.append(replace(part, index=torch.arange(size), unit=torch.zeros(size, dtype=torch.int64)))
+    return replace(group, units=1, parts=tuple(parts))
 
 
 def take(model: nn.Module, inputs: InputSpec, found: Removable, doomed: Doomed) -> None:
