@@ -12,6 +12,7 @@ import hashlib
 import logging
 import sys
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 from prunebench.errors import ConfigError
@@ -123,12 +124,18 @@ def _parsed(path: Path) -> ast.AST:
 
 def _check_taken(path: Path, module: str) -> None:
     """Raise ConfigError where another file of the user's is taken for the one that is meant; warn of one installed."""
-    if both := hidden(path, module):
+    if is_users(path) and (both := hidden(path, module)):
         mine, taken = both
         told = f"{path} imports {module}, and gets {taken} instead of {mine}"
         if is_users(taken.resolve()):
             raise ConfigError(f"{told}: rename it, or start Python anew.")
-        log.warning("%s: rename it if it is meant.", told)
+        _warn(f"{told}: rename it if it is meant.")
+
+
+@cache
+def _warn(text: str) -> None:
+    """Warn once: a file is hashed for every run that it decides."""
+    log.warning(text)
 
 
 def _modules(tree: ast.AST, package: str) -> Iterator[str]:
