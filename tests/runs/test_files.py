@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prunebench.errors import ConfigError, DiskError
+from prunebench.runs import files
 from prunebench.runs.files import check_writable, digest, size, write_atomically, writing
 
 
@@ -24,9 +25,99 @@ def test_a_file_is_replaced_as_a_whole_or_not_at_all(tmp_path):
     assert [found.name for found in path.parent.iterdir()] == ["file.txt"]
 
 
-def test_others_may_read_what_is_written(tmp_path):
-    write_atomically(tmp_path / "file", b"")
-    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o644
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
+def test_others_may_do_with_what_is_written_what_the_users_umask_leaves_them(umask, tmp_path):
+    before = os.umask(umask)
+    try:
+        write_atomically(tmp_path / "file", b"")
+        (tmp_path / "other").write_bytes(b"")
+        (tmp_path / "other").chmod(0o600)
+        files.permit(tmp_path / "other")
+    finally:
+        assert os.umask(before) == umask  # it is not touched
+    for name in ("file", "other"):
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o666 & ~umask
+    assert {path.name for path in tmp_path.iterdir()} == {"file", "other"}
+
+
+def test_windows_brings_only_what_may_be_written_to_the_disk(tmp_path, monkeypatch):
+    """Its fsync of a file that is open for reading fails, and it opens no folders."""
+    fcntl = pytest.importorskip("fcntl")
+    synced = []
+
+    def fsync(handle):
+        if fcntl.fcntl(handle, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(errno.EBADF, "Bad file descriptor")
+        synced.append(handle)
+
+    monkeypatch.setattr(files, "WINDOWS", True)
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_atomically(tmp_path / "file", b"content")
+    files.sync(tmp_path / "file")
+    files.sync(tmp_path)
+    assert len(synced) == 2
+    assert (tmp_path / "file").read_bytes() == b"content"
+
+
+@pytest.mark.parametrize("gone_after", [3, None])
+def test_windows_renames_what_somebody_has_open_as_soon_as_it_is_closed(gone_after, tmp_path, monkeypatch):
+    tries = []
+    rename = Path.replace
+
+    def replace(source, target):
+        tries.append(source)
+        if gone_after is None or len(tries) < gone_after:
+            raise PermissionError(errno.EACCES, "The process cannot access the file: it is used by another process")
+        return rename(source, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    monkeypatch.setattr(files, "PATIENCE", 0.2)
+    with pytest.raises(PermissionError):
+        write_atomically(tmp_path / "file", b"")
+    assert len(tries) == 1  # elsewhere it is no matter of waiting
+    assert list(tmp_path.iterdir()) == []
+    tries.clear()
+    monkeypatch.setattr(files, "WINDOWS", True)
+    if gone_after:
+        write_atomically(tmp_path / "file", b"content")
+        assert (len(tries), (tmp_path / "file").read_bytes()) == (3, b"content")
+    else:
+        with pytest.raises(PermissionError):
+            write_atomically(tmp_path / "file", b"content")
+        assert len(tries) > 2
+        assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_windows_leaves_what_somebody_has_open_for_the_next_time(kind, tmp_path, monkeypatch):
+    place = tmp_path / kind
+    place.write_text("") if kind == "file" else (place / "inside").mkdir(parents=True)
+
+    def refused(*args, **kwargs):
+        raise PermissionError(errno.EACCES, "The process cannot access the file: it is used by another process")
+
+    with monkeypatch.context() as patch:
+        for owner, name in ((Path, "unlink"), (os, "unlink"), (os, "rmdir")):
+            patch.setattr(owner, name, refused)
+        with pytest.raises(PermissionError):
+            files.discard(place)
+        patch.setattr(files, "WINDOWS", True)
+        files.discard(place)
+    assert place.exists()
+    files.discard(place)
+    assert not place.exists()
+
+
+def test_a_drive_that_is_not_there_is_told(monkeypatch):
+    """On Windows no folder of its path exists, up to the drive itself, above which there is none."""
+
+    def missing(dir):
+        raise FileNotFoundError(errno.ENOENT, "The system cannot find the path specified")
+
+    monkeypatch.setattr(Path, "exists", lambda path: False)
+    monkeypatch.setattr(files.tempfile, "TemporaryFile", missing)
+    with pytest.raises(ConfigError, match=r"runs cannot be written to .The system cannot find"):
+        check_writable("runs")
 
 
 def test_a_file_whose_place_is_taken_by_a_folder_leaves_nothing_beside_it(tmp_path):

@@ -158,3 +158,15 @@ def test_a_damaged_note_of_who_holds_it_blocks_nobody_and_frees_nothing(content,
 def test_a_holder_on_another_machine_counts_as_alive(folder):
     assert lock.Holder(2**22 + 1, "another-machine", "", "").alive()
     assert not lock.Holder(2**22 + 1, platform.node(), "", "").alive()
+
+
+def test_windows_leaves_the_name_of_a_holder_that_somebody_reads_and_frees_the_lock(folder, monkeypatch):
+    def refused(path, missing_ok=False):
+        raise PermissionError(13, "The process cannot access the file: it is used by another process")
+
+    with monkeypatch.context() as patch, held(folder):
+        patch.setattr(Path, "unlink", refused)
+    assert holder(folder) is not None
+    with held(folder):
+        pass
+    assert holder(folder) is None

@@ -32,8 +32,8 @@ CONFIG = RunConfig(
     threads=1,
 )
 POINTS = {
-    "the progress of training": ("runs/progress.py", "beside = Path(tempfile.mkdtemp(", 2),
-    "the progress of a step": ("runs/progress.py", "beside = Path(tempfile.mkdtemp(", 4),
+    "the progress of training": ("runs/progress.py", "beside.mkdir()", 2),
+    "the progress of a step": ("runs/progress.py", "beside.mkdir()", 4),
     "the checkpoint of the dense step": ("models/checkpoint.py", "save_file(storable, path, metadata)", 3),
     "the checkpoint of step 0": ("models/checkpoint.py", "save_file(storable, path, metadata)", 4),
     "the checkpoint of a step": ("models/checkpoint.py", "save_file(storable, path, metadata)", 7),

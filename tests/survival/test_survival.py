@@ -174,16 +174,16 @@ KEEPING = "sync(place.parent)"
 LINKING = "(folder / name).hardlink_to(progress / name)"
 POINTS = {
     "inside an epoch": ("training/fit.py", "optimizer.step()", 7),
-    "before the progress is kept": ("runs/progress.py", "beside = Path(tempfile.mkdtemp(", 11),
-    "before the progress has its name": ("runs/progress.py", "beside.rename(place)", 12),
+    "before the progress is kept": ("runs/progress.py", "beside.mkdir()", 11),
+    "before the progress has its name": ("runs/progress.py", "move(beside, place)", 12),
     "between the new progress and removing the old": ("runs/progress.py", "forget(run, but=place)", 3),
     "before the old progress is removed": ("runs/progress.py", "if path != but:", 3),
     "while the old progress is removed": ("runs/progress.py", "shutil.rmtree(hidden)", 3),
     "before the dense step has its model": ("runs/progress.py", LINKING, 1),
     "while a step takes its checkpoint over": ("runs/progress.py", LINKING, 4),
     "before a step has its record": ("runs/run.py", '(folder / "record.json").write_bytes(encode(record))', 3),
-    "before the dense step is renamed": ("runs/run.py", "beside.rename(place)", 1),
-    "before a step is renamed": ("runs/run.py", "beside.rename(place)", 3),
+    "before the dense step is renamed": ("runs/run.py", "move(beside, place)", 1),
+    "before a step is renamed": ("runs/run.py", "move(beside, place)", 3),
     "between renaming the dense step and listing it": ("runs/run.py", KEEPING, 1),
     "between renaming a step and listing it": ("runs/run.py", KEEPING, 4),
     "between listing the dense step and removing its progress": ("runs/run.py", "progress.forget(self.folder)", 1),
@@ -191,10 +191,10 @@ POINTS = {
     "between listing the last step and removing its progress": ("runs/run.py", "progress.forget(self.folder)", 4),
     "before the run has a list": ("runs/run.py", "self._list({})", 2),
     "before the environment is listed": ("runs/run.py", "self._list({name: digest(self.folder / name)})", 1),
-    "while a list is replaced": ("runs/files.py", "Path(beside).replace(path)", 11),
-    "before a text matrix of a run is replaced": ("runs/files.py", "Path(beside).replace(path)", 9),
-    "before a result is replaced": ("runs/files.py", "Path(beside).replace(path)", 10),
-    "before a text matrix of a finished run is replaced": ("runs/files.py", "Path(beside).replace(path)", 15),
+    "while a list is replaced": ("runs/files.py", "move(beside, path)", 11),
+    "before a text matrix of a run is replaced": ("runs/files.py", "move(beside, path)", 9),
+    "before a result is replaced": ("runs/files.py", "move(beside, path)", 10),
+    "before a text matrix of a finished run is replaced": ("runs/files.py", "move(beside, path)", 15),
 }
 
 

@@ -19,6 +19,7 @@ from prunebench.data.classification import Classification
 from prunebench.errors import RunError, Stopped
 from prunebench.experiment.resolve import resolve
 from prunebench.experiment.setup import set_up
+from prunebench.models.architecture import models
 from prunebench.pruning.methods import unstructured
 from prunebench.records import Scores, Seconds
 from prunebench.training.fit import Position, Tally, fit
@@ -321,3 +322,12 @@ def test_progress_of_another_version_is_refused(version, kept):
     run.write_progress(1, write)
     with pytest.raises(RunError, match=f"has format {version}, of "):
         load(run.progress())
+
+
+def test_an_optimizer_is_in_memory_and_not_its_file(tmp_path, tiny_state, tiny_net):
+    kept = {"0:exp_avg": torch.ones(8, 3, 3, 3)}
+    StepState(1, tiny_state(), optimizer=kept).save(tmp_path)
+    found = load(tmp_path, models.get(tiny_net))
+    with (tmp_path / "optimizer.safetensors").open("r+b") as file:
+        file.write(bytes(1000))
+    assert found.optimizer["0:exp_avg"].equal(kept["0:exp_avg"])

@@ -28,8 +28,9 @@ from prunebench.models.architecture import ARGUMENTS, Architecture, ModelEntry, 
 from prunebench.models.input_spec import InputSpec
 from prunebench.models.masks import Masks
 from prunebench.models.sizes import Sizes, integers, restore, tensors_of
-from prunebench.models.tensor_files import read_tensors
+from prunebench.models.tensor_files import owned, read_tensors
 from prunebench.records import FORMAT, other_format
+from prunebench.runs.files import permit
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def load(folder: Path, entry: ModelEntry | None = None) -> Checkpoint:
     try:
         structure = (folder / "structure.json").read_bytes()
         state, _ = read_tensors(folder / "model.safetensors")
-        masks, _ = read_tensors(folder / "masks.safetensors") if (folder / "masks.safetensors").exists() else ({}, {})
+        masks = owned(folder / "masks.safetensors") if (folder / "masks.safetensors").exists() else {}
         text = folder / "tokenizer.json"
         tokenizer = text.read_text(encoding="utf-8") if text.exists() else None
     except (OSError, SafetensorError, UnicodeDecodeError) as error:
@@ -179,4 +180,4 @@ def write_tensors(tensors: Masks, path: Path, metadata: dict[str, str] | None = 
         number = re.search(r"os error (\d+)", str(error))
         code = int(number.group(1)) if number else errno.EIO
         raise OSError(code, os.strerror(code), str(path)) from error
-    path.chmod(0o644)  # the library lets nobody else read it
+    permit(path)  # the library lets nobody else read it

@@ -26,3 +26,14 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
         return tensors, header.get("__metadata__", {})
     with safe_open(path, framework="pt") as file:
         return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118  # no mapping
+
+
+def owned(path: Path) -> dict[str, torch.Tensor]:
+    """The same tensors in memory of their own: the library's are the file itself, with which they would change, and
+    which Windows could not remove.
+
+    Raises:
+        OSError: it cannot be read.
+        SafetensorError: it is none, or damaged.
+    """
+    return {name: tensor.clone() for name, tensor in read_tensors(path)[0].items()}

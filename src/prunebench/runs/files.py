@@ -5,7 +5,11 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import secrets
+import shutil
+import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,28 +23,73 @@ ROOM = {
 }
 
 
+WINDOWS = os.name == "nt"
+
+PATIENCE = 2.0
+"""Seconds that Windows is asked again to rename what somebody else, such as a virus scanner, has open."""
+
+
 def write_atomically(path: Path, data: bytes) -> None:
     """Replace a file as a whole: readers, and a machine that loses power, see the old content or the new."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, beside = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    beside = unused(path)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with beside.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        Path(beside).chmod(0o644)
-        Path(beside).replace(path)
+        move(beside, path)
     except BaseException:
-        Path(beside).unlink(missing_ok=True)
+        beside.unlink(missing_ok=True)
         raise
     sync(path.parent)
 
 
+def unused(place: Path) -> Path:
+    """A hidden name beside a place that nothing has: what is written there is moved when it is whole.
+
+    What is made by it has the permissions that the user's umask leaves, as `tempfile` does not let it have.
+    """
+    return place.with_name(f".{place.name}-{secrets.token_hex(4)}")
+
+
+def move(source: Path, target: Path) -> None:
+    """Rename a file or folder; a file replaces one that is there."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            source.replace(target)
+            return
+        except PermissionError:
+            if not WINDOWS or time.monotonic() > end:
+                raise
+            time.sleep(0.05)
+
+
+def discard(path: Path) -> None:
+    """Remove a file or folder that is no part of a run any more; what Windows does not remove, since somebody has it
+    open, is left for the next time."""
+    try:
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+    except PermissionError:
+        if not WINDOWS:
+            raise
+
+
+def permit(path: Path) -> None:
+    """Give a file the permissions that a new one beside it gets, by the user's umask."""
+    beside = unused(path)
+    with beside.open("xb") as file:
+        mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+    beside.unlink()
+    path.chmod(mode)
+
+
 def sync(path: Path) -> None:
     """Have the system bring a file, or the entries of a folder, to the disk."""
-    if os.name == "nt" and path.is_dir():  # Windows opens no folders
+    if WINDOWS and path.is_dir():  # which it does not open
         return
-    handle = os.open(path, os.O_RDONLY)
+    handle = os.open(path, os.O_RDWR if WINDOWS else os.O_RDONLY)  # Windows brings nothing there that is only read
     try:
         os.fsync(handle)
     finally:
@@ -67,7 +116,7 @@ def size(folder: Path) -> int:
 def check_writable(folder: str | Path) -> None:
     """Raise ConfigError unless files can be written into a folder, or into the nearest one above that exists."""
     place = Path(folder).absolute()
-    while not place.exists():
+    while not place.exists() and place != place.parent:  # a drive that is not there has none above
         place = place.parent
     try:
         with tempfile.TemporaryFile(dir=place):

@@ -7,7 +7,6 @@ progress-004-9ab3…/    a checkpoint, and state.json instead of a record
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +14,7 @@ from typing import Annotated
 import msgspec
 
 from prunebench.errors import RunError
-from prunebench.runs.files import digest, sync
+from prunebench.runs.files import digest, discard, move, sync, unused
 from prunebench.runs.manifest import encode, problem_of
 
 LIST = "files.json"
@@ -41,14 +40,14 @@ def check(progress: Path) -> None:
 
 def replace(run: Path, step: int, write: Callable[[Path], None]) -> None:
     """Replace the half-done step of a run by the one whose folder `write` fills."""
-    beside = Path(tempfile.mkdtemp(prefix=".progress-", dir=run))
+    beside = unused(run / "progress")
+    beside.mkdir()
     try:
         listed = encode(written(beside, write))
         (listing,) = written(beside, lambda folder: (folder / LIST).write_bytes(listed)).values()
-        beside.chmod(0o755)
         place = run / f"progress-{step:03d}-{listing}"
         shutil.rmtree(place, ignore_errors=True)
-        beside.rename(place)
+        move(beside, place)
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
         raise
@@ -61,8 +60,8 @@ def forget(run: Path, but: Path | None = None) -> None:
     for path in folders(run):
         if path != but:
             hidden = path.with_name(f".{path.name}")  # who is killed meanwhile leaves no half of it
-            path.rename(hidden)
-            shutil.rmtree(hidden)
+            move(path, hidden)
+            discard(hidden)
 
 
 def link(run: Path, folder: Path) -> dict[str, str]:

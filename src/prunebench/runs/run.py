@@ -12,7 +12,6 @@ a step exists if it is listed there. Whatever is written is written beside its p
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
@@ -25,7 +24,7 @@ from prunebench.errors import RunError, RunLocked
 from prunebench.records import FORMAT, Environment, StepRecord, TimingRecord, other_format
 from prunebench.runs import progress
 from prunebench.runs.environment import completed
-from prunebench.runs.files import digest, sync, write_atomically, writing
+from prunebench.runs.files import digest, discard, move, sync, unused, write_atomically, writing
 from prunebench.runs.lock import held
 from prunebench.runs.manifest import Manifest, decode, encode, problem_of, read_manifest
 from prunebench.runs.reproducibility import check_same
@@ -179,13 +178,13 @@ class Run:
         place = self.step_folder(record.step)
         with writing(f"Step {record.step} of run {self.key}", self.folder):
             place.parent.mkdir(parents=True, exist_ok=True)
-            beside = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
+            beside = unused(place)
+            beside.mkdir()
             try:
                 files = progress.link(self.folder, beside) if write is None else progress.written(beside, write)
                 files |= progress.written(beside, lambda folder: (folder / "record.json").write_bytes(encode(record)))
-                beside.chmod(0o755)
                 shutil.rmtree(place, ignore_errors=True)  # of a process that was killed before it listed the step
-                beside.rename(place)
+                move(beside, place)
             except BaseException:
                 shutil.rmtree(beside, ignore_errors=True)
                 raise
@@ -219,7 +218,7 @@ class Run:
             with writing(f"Run {self.key}", self.folder):
                 self._list({name: checksum for name, checksum in self.files().items() if name not in doomed})
                 for name in doomed:
-                    (self.folder / name).unlink(missing_ok=True)
+                    discard(self.folder / name)
 
     def redo(self, step: int) -> None:
         """Set the files of a step aside, so that it is computed anew.
@@ -238,7 +237,7 @@ class Run:
             if place.exists():
                 aside = self.folder / ASIDE / f"{place.name}-{_now()}"
                 aside.parent.mkdir(exist_ok=True)
-                place.rename(aside)
+                move(place, aside)
 
     def set_aside(self) -> Path | None:
         """Keep the run's folder, if there is one, where it is not continued; returns the new place.
@@ -251,7 +250,7 @@ class Run:
         with writing(f"Run {self.key}", self.root), held(self.folder):
             place = self.root / ASIDE / f"{self.folder.name}-{_now()}"
             place.parent.mkdir(exist_ok=True)
-            self.folder.rename(place)
+            move(self.folder, place)
         return place
 
     def delete(self) -> None:
@@ -268,8 +267,8 @@ class Run:
     def _remove(self) -> None:
         """Remove the folder; whoever is killed meanwhile leaves a hidden one, which is no run."""
         hidden = self.folder.with_name(f".{self.folder.name}-{_now()}")
-        self.folder.rename(hidden)
-        shutil.rmtree(hidden)
+        move(self.folder, hidden)
+        discard(hidden)
 
     def _record(self, step: int, kind: Any) -> Any:
         name = f"steps/{step:03d}/record.json"
@@ -321,7 +320,7 @@ class Run:
 
     def _sweep(self) -> None:
         for path in self._litter():
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            discard(path)
 
     def _continued(self) -> Manifest | None:
         """`run.json` before it is changed, if it is there; raises RunError where it is of an older format."""

@@ -20,7 +20,7 @@ from prunebench.errors import RunError
 from prunebench.models import checkpoint as checkpoints
 from prunebench.models.architecture import ModelEntry
 from prunebench.models.checkpoint import Checkpoint, write_tensors
-from prunebench.models.tensor_files import read_tensors
+from prunebench.models.tensor_files import owned
 from prunebench.records import FORMAT, Scores, Seconds, other_format
 
 NO_SECONDS = Seconds()
@@ -111,7 +111,7 @@ def load(folder: Path, entry: ModelEntry | None = None) -> StepState:
         hints = get_type_hints(StepState)
         values = {name: msgspec.convert(told[name], hints[name]) for name in _told()}
         tensors = folder / "optimizer.safetensors"
-        optimizer = read_tensors(tensors)[0] if tensors.exists() else {}
+        optimizer = owned(tensors) if tensors.exists() else {}
     except (OSError, SafetensorError, msgspec.MsgspecError, KeyError) as error:
         raise RunError(f"{folder} cannot be read: {error}. Delete it; the step then begins anew.") from error
     return StepState(checkpoint=checkpoints.load(folder, entry), optimizer=optimizer, **values)
