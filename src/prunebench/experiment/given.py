@@ -9,6 +9,7 @@ from prunebench.experiment.experiment import Experiment
 from prunebench.experiment.record import trained_record
 from prunebench.experiment.resolve import resolve
 from prunebench.experiment.setup import set_up
+from prunebench.models.undisturbed import undisturbed
 from prunebench.records import Seconds, StepRecord
 from prunebench.training.fit import Progress, Stop
 from prunebench.training.state import StepState
@@ -19,6 +20,7 @@ def as_given(config: RunConfig) -> Experiment:
     return resolve(msgspec.structs.replace(config, epochs=0))
 
 
+@undisturbed
 def score_given(experiment: Experiment, progress: Progress | None = None, stop: Stop | None = None) -> StepRecord:
     """The record of the weights that an experiment is given; nothing is trained or kept.
 

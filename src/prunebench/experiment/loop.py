@@ -25,6 +25,7 @@ from prunebench.experiment.store import Store, store_for
 from prunebench.experiment.weights import Start, as_kept, open_start, start_in, start_of
 from prunebench.models import checkpoint
 from prunebench.models.checkpoint import Checkpoint
+from prunebench.models.undisturbed import undisturbed
 from prunebench.records import Scores, Seconds, StepRecord, Summary
 from prunebench.runs.reproducibility import check_versions
 from prunebench.runs.run import Run
@@ -38,6 +39,7 @@ SCORES = ("test_before", "train_before", "test_after", "train_after", "validatio
 """Fields of a record that hold what was scored."""
 
 
+@undisturbed
 def train(
     config: RunConfig | Experiment,
     run: Run | None = None,
@@ -66,6 +68,7 @@ def train(
     return store.record(0)
 
 
+@undisturbed
 def prune(
     config: RunConfig | Experiment,
     run: Run | None = None,
@@ -97,6 +100,7 @@ def prune(
             yield store.record(step)
 
 
+@undisturbed
 def reevaluate(run: Run, step: int, config: RunConfig | Experiment) -> tuple[Scores, Scores]:
     """Compute anew, from the files of a finished step, its scores on test and training data.
 

@@ -13,12 +13,14 @@ from prunebench.experiment.experiment import Experiment
 from prunebench.experiment.resolve import resolve
 from prunebench.experiment.setup import set_up
 from prunebench.models.checkpoint import Checkpoint
+from prunebench.models.undisturbed import undisturbed
 from prunebench.records import Summary
 
 WALKED = 6
 """Steps that are pruned to tell the disk of a run of any number of steps, at most."""
 
 
+@undisturbed
 def untrained(
     config: RunConfig | Experiment, steps: Sequence[int] | None = None
 ) -> Iterator[tuple[int, float, Checkpoint]]:

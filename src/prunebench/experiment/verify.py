@@ -14,6 +14,7 @@ from prunebench.experiment.weights import start_of
 from prunebench.models import checkpoint
 from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.costs import macs, masked, params
+from prunebench.models.undisturbed import undisturbed
 from prunebench.records import METRICS, Score, StepRecord
 from prunebench.runs.environment import completed
 from prunebench.runs.reproducibility import differing
@@ -38,6 +39,7 @@ class Verification(msgspec.Struct, frozen=True):
     remarks: tuple[str, ...] = ()
 
 
+@undisturbed
 def inexact(run: Run, experiment: Experiment) -> str:
     """Why accuracies computed here may differ in a few samples from those recorded; empty where they may not."""
     was = run.environment()
@@ -48,6 +50,7 @@ def inexact(run: Run, experiment: Experiment) -> str:
     return ", ".join(f"{name} {old} → {new}" for name, (old, new) in changed.items())
 
 
+@undisturbed
 def verify(
     run: Run, experiment: Experiment, progress: Progress | None = None, stop: Stop | None = None
 ) -> Iterator[Verification]:

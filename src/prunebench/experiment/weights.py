@@ -178,7 +178,6 @@ def filled(state: Checkpoint, file: WeightFile) -> Checkpoint:
 def _from_hub(experiment: Experiment) -> Start:
     """A model of Hugging Face, by name or from a local folder, with its own tokenizer; no code of theirs is run."""
     from transformers import AutoTokenizer, BertConfig
-    from transformers.utils import logging as transformers_logging
 
     name = experiment.settings.weights
     local = Path(name).is_dir()
@@ -186,14 +185,12 @@ def _from_hub(experiment: Experiment) -> Start:
         about_to_download(f"{name} of Hugging Face (unless it is in the cache)")
     elif missing := _missing_in(Path(name)):
         raise ModelError(f"--weights {name} has no {missing}. Give the whole folder of a BERT model.")
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries are no news
     try:
-        settings = BertConfig.from_pretrained(name)
-        if settings.model_type != "bert":
-            raise ModelError(f"--weights {name} is a {settings.model_type} model, not BERT.")
-        found = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+        with hub.quiet():
+            settings = BertConfig.from_pretrained(name)
+            if settings.model_type != "bert":
+                raise ModelError(f"--weights {name} is a {settings.model_type} model, not BERT.")
+            found = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
         tokenizer, special = found.backend_tokenizer, set(found.all_special_tokens)
     except ModelError:
         raise

@@ -26,6 +26,7 @@ from prunebench.latency.variants import TimedStep, rounded_up
 from prunebench.models import checkpoint
 from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.input_spec import check_forward, output_of
+from prunebench.models.undisturbed import undisturbed
 from prunebench.records import TimingRecord
 from prunebench.registry import reference
 from prunebench.runs.index import find
@@ -37,6 +38,7 @@ State = tuple[int, float, Checkpoint]
 """A step, its nominal share left, and its model."""
 
 
+@undisturbed
 def time_run(
     run: Run,
     config: RunConfig | Experiment,
@@ -70,6 +72,7 @@ def time_run(
     yield from _time(experiment, efficiency, states, key=run.key, steps=steps, into=into, stop=stop)
 
 
+@undisturbed
 def time_untrained(
     config: RunConfig | Experiment, efficiency: EfficiencyConfig, *, into: Run | None = None, stop: Stop | None = None
 ) -> Iterator[TimingRecord]:

@@ -18,4 +18,5 @@ Doors:
     known_layers   the attributes that follow a layer's parameters
     sizes          how a full model becomes a pruned one, as data
     collapse       layers that no longer tell samples apart
+    undisturbed    the caller's threads, generators and switches of PyTorch stay as they were
 """

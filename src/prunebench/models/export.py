@@ -32,6 +32,7 @@ from prunebench.errors import ConfigError, ModelError
 from prunebench.models.checkpoint import Checkpoint, structure_of, write_tensors
 from prunebench.models.input_spec import InputSpec, output_of
 from prunebench.models.loading import load
+from prunebench.models.undisturbed import undisturbed
 
 FORMATS = ("safetensors", "pt2", "onnx")
 
@@ -42,6 +43,7 @@ Answer = Callable[[Any], torch.Tensor]
 """Turns a batch, as `InputSpec.example` makes it, into logits of shape (batch, classes)."""
 
 
+@undisturbed
 def export(checkpoint: Checkpoint, to: str, path: Path, classes: Sequence[str] = ()) -> float:
     """Write the model, in eval mode and fp32, to `path`; return how far the file's answers are from the model's.
 

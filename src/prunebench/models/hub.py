@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,27 @@ OTHER_TASKS = ("cls.", "qa_outputs.")
 HEAD = "classifier."
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Within it transformers and the hub tell errors only; after it, whatever their user wants to hear."""
+    from transformers.utils import logging as transformers_logging
+
+    hub = logging.getLogger("huggingface_hub")
+    verbosity, level = transformers_logging.get_verbosity(), hub.level
+    bars = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    hub.setLevel(logging.ERROR)  # its retries are no news
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        hub.setLevel(level)
+        if bars:
+            transformers_logging.enable_progress_bar()
+
+
+@quiet()
 def read(name: str, model: nn.Module, classes: int) -> Fitted:
     """The weights of a BERT for a classifier of so many classes; the classifier alone may start fresh.
 

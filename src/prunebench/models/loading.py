@@ -19,12 +19,14 @@ from prunebench.models import checkpoint
 from prunebench.models.architecture import ModelEntry, models
 from prunebench.models.checkpoint import Checkpoint, Structure
 from prunebench.models.tensor_files import read_tensors
+from prunebench.models.undisturbed import undisturbed
 from prunebench.runs.index import find
 
 PICKLES = (".pt", ".pth", ".pkl")
 OPENED_BY = {".pt2": "torch.export.load", ".onnx": "onnxruntime.InferenceSession"}
 
 
+@undisturbed
 def load(path: str | Path, model: Any = None) -> nn.Module:
     """The pruned model of a run, of a step's folder, or of an exported `.safetensors` file, on the CPU, in eval mode.
 

@@ -41,7 +41,9 @@ def load(data_dir: Path, *, trust_data: bool = False) -> Dataset:
     about_to_download("SST-2")
     from datasets import load_dataset
 
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries are no news
+    hub = logging.getLogger("huggingface_hub")
+    level = hub.level
+    hub.setLevel(logging.ERROR)  # its retries are no news
     try:
         glue = load_dataset("nyu-mll/glue", "sst2", cache_dir=str(data_dir / "glue"))
     except Exception as error:
@@ -49,5 +51,7 @@ def load(data_dir: Path, *, trust_data: bool = False) -> Dataset:
             f"SST-2 could not be downloaded ({type(error).__name__}). Connect to the network, or put GLUE's "
             f"train.tsv and dev.tsv into {data_dir}, or point --data-dir at a folder that holds them."
         ) from error
+    finally:
+        hub.setLevel(level)
     train, test = (Split(list(glue[part]["sentence"]), list(glue[part]["label"])) for part in ("train", "validation"))
     return Dataset(train, test, ["negative", "positive"])
