@@ -6,11 +6,13 @@ import difflib
 import importlib
 import signal
 import sys
+from contextlib import nullcontext
 
 import click
 
 from prunebench.cli.stopping import Terminated, resuming, terminate
 from prunebench.cli.streams import Streams
+from prunebench.cli.warned import warned
 from prunebench.errors import PrunebenchError, legible
 
 COMMANDS = {
@@ -69,8 +71,10 @@ def main() -> None:
 def _run() -> int:
     """Run the command that was given, and tell what goes wrong; returns the exit status."""
     before = signal.signal(signal.SIGTERM, terminate)
+    debug = "--debug" in sys.argv
     try:
-        status = cli.main(standalone_mode=False)
+        with nullcontext() if debug else warned():
+            status = cli.main(standalone_mode=False)
         return status if isinstance(status, int) else 0
     except click.exceptions.Exit as stop:
         return stop.exit_code
@@ -83,7 +87,7 @@ def _run() -> int:
         click.echo(f"Error: {legible(error.format_message())}", err=True)
         return error.exit_code
     except Exception as error:
-        return failed(error, "--debug" in sys.argv)
+        return failed(error, debug)
     finally:
         signal.signal(signal.SIGTERM, before)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
+import sys
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing import connection
@@ -117,6 +119,8 @@ def _work(pipe: Any, stopping: Any) -> None:
     """Do jobs that come through the pipe until it is closed."""
     from prunebench.studies.jobs import do
 
+    if not sys.warnoptions:  # of Python's -W and PYTHONWARNINGS
+        warnings.simplefilter("ignore")  # what libraries warn of is no news of the study
     terminated = threading.Event()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the study is told, and asks its workers to stop
     signal.signal(signal.SIGTERM, lambda number, frame: terminated.set())  # as comes to all, or to this one alone
