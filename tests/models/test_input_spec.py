@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from prunebench.errors import ModelError
-from prunebench.models.input_spec import InputSpec, check_forward, output_of, to
+from prunebench.models.input_spec import InputSpec, check_forward, check_training, output_of, to
 
 IMAGES = InputSpec(kind="images", channels=3, size=8)
 TEXT = InputSpec(kind="text", vocabulary=50, length=12)
@@ -115,3 +115,39 @@ def with_variance(value, eps=1e-5):
 def test_a_model_that_does_not_fit_its_data_is_refused(model, message):
     with pytest.raises(ModelError, match=message):
         check_forward(model, IMAGES, ten, "net")
+
+
+class Learner(nn.Module):
+    """Returns or does something else while it trains."""
+
+    def __init__(self, otherwise):
+        super().__init__()
+        self.layer, self.norm, self.otherwise = nn.Linear(192, 10), nn.BatchNorm1d(10), otherwise
+
+    def forward(self, images):
+        scores = self.norm(self.layer(images.flatten(1)))
+        return self.otherwise(scores) if self.training else scores
+
+
+@pytest.mark.parametrize(
+    ("otherwise", "message"),
+    [
+        (lambda scores: (scores, scores), "net returns a tuple of 2 while it trains; .* in training as well"),
+        (lambda scores: {"scores": scores}, "net returns dict while it trains"),
+        (lambda scores: scores @ scores, "net does not train on 8×8 images: RuntimeError"),
+    ],
+)
+def test_a_model_that_does_otherwise_while_it_trains_is_refused(otherwise, message):
+    model = Learner(otherwise).eval()
+    check_forward(model, IMAGES, ten, "net")
+    with pytest.raises(ModelError, match=message):
+        check_training(model, IMAGES, "net")
+
+
+def test_looking_at_training_leaves_the_model_and_the_generators_as_they_were():
+    model = nn.Sequential(Learner(lambda scores: scores), nn.Dropout()).eval()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}, torch.get_rng_state()
+    check_training(model, IMAGES, "net")
+    assert all(torch.equal(tensor, before[0][name]) for name, tensor in model.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), before[1])
+    assert not model.training

@@ -23,7 +23,7 @@ from prunebench.experiment.summary import summary_of
 from prunebench.experiment.weights import Start, open_start
 from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.collapse import collapsed
-from prunebench.models.input_spec import check_forward, outputs, trains_on_one
+from prunebench.models.input_spec import check_forward, check_training, outputs, trains_on_one
 from prunebench.pruning.registry import Request
 from prunebench.pruning.units.removable import Removable, find_removable
 from prunebench.records import Environment, Scores, Summary
@@ -78,6 +78,8 @@ class Setup:
 
     def check_batches(self, model: nn.Module, recipe: Recipe, option: str) -> None:
         """Raise ConfigError where a recipe has batches of one sample, and the model cannot be trained on one."""
+        if recipe.epochs:
+            check_training(model, self.task.inputs, reference(self.experiment.settings.model))
         alone = min(recipe.batch_size, len(self.task.targets.some("train"))) == 1
         if recipe.epochs and alone and not recipe.freeze and not trains_on_one(model, self.task.inputs):
             raise ConfigError(

@@ -87,6 +87,23 @@ def check_forward(model: nn.Module, inputs: InputSpec, problem: Callable[[tuple[
         )
 
 
+def check_training(model: nn.Module, inputs: InputSpec, name: str) -> None:
+    """Raise ModelError where a model fails on two examples while it trains, or returns more than its scores then."""
+    import torch
+
+    learner = copy.deepcopy(model).train()
+    try:
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            output = output_of(learner, inputs.example(2))
+    except Exception as error:  # a user's model fails in its own ways
+        raise ModelError(f"{name} does not train on {inputs.text()}: {failure(error)}.") from error
+    if not isinstance(output, torch.Tensor):
+        raise ModelError(
+            f"{name} returns {_kind(output)} while it trains; a model returns one tensor, its scores of each class. "
+            f"Have its forward return that alone, in training as well."
+        )
+
+
 def _kind(output: Any) -> str:
     """`a tuple of 2`, or `dict`."""
     if isinstance(output, (tuple, list)):
