@@ -243,9 +243,11 @@ class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
     `nominal_left` is (1 − fraction)^step, and 1 where the method removes nothing. `prunable_weights` counts, for
     structured pruning, conv weights (for BERT the encoder's linear weights), else all conv and linear weights: in the
     original, as masking filters would leave them (kept filters × original inputs), and in the model as it is.
-    `nonzero_params` are the parameters that no mask has removed. `macs` are multiply-accumulates of one sample. `loss`
-    is the mean training loss of the last fine-tuning epoch (for step 0, of training). `validation` are the scores
-    after fine-tuning on training data that was held out. `summary` stands in step 0.
+    `nonzero_params` are the parameters that no mask has removed. `macs` are multiply-accumulates of one sample,
+    `effective_macs` those that are left where masked weights are skipped, which hardware for sparse weights can do
+    (None: an earlier version did not count them). `loss` is the mean training loss of the last fine-tuning epoch (for
+    step 0, of training). `validation` are the scores after fine-tuning on training data that was held out. `summary`
+    stands in step 0.
     """
 
     format: int = FORMAT
@@ -275,6 +277,24 @@ class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
     validation: Scores | None = None
     summary: Summary | None = None
+    effective_macs: int | None = None
+
+
+class Bits(msgspec.Struct, frozen=True):
+    """A bit per sample, eight in a byte, the first sample in the highest bit; in the order of the evaluation."""
+
+    count: int
+    packed: bytes
+
+
+class Answers(msgspec.Struct, frozen=True, kw_only=True):
+    """Which samples a step answers rightly, by part of the data (test, train, validation): kept beside its checkpoint.
+
+    With them, whoever evaluates the checkpoint elsewhere can tell which answers are others.
+    """
+
+    format: int = FORMAT
+    parts: dict[str, Bits]
 
 
 VARIANTS = {
@@ -321,8 +341,9 @@ class LatencyRecord(msgspec.Struct, frozen=True, kw_only=True):
 class Costs(msgspec.Struct, frozen=True, kw_only=True):
     """What a model costs, apart from time.
 
-    `macs` are multiply-accumulates of one sample, `activation_bytes` the most that the intermediate results of one
-    sample take at once in fp32, `checkpoint_bytes` those of the weights in a file, plain and compressed by zstd.
+    `macs` are multiply-accumulates of one sample, `effective_macs` those that are left where masked weights are
+    skipped, `activation_bytes` the most that the intermediate results of one sample take at once in fp32,
+    `checkpoint_bytes` those of the weights in a file, plain and compressed by zstd.
     """
 
     params: int
@@ -331,6 +352,7 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True):
     activation_bytes: int
     checkpoint_bytes: int
     checkpoint_zstd_bytes: int
+    effective_macs: int | None = None
 
 
 class SparseLayer(msgspec.Struct, frozen=True, kw_only=True):
@@ -349,12 +371,14 @@ class Breakdown(msgspec.Struct, frozen=True, kw_only=True):
     """Figures that tell where a speed-up went.
 
     `batch1_ms` and `batch4_ms` are samples of the pruned model, taken in alternation. `unpruned_share` is, per batch
-    size, the share of the unpruned model's time in layers that were not pruned, 0 to 1.
+    size, the share of the unpruned model's time in layers that were not pruned, 0 to 1: the median of those of several
+    passes, `unpruned_shares` (none: an earlier version did not keep them).
     """
 
     batch1_ms: tuple[float, ...] = ()
     batch4_ms: tuple[float, ...] = ()
     unpruned_share: dict[int, float] = {}
+    unpruned_shares: dict[int, tuple[float, ...]] = {}
 
 
 class TimingRecord(msgspec.Struct, frozen=True, kw_only=True, rename={"breakdown": "evidence"}):

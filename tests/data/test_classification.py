@@ -164,3 +164,31 @@ def test_the_weighted_loss_of_half_precision_is_near_that_of_full():
     task = Classification(4, balanced(labels, 4))
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert float(task.loss(logits.bfloat16(), labels)) == pytest.approx(float(task.loss(logits, labels)), rel=1e-2)
+
+
+def by_sample(task, logits, labels):
+    """Metric → its figure per sample."""
+    rows = [task.count(logits[i : i + 1], labels[i : i + 1]) for i in range(len(labels))]
+    return {metric: torch.stack([row[metric].float() for row in rows]) for metric in task.metrics}
+
+
+@given(BATCHES, st.sampled_from([1e-4, 0.01, 0.2]))
+def test_no_figure_of_a_sample_changes_by_more_than_it_may_where_logits_change_by_a_share(of, share):
+    task, (logits, labels) = Classification(of[0]), drawn(*of)
+    draw = torch.Generator().manual_seed(of[2] % 1000)
+    sign = torch.randint(0, 2, logits.shape, generator=draw) * 2 - 1  # as far as it may
+    other = logits + sign * share * logits.abs().amax(1, keepdim=True)
+    before, after, most = (*(by_sample(task, of, labels) for of in (logits, other)), task.swings(logits, labels, share))
+    assert most.keys() == set(task.metrics)
+    for metric in task.metrics:
+        assert ((after[metric] - before[metric]).abs() <= most[metric] + 1e-4).all()
+    assert torch.equal(before["top1"].bool(), task.right(logits, labels))
+
+
+def test_answers_may_change_where_the_logit_that_decides_is_near_and_not_elsewhere():
+    logits = torch.tensor([[4.0, 3.9, 0.0], [3.9, 4.0, 0.0], [4.0, 0.0, 3.9], [0.0, 0.0, 0.0]])
+    labels = torch.tensor([0, 0, 1, 2])
+    task = Classification(3)
+    assert task.swings(logits, labels, 0.02)["top1"].tolist() == [1, 1, 0, 1]
+    assert task.swings(logits, labels, 0.01)["top1"].tolist() == [0, 0, 0, 1]
+    assert task.swings(logits, labels, 0.01)["loss"].tolist() == pytest.approx([0.08, 0.08, 0.08, 0])

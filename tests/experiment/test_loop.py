@@ -13,12 +13,13 @@ import pytest
 
 from prunebench import RunConfig, dense_run, prune, pruning_run, reevaluate, train
 from prunebench.data.dataset import hold_out
-from prunebench.errors import ConfigError, ModelError, Stopped
+from prunebench.errors import ConfigError, ModelError, RunError, Stopped
 from prunebench.experiment import setup
 from prunebench.experiment.resolve import resolve
 from prunebench.models import checkpoint
 from prunebench.models.checkpoint import write_tensors
 from prunebench.records import Seconds
+from prunebench.runs.files import digest
 from prunebench.runs.run import Run
 from prunebench.training.fit import evaluate
 
@@ -225,6 +226,48 @@ def test_more_iterations_continue_the_same_run(tiny_config):
     assert list(prune(long, run))[:2] == first
     assert (run.step_folder(1) / "model.safetensors").stat().st_mtime_ns == written
     assert [record.step for record in prune(short, run)] == [0, 1]
+
+
+def as_before(run, **changes):
+    """Have a run be one of an earlier version, which kept no answers and counted no effective MACs."""
+    files = {name: checksum for name, checksum in run.files().items() if not name.endswith("/answers.json")}
+    for step in run.steps():
+        name = f"steps/{step:03d}/record.json"
+        old = msgspec.to_builtins(msgspec.structs.replace(run.record(step), **changes))
+        del old["effective_macs"]
+        (run.folder / name).write_bytes(msgspec.json.encode(old))
+        files[name] = digest(run.folder / name)
+        (run.step_folder(step) / "answers.json").unlink()
+    run._list(files)
+
+
+def test_a_run_that_an_earlier_version_began_goes_on_to_the_same_figures(tiny_config, tmp_path):
+    config = tiny_config(method="unstructured", iterations=1)
+    run = pruning_run(config)
+    list(prune(config, run))
+    as_before(run)
+    as_before(dense_run(config))
+    longer = tiny_config(method="unstructured", iterations=2)
+    found = [timeless(record) for record in prune(longer, run)]
+    whole = [timeless(record) for record in prune(elsewhere(longer, tmp_path / "other"))]
+    assert found[2] == msgspec.structs.replace(whole[2], run=run.key)
+    assert [record.effective_macs is None for record in found] == [True, True, False]
+    assert [run.answers(step) is None for step in run.steps()] == [True, True, False]
+    assert found[2].notes == ()
+
+
+def test_where_an_earlier_version_counted_fewer_macs_that_is_told_and_goals_on_them_are_refused(tiny_config):
+    config = tiny_config(iterations=1, epochs=1)
+    run = pruning_run(config)
+    macs = next(prune(config, run)).macs
+    as_before(run, macs=macs - 100)
+    bounded = resolve(tiny_config(iterations=1, epochs=1, until=("macs<=0.5",)))
+    with pytest.raises(RunError, match=rf"--until bounds MACs, but an earlier version counted {macs - 100:,} MACs"):
+        list(prune(bounded, run))
+    assert run.steps() == [0]
+    _, record = prune(config, run)
+    assert record.notes[0].startswith(f"an earlier version counted {macs - 100:,} MACs of the unpruned model")
+    assert f"it has {macs:,}" in record.notes[0]
 
 
 def test_a_finished_run_computes_nothing_again(tiny_config):

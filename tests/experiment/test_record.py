@@ -66,6 +66,20 @@ def test_the_record_of_a_step_counts_from_the_first_and_from_the_step_before(met
     assert [record.loss for record in records] == [0.25, None, None]
 
 
+def test_effective_macs_fall_with_masks_alone(setup):
+    for method in ("structured", "unstructured"):
+        made, state = setup(method=method)
+        request = made.request(1)
+        pruned = made.experiment.method.prune(state.checkpoint.model, state.checkpoint.masks, request)
+        first = step_record(made, state, None, seconds=Seconds(), **FOUND)
+        assert first.effective_macs <= first.macs
+        left = method == "structured"
+        state = StepState(1, replace(state.checkpoint, masks=pruned.masks), {unit.kind: 1 for unit in first.units})
+        record = step_record(made, state, first, seconds=Seconds(), **FOUND)
+        assert (record.effective_macs == record.macs) is left
+        assert 0 < record.effective_macs < 0.8 * first.macs or left
+
+
 def test_layers_that_have_died_are_told_in_the_record(setup):
     made, state = setup()
     state.checkpoint.model.features[0].weight.data.zero_()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from statistics import median
 
 import pytest
 import torch
@@ -84,6 +85,7 @@ def test_costs_and_evidence_are_those_of_the_step(steps):
     assert record.pruned.checkpoint_bytes < record.original.checkpoint_bytes
     assert len(record.breakdown.batch1_ms) == len(record.breakdown.batch4_ms) > 0
     assert set(record.breakdown.unpruned_share) == {3}
+    assert median(record.breakdown.unpruned_shares[3]) == record.breakdown.unpruned_share[3]
     assert 0 < record.breakdown.unpruned_share[3] < 0.5  # the output layer alone is as it was
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import replace
+from math import inf, nan
 
 import pytest
 import torch
@@ -11,7 +12,16 @@ import torch
 from prunebench import EfficiencyConfig
 from prunebench.errors import ConfigError, ModelError
 from prunebench.latency.backends import Backend, Loaded, backends, eager
-from prunebench.latency.prepare import TOLERANCE, Conditions, as_logits, check_usable, load, memory_of, ready
+from prunebench.latency.prepare import (
+    TOLERANCE,
+    Conditions,
+    as_logits,
+    check_usable,
+    difference_of,
+    load,
+    memory_of,
+    ready,
+)
 
 CPU = torch.device("cpu")
 
@@ -48,6 +58,34 @@ def test_an_engine_that_answers_otherwise_is_not_timed(share, fits, tiny_state):
         else:
             with pytest.raises(ModelError, match="--backend mine answers otherwise than eager PyTorch"):
                 ready(state, load(state, of), batch, of)
+
+
+@pytest.mark.parametrize(
+    ("expected", "answer", "difference"),
+    [
+        ([0.0, 0.0], [0.0, -0.0], 0.0),
+        ([0.0, 0.0], [0.0, 1e-9], 1e-9),
+        ([2.0, -4.0], [2.0, -3.0], 0.25),
+        ([inf, 2.0], [inf, 1.0], 0.5),
+        ([-inf, nan], [-inf, nan], 0.0),
+        ([inf, 2.0], [-inf, 2.0], inf),
+        ([1.0, 2.0], [1.0, nan], nan),
+        ([1.0, nan], [1.0, 2.0], nan),
+    ],
+)
+def test_a_difference_is_relative_to_the_largest_logit_where_there_is_one(expected, answer, difference):
+    found = difference_of(torch.tensor(answer), torch.tensor(expected))
+    assert found == pytest.approx(difference, nan_ok=True)
+
+
+@pytest.mark.parametrize("name", ["eager", "onnxruntime", "openvino"])
+def test_a_model_whose_answers_are_all_zero_is_timed(name, tiny_state):
+    state, of = tiny_state(), conditions(backends.get(name))
+    torch.nn.init.zeros_(state.model.classifier[3].weight)
+    torch.nn.init.zeros_(state.model.classifier[3].bias)
+    with torch.inference_mode():
+        found = ready(state, load(state, of), state.architecture.inputs.example(2), of)
+    assert found.difference == 0
 
 
 def test_the_difference_may_be_larger_in_bf16(tiny_state):

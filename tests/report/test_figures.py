@@ -9,7 +9,7 @@ import pytest
 
 from prunebench.report.figures import Speedup, axes_of, by_family, figures
 from prunebench.report.sources import gather
-from prunebench.results.curves import by_settings, curves_of
+from prunebench.results.curves import AXES, Curve, by_settings, curves_of
 from prunebench.runs.index import all_runs
 from prunebench.statistics import wilson
 
@@ -41,6 +41,22 @@ def test_shares_are_of_the_unpruned_model_and_absolute_numbers_stand_beside(stud
     assert row.params == 100 + 90**2
     assert row.left["params"] == pytest.approx((100 + 90**2) / (100 + 100**2))
     assert row.left["macs"] == pytest.approx(0.81)
+
+
+def test_macs_without_those_of_masked_weights_are_a_mean_where_every_seed_has_them(make_record):
+    def row(*found):
+        settings = {"model": "tiny", "dataset": "digits", "method": "unstructured"}
+        columns = [(0,), (0.5,), (0.5,), (0.5,), (0.5,), dict.fromkeys(AXES, (1.0,)), (360,)]
+        curves = [
+            Curve("run", settings, seed, *columns, (make_record(effective_macs=macs),))
+            for seed, macs in enumerate(found)
+        ]
+        ((group,),) = [figures([curves])]
+        return group.rows[0]
+
+    assert row(100, 300).effective_macs == 200
+    assert row(100, None).effective_macs is None
+    assert row(100).macs == make_record().macs
 
 
 def test_times_are_those_of_the_seed_that_was_timed_and_the_unpruned_model_is_as_quick_as_itself(study):

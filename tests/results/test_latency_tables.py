@@ -53,7 +53,7 @@ def row(text, number=1):
 def test_a_row_holds_medians_percentiles_throughput_and_the_paired_speed_up():
     text = latency_tables.times([timing(ended="interval")])
     assert row(text) == [
-        *("6", "53.1", "%", "4", "10.00", "11.00", "5.00", "5.00", "5.20", "8.24", "800"),
+        *("6", "53.1", "%", "4", "10.00", "11.00", "5.00", "5.00", "5.20", "max", "9.00", "800"),
         *("2.00", "×", "2.00–2.00", "20"),
     ]
     assert "Masked: no speed-up expected" in text
@@ -86,12 +86,55 @@ def test_costs_begin_with_the_unpruned_model():
     assert row(text, 2)[9:] == ["900", "B", "8", "MB", "7", "MB"]
 
 
-def test_evidence_stands_beside_the_measured_speed_up():
-    text = latency_tables.breakdown([timing(peak_bytes=3_000_000)])
+def test_masked_weights_have_a_column_of_what_is_left_of_the_macs_without_theirs():
+    assert "effective" not in latency_tables.costs([timing()])
+    masked = msgspec.structs.replace(timing(), pruned=msgspec.structs.replace(COSTS, effective_macs=400_000))
+    text = latency_tables.costs([masked])
+    assert text.splitlines()[0].split()[4:7] == ["theoretical", "effective", "activations"]
+    assert row(text, 2)[7:11] == ["1.00", "×", "400", "k"]
+    assert "Effective: without the MACs of masked weights" in text
+
+
+def test_evidence_stands_beside_the_measured_speed_up_with_an_interval_each():
+    samples = {"original": [10.0] * 20, "masked": [1.0] * 20, "pruned": [4.0, 5.0] * 10, "rounded": [3.0, 5.0] * 10}
+    found = timing(samples, peak_bytes=3_000_000)
+    passes = Breakdown(
+        batch1_ms=(2.0,) * 6,
+        batch4_ms=(2.6, 2.7, 2.8, 2.9, 3.0, 3.0),
+        unpruned_share={4: 0.25},
+        unpruned_shares={4: (0.1, 0.2, 0.24, 0.25, 0.25, 0.25, 0.26, 0.3, 0.9)},
+    )
+    text = latency_tables.breakdown([msgspec.structs.replace(found, breakdown=passes)])
     assert row(text) == [
-        *("6", "4", "4.00", "×", "2.00", "×", "50.0", "%"),
-        *("1.40", "×", "0.80", "×", "25", "%", "3", "MB"),
+        *("6", "4", "4.00", "×", "2.25", "×", "(2.00–2.50)", "56", "%", "(50–62)"),
+        *("1.42", "×", "(1.30–1.50)", "0.88", "×", "(0.75–1.00)", "25", "%", "(20–30)", "3", "MB"),
     ]
+    assert "In brackets: the 95 % interval" in text
+
+
+def test_an_interval_that_too_few_rounds_have_is_unknown_and_a_share_of_an_earlier_version_has_none():
+    few = timing({name: times[:3] for name, times in SAMPLES.items()})
+    assert row(latency_tables.breakdown([few])) == [
+        *("6", "4", "4.00", "×", "2.00", "×", "(unknown)", "50", "%", "(unknown)"),
+        *("1.40", "×", "(1.40–1.40)", "0.80", "×", "(unknown)", "25", "%"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rounds", "tails"),
+    [
+        (10, ["min", "1.00", "max", "10.00"]),
+        (19, ["min", "1.00", "max", "19.00"]),
+        (20, ["1.95", "19.05", "max", "20.00"]),
+        (99, ["5.90", "94.10", "max", "99.00"]),
+        (100, ["5.95", "95.05", "99.01"]),
+    ],
+)
+def test_a_percentile_beyond_which_no_round_lies_is_not_shown(rounds, tails):
+    samples = [float(i + 1) for i in range(rounds)]
+    text = latency_tables.times([timing(dict.fromkeys(SAMPLES, samples))])
+    assert row(text)[7:-5] == tails
+    assert ("min, max: fewer rounds than 20" in text) is (rounds < 100)
 
 
 @pytest.mark.parametrize("table", [latency_tables.times, latency_tables.costs, latency_tables.breakdown])
@@ -105,8 +148,8 @@ def test_files_are_held_against_the_first():
         for i, (name, ms) in enumerate((("dense", 3.0), ("pruned", 2.0)))
     )
     text = latency_tables.of_files([second, first])
-    assert row(text, 1) == ["dense.onnx", "4", "3.00", "3.00", "3.00", "3.00", "1333", "10*"]
+    assert row(text, 1) == ["dense.onnx", "4", "3.00", "min", "3.00", "max", "3.00", "1333", "10*"]
     assert row(text, 2) == [
-        *("pruned.onnx", "4", "2.00", "2.00", "2.00", "2.00", "2000"),
+        *("pruned.onnx", "4", "2.00", "min", "2.00", "max", "2.00", "2000"),
         *("1.50", "×", "1.50–1.50", "10*"),
     ]

@@ -19,6 +19,18 @@ def test_a_row_per_step_shows_what_is_left_and_how_sure_the_accuracy_is(make_rec
     assert "over 360 samples; channels in % of the original" in lines[4]
 
 
+def test_masked_weights_have_a_column_of_what_is_left_of_the_macs_without_theirs(make_record):
+    records = [make_record(step, macs=640_000, effective_macs=640_000 - 100_000 * step) for step in range(2)]
+    text = tables.steps([*records, make_record(2, macs=640_000)])  # of an earlier version
+    lines = text.splitlines()
+    assert lines[0].split()[3:6] == ["MACs", "effective", "before"]
+    assert [line.split()[5:9] for line in lines[1:3]] == [["640", "k", "640", "k"], ["640", "k", "540", "k"]]
+    assert lines[3].split()[5:8] == ["640", "k", "0.550"]
+    assert "Effective: MACs that are left where those of masked weights are skipped" in text
+    plain = [make_record(step, effective_macs=make_record(step).macs) for step in range(2)]
+    assert "ffective" not in tables.steps(plain)
+
+
 def test_remarks_follow_the_table(make_record):
     text = tables.steps([make_record(0), make_record(1, notes=("conv1 keeps its last channel",))])
     assert text.endswith("Step 1: conv1 keeps its last channel.")

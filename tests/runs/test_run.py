@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from prunebench.errors import DiskError, RunError, RunLocked
-from prunebench.records import FORMAT, Environment, TimingRecord
+from prunebench.records import FORMAT, Answers, Bits, Environment, TimingRecord
 from prunebench.runs.files import digest
 from prunebench.runs.index import identify
 from prunebench.runs.lock import held
@@ -474,6 +474,25 @@ def test_checkpoints_of_which_a_killed_process_removed_only_the_names_go(run, he
     run.tidy()
     assert [path.name for path in run.step_folder(1).iterdir()] == ["record.json"]
     assert run.checkpoints() == [0, 2]
+
+
+def test_answers_are_kept_beside_a_checkpoint_and_go_with_it(run, make_record, here):
+    answers = Answers(parts={"test": Bits(3, b"\xa0")})
+    with run.working(here):
+        run.commit(make_record(3), put, answers)
+    assert run.answers(3) == answers
+    assert run.answers(2) is None
+    path = run.step_folder(3) / "answers.json"
+    data = path.read_bytes()
+    path.write_bytes(data[:-1])
+    with pytest.raises(RunError, match=r"answers\.json is damaged"):
+        run.answers(3)
+    path.write_bytes(data)
+    run.drop_checkpoints([3])
+    assert (run.answers(3), path.exists(), run.record(3)) == (None, False, make_record(3))
+    path.write_bytes(data)  # as a process that was killed leaves it
+    run.tidy()
+    assert not path.exists()
 
 
 # Progress

@@ -95,6 +95,15 @@ def test_of_many_classes_it_is_counted_whether_the_label_is_among_the_first_five
     assert (found.correct, found["top5"], found.main.name) == (1, pytest.approx(5 / 12), "top1")
 
 
+def test_an_evaluation_can_be_watched_batch_by_batch(tiny_state, tiny_task):
+    model, seen = tiny_state().model, []
+    about = {"batch_size": 10, "device": CPU, "dtype": "fp32"}
+    watched = evaluate(model, tiny_task, "test", torch.arange(25), watch=lambda *batch: seen.append(batch), **about)
+    assert watched == evaluate(model, tiny_task, "test", torch.arange(25), **about)
+    assert [(tuple(output.shape), len(target)) for output, target in seen] == [((n, 3), n) for n in (10, 10, 5)]
+    assert sum(int((output.argmax(1) == target).sum()) for output, target in seen) == watched.correct
+
+
 def test_evaluation_changes_nothing(tiny_state, tiny_task):
     model = tiny_state().model.train()
     before = weights(model)

@@ -36,6 +36,26 @@ class Classification:
         """Metric → its sum over a batch, scalars on the device; all metrics, or those that are named."""
         return {name: _COUNTED[name](output, labels) for name in metrics or self.metrics}
 
+    def right(self, output: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Per sample, whether the label has the largest logit, bool of shape (batch,)."""
+        return output.argmax(1) == labels
+
+    def swings(self, output: torch.Tensor, labels: torch.Tensor, share: float) -> Mapping[str, torch.Tensor]:
+        """Metric → by how much it may change per sample where every logit changes by this share of the largest.
+
+        A label's place may change where its logit and the one that decides are no further apart than twice that. The
+        cross-entropy changes by no more than twice that, since no logit counts more than once in it.
+        """
+        logits = output.float()
+        reach = 2 * share * logits.abs().amax(1)
+        own = logits.gather(1, labels[:, None])
+        others = logits.scatter(1, labels[:, None], -torch.inf)
+        found = {"loss": reach}
+        for name, place in (("top1", 1), ("top5", self.TOP)):
+            if name in self.metrics:
+                found[name] = ((own - others.topk(place, dim=1).values[:, -1:]).abs()[:, 0] <= reach).float()
+        return found
+
     def problem(self, shape: tuple[int, ...]) -> str:
         """What is wrong with the shape of a model's output for one sample; empty where nothing is."""
         classes = self.arguments["classes"]

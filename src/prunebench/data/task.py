@@ -33,6 +33,13 @@ class Objective(Protocol):
     ) -> Mapping[str, torch.Tensor]:
         """Metric → its sum over a batch, scalars on the device; all metrics, or those that are named."""
 
+    def right(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Per sample of a batch whether the answer is right, as the main metric counts it, bool of shape (batch,)."""
+
+    def swings(self, output: torch.Tensor, target: torch.Tensor, share: float) -> Mapping[str, torch.Tensor]:
+        """Metric → by how much it may change per sample, float of shape (batch,), where every value of the sample's
+        output changes by at most this share of the largest."""
+
     def problem(self, shape: tuple[int, ...]) -> str:
         """What is wrong with the shape of a model's output for one sample; empty where nothing is."""
 

@@ -9,12 +9,12 @@ from prunebench.errors import ConfigError
 from prunebench.experiment.resolve import resolve
 from prunebench.experiment.summary import proof_of, spared
 from prunebench.models.architecture import Architecture, asks_for, given_arguments
-from prunebench.models.costs import macs, macs_of_modules, params
+from prunebench.models.costs import params
 from prunebench.models.input_spec import InputSpec, output_of
 from prunebench.models.layers import layer_records
+from prunebench.models.macs import total, uses
 from prunebench.pruning.methods import structured
 from prunebench.pruning.registry import Request
-from prunebench.pruning.units.groups import module_of
 from prunebench.pruning.units.removable import find_removable
 from prunebench.records import GroupRecord, Inspection
 from prunebench.registry import reference
@@ -69,8 +69,7 @@ def inspect(config: RunConfig, classes: int = 10) -> Inspection:
     )
     groups = structured.groups_of(model, request) if found.groups else []
     reached = structured.reached(model, request) if groups else []
-    by_module = macs_of_modules(model, inputs)
-    layers, total = layer_records(model, {}, (), {}), macs(model, inputs)
+    multiplied, layers = uses(model, inputs), layer_records(model, {}, (), {})
     pruned = copy.deepcopy(model)
     if groups:
         structured.prune(pruned, {}, request)
@@ -79,15 +78,15 @@ def inspect(config: RunConfig, classes: int = 10) -> Inspection:
         model=reference(settings.model),
         inputs=inputs.text(),
         params=params(model),
-        macs=total,
+        macs=total(multiplied),
         reached_params=sum(model.get_parameter(name).numel() for name in reached),
-        reached_macs=sum(by_module.get(layer, 0) for layer in {module_of(name) for name in reached}),
+        reached_macs=sum(count for names, count in multiplied.items() if not names.isdisjoint(reached)),
         groups=tuple(GroupRecord(each.name, structured.kind_of(each), each.units, each.modules) for each in groups),
         spared=spared(model, request, {name for group in groups for name in group.modules}),
         proof=proof_of(found),
         fraction=settings.fraction,
         params_after=params(pruned),
-        macs_after=macs(pruned, inputs),
+        macs_after=total(uses(pruned, inputs)),
         layers=layer_records(pruned, {}, layers, {}),
         seconds=found.seconds,
     )

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import msgspec
+import torch
 
 from prunebench.config import RunConfig
+from prunebench.data.dataset import Part
+from prunebench.errors import RunError
+from prunebench.experiment.answers import Answered, packed
 from prunebench.experiment.existing import check_contents
 from prunebench.experiment.experiment import Experiment
 from prunebench.experiment.goals import check_counted
@@ -26,7 +30,7 @@ from prunebench.experiment.weights import Start, as_kept, open_start, start_in, 
 from prunebench.models import checkpoint
 from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.undisturbed import undisturbed
-from prunebench.records import Scores, Seconds, StepRecord, Summary
+from prunebench.records import Answers, Scores, Seconds, StepRecord, Summary
 from prunebench.runs.reproducibility import check_versions
 from prunebench.runs.run import Run
 from prunebench.training.device import environment, use
@@ -161,7 +165,8 @@ def _unpruned(setup: Setup, store: Store) -> None:
     summary = setup.summary(pruned=True)
     if trained.summary is not None:  # which tells where the weights came from, before they were trained
         summary = msgspec.structs.replace(summary, weights=trained.summary.weights)
-    store.commit(step_record(setup, state, None, summary=summary, seconds=trained.seconds, **scores), state)
+    record = step_record(setup, state, None, summary=summary, seconds=trained.seconds, **scores)
+    store.commit(record, state, dense.answers(0))
 
 
 def _train(setup: Setup, store: Store) -> None:
@@ -181,13 +186,13 @@ def _train(setup: Setup, store: Store) -> None:
             return
         given = setup.given()
         state = _fitted(setup, store, store.begun(0) or StepState(0, setup.fresh()))
-        scores, state = _scored(setup, state)
+        scores, answers, state = _scored(setup, state)
         if (after := scores["test_after"]) and (fallen := _fallen(given, after)):
             log.warning("%s.", fallen)
             state = replace(state, notes=(*state.notes, fallen))
         told = {"summary": setup.summary(pruned=False), "seconds": state.seconds}
         _check_files(setup)
-        store.commit(trained_record(setup, state, **told, **scores), state)
+        store.commit(trained_record(setup, state, **told, **scores), state, answers)
 
 
 def _fallen(given: Scores | None, after: Scores) -> str:
@@ -204,11 +209,30 @@ def _fallen(given: Scores | None, after: Scores) -> str:
 def _iteration(setup: Setup, store: Store, step: int) -> None:
     """Prune, evaluate, fine-tune, evaluate."""
     first = store.record(0)
+    told = _counted_otherwise(setup, first)
     state = store.begun(step) or _pruned(setup, store.checkpoint(step - 1), step)
+    state = replace(state, notes=tuple(dict.fromkeys((*state.notes, *told))))
     state = _fitted(setup, store, state)
-    scores, state = _scored(setup, state)
+    scores, answers, state = _scored(setup, state)
     _check_files(setup)
-    store.commit(step_record(setup, state, first, seconds=state.seconds, **scores), state)
+    store.commit(step_record(setup, state, first, seconds=state.seconds, **scores), state, answers)
+
+
+def _counted_otherwise(setup: Setup, first: StepRecord) -> tuple[str, ...]:
+    """What to say where an earlier version began the run, and counted fewer of the model's multiply-accumulates.
+
+    Raises:
+        RunError: a goal bounds them, so they cannot be compared.
+    """
+    if first.effective_macs is not None or (now := setup.summary(pruned=False).macs) == first.macs:
+        return ()
+    told = (
+        f"an earlier version counted {first.macs:,} MACs of the unpruned model, without attention or recurrent layers; "
+        f"it has {now:,}, and so counted are those of this step"
+    )
+    if any(goal.measure == "macs" for goal in setup.experiment.goals):
+        raise RunError(f"--until bounds MACs, but {told}. Start over with --fresh, which keeps what is there aside.")
+    return (told,)
 
 
 def _check_files(setup: Setup) -> None:
@@ -228,9 +252,10 @@ def _pruned(setup: Setup, previous: Checkpoint, step: int) -> StepState:
     pruned = method.prune(previous.model, masks, request)
     state = replace(previous, masks=pruned.masks)
     between = time.perf_counter()
-    scores = setup.scores(state)
+    found = setup.answered(state, "test", "train")
     seconds = Seconds(prune=between - started, evaluate_before=time.perf_counter() - between)
-    return StepState(step, state, before, scores, pruned.notes, seconds)
+    scores = found["test"].scores, found["train"].scores
+    return StepState(step, state, before, scores, pruned.notes, seconds, right=_right(found))
 
 
 def _fitted(setup: Setup, store: Store, state: StepState) -> StepState:
@@ -246,12 +271,23 @@ def _fitted(setup: Setup, store: Store, state: StepState) -> StepState:
     return setup.fit(state, save)
 
 
-def _scored(setup: Setup, state: StepState) -> tuple[dict[str, Scores | None], StepState]:
-    """The scores of a step before and after its training, as its record names them, and the step with the seconds."""
+def _scored(setup: Setup, state: StepState) -> tuple[dict[str, Scores | None], Answers, StepState]:
+    """The scores of a step before and after its training, as its record names them, its answers, and the step with the
+    seconds."""
     started = time.perf_counter()
-    untouched = state.epoch == 0 and state.scores is not None  # zero epochs have changed nothing
-    test, train = state.scores if untouched and state.scores else setup.scores(state.checkpoint)
-    validation = setup.validation(state.checkpoint)
+    if state.epoch == 0 and state.scores is not None and state.right:  # zero epochs have changed nothing
+        (test, train), right = state.scores, dict(state.right)
+    else:
+        found = setup.answered(state.checkpoint, "test", "train")
+        test, train, right = found["test"].scores, found["train"].scores, _right(found)
+    held_out = setup.answered(state.checkpoint, "validation")
+    validation = held_out["validation"].scores if held_out else None
     before = state.scores or (test, train)
     seconds = msgspec.structs.replace(state.seconds, evaluate_after=time.perf_counter() - started)
-    return dict(zip(SCORES, (*before, test, train, validation), strict=True)), replace(state, seconds=seconds)
+    scores = dict(zip(SCORES, (*before, test, train, validation), strict=True))
+    return scores, packed(right | _right(held_out)), replace(state, seconds=seconds)
+
+
+def _right(found: Mapping[Part, Answered]) -> dict[str, torch.Tensor]:
+    """Which samples are answered rightly, by part of the data."""
+    return {str(part): of.right for part, of in found.items()}

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from prunebench.experiment.setup import Setup
-from prunebench.models.costs import macs, masked, params
+from prunebench.models.costs import masked, params
 from prunebench.models.layers import layer_records, prunable_weights, unit_count
+from prunebench.models.macs import effective, total, uses
 from prunebench.records import StepRecord
 from prunebench.registry import reference
 from prunebench.training.state import StepState
@@ -51,6 +52,7 @@ def _record(
 ) -> StepRecord:
     settings, at = setup.experiment.settings, state.checkpoint
     original, filters, kept = weights
+    multiplied = uses(at.model, setup.task.inputs)
     return StepRecord(
         **{"units": ()} | found | asked,
         run="",
@@ -63,7 +65,8 @@ def _record(
         prunable_weights_left=kept,
         params=params(at.model),
         nonzero_params=params(at.model) - masked(at.masks),
-        macs=macs(at.model, setup.task.inputs),
+        macs=total(multiplied),
+        effective_macs=effective(multiplied, at.masks),
         loss=state.mean_loss,
         notes=state.notes,
     )

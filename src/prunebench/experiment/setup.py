@@ -15,6 +15,7 @@ from prunebench.config import default
 from prunebench.data.dataset import Dataset, Part
 from prunebench.data.task import Task
 from prunebench.errors import ConfigError, Stopped
+from prunebench.experiment.answers import Answered, Watching
 from prunebench.experiment.data import make_task
 from prunebench.experiment.dataset import used
 from prunebench.experiment.experiment import Experiment
@@ -30,7 +31,7 @@ from prunebench.records import Environment, Scores, Summary
 from prunebench.registry import reference
 from prunebench.seeding import seed_all, seed_of
 from prunebench.training.device import environment, memory_for, use
-from prunebench.training.fit import Position, Progress, Stop, Tick, evaluate, fit
+from prunebench.training.fit import Position, Progress, Stop, Tick, Watch, evaluate, fit
 from prunebench.training.optimizers import Recipe
 from prunebench.training.state import StepState
 
@@ -142,11 +143,24 @@ class Setup:
         """What is counted on test data, and on all or a fixed representative subset of the training data."""
         return self._scores(state, "test"), self._scores(state, "train", self.experiment.settings.train_eval)
 
+    def answered(self, state: Checkpoint, *parts: Part, share: float | None = None) -> dict[Part, Answered]:
+        """The same sample by sample, of these parts of the data; nothing of `validation` where nothing is held out.
+
+        With a `share`, also by how much figures may change where outputs do by so much (see `Objective.swings`).
+        """
+        found: dict[Part, Answered] = {}
+        for part in parts:
+            if part != "validation" or self.experiment.settings.validation:
+                watching = Watching(self.task.objective, share)
+                count = self.experiment.settings.train_eval if part == "train" else None
+                found[part] = watching.answered(self._scores(state, part, count, watching))
+        return found
+
     def validation(self, state: Checkpoint) -> Scores | None:
         """What is counted on the held-out training data; None where nothing is held out."""
         return self._scores(state, "validation") if self.experiment.settings.validation else None
 
-    def _scores(self, state: Checkpoint, part: Part, count: int | None = None) -> Scores:
+    def _scores(self, state: Checkpoint, part: Part, count: int | None = None, watch: Watch | None = None) -> Scores:
         settings = self.experiment.settings
         self.place(state.model)
         with memory_for(settings.batch_size, "--batch-size"):
@@ -160,6 +174,7 @@ class Setup:
                 dtype=settings.dtype,
                 progress=self.progress,
                 stop=self.stop,
+                watch=watch,
             )
 
     def fit(self, state: StepState, save: Callable[[StepState], None] = lambda state: None) -> StepState:

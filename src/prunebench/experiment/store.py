@@ -11,7 +11,7 @@ from prunebench.experiment.existing import check_contents, finished_records, tri
 from prunebench.experiment.experiment import Experiment
 from prunebench.models import checkpoint as checkpoints
 from prunebench.models.checkpoint import Checkpoint
-from prunebench.records import Environment, StepRecord
+from prunebench.records import Answers, Environment, StepRecord
 from prunebench.runs.run import Run
 from prunebench.training import state as states
 from prunebench.training.state import StepState
@@ -71,12 +71,16 @@ class Disk:
         self._run.write_progress(state.step, state.save)
         self._saved = state.at
 
-    def commit(self, record: StepRecord, state: StepState) -> None:
+    def answers(self, step: int) -> Answers | None:
+        """Which samples a finished step answers rightly, where that was kept."""
+        return self._run.answers(step)
+
+    def commit(self, record: StepRecord, state: StepState, answers: Answers | None = None) -> None:
         """Make a step exist; what was saved at the end of its fit is not written again."""
         record = msgspec.structs.replace(record, run=self._run.key)
-        self._run.commit(
-            record, None if self._saved == state.at else lambda folder: checkpoints.save(state.checkpoint, folder)
-        )
+        saved = self._saved == state.at
+        write = None if saved else lambda folder: checkpoints.save(state.checkpoint, folder)
+        self._run.commit(record, write, answers)
         self._last, self._saved = (record.step, state.checkpoint), None
         trim(self._run, self._experiment.settings)
 
@@ -129,7 +133,10 @@ class Memory:
     def save(self, state: StepState) -> None:
         """Nothing is saved."""
 
-    def commit(self, record: StepRecord, state: StepState) -> None:
+    def answers(self, step: int) -> None:
+        """Nobody compares them."""
+
+    def commit(self, record: StepRecord, state: StepState, answers: Answers | None = None) -> None:
         """Keep a step until the next one."""
         self._records.append(record)
         self._last = state.checkpoint

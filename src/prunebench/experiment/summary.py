@@ -13,9 +13,12 @@ from prunebench.experiment.data import class_weights
 from prunebench.experiment.experiment import Experiment
 from prunebench.experiment.identity import storable
 from prunebench.experiment.plan import some
-from prunebench.models.costs import macs, macs_of_modules, params
+from prunebench.models.costs import params
 from prunebench.models.input_spec import InputSpec
+from prunebench.models.macs import total, uses
+from prunebench.models.sharing import first_names
 from prunebench.pruning.registry import Request
+from prunebench.pruning.units.groups import module_of
 from prunebench.pruning.units.removable import Removable
 from prunebench.records import PartSummary, ProofRecord, Summary
 from prunebench.registry import reference
@@ -51,9 +54,10 @@ def summary_of(
         notes: on the weights that it starts from.
         doubt: what is unlikely of the model's outputs; empty where nothing is.
     """
-    reached = experiment.method.reached(model, request) if request else []
-    layers = {name.rpartition(".")[0] for name in reached if name.endswith("weight")}
-    by_module = macs_of_modules(model, inputs)
+    first = first_names(model)
+    reached = {first.get(name, name) for name in (experiment.method.reached(model, request) if request else ())}
+    layers = {module_of(name) for name, one in first.items() if one in reached}
+    multiplied = uses(model, inputs)
     return Summary(
         data=reference(experiment.settings.dataset),
         digest=experiment.data_digest,
@@ -64,9 +68,9 @@ def summary_of(
         mean=inputs.mean,
         std=inputs.std,
         params=params(model),
-        macs=macs(model, inputs),
+        macs=total(multiplied),
         reached_params=sum(model.get_parameter(name).numel() for name in reached),
-        reached_macs=sum(by_module.get(name, 0) for name in layers),
+        reached_macs=sum(count for names, count in multiplied.items() if not names.isdisjoint(reached)),
         spared=spared(model, request, layers) if request and experiment.method.removes else {},
         proof=proof_of(request.removable) if request and request.removable else None,
         doubts=(doubt,) if doubt else (),

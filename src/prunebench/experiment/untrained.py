@@ -12,7 +12,7 @@ from prunebench.config import RunConfig
 from prunebench.experiment.experiment import Experiment
 from prunebench.experiment.resolve import resolve
 from prunebench.experiment.setup import set_up
-from prunebench.models.checkpoint import Checkpoint
+from prunebench.models.checkpoint import Checkpoint, weights_of
 from prunebench.models.undisturbed import undisturbed
 from prunebench.records import Summary
 
@@ -57,7 +57,7 @@ def stored_bytes(experiment: Experiment, last: int) -> list[int]:
     left = np.array([experiment.method.left(experiment.settings.fraction, step) for step in range(last + 1)])
     sizes: dict[int, int] = {}
     for step, _, state in untrained(experiment, _some(left)):
-        weights = sum(tensor.nbytes for tensor in state.model.state_dict().values())
+        weights = sum(tensor.nbytes for tensor in weights_of(state.model).values())
         sizes[step] = weights + sum(mask.numel() for mask in state.masks.values())
         if state.masks:  # masked models keep their size
             break

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
+from statistics import median
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from torch import nn
 
 from prunebench.latency import sparse
 from prunebench.latency.backends import Loaded
-from prunebench.latency.breakdown import Passes, layer_times, share_of
+from prunebench.latency.breakdown import Passes, layer_times, shares_of
 from prunebench.latency.budget import Budget
 from prunebench.latency.prepare import Conditions, Ready, load, memory_of, ready
 from prunebench.latency.protocol import Samples, Stopwatch, alternate, on_the_clock
@@ -214,10 +215,12 @@ def _breakdown(
     subject: TimedStep, original: nn.Module, cells: Mapping[int, Cell], fixed: Samples[tuple[int, int]]
 ) -> Breakdown:
     spared = layers_as_they_were(original, subject.state)
+    shares = {size: shares_of(cell.passes, spared) for size, cell in cells.items()}
     return Breakdown(
         batch1_ms=fixed.samples_ms[subject.step, 1],
         batch4_ms=fixed.samples_ms[subject.step, 4],
-        unpruned_share={size: share_of(cell.passes, spared) for size, cell in cells.items()},
+        unpruned_share={size: median(of) for size, of in shares.items()},
+        unpruned_shares=shares,
     )
 
 

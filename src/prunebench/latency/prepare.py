@@ -13,7 +13,7 @@ import torch
 from prunebench.errors import ConfigError, ModelError, PrunebenchError
 from prunebench.latency.backends import Backend, Loaded
 from prunebench.latency.config import EfficiencyConfig
-from prunebench.models.checkpoint import Checkpoint
+from prunebench.models.checkpoint import Checkpoint, weights_of
 from prunebench.models.input_spec import output_of, to
 from prunebench.models.memory import peak_bytes
 from prunebench.records import Scores
@@ -93,13 +93,23 @@ def ready(state: Checkpoint, loaded: Loaded, batch: Any, conditions: Conditions)
         call = partial(loaded.runner(size), loaded.place(batch))
         answer = as_logits(call())
     expected = as_logits(output_of(state.model, to(batch, device=conditions.device)))
-    difference = float((answer - expected).abs().max() / expected.abs().max())
+    difference = difference_of(answer, expected)
     if not difference <= TOLERANCE[conditions.efficiency.dtype]:  # false for NaN
         raise ModelError(
             f"--backend {conditions.backend.name} answers otherwise than eager PyTorch: a logit of "
             f"{state.architecture.model} differs by {difference:.2g} of the largest. It is not timed."
         )
     return Ready(call, difference)
+
+
+def difference_of(answer: torch.Tensor, expected: torch.Tensor) -> float:
+    """Largest difference of a logit, relative to the largest that is expected; as it is where all of these are zero.
+
+    What is infinite or NaN in both does not differ; NaN where it is so in one of them.
+    """
+    same = (answer == expected) | (answer.isnan() & expected.isnan())
+    largest = float(expected.masked_fill(~expected.isfinite(), 0).abs().max())
+    return float((answer - expected).abs().masked_fill(same, 0).max()) / (largest or 1.0)
 
 
 def as_logits(answer: Any) -> torch.Tensor:
@@ -111,7 +121,7 @@ def memory_of(state: Checkpoint, call: Callable[[], object], conditions: Conditi
     """Bytes that weights and one pass take at most; None where not PyTorch allocates them."""
     if conditions.backend.needs:
         return None
-    weights: int = sum(tensor.nbytes for tensor in state.model.state_dict().values())
+    weights: int = sum(tensor.nbytes for tensor in weights_of(state.model).values())
     return weights // (2 if conditions.efficiency.dtype == "bf16" else 1) + peak_bytes(call, conditions.device)
 
 

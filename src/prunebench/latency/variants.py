@@ -11,6 +11,7 @@ from torch.nn.utils import prune as torch_prune
 
 from prunebench.experiment.experiment import Experiment
 from prunebench.models.checkpoint import Checkpoint
+from prunebench.models.sharing import first_names
 from prunebench.pruning.registry import Request, criteria
 from prunebench.records import VARIANTS
 
@@ -66,9 +67,10 @@ def mask_like(model: nn.Module, pruned: Checkpoint) -> nn.Module:
     Where channels were removed, as many filters are masked in each layer; which ones does not affect the time.
     """
     model.requires_grad_(False)  # a weight computed from a mask can then be copied
+    first = first_names(model)
     for path, module in list(model.named_modules()):
         for name, parameter in list(module.named_parameters(recurse=False)):
-            full = f"{path}.{name}" if path else name
+            full = first[f"{path}.{name}" if path else name]
             mask = _mask(parameter, pruned.model.get_parameter(full), pruned.masks.get(full))
             if mask is not None:
                 torch_prune.custom_from_mask(module, name, mask.to(parameter))
@@ -85,9 +87,9 @@ def _mask(original: torch.Tensor, left: torch.Tensor, mask: torch.Tensor | None)
 
 def layers_as_they_were(original: nn.Module, pruned: Checkpoint) -> set[str]:
     """Names of the layers with parameters of their own that pruning has left alone."""
-    found = set()
+    found, first = set(), first_names(original)
     for path, module in original.named_modules():
-        own = {f"{path}.{name}" if path else name: p for name, p in module.named_parameters(recurse=False)}
+        own = {first[f"{path}.{name}" if path else name]: p for name, p in module.named_parameters(recurse=False)}
         if own and all(
             n not in pruned.masks and p.shape == pruned.model.get_parameter(n).shape for n, p in own.items()
         ):

@@ -4,6 +4,7 @@ Doors:
     architecture   the registry of models; a model as data
     input_spec     what a model reads, as data
     masks          which weights are left
+    sharing        parameters with several names
     checkpoint     modules and masks as safetensors and JSON, without pickle
     tensor_files   safetensors
     weight_files   what others have saved
@@ -13,6 +14,7 @@ Doors:
     loading        a pruned model alone, from a run or an exported file
     export         a model for use elsewhere
     costs          parameters, multiply-accumulates, bytes
+    macs           multiply-accumulates, by the weights that they multiply
     memory         the most that PyTorch holds while something runs
     layers         how large each layer is
     known_layers   the attributes that follow a layer's parameters

@@ -28,6 +28,7 @@ import msgspec
 from prunebench.config import toml_tables
 from prunebench.errors import ConfigError, ModelError
 from prunebench.models.input_spec import InputSpec, output_of
+from prunebench.models.sharing import settle
 from prunebench.registry import Registry, call, parameters
 from prunebench.user_code import failure
 
@@ -172,6 +173,7 @@ class Architecture(msgspec.Struct, frozen=True):
         _built[id(built)] = built
         if _lazy(built):
             _materialise(built, self)
+        settle(built)
         return built
 
     def _handed(self, entry: ModelEntry) -> tuple[dict[str, Any], dict[str, Any]]:

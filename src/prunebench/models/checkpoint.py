@@ -1,6 +1,6 @@
 """Checkpoints: modules ↔ safetensors and structure JSON, no pickle.
 
-    model.safetensors   every parameter and buffer
+    model.safetensors   every parameter and buffer, once
     structure.json      format, architecture, and the sizes of every layer
     masks.safetensors   bool, where weights are masked
     tokenizer.json      for text
@@ -27,6 +27,7 @@ from prunebench.errors import RunError
 from prunebench.models.architecture import ARGUMENTS, Architecture, ModelEntry, models
 from prunebench.models.input_spec import InputSpec
 from prunebench.models.masks import Masks
+from prunebench.models.sharing import by_first_names, first_names, part
 from prunebench.models.sizes import Sizes, integers, restore, tensors_of
 from prunebench.models.tensor_files import owned, read_tensors
 from prunebench.records import FORMAT, other_format
@@ -59,12 +60,18 @@ class Structure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def save(checkpoint: Checkpoint, folder: Path) -> None:
     """Write a checkpoint into an existing folder."""
-    write_tensors(checkpoint.model.state_dict(), folder / "model.safetensors")
+    write_tensors(weights_of(checkpoint.model), folder / "model.safetensors")
     if checkpoint.masks:
         write_tensors(checkpoint.masks, folder / "masks.safetensors")
     if checkpoint.tokenizer is not None:
         (folder / "tokenizer.json").write_text(checkpoint.tokenizer, encoding="utf-8")
     (folder / "structure.json").write_bytes(msgspec.json.format(structure_of(checkpoint), indent=1))
+
+
+def weights_of(model: nn.Module) -> dict[str, torch.Tensor]:
+    """All parameters and buffers; of what has several names by the first."""
+    first = first_names(model, buffers=True)
+    return {name: tensor for name, tensor in model.state_dict().items() if first.get(name, name) == name}
 
 
 def load(folder: Path, entry: ModelEntry | None = None) -> Checkpoint:
@@ -136,12 +143,27 @@ def assemble(
             f"{name} names {about.model} and arguments for it. Give what builds the model: load(path, model=build)."
         )
     model = about.build(entry)
+    state = _with_all_names(model, state)
     resize(model, found.sizes, state)
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
         raise RunError(f"{name}: its weights do not fit {found.architecture.model}: {error}") from error
-    return Checkpoint(found.architecture, model.eval(), masks, tokenizer)
+    return Checkpoint(found.architecture, model.eval(), by_first_names(masks, model), tokenizer)
+
+
+def _with_all_names(model: nn.Module, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors of a checkpoint by every name that the model has for them.
+
+    What the model holds once and the checkpoint of an earlier version has parted is parted in the model.
+    """
+    found, parameters = dict(state), first_names(model)
+    for name, first in first_names(model, buffers=True).items():
+        if first in state:
+            same = torch.equal(found.setdefault(name, state[first]), state[first])
+            if name in parameters and not same:
+                part(model, name)
+    return found
 
 
 def resize(model: nn.Module, sizes: dict[str, dict[str, int]], state: dict[str, torch.Tensor]) -> None:
@@ -172,8 +194,10 @@ def write_tensors(tensors: Masks, path: Path, metadata: dict[str, str] | None = 
     storable = {}
     for name, tensor in tensors.items():
         flat = tensor.detach().cpu().contiguous()
-        storable[name] = flat.clone() if flat.data_ptr() in seen else flat
-        seen.add(flat.data_ptr())
+        if flat.untyped_storage().data_ptr() in seen:
+            flat = flat.clone()
+        storable[name] = flat
+        seen.add(flat.untyped_storage().data_ptr())
     try:
         save_file(storable, path, metadata)
     except SafetensorError as error:

@@ -17,6 +17,7 @@ from torch import nn
 
 from prunebench.errors import ModelError
 from prunebench.models.masks import Masks
+from prunebench.models.sharing import by_first_names
 from prunebench.models.weight_files import SHOWN, Tensors, WeightFile, are, names_told
 
 WRAPPERS = ("module", "_orig_mod")
@@ -66,7 +67,7 @@ def fitted(model: nn.Module, file: WeightFile, classes: int | None = None) -> Fi
     if problem := misfit({name: value.shape for name, value in tensors.items()}, own, fresh):
         raise ModelError(problem)
     tensors = {name: value for name, value in tensors.items() if name not in fresh}
-    masks = {name: mask for name, mask in masks.items() if name not in fresh}
+    masks = by_first_names({name: mask for name, mask in masks.items() if name not in fresh}, model)
     tensors, converted = in_types(tensors, own)
     notes = [*file.notes, *averaged, *renamed, *unmasked, *converted, *_zeros(model, tensors, masks)]
     if fresh:

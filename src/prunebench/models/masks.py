@@ -9,4 +9,7 @@ if TYPE_CHECKING:
     import torch
 
 Masks = Mapping[str, "torch.Tensor"]
-"""Parameter name → bool tensor of its shape, True where the weight is left. No entry: nothing is pruned."""
+"""Parameter name → bool tensor of its shape, True where the weight is left. No entry: nothing is pruned.
+
+A parameter that stands in a model under several names goes by the first (see `sharing`).
+"""

@@ -64,19 +64,17 @@ class Request:
 
     def selects(self, module: str) -> bool:
         """Whether a module may be pruned."""
-        parts = module.split(".")
-        paths = [".".join(parts[: i + 1]) for i in range(len(parts))]
-
-        def matches(patterns: tuple[str, ...]) -> bool:
-            return any(fnmatch.fnmatchcase(path, pattern) for path in paths for pattern in patterns)
-
         if self.include:
-            return matches(self.include) and not matches(self.exclude)
-        return not matches(self.exclude + self.keeps)
+            return _matches(module, self.include) and not self.excludes(module)
+        return not _matches(module, self.exclude + self.keeps)
+
+    def excludes(self, module: str) -> bool:
+        """Whether a module is named as one that is not to be pruned."""
+        return _matches(module, self.exclude)
 
     def check_patterns(self, model: nn.Module) -> None:
         """Raise ConfigError where a pattern matches no module of the model."""
-        names = [name for name, _ in model.named_modules()]
+        names = [name for name, _ in model.named_modules(remove_duplicate=False)]
         for pattern in (*self.include, *self.exclude):
             if not any(fnmatch.fnmatchcase(name, pattern) for name in names):
                 parts = ", ".join(name for name, _ in model.named_children())
@@ -99,6 +97,12 @@ class Request:
         if torch.isnan(scores).any():
             raise ConfigError(f"The criterion scored {name} with NaN, which cannot be ranked.")
         return scores.detach().to(weight.device)
+
+
+def _matches(module: str, patterns: tuple[str, ...]) -> bool:
+    parts = module.split(".")
+    paths = [".".join(parts[: i + 1]) for i in range(len(parts))]
+    return any(fnmatch.fnmatchcase(path, pattern) for path in paths for pattern in patterns)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import nan
 from statistics import fmean
+from typing import Any
 
 import msgspec
 
@@ -43,6 +44,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         wilson: 95 % interval of the mean accuracy after fine-tuning that the number of test samples alone allows.
         left: axis → share of the unpruned model that is left, mean over seeds.
         params, macs: what is left in absolute numbers, mean over seeds.
+        effective_macs: the same of MACs, without those of masked weights; None where that was not counted.
         timed: axis of latency → times of the first seed that was timed.
     """
 
@@ -54,6 +56,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     left: dict[str, float]
     params: float
     macs: float
+    effective_macs: float | None
     timed: dict[str, Speedup]
 
 
@@ -110,6 +113,7 @@ def axes_of(groups: Sequence[Series]) -> list[str]:
 def _row(group: Sequence[Curve], step: int, originals: Mapping[str, Mapping[str, float]]) -> Row:
     places = [(curve, at) for curve in group if (at := curve.at(step)) is not None]
     timed = _timed(group, step, originals)
+    effective: list[Any] = [curve.records[at].effective_macs for curve, at in places]
     shares = {axis: fmean(curve.axes[axis][at] for curve, at in places) for axis in AXES}
     return Row(
         step=step,
@@ -120,6 +124,7 @@ def _row(group: Sequence[Curve], step: int, originals: Mapping[str, Mapping[str,
         left=shares | {axis: 1 / of.speedup for axis, of in timed.items()},
         params=fmean(curve.records[at].nonzero_params for curve, at in places),
         macs=fmean(curve.records[at].macs for curve, at in places),
+        effective_macs=None if None in effective else fmean(effective),
         timed=timed,
     )
 

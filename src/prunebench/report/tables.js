@@ -8,6 +8,7 @@ const COLUMNS = [
   ["Wilson", (_, row) => row.wilson[0], (_, row) => interval(...row.wilson, 3)],
   ["params left", (_, row) => row.params, (_, row) => `${percent(row.left.params)} (${short(row.params)})`],
   ["MACs left", (_, row) => row.macs, (_, row) => `${percent(row.left.macs)} (${short(row.macs)})`],
+  ["effective MACs", (_, row) => row.effective_macs, (_, row) => effective(row)],
   ["ms", (_, row) => timed(row)?.ms, (_, row) => timed(row)?.ms.toPrecision(3) ?? ""],
   ["speed-up", (_, row) => timed(row)?.speedup, (_, row) => speedup(timed(row))],
   ["n", (_, row) => row.n, (_, row) => row.n],
@@ -15,6 +16,14 @@ const COLUMNS = [
 
 const timed = (row) => row.timed[chosen.timing];
 const plusMinus = ({ mean, low, high }) => (low === null ? "" : ` ± ${((high - low) / 2).toFixed(4)}`);
+
+const masked = (row) => row.effective_macs !== null && row.effective_macs !== row.macs;
+
+/** What is left of the unpruned model's MACs without those of masked weights. */
+function effective(row) {
+  if (row.effective_macs === null) return "";
+  return `${percent((row.effective_macs / row.macs) * row.left.macs)} (${short(row.effective_macs)})`;
+}
 
 function speedup(found) {
   if (!found) return "";
@@ -46,7 +55,9 @@ function sorted(rows) {
 }
 
 function fillTable() {
-  const columns = COLUMNS.filter(([name]) => chosen.timing !== null || !["ms", "speed-up"].includes(name));
+  const hidden = chosen.timing === null ? ["ms", "speed-up"] : [];
+  if (!shownGroups().some((group) => group.rows.some(masked))) hidden.push("effective MACs");
+  const columns = COLUMNS.filter(([name]) => !hidden.includes(name));
   const rows = sorted(shownGroups().flatMap((group) => group.rows.map((row) => [group, row])));
   const heads = columns.map(([name]) => sorter(name));
   const cells = rows.map((pair) => columns.map(([, , text]) => text(...pair)));

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from statistics import median
 
-from prunebench.records import LatencyRecord, TimingRecord
+from prunebench.records import Breakdown, LatencyRecord, TimingRecord
 from prunebench.results.sparsity import sentences
-from prunebench.results.tables import align, share, short
-from prunebench.statistics import MedianInterval, paired_speedup, percentile
+from prunebench.results.tables import align, short
+from prunebench.statistics import MedianInterval, median_interval, paired_speedup, percentile
 
 OfVariant = Mapping[str, LatencyRecord]
+
+FOR_P95, FOR_P99 = 20, 100
+"""Rounds from which on one lies beyond the 95th and the 99th percentile."""
 
 
 def times(timings: Sequence[TimingRecord]) -> str:
@@ -25,7 +28,7 @@ def times(timings: Sequence[TimingRecord]) -> str:
         gain = paired_speedup(of["original"].samples_ms, fastest.samples_ms)
         row = [str(timing.step), f"{100 * pruned.nominal_left:.1f} %", str(size)]
         row += [_ms(median(of[name].samples_ms)) for name in ("original", "masked", "pruned")]
-        row += [_ms(percentile(pruned.samples_ms, at)) for at in (0.05, 0.95, 0.99)]
+        row += _tails(pruned.samples_ms)
         row += [f"{1e3 * size / median(pruned.samples_ms):.0f}"]
         row += [_ms(median(of[name].samples_ms)) if name in of else "" for name in extra]
         row += [f"{gain.median:.2f} ×", interval(gain), f"{len(pruned.samples_ms)}{_cut(pruned)}"]
@@ -35,6 +38,7 @@ def times(timings: Sequence[TimingRecord]) -> str:
         "Milliseconds; percentiles and samples/s are those of the pruned model. Masked: no speed-up expected.",
         "The speed-up is the median of original / pruned within a round.",
     ]
+    notes += _few([of["pruned"] for _, _, of in _cells(timings)])
     if extra:
         notes.append("Sparse: linear layers stored compressed where that paid; its speed-up where it is shown.")
     if any(_cut(r) for timing in timings for r in timing.latencies):
@@ -44,10 +48,12 @@ def times(timings: Sequence[TimingRecord]) -> str:
 
 def costs(timings: Sequence[TimingRecord]) -> str:
     """A row per step: parameters, MACs, memory of activations, bytes of the checkpoint; the unpruned model first."""
-    head = ["step", "params", "non-zero", "MACs", "theoretical", "activations", "checkpoint", "with zstd"]
-    rows = [head]
     first = timings[0].original
-    for step, of in [(0, first), *((timing.step, timing.pruned) for timing in timings if timing.step)]:
+    every = [(0, first), *((timing.step, timing.pruned) for timing in timings if timing.step)]
+    masked = any(of is not None and of.effective_macs not in (None, of.macs) for _, of in every)
+    head = ["step", "params", "non-zero", "MACs", "theoretical", *["effective"] * masked]
+    rows = [[*head, "activations", "checkpoint", "with zstd"]]
+    for step, of in every:
         if of is None or first is None:
             continue
         rows.append(
@@ -57,12 +63,14 @@ def costs(timings: Sequence[TimingRecord]) -> str:
                 short(of.nonzero_params),
                 short(of.macs),
                 f"{first.macs / of.macs:.2f} ×",
+                *["" if of.effective_macs is None else short(of.effective_macs)] * masked,
                 _bytes(of.activation_bytes),
                 _bytes(of.checkpoint_bytes),
                 _bytes(of.checkpoint_zstd_bytes),
             ]
         )
-    return align(rows) + "\nMACs and activations (the most at once, fp32) are those of one sample."
+    told = "\nMACs and activations (the most at once, fp32) are those of one sample."
+    return align(rows) + told + " Effective: without the MACs of masked weights." * masked
 
 
 def breakdown(timings: Sequence[TimingRecord]) -> str:
@@ -70,26 +78,19 @@ def breakdown(timings: Sequence[TimingRecord]) -> str:
     with_memory = any(r.peak_bytes for timing in timings for r in timing.latencies)
     rounding = any("rounded" in of for _, _, of in _cells(timings))
     head = ["step", "batch", "promised", "measured", "of it", "batch 4 / 1", *["rounded to 8"] * rounding, "unpruned"]
-    rows = [head + ["peak memory"] * with_memory]
+    rows = [head + ["peak"] * with_memory]
     for timing, size, of in _cells(timings):
         if timing.original is None or timing.pruned is None or timing.breakdown is None:
             continue
         theory = timing.original.macs / timing.pruned.macs
-        gain = paired_speedup(of["original"].samples_ms, of["pruned"].samples_ms).median
-        fixed = paired_speedup(timing.breakdown.batch4_ms, timing.breakdown.batch1_ms).median
-        row = [
-            str(timing.step),
-            str(size),
-            f"{theory:.2f} ×",
-            f"{gain:.2f} ×",
-            share(round(1e4 * gain / theory), 10_000),
-        ]
-        row += [f"{fixed:.2f} ×"]
+        gain = paired_speedup(of["original"].samples_ms, of["pruned"].samples_ms)
+        fixed = paired_speedup(timing.breakdown.batch4_ms, timing.breakdown.batch1_ms)
+        row = [str(timing.step), str(size), f"{theory:.2f} ×", _ratio(gain)]
+        row += [_percent(MedianInterval(*(100 * value / theory for value in gain))), _ratio(fixed)]
         if rounding:
             rounded = of.get("rounded")
-            cost = paired_speedup(rounded.samples_ms, of["pruned"].samples_ms).median if rounded else None
-            row += [f"{cost:.2f} ×" if cost else ""]
-        row += [f"{100 * timing.breakdown.unpruned_share[size]:.0f} %"]
+            row += [_ratio(paired_speedup(rounded.samples_ms, of["pruned"].samples_ms)) if rounded else ""]
+        row += [_unpruned(timing.breakdown, size)]
         row += [_bytes(peak) if (peak := of["pruned"].peak_bytes) else ""] * with_memory
         rows.append(row)
     lines = [
@@ -100,6 +101,8 @@ def breakdown(timings: Sequence[TimingRecord]) -> str:
     ]
     if rounding:
         lines.append("rounded to 8: time with channels rounded up to a multiple of 8 over that of the pruned model.")
+    lines.append("In brackets: the 95 % interval of the median, by rounds.")
+    lines += ["peak: the most memory that weights and one pass take."] * with_memory
     return "\n".join(lines)
 
 
@@ -110,19 +113,51 @@ def of_files(records: Sequence[LatencyRecord]) -> str:
     for record in sorted(records, key=lambda r: (r.batch_size, r.step)):
         samples, gain = record.samples_ms, paired_speedup(first[record.batch_size].samples_ms, record.samples_ms)
         row = [record.model, str(record.batch_size), _ms(median(samples))]
-        row += [_ms(percentile(samples, at)) for at in (0.05, 0.95, 0.99)]
+        row += _tails(samples)
         row += [f"{1e3 * record.batch_size / median(samples):.0f}"]
         row += [f"{gain.median:.2f} ×", interval(gain)] if record.step else ["", ""]
         rows.append([*row, f"{len(samples)}{_cut(record)}"])
-    return (
-        align(rows, left=1)
-        + "\nMilliseconds. The speed-up is the median of the first file's time / this one's within a round."
-    )
+    told = "Milliseconds. The speed-up is the median of the first file's time / this one's within a round."
+    return "\n".join([align(rows, left=1), told, *_few(records)])
 
 
 def interval(of: MedianInterval) -> str:
     """`1.07–1.11`; `unknown` where there were too few rounds."""
     return f"{of.low:.2f}–{of.high:.2f}" if of.known else "unknown"
+
+
+def _ratio(of: MedianInterval) -> str:
+    """`1.09 × (1.07–1.11)`."""
+    return f"{of.median:.2f} × ({interval(of)})"
+
+
+def _percent(of: MedianInterval) -> str:
+    """`54 % (53–56)`."""
+    return f"{of.median:.0f} % (" + (f"{of.low:.0f}–{of.high:.0f})" if of.known else "unknown)")
+
+
+def _unpruned(of: Breakdown, size: int) -> str:
+    """`25 % (23–26)`; earlier versions kept the median alone."""
+    if size not in of.unpruned_shares:
+        return f"{100 * of.unpruned_share[size]:.0f} %"
+    return _percent(median_interval([100 * share for share in of.unpruned_shares[size]]))
+
+
+def _tails(samples: Sequence[float]) -> list[str]:
+    """5th, 95th and 99th percentile; of too few samples for these the least, nothing, and the most."""
+    some, many = len(samples) >= FOR_P95, len(samples) >= FOR_P99
+    return [
+        _ms(percentile(samples, 0.05)) if some else f"min {_ms(min(samples))}",
+        _ms(percentile(samples, 0.95)) if some else "",
+        _ms(percentile(samples, 0.99)) if many else f"max {_ms(max(samples))}",
+    ]
+
+
+def _few(records: Sequence[LatencyRecord]) -> list[str]:
+    """What to say where some have too few rounds for percentiles."""
+    if all(len(record.samples_ms) >= FOR_P99 for record in records):
+        return []
+    return [f"min, max: fewer rounds than {FOR_P95} have no p5 and no p95, fewer than {FOR_P99} no p99."]
 
 
 def _cells(timings: Sequence[TimingRecord]) -> list[tuple[TimingRecord, int, OfVariant]]:

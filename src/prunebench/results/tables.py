@@ -18,7 +18,9 @@ def steps(records: Sequence[StepRecord]) -> str:
     held_out = records[0].validation is not None
     main, *others = records[0].test_after.counted
     title = METRICS[main].title
-    head = ["step", *kinds, "params", "MACs", "before", "after", "95 % interval", *["validation"] * held_out, *others]
+    masked = any(record.effective_macs not in (None, record.macs) for record in records)
+    head = ["step", *kinds, "params", "MACs", *["effective"] * masked, "before", "after", "95 % interval"]
+    head += [*["validation"] * held_out, *others]
     rows = []
     for record in records:
         shares = [share(unit.left, unit.original) for unit in record.units]
@@ -26,12 +28,18 @@ def steps(records: Sequence[StepRecord]) -> str:
         scores = [before, f"{record.test_after[main]:.3f}", interval(record.test_after)]
         scores += [f"{record.validation[main]:.3f}" if record.validation else ""] * held_out
         scores += [f"{record.test_after[name]:.3f}" for name in others]
-        rows.append([str(record.step), *shares, short(record.nonzero_params), short(record.macs), *scores])
+        costs = [short(record.nonzero_params), short(record.macs)]
+        costs += ["" if record.effective_macs is None else short(record.effective_macs)] * masked
+        rows.append([str(record.step), *shares, *costs, *scores])
     samples = records[-1].test_after.total
     lines = [
         align([head, *rows]),
         f"Test {title} over {samples:,} samples{_after(others)}; {', '.join(kinds)} in % of the original.",
     ]
+    if masked:
+        lines.append(
+            "Effective: MACs that are left where those of masked weights are skipped, as most hardware cannot."
+        )
     for record in records:
         lines += [f"Step {record.step}: {note}." for note in (*record.notes, *_warnings(record))]
     return "\n".join(lines)

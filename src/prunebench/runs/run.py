@@ -2,7 +2,7 @@
 
     runs/resnet18-structured-1f0c…/
       run.json  environment.json  *.txt
-      steps/003/record.json  steps/003/model.safetensors …
+      steps/003/record.json  steps/003/answers.json  steps/003/model.safetensors …
       progress-004-9ab3…/    the step that is being computed: a checkpoint, and state.json instead of a record
 
 Bytes and paths only: no torch. `run.json` lists every file of a finished step with its SHA-256, and carries its own;
@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 
 from prunebench.errors import RunError, RunLocked
-from prunebench.records import FORMAT, Environment, StepRecord, TimingRecord, other_format
+from prunebench.records import FORMAT, Answers, Environment, StepRecord, TimingRecord, other_format
 from prunebench.runs import progress
 from prunebench.runs.environment import completed
 from prunebench.runs.files import digest, discard, move, sync, unused, write_atomically, writing
@@ -90,6 +90,19 @@ class Run:
         """The timings of a finished step of an efficiency run; raises as `record` does."""
         record: TimingRecord = self._record(step, TimingRecord)
         return record
+
+    def answers(self, step: int) -> Answers | None:
+        """Which samples a finished step answers rightly; None where that was not kept, or went with its checkpoint.
+
+        Raises:
+            RunError: the file is damaged.
+        """
+        name = f"steps/{step:03d}/answers.json"
+        if (checksum := self.files().get(name)) is None:
+            return None
+        self._check(name, checksum)
+        answers: Answers = decode(self.folder / name, Answers)
+        return answers
 
     def environment(self) -> Environment:
         """What the run is computed with."""
@@ -167,22 +180,34 @@ class Run:
                     with suppress(OSError):  # what went wrong is told, not that the folder stays
                         self._remove()
 
-    def commit(self, record: StepRecord | TimingRecord, write: Callable[[Path], None] | None = None) -> None:
+    def commit(
+        self,
+        record: StepRecord | TimingRecord,
+        write: Callable[[Path], None] | None = None,
+        answers: Answers | None = None,
+    ) -> None:
         """Make a step exist: `write` puts its checkpoint into a folder, which is renamed into place and listed.
 
-        Without `write` the checkpoint is that of the step's progress, whose files are neither copied nor read.
+        Without `write` the checkpoint is that of the step's progress, whose files are neither copied nor read. The
+        answers stay as long as the checkpoint does.
 
         Raises:
             DiskError: it cannot be written.
         """
         place = self.step_folder(record.step)
+
+        def told(folder: Path) -> None:
+            (folder / "record.json").write_bytes(encode(record))
+            if answers is not None:
+                (folder / "answers.json").write_bytes(encode(answers))
+
         with writing(f"Step {record.step} of run {self.key}", self.folder):
             place.parent.mkdir(parents=True, exist_ok=True)
             beside = unused(place)
             beside.mkdir()
             try:
                 files = progress.link(self.folder, beside) if write is None else progress.written(beside, write)
-                files |= progress.written(beside, lambda folder: (folder / "record.json").write_bytes(encode(record)))
+                files |= progress.written(beside, told)
                 shutil.rmtree(place, ignore_errors=True)  # of a process that was killed before it listed the step
                 move(beside, place)
             except BaseException:
@@ -313,7 +338,7 @@ class Run:
         files = self.files()
         found = [*self.folder.glob(".*"), *self.folder.glob("steps/.*")]
         found += [path for step in self.steps() for path in self.folder.glob(f"progress-{step:03d}-*")]
-        for name in ("*.safetensors", "structure.json", "tokenizer.json"):
+        for name in ("*.safetensors", "structure.json", "tokenizer.json", "answers.json"):
             mine = self.folder.glob(f"steps/[!.]*/{name}")
             found += [path for path in mine if path.relative_to(self.folder).as_posix() not in files]
         return found

@@ -54,6 +54,9 @@ Progress = Callable[[Tick], None]
 Stop = Callable[[], bool]
 """Asked after every batch: whether to stop."""
 
+Watch = Callable[[torch.Tensor, torch.Tensor], None]
+"""Shown the output of a batch that is evaluated, and what it should be."""
+
 SECONDS_BETWEEN_TICKS = 0.2
 """Reading the loss waits for the device, so it is not read after every batch."""
 
@@ -220,8 +223,9 @@ def evaluate(
     dtype: str,
     progress: Progress = lambda tick: None,
     stop: Stop = lambda: False,
+    watch: Watch | None = None,
 ) -> Scores:
-    """What the task counts of the given samples, int64 indices of shape (samples,).
+    """What the task counts of the given samples, int64 indices of shape (samples,); `watch` is shown every batch.
 
     Raises:
         Stopped: `stop` asked for it.
@@ -233,8 +237,11 @@ def evaluate(
     batches, told = samples.split(batch_size), time.monotonic()
     with torch.inference_mode(), autocast(device, dtype):
         for batch, (inputs, target) in enumerate(task.batches(part, batches, device), 1):
-            for name, counted in task.objective.count(output_of(model, inputs), target).items():
+            output = output_of(model, inputs)
+            for name, counted in task.objective.count(output, target).items():
                 sums[name] += counted
+            if watch is not None:
+                watch(output, target)
             if time.monotonic() - told > SECONDS_BETWEEN_TICKS:
                 told = time.monotonic()
                 score = float(sums[main]) / min(batch * batch_size, len(samples))

@@ -34,6 +34,7 @@ class StepState:
         checkpoint: the model as it is; a fit trains it in place.
         before: units that there were before the step, by kind.
         scores: those before the fit, on test and on training data.
+        right: which samples were right then, by part of the data; not stored, and none where they are not known.
         notes: remarks on what could not be removed.
         seconds: what the step has taken until now.
         epoch: finished epochs of the fit.
@@ -56,6 +57,7 @@ class StepState:
     samples: int = 0
     mean_loss: float | None = None
     optimizer: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    right: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
     @property
     def at(self) -> tuple[int, int, int]:
@@ -119,7 +121,7 @@ def load(folder: Path, entry: ModelEntry | None = None) -> StepState:
 
 def _told() -> list[str]:
     """Fields that `state.json` holds."""
-    return [field.name for field in fields(StepState) if field.name not in ("checkpoint", "optimizer")]
+    return [field.name for field in fields(StepState) if field.name not in ("checkpoint", "optimizer", "right")]
 
 
 def _parameters(optimizer: torch.optim.Optimizer) -> list[torch.nn.Parameter]:

@@ -36,7 +36,7 @@ def test_a_model_is_trained_once_and_found_by_prune(prunebench, tmp_path):
     assert told in again.err
     pruned = prunebench("prune", *TINY, "--iterations", "1")
     assert f"dense    {run} (trained)" in pruned.err
-    assert "train  100%" not in pruned.err
+    assert "train  100%  epoch" not in pruned.err
     assert len(runs(tmp_path)) == 2
 
 

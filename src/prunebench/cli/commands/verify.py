@@ -25,7 +25,7 @@ def command(*, run_name: str, as_json: bool, quiet: bool, debug: bool, **values:
     from prunebench.cli.planning import machine_line
     from prunebench.experiment.existing import changed_contents
     from prunebench.experiment.resolve import resolve
-    from prunebench.experiment.verify import inexact, verify
+    from prunebench.experiment.verify import inexact, rounding, verify
     from prunebench.runs.apart import data_told
 
     given = gather(values, None)
@@ -38,8 +38,9 @@ def command(*, run_name: str, as_json: bool, quiet: bool, debug: bool, **values:
         why = inexact(run, experiment)
         if why:
             console.note(
-                f"Computed elsewhere ({why}): checksums, parameters and MACs are compared exactly, accuracies only to "
-                f"within their recorded 95 % interval."
+                f"Computed elsewhere ({why}): checksums, parameters and MACs are compared exactly; answers may be "
+                f"others where two logits are nearer to each other than {200 * rounding(run, experiment):.2g} % of the "
+                f"sample's largest, between which rounding decides."
             )
         else:
             console.note("The same machine and versions: every comparison is exact.")

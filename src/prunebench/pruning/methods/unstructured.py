@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from prunebench.errors import ConfigError
 from prunebench.models.masks import Masks
+from prunebench.models.sharing import distinct, first_names
 from prunebench.pruning.registry import Method, Pruned, Request, methods
 from prunebench.seeding import generator
 
@@ -72,17 +73,23 @@ def _smallest_removed(
 
 
 def targets(model: nn.Module, request: Request) -> list[str]:
-    """Names of the parameters that are pruned: conv and linear weights, or every leaf layer's parameters.
+    """First names of the parameters that are pruned: conv and linear weights, or every leaf layer's parameters.
+
+    One that several layers hold is pruned where one of them is selected, and none is excluded.
 
     Raises:
         ConfigError: the patterns leave nothing to prune.
     """
     request.check_patterns(model)
-    names = []
-    for path, module in model.named_modules():
+    first = first_names(model)
+    chosen, spared = dict[str, None](), set[str]()
+    for path, module in model.named_modules(remove_duplicate=False):
+        own = {name: first[f"{path}.{name}" if path else name] for name, _ in module.named_parameters(recurse=False)}
         if request.selects(path):
-            names += [f"{path}.{name}" if path else name for name in _parameters(module, request.targets)]
-    if not names:
+            chosen |= dict.fromkeys(own[name] for name in _parameters(module, request.targets))
+        elif request.excludes(path):
+            spared |= set(own.values())
+    if not (names := [name for name in chosen if name not in spared]):
         raise ConfigError("There is nothing to prune: no targeted layer fits --include and --exclude.")
     return names
 
@@ -106,11 +113,14 @@ def count(model: nn.Module, masks: Masks, request: Request) -> dict[str, int]:
 
 def prunable(model: nn.Module, request: Request) -> list[str]:
     """Names of all conv and linear weights."""
-    return [
-        f"{path}.{name}" if path else name
-        for path, module in model.named_modules()
-        for name in _parameters(module, "weights")
-    ]
+    return distinct(
+        model,
+        (
+            f"{path}.{name}" if path else name
+            for path, module in model.named_modules()
+            for name in _parameters(module, "weights")
+        ),
+    )
 
 
 def _ones(parameter: torch.Tensor) -> torch.Tensor:
