@@ -16,13 +16,13 @@ from prunebench.cli.warned import warned
 from prunebench.errors import PrunebenchError, legible
 
 COMMANDS = {
-    "inspect": "Show what of a model can be pruned, and prove it.",
     "train": "Train a model that pruning starts from.",
     "prune": "Prune a model and fine-tune it, again and again.",
     "evaluate": "Compute anew what a step of a run scores.",
     "verify": "Compute a whole run anew from its files and compare.",
     "efficiency": "Time a pruned model against the original.",
     "export": "Write a pruned model for use elsewhere.",
+    "inspect": "Show what of a model can be pruned, and prove it.",
     "runs": "List runs, or delete one.",
     "study": "Run a grid of pruning runs, on this machine or on a cluster.",
     "compare": "Say which of two is better, and how sure that is.",
