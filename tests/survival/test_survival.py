@@ -178,7 +178,7 @@ POINTS = {
     "before the progress has its name": ("runs/progress.py", "move(beside, place)", 12),
     "between the new progress and removing the old": ("runs/progress.py", "forget(run, but=place)", 3),
     "before the old progress is removed": ("runs/progress.py", "if path != but:", 3),
-    "while the old progress is removed": ("runs/progress.py", "shutil.rmtree(hidden)", 3),
+    "while the old progress is removed": ("runs/progress.py", "discard(hidden)", 3),
     "before the dense step has its model": ("runs/progress.py", LINKING, 1),
     "while a step takes its checkpoint over": ("runs/progress.py", LINKING, 4),
     "before a step has its record": ("runs/run.py", '(folder / "record.json").write_bytes(encode(record))', 3),
