@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -42,6 +43,13 @@ def test_files_are_timed_as_often_as_each_other(backend, name, inputs, files):
         assert len(first.samples_ms) == len(second.samples_ms) > 0
     assert {(r.model, r.backend, r.threads) for r in records} == {(path.name, backend, 1)}
     assert inputs in records[0].inputs
+
+
+def test_a_file_whose_name_is_not_utf_8_is_refused(tmp_path):
+    path = tmp_path / os.fsdecode(b"caf\xe9.onnx")
+    path.write_bytes(b"")
+    with pytest.raises(ConfigError, match="names in UTF-8 only"):
+        time_files([path], config(), threads=1)
 
 
 def test_no_torch_is_imported(files):

@@ -43,6 +43,8 @@ def time_files(
     for path in paths:
         if not path.is_file():
             raise ConfigError(f"{path}: there is no such file.")
+        if any("\ud800" <= sign <= "\udfff" for sign in str(path)):
+            raise ConfigError(f"{path}: the runtimes of ONNX files take names in UTF-8 only. Rename it.")
     for name in ("onnxruntime", config.backend):
         check_runtime(name)
     length = config.sequence_length or LENGTH

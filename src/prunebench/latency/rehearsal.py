@@ -6,6 +6,7 @@ and this one goes on. Knows no torch.
 
 from __future__ import annotations
 
+import json
 import queue
 import subprocess
 import sys
@@ -88,7 +89,7 @@ def rehearse(piece: Piece, *, seconds: float, stop: Callable[[], bool] | None = 
         assert child.stdin is not None
         assert child.stdout is not None
         try:
-            child.stdin.write(msgspec.json.encode(sys.path) + b"\n" + msgspec.json.encode(piece) + b"\n")
+            child.stdin.write(_line(sys.path) + _line(piece))
             child.stdin.close()
             _attend(_cues(child.stdout), max(seconds, LEAST), stop or (lambda: False))
         finally:
@@ -123,11 +124,16 @@ def _cues(stream: IO[bytes]) -> queue.Queue[Cue | None]:
     def listen() -> None:
         with suppress(ValueError, OSError):  # the stream is closed, for the child was ended
             for line in stream:
-                found.put(msgspec.json.decode(line, type=Cue))
+                found.put(msgspec.convert(json.loads(line), Cue))
         found.put(None)
 
     threading.Thread(target=listen, daemon=True).start()
     return found
+
+
+def _line(told: object) -> bytes:
+    """As JSON in ASCII, whose escapes hold names of any bytes."""
+    return json.dumps(msgspec.to_builtins(told)).encode() + b"\n"
 
 
 def perform(piece: object) -> None:
@@ -137,7 +143,7 @@ def perform(piece: object) -> None:
     _limit_memory()
 
     def cue(found: Cue) -> None:
-        say.write(msgspec.json.encode(found) + b"\n")
+        say.write(_line(found))
         say.flush()
 
     current = Cue()
