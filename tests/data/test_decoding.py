@@ -129,7 +129,8 @@ def test_another_encoding_that_does_not_fit_either_is_told_in_the_same_way(tmp_p
 
 @pytest.mark.parametrize("encoding", ["cp-1252x", "rot13", "hex", "", "a\0b"])
 def test_an_encoding_that_does_not_exist_is_refused_by_its_option(tmp_path, encoding):
-    assert f"--encoding {encoding}: there is none" in refused(tmp_path, b"a", ConfigError, encoding=encoding)
+    shown = encoding.replace("\0", r"\x00")  # as errors show control characters
+    assert f"--encoding {shown}: there is none" in refused(tmp_path, b"a", ConfigError, encoding=encoding)
 
 
 @pytest.mark.parametrize(
