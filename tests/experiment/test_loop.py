@@ -473,7 +473,7 @@ def test_a_step_is_computed_anew_by_a_config_that_is_not_resolved(tmp_path, monk
 def test_what_a_step_could_not_prune_is_in_its_notes(tiny_config):
     _, record = prune(tiny_config(fraction=0.05, iterations=1, epochs=1))
     (note,) = record.notes
-    assert note.startswith("nothing was removed from 1 of 2 groups (features.0)")
+    assert note.startswith("nothing was removed from 1 of 3 groups (features.0)")
 
 
 def test_patterns_that_match_nothing_are_told_before_the_training(tiny_config):

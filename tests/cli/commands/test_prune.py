@@ -194,7 +194,7 @@ def test_a_users_own_model_and_criterion_by_the_command_line(prunebench, tmp_pat
         ),
         (
             "def build(depth):\n    pass\n",
-            "profile.py:build asks for an argument 'depth';",
+            "The builder of profile.py:build asks for depth: give --model-arg depth=VALUE.",
         ),
     ],
 )
