@@ -24,6 +24,7 @@ from prunebench.experiment.setup import set_up
 from prunebench.experiment.verify import inexact
 from prunebench.models import checkpoint
 from prunebench.models.architecture import models
+from prunebench.runs import environment as hardware
 from prunebench.runs.environment import RECORDED
 
 
@@ -265,8 +266,8 @@ def test_versions_of_what_prepared_the_data_are_recorded_and_others_refused(word
     found = [set(run.environment().versions) - {*RECORDED} for run in runs]
     here, conftest = {"msgspec", "pytest", "pillow", "safetensors"}, {"msgspec", "pytest", "hypothesis"}
     assert found == [{"tokenizers"} | here] * 2 + [conftest, {"pillow"} | conftest]  # these files are the user's own
-    real = importlib.metadata.version
-    monkeypatch.setattr(importlib.metadata, "version", lambda name: "9" if name == "tokenizers" else real(name))
+    real = hardware._version
+    monkeypatch.setattr(hardware, "_version", lambda name: "9" if name == "tokenizers" else real(name))
     with pytest.raises(RunError, match=r"was begun with tokenizers .*; here it would go on with tokenizers 9"):
         list(prune(words, pruning_run(words)))
     with pytest.raises(
@@ -287,8 +288,8 @@ def test_versions_of_what_the_users_own_files_import_are_recorded_and_others_ref
     version = importlib.metadata.version("scikit-learn")
     assert run.environment().versions["scikit-learn"] == version
     assert "scikit-learn" not in dense_run(config).environment().versions
-    real = importlib.metadata.version
-    monkeypatch.setattr(importlib.metadata, "version", lambda name: "9" if name == "scikit-learn" else real(name))
+    real = hardware._version
+    monkeypatch.setattr(hardware, "_version", lambda name: "9" if name == "scikit-learn" else real(name))
     longer = msgspec.structs.replace(config, iterations=2)
     with pytest.raises(
         RunError, match=f"was begun with scikit-learn {version}; here it would go on with scikit-learn 9"
