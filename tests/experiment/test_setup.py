@@ -99,11 +99,16 @@ def test_a_request_holds_the_settings_and_a_seed_of_its_own_for_every_step(setup
     assert first.seed == made.request(1).seed != second.seed
 
 
-def test_a_request_tells_the_step_the_multiple_and_the_original_sizes(setup):
-    asked = setup(round_to=4).request(3, {"features.0": 8})
+def test_a_request_tells_the_step_the_multiple_and_what_can_be_removed(setup):
+    asked = setup(round_to=4).request(3)
     assert (asked.scope, asked.targets) == ("global", "weights")  # which structured pruning does not ask for
-    assert (asked.step, asked.round_to, asked.sizes) == (3, 4, {"features.0": 8})
-    assert (setup().request(2).round_to, setup().request(2).sizes) == (1, {})
+    assert (asked.step, asked.round_to) == (3, 4)
+    assert {group.modules[0]: group.units for group in asked.removable.groups} == {
+        "features.0": 8,
+        "features.4": 12,
+        "classifier.1": 16,
+    }
+    assert setup(method="none").request(2).removable is None
 
 
 def test_validation_accuracy_is_over_all_that_is_held_out(setup):
