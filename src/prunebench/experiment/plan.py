@@ -9,7 +9,7 @@ from prunebench.config import AS_TRAINED
 from prunebench.experiment.experiment import Experiment
 from prunebench.records import Summary
 from prunebench.registry import reference
-from prunebench.runs.digests import counted
+from prunebench.runs.digests import counted, shown
 from prunebench.runs.run import Run
 
 NAMED = 4
@@ -73,7 +73,7 @@ def summary_lines(summary: Summary) -> Iterator[str]:
     each = f"{train.fewest:,}" if train.fewest == train.most else f"{train.fewest:,} to {train.most:,}"
     largest = f", {100 * test.most / test.samples:.1f} % of test of the largest class"
     digest = f", digest {summary.digest[:10]}" if summary.digest else ""
-    names = f" ({some(summary.classes)})" if summary.classes else ""
+    names = f" ({some([shown(name) for name in summary.classes])})" if summary.classes else ""
     of = f"{', '.join(counts)} of {counted(train.classes, 'class')}{names}"
     yield f"  data     {summary.data}: {of}, {each} of each in train{largest}{digest}"
     yield from (f"           {note}" for note in summary.left_out)
