@@ -68,8 +68,8 @@ def test_classes_without_samples_and_uneven_ones_are_told(tiny_config):
     )
     told = list(summary_lines(found))
     assert told[0].endswith(
-        r"test 44 samples of 3 classes (a, b, c\n), 4 to 40 of each in train, 90.9 % of test of the largest class, digest "
-        + found.digest[:10]
+        r"test 44 samples of 3 classes (a, b, c\n), 4 to 40 of each in train, "
+        "90.9 % of test of the largest class, digest " + found.digest[:10]
     )
     assert [line.strip() for line in told[1:5]] == list(found.left_out)
     weighted = summary(tiny_config(dataset=load, class_weights="balanced"))
