@@ -48,7 +48,7 @@ def test_the_record_of_a_step_counts_from_the_first_and_from_the_step_before(met
     about = {"seconds": Seconds(), **FOUND}
     records = [first := step_record(made, state, None, **about)]
     for step in (1, 2):
-        request = made.request(step, {layer.name: layer.shape_original[0] for layer in first.layers})
+        request = made.request(step)
         before = made.experiment.method.count(state.checkpoint.model, state.checkpoint.masks, request)
         pruned = made.experiment.method.prune(state.checkpoint.model, state.checkpoint.masks, request)
         state = StepState(step, replace(state.checkpoint, masks=pruned.masks), before, notes=("a remark",))
