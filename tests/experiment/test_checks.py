@@ -75,7 +75,7 @@ def test_settings_that_do_not_go_together_are_refused(given, message):
             "--white is for image files, and digits holds images in memory: leave it",
         ),
         (
-            {"model": "bert", "augment": False},
+            {"model": "bert", "augment": True},
             "--augment is for images in memory and image files, and reviews holds tex",
         ),
     ],

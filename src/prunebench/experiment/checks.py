@@ -75,12 +75,14 @@ def check_reading(config: RunConfig, data: DatasetEntry) -> None:
 
 
 def check_used(config: RunConfig, experiment: Experiment) -> None:
-    """Raise ConfigError where a setting is given that this kind of data has no use for, as it would make a new run."""
+    """Raise ConfigError where a setting is given that this kind of data has no use for, as it would make a new run; a
+    command that repeats a run may give what it would be anyhow."""
     reads = experiment.data.reads
     if reads is None:
         return
     for name, kinds in USED_BY.items():
-        if getattr(config, name) is not None and reads not in kinds:
+        usual = (None, default(name), experiment.model.defaults.get(name), (experiment.data.defaults or {}).get(name))
+        if getattr(config, name) not in usual and reads not in kinds:
             has = {"text": "texts", "images": "images in memory", "files": "image files"}
             raise ConfigError(
                 f"{option_name(name)} is for {' and '.join(has[kind] for kind in kinds)}, and {experiment.data.name} "

@@ -92,7 +92,8 @@ def _named(path: Path) -> dict[str, Path]:
     """The files that a source file names in its text, seen from its folder: what it is called there → the file."""
     tree = _parsed(path)
     texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
-    named = {text: path.parent / text for text in texts if 0 < len(text) <= LONGEST and text.isprintable()}
+    texts = {text for text in texts if 0 < len(text) <= LONGEST and text.isprintable() and Path(text).suffix}
+    named = {text: path.parent / text for text in texts}  # a plain word may be a file that comes and goes
     return {text: file.resolve() for text, file in named.items() if file.is_file() and file.resolve() != path}
 
 
