@@ -72,3 +72,16 @@ def test_a_name_of_several_runs_is_told_with_what_tells_them_apart(run_on, tmp_p
         find(tmp_path / "runs", "bert-structured")
     for made, folder in ((one, "A"), (other, "B")):
         assert f"{made.key} (data={folder}:{made.manifest.contents['data'][:10]})" in str(told.value)
+
+
+def test_long_values_are_shortened_where_they_do_not_differ(run):
+    deep = "/".join(["a-folder-with-a-long-name"] * 6)
+    runs = [run(model=f"{deep}/net.py:{name}") for name in ("small", "large")]
+    small, large = (differing(one, runs) for one in runs)
+    assert small.startswith("model=…")
+    assert small.endswith("/net.py:small")
+    assert large.endswith("/net.py:large")
+    runs = [run(model=f"{letter}{deep}") for letter in "ab"]
+    assert [differing(one, runs) for one in runs] == [f"model={letter}{deep[:79]}…" for letter in "ab"]
+    runs = [run(model=f"{deep}/{letter}/{deep}") for letter in "ab"]
+    assert [differing(one, runs) for one in runs] == [f"model={deep}/{letter}/{deep}" for letter in "ab"]

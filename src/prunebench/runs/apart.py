@@ -67,15 +67,30 @@ def _differing(run: Run, runs: Sequence[Run]) -> Iterator[str]:
     for name in config:
         others = alike if name in field_types() and (meta(name).extra or {})["fitted"] else runs
         value = told(config, name)
-        differs = any(told(other.manifest.config, name) != value for other in others)
-        if differs and name not in UNTOLD and value not in (None, []):
-            text = _plain(value)
-            yield f"{name}={text if len(text) <= LETTERS else f'{text[:LETTERS]}…'}"
+        theirs = [of for other in others if (of := told(other.manifest.config, name)) != value]
+        if theirs and name not in UNTOLD and value not in (None, []):
+            yield f"{name}={_shortened(_plain(value), [_plain(of) for of in theirs])}"
     digests = {other.manifest.contents.get("data") for other in of_dataset}
     if len(digests) > 1 and (data := data_name(config, run.manifest.contents)):
         yield f"data={data}"
     if run.manifest.kind == "efficiency" and len({other.manifest.source for other in runs}) > 1:
         yield f"of={run.manifest.source or 'untrained weights'}"
+
+
+def _shortened(text: str, others: Sequence[str]) -> str:
+    """The first or last letters of a value, or all of them: as much as no other value has."""
+    for shorten in (_head, _tail):
+        if shorten(text) not in map(shorten, others):
+            return shorten(text)
+    return text
+
+
+def _head(text: str) -> str:
+    return text if len(text) <= LETTERS else f"{text[:LETTERS]}…"
+
+
+def _tail(text: str) -> str:
+    return text if len(text) <= LETTERS else f"…{text[-LETTERS:]}"
 
 
 def _plain(value: object) -> str:
