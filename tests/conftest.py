@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,9 @@ from prunebench.runs.run import Run
 
 hypothesis.settings.register_profile("prunebench", deadline=None, derandomize=True, database=None, max_examples=60)
 hypothesis.settings.load_profile("prunebench")
+
+STATE = tempfile.TemporaryDirectory(prefix="prunebench-state-")
+os.environ["XDG_STATE_HOME"] = STATE.name  # what is noted as given by the user is not noted in the real home
 
 torch.set_num_threads(1)  # models this small gain nothing from a second, and other work on the machine costs less
 

@@ -11,7 +11,7 @@ import pytest
 import prunebench
 
 ROOT = Path(prunebench.__file__).parent
-VOCABULARY = ("errors", "records", "config", "user_code", "registry", "seeding", "statistics")
+VOCABULARY = ("errors", "reading", "records", "config", "user_code", "registry", "seeding", "statistics")
 """Modules at the top, which every room may use."""
 
 ORDER = [
@@ -127,6 +127,13 @@ def test_only_the_command_line_prints_exits_or_knows_click(name):
 def test_nothing_is_unpickled_or_evaluated_and_no_name_of_an_attribute_comes_from_outside(name):
     called = {ast.unparse(node.func) for node in ast.walk(FILES[name]) if isinstance(node, ast.Call)}
     assert called.isdisjoint({"eval", "exec", "pickle.load", "pickle.loads"})
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name != "runs.files"])
+def test_one_module_makes_moves_and_deletes_files_since_it_follows_no_links(name):
+    deeds = {"rmtree", "unlink", "rename", "rmdir", "mkdir", "makedirs", "mkdtemp", "mkstemp", "symlink_to", "touch"}
+    called = [node.func for node in ast.walk(FILES[name]) if isinstance(node, ast.Call)]
+    assert {function.attr for function in called if isinstance(function, ast.Attribute)}.isdisjoint(deeds)
 
 
 def test_names_and_help_are_had_without_torch():

@@ -106,9 +106,10 @@ def test_what_is_yielded_between_is_computed_by_the_librarys_settings(config):
 @undisturbed
 def exported(run, config):
     """Write the last step to a file."""
-    state = checkpoint.load(run.checkpoint(2), resolve(config).model)
+    model = resolve(config).model
+    state = checkpoint.load(run.checkpoint(2), model)
     before = process()
-    difference = export(state, "safetensors", run.folder / "net.safetensors")
+    difference = export(state, "safetensors", run.root / "net.safetensors", entry=model)
     assert process() == before
     return difference
 

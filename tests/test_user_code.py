@@ -192,8 +192,7 @@ def test_a_file_that_does_not_change_is_read_once(user_file, monkeypatch):
         raise AssertionError(f"{path} is read again")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "open", refused)
-        patch.setattr(Path, "read_bytes", refused)
+        patch.setattr(os, "open", refused)
         assert import_reference(text) is function
         assert content(text) == content(function) == digest
 

@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import msgspec
 
 from prunebench.errors import ConfigError
+from prunebench.reading import open_plain
 
 WEIGHT_FILES = (".pth", ".pt", ".safetensors", ".bin", ".th", ".ckpt", ".tar")
 SETTINGS_FILE = ".toml"
@@ -303,7 +304,7 @@ def settings_text(path: str | Path) -> str:
         ConfigError: it is missing, longer than any settings are, or no text.
     """
     try:
-        with Path(path).open("rb") as file:
+        with open_plain(path) as file:
             content = file.read(LONGEST + 1)
         text = content.decode("utf-8-sig")
     except FileNotFoundError:

@@ -5,9 +5,16 @@ Raw counts and samples are kept; whoever shows a statistic computes it.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Some = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Ms = Annotated[float, msgspec.Meta(gt=0)]
+Name = Annotated[str, msgspec.Meta(max_length=4096)]
+"""What figures in files must be to be read: whoever shows them divides by some, and draws others."""
 
 FORMAT = 3
 """Version of the files below; raised when a field changes its meaning."""
@@ -59,7 +66,7 @@ class Score(msgspec.Struct, frozen=True, array_like=True):
     """What was counted of one metric: the sum over samples, and how many they are."""
 
     sum: float
-    count: int
+    count: Some
 
     @property
     def mean(self) -> float:
@@ -168,10 +175,10 @@ class UnitCount(msgspec.Struct, frozen=True):
     `achieved` is the fraction that the step removed of what was left; the record's `fraction` is what was asked.
     """
 
-    kind: str
-    original: int
-    before: int
-    left: int
+    kind: Name
+    original: Count
+    before: Count
+    left: Count
     achieved: float
 
 
@@ -181,12 +188,12 @@ class LayerRecord(msgspec.Struct, frozen=True):
     `collapsed` says in which way the layer no longer tells samples apart; empty where it does.
     """
 
-    name: str
-    kind: str
+    name: Name
+    kind: Name
     shape_original: tuple[int, ...]
     shape: tuple[int, ...]
-    weights: int
-    weights_left: int
+    weights: Some
+    weights_left: Count
     collapsed: str = ""
 
 
@@ -257,16 +264,16 @@ class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
     method: str
     criterion: str
     seed: int
-    step: int
+    step: Count
     fraction: float
-    nominal_left: float
+    nominal_left: Share
     units: tuple[UnitCount, ...]
-    prunable_weights: int
-    prunable_weights_masked: int
-    prunable_weights_left: int
-    params: int
-    nonzero_params: int
-    macs: int
+    prunable_weights: Count
+    prunable_weights_masked: Count
+    prunable_weights_left: Count
+    params: Count
+    nonzero_params: Count
+    macs: Count
     test_before: Scores
     train_before: Scores
     test_after: Scores
@@ -321,14 +328,14 @@ class LatencyRecord(msgspec.Struct, frozen=True, kw_only=True):
     run: str | None
     model: str
     method: str
-    step: int
-    nominal_left: float
+    step: Count
+    nominal_left: Share
     variant: str
-    batch_size: int
+    batch_size: Some
     device: str
     dtype: str
     threads: int
-    samples_ms: tuple[float, ...]
+    samples_ms: Annotated[tuple[Ms, ...], msgspec.Meta(min_length=1)]
     backend: str = "eager"
     inputs: str = ""
     warmup_rounds: int = 1
@@ -385,7 +392,7 @@ class TimingRecord(msgspec.Struct, frozen=True, kw_only=True, rename={"breakdown
     """What was measured of one step: a latency record per variant and batch size, costs, and a breakdown."""
 
     format: int = FORMAT
-    step: int
+    step: Count
     latencies: tuple[LatencyRecord, ...]
     original: Costs | None = None
     pruned: Costs | None = None

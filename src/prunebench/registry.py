@@ -12,6 +12,7 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import os
 import pkgutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -160,7 +161,8 @@ def check_installed(packages: Sequence[str], option: str, extra: str) -> None:
 
 def without_folder(value: Any) -> Any:
     """Of a path only its name decides a result: `/some/where/net.py:build` → `net.py:build`."""
-    return Path(value).name if isinstance(value, str) and (".py:" in value or Path(value).exists()) else value
+    named = isinstance(value, str) and (".py:" in value or os.path.exists(value))  # noqa: PTH110 — any text may stand here
+    return Path(value).name if named else value
 
 
 def content(thing: Any, digest_of: Callable[[Path, str], str] = lambda path, name: digest(path)) -> str | None:

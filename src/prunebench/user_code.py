@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import NamedTuple
 
 from prunebench.errors import ConfigError
+from prunebench.reading import read_plain, sha256
 
 USER_MODULE = "_prunebench_user_"
 """Beginning of the names of modules that are imported from a user's file, but for the package that it is a part of."""
@@ -52,7 +53,7 @@ def digest(path: Path) -> str:
     path = path.resolve()
     if (known := _known(path)) is not None:
         return known.digest
-    signature, found = _signature(path), _sha256(path)
+    signature, found = _signature(path), sha256(path)
     _remember(path, _Read(signature, found))
     return found
 
@@ -62,14 +63,9 @@ def source(path: Path) -> bytes:
     path = path.resolve()
     if (known := _known(path)) is not None and known.source:
         return known.source
-    signature, text = _signature(path), path.read_bytes()
+    signature, text = _signature(path), read_plain(path)
     _remember(path, _Read(signature, hashlib.sha256(text).hexdigest(), text))
     return text
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _signature(path: Path) -> Signature:

@@ -17,7 +17,7 @@ from prunebench.data.text import train_tokenizer
 from prunebench.errors import ConfigError, DataError
 from prunebench.experiment.data import make_task
 from prunebench.experiment.dataset import used
-from prunebench.experiment.existing import stored_config
+from prunebench.experiment.existing import of_run
 from prunebench.experiment.resolve import resolve
 from prunebench.experiment.setup import set_up
 from prunebench.experiment.verify import verify
@@ -187,7 +187,7 @@ def test_folders_and_files_may_be_called_by_what_is_not_utf8(pictures, tmp_path)
     assert pruning_run(config).manifest.config["data_dir"].endswith("d\\xe9ta")
     run = dense_run(config)
     train(config, run)
-    found = list(verify(run, resolve(stored_config(run, model=config.model))))
+    found = list(verify(run, of_run(run, {"model": config.model})))
     assert [verdict.differences for verdict in found] == [()]
     assert "accuracies" in found[0].compared
 

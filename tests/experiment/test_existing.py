@@ -13,7 +13,7 @@ from prunebench.experiment.existing import (
     efficiency_run,
     finished,
     finished_records,
-    stored_config,
+    of_run,
     trim,
     why_new,
 )
@@ -107,11 +107,30 @@ def test_checkpoints_go_that_nobody_asked_for_or_needs_and_that_of_a_training_st
     assert len(run.records()) == 3
 
 
-def test_a_run_tells_the_config_that_it_was_made_of():
-    config = RunConfig(model="resnet18", exclude=("fc",), lr=1, seed=3, model_arg=("stem=small",))
-    stored = stored_config(pruning_run(config))
-    assert resolve(stored).settings == resolve(config).settings
-    assert stored_config(pruning_run(config), seed=4, threads=2) == msgspec.structs.replace(stored, seed=4, threads=2)
+def test_a_run_tells_the_settings_that_it_was_made_of(tmp_path):
+    config = RunConfig(model="resnet18", exclude=("fc",), lr=1, seed=3, model_arg=("stem=small",), results_dir="there")
+    run, settings = pruning_run(config), resolve(config).settings
+    places = {"runs_dir": str(run.root), "results_dir": "performance"}
+    assert of_run(run, {}).settings == msgspec.structs.replace(settings, **places)
+    given = {"seed": 4, "threads": 2, "results_dir": "here"}
+    assert of_run(run, given).settings == msgspec.structs.replace(settings, **places | given)
+
+
+def test_a_run_does_not_say_where_to_write(tmp_path):
+    made = pruning_run(RunConfig(model="resnet18"))
+    config = made.manifest.config | {"runs_dir": "/etc", "results_dir": "/etc"}
+    run = Run(tmp_path / "runs", msgspec.structs.replace(made.manifest, config=config))
+    experiment = of_run(run, {})
+    assert (experiment.settings.runs_dir, experiment.settings.results_dir) == (str(tmp_path / "runs"), "performance")
+    assert efficiency_run(experiment, TIMING, run).root == tmp_path / "runs"
+
+
+@pytest.mark.parametrize("changes", [{"lr": "high"}, {"until": ["everything"]}, {"seed": -1}, {"exclude": 3}])
+def test_settings_that_are_none_are_damage(changes):
+    made = pruning_run(RunConfig(model="resnet18"))
+    run = Run(made.root, msgspec.structs.replace(made.manifest, config=made.manifest.config | changes))
+    with pytest.raises(RunError, match=f"The settings of run {run.key} in .* are damaged: "):
+        of_run(run, {})
 
 
 def test_timings_have_a_run_of_their_own_for_every_setting_machine_and_thing_timed(monkeypatch):
@@ -138,20 +157,20 @@ def test_timings_have_a_run_of_their_own_for_every_setting_machine_and_thing_tim
 
 def test_of_a_run_from_before_there_was_a_choice_images_were_cropped():
     run = pruning_run(RunConfig(model="resnet18"))
-    assert stored_config(run).resize == "auto"
+    assert of_run(run, {}).settings.resize == "auto"
     older = {name: value for name, value in run.manifest.config.items() if name != "resize"}
-    assert stored_config(Run(run.root, msgspec.structs.replace(run.manifest, config=older))).resize == "crop"
+    assert of_run(Run(run.root, msgspec.structs.replace(run.manifest, config=older)), {}).settings.resize == "crop"
 
 
 @pytest.mark.parametrize("scope", ["global", "layerwise"])
 def test_what_a_structured_run_has_stored_of_how_single_weights_are_ranked_is_left_out(scope):
     run = pruning_run(RunConfig(model="vgg16"))
     before = Run(run.root, msgspec.structs.replace(run.manifest, config=run.manifest.config | {"scope": scope}))
-    again = resolve(stored_config(before))
+    again = of_run(before, {})
     assert (again.settings.scope, again.settings.targets) == (None, None)
     assert again.run.key == run.key
     single = pruning_run(RunConfig(model="vgg16", method="unstructured", scope=scope))
-    assert resolve(stored_config(single)).run.key == single.key
+    assert of_run(single, {}).run.key == single.key
 
 
 def test_data_has_changed_since_a_run_of_the_same_folder_alone(run_on, tmp_path):
@@ -161,4 +180,4 @@ def test_data_has_changed_since_a_run_of_the_same_folder_alone(run_on, tmp_path)
     changed = run_on("A", "cold")
     assert why_new(changed) == f"data changed since run {first.key}, so this is a new run"
     with pytest.raises(RunError, match=r"other contents of: data\. Its data was text-file in .*A, digest .*A .* holds"):
-        check_contents(first, resolve(stored_config(changed)))
+        check_contents(first, of_run(changed, {}))

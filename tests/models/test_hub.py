@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 
 import pytest
 import torch
@@ -200,3 +201,46 @@ def test_weights_in_parts_and_in_torchs_format_are_read(folder):
     torch.save({f"module.{name}": tensor for name, tensor in state.items()}, folder.path / "pytorch_model.bin")
     found = read(folder)
     assert all(torch.equal(found.tensors[name], state[name]) for name in state)
+
+
+KERNEL = "kernels-community/evil"
+
+
+@pytest.mark.parametrize("key", ["_attn_implementation", "attn_implementation", "_attn_implementation_internal"])
+def test_a_configuration_has_no_code_fetched(key, folder, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        BertForSequenceClassification,
+        "_check_and_adjust_attn_implementation",
+        lambda model, name, *rest, **more: asked.append(name) or "sdpa",
+    )
+    state = folder()
+    config = json.loads((folder.path / "config.json").read_text())
+    odd = {"auto_map": {"AutoConfig": "evil.Evil"}, "torchscript": True, key: KERNEL}
+    (folder.path / "config.json").write_text(json.dumps(config | odd))
+    found = read(folder)
+    assert all(torch.equal(found.tensors[name], state[name]) for name in state)
+    assert set(asked) <= {None, "sdpa"}
+    asked.clear()
+    BertForSequenceClassification.from_pretrained(str(folder.path))
+    assert KERNEL in asked or key == "_attn_implementation_internal"  # transformers itself would
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors", "vocab.txt"])
+@pytest.mark.parametrize("kind", ["pipe", "device", "sparse"])
+def test_what_is_no_file_in_a_folder_is_told(kind, name, folder):
+    folder()
+    path = folder.path / name
+    path.unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        with path.open("wb") as file:
+            file.truncate(2**40)
+    if kind == "sparse" and name.endswith(".safetensors"):  # weights may be large
+        hub.check_folder(folder.path)
+        return
+    with pytest.raises(ModelError, match=f"--weights {folder.path}: {name} cannot be read: it is "):
+        hub.check_folder(folder.path)

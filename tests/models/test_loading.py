@@ -20,6 +20,7 @@ from prunebench.models.export import export
 from prunebench.models.input_spec import InputSpec, output_of
 from prunebench.models.loading import load
 from prunebench.pruning.methods import structured
+from prunebench.runs.trust import note
 
 ELSEWHERE = """
 import pickle, sys
@@ -123,13 +124,41 @@ def test_a_users_own_model_is_built_by_what_is_given(place, kind, users, tmp_pat
         assert given[0].out_channels == 4
 
 
-def test_a_checkpoints_own_file_is_imported_where_it_is_at_hand(users, tmp_path):
+def test_a_checkpoints_own_file_is_imported_where_the_user_has_given_it(users, tmp_path):
+    note("model", users.architecture.model)
     assert_same(load(tmp_path / "step"), users)
+
+
+def test_a_file_that_the_user_has_not_given_is_not_imported(users, tmp_path):
+    net = tmp_path / "net.py"
+    note("model", users.architecture.model)
+    for text in (NET + "# changed\n", NET.replace("def build", "def other")):
+        net.write_text(text)
+        with pytest.raises(ModelError, match=r"net\.py:build, which was not given on this machine or has changed"):
+            load(tmp_path / "step")
+    net.write_text(NET)
+    assert not (tmp_path / "imported").exists()
+    structure = tmp_path / "step" / "structure.json"
+    about = json.loads(structure.read_text())
+    about["architecture"]["arguments"]["given"] = {"classes": 5}
+    structure.write_text(json.dumps(about))
+    with pytest.raises(ModelError, match=r"Give what builds the model: load\(path, model=build\)"):
+        load(tmp_path / "step")
+    assert not (tmp_path / "imported").exists()
+
+
+def test_what_only_the_program_that_made_it_holds_is_asked_for(users, tmp_path):
+    structure = tmp_path / "step" / "structure.json"
+    about = json.loads(structure.read_text())
+    about["architecture"]["model"] = "<lambda>"
+    structure.write_text(json.dumps(about))
+    with pytest.raises(ModelError, match=r"<lambda>, which only the program that made it holds\. Give what builds"):
+        load(tmp_path / "step")
 
 
 def test_a_checkpoint_whose_file_is_gone_asks_for_it(users, tmp_path):
     (tmp_path / "net.py").rename(tmp_path / "other.py")
-    with pytest.raises(ModelError, match=r"net\.py: there is no such file\.\nGive .*load\(path, model=build\)"):
+    with pytest.raises(ModelError, match=r"net\.py:build: there is no such file\. Give .*load\(path, model=build\)"):
         load(tmp_path / "step")
 
 
@@ -213,12 +242,61 @@ def test_weights_that_do_not_fit_the_structure_are_told(users, tmp_path):
         load(path, users.architecture.model)
 
 
-def test_a_checkpoint_that_names_both_a_function_and_its_arguments_has_nothing_done(tmp_path):
+@pytest.mark.parametrize("name", ["torch.hub:load", "pip:main", "os:mkdir", ":", "a..b:c", "x" * 300 + ".py:y"])
+def test_no_function_that_a_checkpoint_names_is_called(name, tmp_path):
     (tmp_path / "hubconf.py").write_text("open(__file__ + '.done', 'w')\ndef x(**k): pass\n")
     given = {"repo_or_dir": str(tmp_path), "model": "x", "source": "local"}
-    architecture = Architecture("torch.hub:load", {"classes": 3, "given": given}, InputSpec(kind="images", size=8))
+    architecture = Architecture(name, {"classes": 3, "given": given}, InputSpec(kind="images", size=8))
     (tmp_path / "step").mkdir()
     checkpoint.save(Checkpoint(architecture, nn.Linear(1, 1), {}), tmp_path / "step")
-    with pytest.raises(RunError, match=r"names torch\.hub:load and arguments for it\. Give what builds the model"):
+    with pytest.raises(ModelError, match=r"Give what builds the model"):
         load(tmp_path / "step")
+    with pytest.raises(RunError, match=r"Give what builds the model"):
+        checkpoint.load(tmp_path / "step")
     assert not (tmp_path / "hubconf.py.done").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("classes", "rm -rf"),
+        ("classes", -1),
+        ("classes", 3.5),
+        ("image_size", [1]),
+        ("adapt", "yes"),
+        ("config", ["a"]),
+        ("given", {"path": ["a"]}),
+        ("given", "a"),
+        ("other", 1),
+    ],
+)
+def test_a_model_is_built_by_arguments_of_their_kind_alone(name, value, tmp_path):
+    arguments = {"classes": 3, "channels": 3, "image_size": 32, "adapt": True, name: value}
+    state = Checkpoint(Architecture("resnet18", arguments, InputSpec(kind="images", size=32)), nn.Linear(1, 1), {})
+    (tmp_path / "step").mkdir()
+    checkpoint.save(state, tmp_path / "step")
+    with pytest.raises((ModelError, RunError), match=f"a model is not built (by|from) {name!r}"):
+        load(tmp_path / "step")
+
+
+@pytest.mark.parametrize("key", ["_attn_implementation", "attn_implementation", "_attn_implementation_internal"])
+def test_a_configuration_has_no_code_fetched(key, fresh, tmp_path, monkeypatch):
+    from transformers import BertForSequenceClassification
+
+    asked = []
+    monkeypatch.setattr(
+        BertForSequenceClassification,
+        "_check_and_adjust_attn_implementation",
+        lambda model, name, *rest, **more: asked.append(name) or "sdpa",
+    )
+    state = fresh("bert")
+    export(state, "safetensors", tmp_path / "net.safetensors")
+    arguments = state.architecture.arguments
+    odd = {"torchscript": True, "quantization_config": {"load_in_8bit": True}, "auto_map": {"AutoModel": "x.Y"}}
+    rewritten(
+        tmp_path / "net.safetensors",
+        "bert",
+        arguments | {"config": arguments["config"] | odd | {key: "kernels-community/evil"}},
+    )
+    assert_same(load(tmp_path / "net.safetensors"), state)
+    assert set(asked) == {"sdpa"}

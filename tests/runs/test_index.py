@@ -2,6 +2,8 @@
 
 import os
 import re
+import shutil
+import tempfile
 from pathlib import Path
 
 import msgspec
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 from prunebench import RunConfig, pruning_run
 from prunebench.errors import AmbiguousRun, RunError
 from prunebench.runs.files import write_atomically
-from prunebench.runs.index import all_runs, find, identify, studies_in, title
+from prunebench.runs.index import all_runs, each, find, identify, studies_in, title
 from prunebench.runs.manifest import encode
 from prunebench.runs.run import Run
 
@@ -173,3 +175,56 @@ def test_a_run_that_lies_in_a_study_is_told_where(tmp_path, make_record, commit)
     with pytest.raises(RunError, match=r"is no run's folder\. Its runs:  prunebench runs --runs-dir"):
         find(tmp_path, str(tmp_path / "small"))
     assert studies_in(tmp_path) == [tmp_path / "small"]
+
+
+@pytest.fixture
+def anybody():
+    """A folder that others than root may enter, and root as one of them."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    if root := os.geteuid() == 0:
+        os.chown(folder, 65534, -1)
+        os.seteuid(65534)
+    yield folder
+    if root:
+        os.seteuid(0)
+    for path in folder.rglob("*"):
+        path.chmod(0o700)
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o100, 0o400, 0o600])
+def test_a_run_that_may_not_be_read_is_warned_of(mode, anybody, make_record, commit, caplog):
+    mine, other = (Run(anybody / "runs", identity(seed=seed)) for seed in (0, 1))
+    for run in (mine, other):
+        commit(run, make_record(0))
+    other.folder.chmod(mode)
+    assert [run.key for run in all_runs(anybody / "runs")] == [mine.key]
+    (record,) = caplog.records
+    assert str(other.folder) in record.getMessage()
+    assert record.getMessage().endswith("cannot be read: Permission denied. It is passed over.")
+
+
+def test_a_folder_of_runs_that_may_not_be_read_is_an_error(anybody):
+    (anybody / "runs").mkdir(0o000)
+    with pytest.raises(RunError, match=r"runs cannot be read: Permission denied\."):
+        all_runs(anybody / "runs")
+
+
+def test_whatever_goes_wrong_with_a_run_is_damage_of_it_alone(run, caplog):
+    def read(number):
+        return 1 / number
+
+    assert each([2, 0, 4], read, lambda number: run.root / str(number)) == [0.5, 0.25]
+    (record,) = caplog.records
+    told = f"{run.root / '0'} is damaged: ZeroDivisionError: division by zero."
+    assert record.getMessage() == f"{told} It is passed over."
+    with pytest.raises(RunError, match=re.escape(told)):
+        each([0], read, lambda number: run.root / str(number), some=True)
+    assert each([], read, lambda number: run.root, some=True) == []
+
+
+def test_names_that_no_path_can_have_name_no_run(run):
+    for name in ("x" * 300, "\0", "x/" * 3000):
+        with pytest.raises(RunError, match="There is no run"):
+            find(run.root, name)

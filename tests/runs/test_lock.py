@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 
 from prunebench.errors import RunLocked
 from prunebench.runs import lock
-from prunebench.runs.lock import held, holder
+from prunebench.runs.lock import held, holder, locked
 
 HOLD = """
 import os, subprocess, sys, time
@@ -30,6 +31,9 @@ with held(Path(sys.argv[1])):
     time.sleep(60)
 """
 PROC = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are not listed here")
+
+
+WHO = b'{"pid": %d, "host": "", "since": "", "command": ""}'
 
 
 @pytest.fixture
@@ -129,6 +133,76 @@ def test_nothing_is_left_in_the_runs_folder_and_no_folder_is_made(folder):
     assert list(folder.parent.glob(".locks/*.json")) == []
 
 
+def test_what_is_nobodys_is_gone_when_nobody_holds_anything(folder):
+    with held(folder):
+        with held(folder.parent / "tiny-1"):
+            assert len(list((folder.parent / ".locks").iterdir())) == 4
+        assert {path.name for path in (folder.parent / ".locks").iterdir()} == {"tiny-0.lock", "tiny-0.json"}
+    assert [path.name for path in folder.parent.iterdir()] == ["tiny-0"]
+
+
+def test_locks_that_are_removed_let_one_at_a_time_in(folder, tmp_path):
+    """Whoever holds one removes it, so that others may have an older file open, which then locks nothing."""
+    count, inside, most = tmp_path / "count", [], []
+    count.write_text("0")
+
+    def work():
+        done = 0
+        while done < 15:
+            try:
+                with held(folder):
+                    inside.append(1)
+                    most.append(len(inside))
+                    number = int(count.read_text())
+                    time.sleep(0.001)
+                    count.write_text(str(number + 1))
+                    inside.pop()
+                    done += 1
+            except RunLocked:
+                continue
+
+    workers = [threading.Thread(target=work) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert (count.read_text(), max(most)) == ("60", 1)
+
+
+def test_the_lock_is_believed_and_not_the_note_beside_it(folder):
+    note = folder.parent / ".locks" / "tiny-0.json"
+    with held(folder):
+        told = note.read_bytes()
+        assert (locked(folder), holder(folder).pid) == (True, os.getpid())
+        note.unlink()
+        assert (locked(folder), holder(folder)) == (True, None)
+    note.parent.mkdir()
+    note.write_bytes(told)  # as one that was killed leaves it, whose number another process has now
+    assert (locked(folder), holder(folder)) == (False, None)
+    (note.parent / "tiny-0.lock").touch()
+    assert (locked(folder), holder(folder)) == (False, None)
+    with held(folder):
+        assert holder(folder).pid == os.getpid()
+
+
+def test_looking_whether_a_run_is_computed_keeps_nobody_from_computing_it(folder):
+    looking = threading.Event()
+
+    def look():
+        while not looking.is_set():
+            locked(folder)
+
+    looker = threading.Thread(target=look)
+    looker.start()
+    try:
+        for _ in range(100):
+            with held(folder):
+                pass
+    finally:
+        looking.set()
+        looker.join()
+
+
 def test_two_runs_do_not_block_each_other(folder, other):
     process = other(folder)
     with held(folder.parent / "tiny-1"):
@@ -139,10 +213,10 @@ def test_two_runs_do_not_block_each_other(folder, other):
 def test_a_run_can_be_renamed_while_it_is_held(folder):
     with held(folder):
         folder.rename(folder.parent / "aside")
-    assert [path.name for path in folder.parent.iterdir() if path.name != ".locks"] == ["aside"]
+    assert [path.name for path in folder.parent.iterdir()] == ["aside"]
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b'{"pid": "one"}', b"\xff\xfe"])
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"pid": "one"}', b"\xff\xfe", WHO % 2**70, WHO % 0, WHO % -1])
 def test_a_damaged_note_of_who_holds_it_blocks_nobody_and_frees_nothing(content, folder, other):
     note = folder.parent / ".locks" / "tiny-0.json"
     note.parent.mkdir()
@@ -166,7 +240,8 @@ def test_windows_leaves_the_name_of_a_holder_that_somebody_reads_and_frees_the_l
 
     with monkeypatch.context() as patch, held(folder):
         patch.setattr(Path, "unlink", refused)
-    assert holder(folder) is not None
+    assert len(list((folder.parent / ".locks").iterdir())) == 2
+    assert holder(folder) is None  # the note is old
     with held(folder):
         pass
-    assert holder(folder) is None
+    assert not (folder.parent / ".locks").exists()

@@ -4,6 +4,7 @@ import os
 import random
 import re
 import shutil
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -299,6 +300,33 @@ def test_a_run_that_began_and_computed_nothing_leaves_no_folder(tmp_path, here):
     assert not run.folder.exists()
 
 
+@pytest.mark.parametrize("what", ["damaged", "missing"])
+def test_what_went_wrong_is_told_and_not_what_that_led_to(what, run, here):
+    """A disk that fails, say: the error that the work ended with, whatever leaving the run comes to."""
+
+    def fail(then):
+        then()
+        raise KeyError("the real one")
+
+    with pytest.raises(KeyError, match="the real one"), run.working(here):
+        fail(lambda: damage(run.folder / "run.json", "emptied" if what == "damaged" else "missing"))
+    locks = run.root / ".locks"
+    with pytest.raises(KeyError, match="the real one"), held(run.folder):
+        fail(lambda: (shutil.rmtree(locks), locks.write_bytes(b"no folder any more")))
+    assert (run.root / ".locks").is_file()
+
+
+def test_progress_that_another_process_replaces_while_a_run_is_listed_counts_nothing(begun, monkeypatch):
+    (progress,) = begun.folder.glob("progress-*")
+    shutil.copytree(progress, gone := begun.folder / f"progress-000-{'1' * 64}")
+    listed = sorted(begun.folder.iterdir())
+    shutil.rmtree(gone)
+    monkeypatch.setattr(Path, "iterdir", lambda folder: iter(listed))
+    assert begun.begun
+    assert begun.changed >= progress.stat().st_mtime_ns / 1e9
+    assert begun.progress() == progress
+
+
 def test_when_a_run_began_does_not_change(run, here, make_record):
     created = read_manifest(run.folder / "run.json").created
     later = Run(run.root, msgspec.structs.replace(run.manifest, created="later"))
@@ -365,6 +393,10 @@ def test_redo_sets_the_files_of_a_step_aside_and_touches_no_other(run):
     run.redo(1)
     after = content(run.folder)
     aside = {name: after.pop(name) for name in list(after) if name.startswith("aside/001-")}
+    (listed,) = [name for name in aside if name.count("/") == 1]
+    told = msgspec.json.decode(aside.pop(listed))
+    assert told.keys() == of_step.keys()
+    assert {f"{listed.removesuffix('.json')}/{name.rpartition('/')[2]}" for name in told} == aside.keys()
     assert {name.rpartition("/")[2]: data for name, data in aside.items()} == {
         name.rpartition("/")[2]: data for name, data in of_step.items()
     }

@@ -120,3 +120,21 @@ def test_a_folder_that_is_called_like_a_keyword_is_no_weights(planned, tmp_path,
     (tmp_path / "none").mkdir()
     experiment = planned(weights="none")
     assert [job.config.weights for job in jobs_of([experiment])] == ["none", "none"]
+
+
+@pytest.mark.parametrize("kind", ["dense", "run"])
+def test_a_run_that_is_damaged_is_a_job_that_fails_with_what_to_do(kind, planned):
+    experiment = planned(epochs=1, iterations=1)
+    for job in jobs_of([experiment]):
+        assert do(job).fine
+    assert jobs_of([experiment]) == []
+    odd = getattr(experiment, kind)
+    (odd.folder / "run.json").unlink()
+    if kind == "dense":
+        assert jobs_of([experiment]) == []  # it is not needed any more
+        (experiment.run.folder / "run.json").unlink()
+    job = jobs_of([experiment])[0]
+    assert job.key == odd.key
+    outcome = do(job)
+    assert outcome.error.startswith(f"{odd.folder / 'run.json'} is missing. ")
+    assert outcome.error.endswith("in a study, move the folder away.")

@@ -32,15 +32,15 @@ CONFIG = RunConfig(
     threads=1,
 )
 POINTS = {
-    "the progress of training": ("runs/progress.py", "beside.mkdir()", 2),
-    "the progress of a step": ("runs/progress.py", "beside.mkdir()", 4),
+    "the progress of training": ("runs/progress.py", "listed = encode(written(beside, write))", 2),
+    "the progress of a step": ("runs/progress.py", "listed = encode(written(beside, write))", 4),
     "the checkpoint of the dense step": ("models/checkpoint.py", "save_file(storable, path, metadata)", 3),
     "the checkpoint of step 0": ("models/checkpoint.py", "save_file(storable, path, metadata)", 4),
     "the checkpoint of a step": ("models/checkpoint.py", "save_file(storable, path, metadata)", 7),
     "the optimizer of a step": ("models/checkpoint.py", "save_file(storable, path, metadata)", 6),
     "the second name of a checkpoint": ("runs/progress.py", "(folder / name).hardlink_to(progress / name)", 3),
     "the record of a step": ("runs/run.py", '(folder / "record.json").write_bytes(encode(record))', 3),
-    "the list of a run": ("runs/run.py", "sync(place.parent)", 3),
+    "the list of a run": ("runs/run.py", "self._list({**self.files(), ", 3),
     "the first file of a run": ("runs/run.py", "self._list({})", 1),
 }
 REASONS = {

@@ -113,10 +113,45 @@ def test_a_damaged_step_is_told_and_computed_anew_to_the_same_bytes_while_later_
     assert [change(r, seconds=Seconds()) for r in records] == [change(r, seconds=Seconds()) for r in made.records]
     assert content(run.folder, but=("run.json", "aside/")) == before
     assert {path: path.stat().st_mtime_ns for path in times} == times
-    (aside,) = (run.folder / "aside").iterdir()
+    (aside,) = [path for path in (run.folder / "aside").iterdir() if path.is_dir()]
     assert {path.name: path.read_bytes() for path in aside.iterdir()} == damaged
     for other in STEPS:
         run.check(other)
+
+
+def test_later_steps_of_another_chain_go_aside_and_are_computed_anew(made, caplog):
+    """A step that comes out otherwise, as on a GPU, leaves no step that was computed from the one before it."""
+    run, before = made.run, content(made.run.folder, but=("run.json",))
+    run.redo(1)
+    (listed,) = (run.folder / "aside").glob("001-*.json")  # the step that was there was another
+    listed.write_text(listed.read_text().replace('steps/001/model.safetensors": "', 'steps/001/model.safetensors": "0'))
+    records = list(prune(made.config, run))
+    assert [change(r, seconds=Seconds()) for r in records] == [change(r, seconds=Seconds()) for r in made.records]
+    assert content(run.folder, but=("run.json", "aside/")) == before
+    assert sorted(path.name[:3] for path in (run.folder / "aside").iterdir() if path.is_dir()) == ["001", "002"]
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert warning.startswith(
+        f"step 1 of run {run.key} came out otherwise than before: what was computed from it, step 2"
+    )
+    for step in STEPS:
+        run.check(step)
+
+
+@pytest.mark.parametrize(("device", "kept"), [("cpu", [0, 1, 2]), ("cuda", [0])])
+def test_where_the_step_before_left_no_checkpoint_to_compare_only_what_repeats_to_the_bit_is_kept(
+    device, kept, made, tmp_path
+):
+    run = Run(tmp_path / "elsewhere", made.run.manifest)
+    here = msgspec.structs.replace(made.run.environment(), device=device)
+    with run.working(here):
+        for record in made.records:
+            source = made.run.step_folder(record.step)
+            run.commit(record, lambda folder, source=source: shutil.copytree(source, folder, dirs_exist_ok=True))
+        run.drop_checkpoints([0])
+    run.redo(0)
+    with run.working(here):
+        run.commit(made.records[0], lambda folder: shutil.copytree(made.run.step_folder(0), folder, dirs_exist_ok=True))
+    assert run.steps() == kept
 
 
 def test_damage_to_a_checkpoint_leaves_records_and_other_steps_to_be_read(made):

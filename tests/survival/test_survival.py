@@ -170,20 +170,20 @@ def test_a_run_killed_at_many_random_moments_equals_one_that_never_stopped(name,
     check_survives(nursery, reference, RUNS[name], tmp_path, kills=20, seed=2)
 
 
-KEEPING = "sync(place.parent)"
+KEEPING = "self._list({**self.files(), "
 LINKING = "(folder / name).hardlink_to(progress / name)"
 POINTS = {
     "inside an epoch": ("training/fit.py", "optimizer.step()", 7),
-    "before the progress is kept": ("runs/progress.py", "beside.mkdir()", 11),
-    "before the progress has its name": ("runs/progress.py", "move(beside, place)", 12),
+    "before the progress is kept": ("runs/progress.py", "listed = encode(written(beside, write))", 11),
+    "before the progress has its name": ("runs/progress.py", "settle(beside, place)", 12),
     "between the new progress and removing the old": ("runs/progress.py", "forget(run, but=place)", 3),
     "before the old progress is removed": ("runs/progress.py", "if path != but:", 3),
-    "while the old progress is removed": ("runs/progress.py", "discard(hidden)", 3),
+    "while the old progress is removed": ("runs/progress.py", "remove(hidden)", 3),
     "before the dense step has its model": ("runs/progress.py", LINKING, 1),
     "while a step takes its checkpoint over": ("runs/progress.py", LINKING, 4),
     "before a step has its record": ("runs/run.py", '(folder / "record.json").write_bytes(encode(record))', 3),
-    "before the dense step is renamed": ("runs/run.py", "move(beside, place)", 1),
-    "before a step is renamed": ("runs/run.py", "move(beside, place)", 3),
+    "before the dense step is renamed": ("runs/run.py", "settle(beside, place)", 1),
+    "before a step is renamed": ("runs/run.py", "settle(beside, place)", 3),
     "between renaming the dense step and listing it": ("runs/run.py", KEEPING, 1),
     "between renaming a step and listing it": ("runs/run.py", KEEPING, 4),
     "between listing the dense step and removing its progress": ("runs/run.py", "progress.forget(self.folder)", 1),
@@ -191,10 +191,10 @@ POINTS = {
     "between listing the last step and removing its progress": ("runs/run.py", "progress.forget(self.folder)", 4),
     "before the run has a list": ("runs/run.py", "self._list({})", 2),
     "before the environment is listed": ("runs/run.py", "self._list({name: digest(self.folder / name)})", 1),
-    "while a list is replaced": ("runs/files.py", "move(beside, path)", 11),
-    "before a text matrix of a run is replaced": ("runs/files.py", "move(beside, path)", 9),
-    "before a result is replaced": ("runs/files.py", "move(beside, path)", 10),
-    "before a text matrix of a finished run is replaced": ("runs/files.py", "move(beside, path)", 15),
+    "while a list is replaced": ("runs/files.py", "replace(beside, path)", 11),
+    "before a text matrix of a run is replaced": ("runs/files.py", "replace(beside, path)", 9),
+    "before a result is replaced": ("runs/files.py", "replace(beside, path)", 10),
+    "before a text matrix of a finished run is replaced": ("runs/files.py", "replace(beside, path)", 15),
 }
 
 

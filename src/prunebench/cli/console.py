@@ -111,13 +111,19 @@ def _json(value: Any) -> str:
 
 
 class _Notes(logging.Handler):
+    """Prints what the library logs; of warnings each once, though runs are read again and again."""
+
     def __init__(self, console: Console) -> None:
         super().__init__()
         self._console = console
+        self._warned: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
         message = record.getMessage()
         if record.levelno >= logging.WARNING:
+            if message in self._warned:
+                return
+            self._warned.add(message)
             self._console.clear()
             click.echo(f"Warning: {legible(message)}", err=True)
         else:

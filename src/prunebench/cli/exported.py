@@ -34,10 +34,11 @@ class Exported(msgspec.Struct, frozen=True):
         )
 
 
-def check_target(path: str | None, keep: str | None = None) -> None:
-    """Raise an error where no file of this name can be written, or `keep` leaves nothing to write; nothing is made."""
+def check_target(path: str | None, *runs: Run, keep: str | None = None) -> None:
+    """Raise an error where no file of this name can be written, or not beside `runs` to be, or `keep` leaves nothing to
+    write; nothing is made."""
     from prunebench.errors import ConfigError
-    from prunebench.runs.files import check_writable
+    from prunebench.runs.files import check_output
 
     if path is None:
         return
@@ -45,7 +46,10 @@ def check_target(path: str | None, keep: str | None = None) -> None:
         raise ConfigError(f"--export {path}: give a name that ends in .{', .'.join(FORMATS)}.")
     if keep == "records":
         raise ConfigError("--export writes a checkpoint, and --keep records leaves none; give --keep last.")
-    check_writable(Path(path).parent)
+    check_output(Path(path))
+    for run in runs:
+        if Path(path).resolve().is_relative_to(run.folder.resolve()):
+            raise ConfigError(f"--export {path} is inside the run {run.key}; give another place.")
 
 
 def write_export(run: Run, step: int, entry: ModelEntry | None, path: Path, to: str | None = None) -> Exported:
@@ -58,7 +62,7 @@ def write_export(run: Run, step: int, entry: ModelEntry | None, path: Path, to: 
     summary = run.record(run.steps()[0]).summary
     classes = summary.classes if summary else ()
     with writing(f"Step {step} of run {run.key}", path.parent):
-        difference = export(state, to or path.suffix.removeprefix("."), path, classes)
+        difference = export(state, to or path.suffix.removeprefix("."), path, classes, entry)
     inputs = state.architecture.inputs
     reads = f"{inputs.text()}, batch size free"
     if inputs.kind == "images":

@@ -12,14 +12,16 @@ import msgspec
 from prunebench.config import RunConfig, deciding, default, is_weight_file, option_name, told
 from prunebench.data.dataset import datasets
 from prunebench.errors import DataError, RunError
-from prunebench.experiment.existing import stored_config
-from prunebench.experiment.identity import files_digest
+from prunebench.experiment.existing import of_run
+from prunebench.experiment.experiment import Experiment
+from prunebench.experiment.identity import NAMES, files_digest
 from prunebench.experiment.resolve import stored_settings
 from prunebench.registry import without_folder
 from prunebench.runs.apart import data_told, same_folder
 from prunebench.runs.commands import as_options
-from prunebench.runs.index import all_runs, find
+from prunebench.runs.index import all_runs, find, is_run_folder
 from prunebench.runs.run import Run
+from prunebench.runs.trust import is_code
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +42,7 @@ def find_run(given: RunConfig, name: str | None, kinds: Sequence[str]) -> Run | 
         if run.manifest.kind not in kinds:
             raise RunError(f"Run {run.key} is a {run.manifest.kind} run; name a {' or '.join(kinds)} run.")
         for field in chosen:
-            if not _fits(run, {field: chosen[field]}):
+            if not _fits(run, {field: chosen[field]}) and not _in_place(run, field, chosen[field]):
                 stored = run.manifest.config.get(field)
                 made = as_options({field: stored}) if stored != [] else f"no {option_name(field)}"
                 raise RunError(f"Run {run.key} was made with {made}; leave the option out.")
@@ -66,25 +68,28 @@ def _of_data(runs: Sequence[Run], given: RunConfig, root: str) -> list[Run]:
     if given.data_dir is None or not runs:
         return list(runs)
     there = [run for run in runs if same_folder(run.manifest.config.get("data_dir"), given.data_dir)]
-    digests: dict[object, str | None] = {}
-    for dataset in {run.manifest.config.get("dataset") for run in runs}:
+    digests: dict[str, str | None] = {}
+    for dataset in {_dataset(run) for run in runs}:
         entry = datasets.known(dataset)
         try:
             digests[dataset] = files_digest(entry, Path(given.data_dir), root) if entry else None
         except DataError:
             if not there:
                 raise
-    data = [(run, run.manifest.contents.get("data"), digests.get(run.manifest.config.get("dataset"))) for run in runs]
+    data = [(run, run.manifest.contents.get("data"), digests.get(_dataset(run))) for run in runs]
     same = [run for run, mine, here in data if mine is not None and mine == here]
     unknown = [run for run, mine, here in data if here is None and (mine is not None or given.dataset is not None)]
     return same or there or unknown
 
 
+def _dataset(run: Run) -> str:
+    return str(run.manifest.config.get("dataset"))  # whatever a run from elsewhere has stored
+
+
 def weights_alone(given: RunConfig) -> bool:
     """Whether options ask for a file or folder of weights itself, and for no run that started from it."""
     weights = str(given.weights)
-    is_run = (Path(weights) / "run.json").is_file()
-    there = is_weight_file(weights) or (Path(weights).is_dir() and not is_run)
+    there = is_weight_file(weights) or (Path(weights).is_dir() and not is_run_folder(weights))
     return there and all(getattr(given, name) is None for name in deciding("pruning"))
 
 
@@ -99,16 +104,20 @@ def _fits(run: Run, chosen: Mapping[str, Any], of: Callable[[Any], Any] = withou
     return all(name in fields and of(told(run.manifest.config, name)) == of(told(chosen, name)) for name in chosen)
 
 
-def config_as_computed(run: Run, given: RunConfig) -> RunConfig:
-    """As `config_of`, but on the device and with the threads that the run was computed with, unless given."""
+def _in_place(run: Run, field: str, value: object) -> bool:
+    """Whether a function is given in the place of one that a run names."""
+    return field in NAMES and is_code(str(value)) and is_code(str(run.manifest.config.get(field)))
+
+
+def as_computed(run: Run, given: RunConfig, *, trusted: bool) -> Experiment:
+    """As `experiment_of`, but on the device and with the threads that the run was computed with, unless given."""
     was = run.environment()
     here = {"device": was.device, "threads": was.threads, "deterministic": was.deterministic}
     missing = {name: value for name, value in here.items() if getattr(given, name) is None}
-    return config_of(run, msgspec.structs.replace(given, **missing))
+    return experiment_of(run, msgspec.structs.replace(given, **missing), trusted=trusted)
 
 
-def config_of(run: Run, given: RunConfig) -> RunConfig:
-    """The config of a run; where data and results are, device and threads, and the user's files, as given."""
-    named = ("model", "dataset", "criterion")
-    over = {name: getattr(given, name) for name in (*deciding("nothing"), *named) if name != "iterations"}
-    return stored_config(run, **{name: value for name, value in over.items() if value is not None})
+def experiment_of(run: Run, given: RunConfig, *, trusted: bool) -> Experiment:
+    """The experiment of a run; where data and results are, device and threads, and the user's files, as given."""
+    over = {name: getattr(given, name) for name in (*deciding("nothing"), *NAMES) if name != "iterations"}
+    return of_run(run, {name: value for name, value in over.items() if value is not None}, trusted=trusted)

@@ -88,6 +88,12 @@ def fresh_option(function: Callable[..., Any]) -> Callable[..., Any]:
     )
 
 
+def trust_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorator: --trust."""
+    help = "Import the code that the run names, though it was not given on this machine: it may do anything."
+    return click.option("--trust", is_flag=True, help=help)(function)
+
+
 def run_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """Decorator: --run."""
     return click.option(

@@ -12,7 +12,7 @@ from prunebench.config import RunConfig, Settings
 from prunebench.data.dataset import no_downloads
 from prunebench.errors import DownloadNeeded
 from prunebench.experiment.checks import check_used
-from prunebench.experiment.existing import finished, why_new
+from prunebench.experiment.existing import why_new
 from prunebench.experiment.experiment import Experiment
 from prunebench.experiment.plan import pruning_plan, summary_lines, training_plan
 from prunebench.experiment.resolve import resolve
@@ -20,6 +20,7 @@ from prunebench.records import Summary
 from prunebench.runs.digests import counted, nothing_kept
 from prunebench.runs.files import check_writable
 from prunebench.runs.run import Run
+from prunebench.studies.stopping import done
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +48,7 @@ def announce_training(console: Console, given: RunConfig, *, dry_run: bool = Fal
         experiment = resolve(given)
         check_used(given, experiment)
         if not dry_run:
+            experiment.note_code()
             experiment.fetch()
         if fresh and not dry_run:
             start_over(console, experiment.dense)
@@ -64,6 +66,7 @@ def announce_pruning(
         experiment = resolve(given)
         check_used(given, experiment)
         if not dry_run:
+            experiment.note_code()
             experiment.fetch()
         run = experiment.run
         if fresh and not dry_run:
@@ -106,11 +109,12 @@ def _announce(console: Console, experiment: Experiment, run: Run, plan: Iterable
     if not dry_run and not run.steps():
         _ = experiment.dataset  # what is wrong with it is told instead of the plan
     say("\n".join(plan))
-    if dry_run or not finished(run, settings):
+    answered = done(run, experiment)  # from its records: nothing need be written
+    if dry_run or not answered:
         say(f"  machine  {machine_line(settings)}")
     if not run.steps() and (reason := why_new(run)):
         say(f"  new      {reason}")
-    if not dry_run:
+    if not (dry_run or answered):
         check_writable(settings.runs_dir)
         check_writable(settings.results_dir)
 

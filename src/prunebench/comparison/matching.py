@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import NamedTuple
 
 from prunebench.comparison.verdicts import pairs
 from prunebench.config import deciding, meta
 from prunebench.errors import RunError
-from prunebench.results.curves import Curve, Replicates, by_settings, curves_of, differing, labels
+from prunebench.results.curves import Curve, Replicates, by_settings, curves_of, differing, labels, readable
 from prunebench.results.settings import Settings, on_data
 from prunebench.runs.selection import Selected
 
@@ -42,6 +43,7 @@ def matched(a: Selected, b: Selected, metric: str | None = None) -> list[Match]:
     Raises:
         RunError: nothing matches, or both sides are the same runs; or a record is damaged.
     """
+    a, b = (replace(of, runs=tuple(readable(of.runs, metric))) for of in (a, b))
     runs = [*a.runs, *b.runs]
     curves = curves_of(runs, (), metric)
     place = {id(curve): run.folder.resolve() for curve, run in zip(curves, runs, strict=True)}  # keys may be in two

@@ -10,6 +10,8 @@ import torch
 import torchvision  # noqa: F401 — it brings the decoder below
 from PIL import Image
 
+from prunebench.reading import open_plain
+
 JPEG, PNG = ("JPEG", "MPO"), ("PNG",)
 """Pillow's names of the formats whose damage can be told."""
 
@@ -28,7 +30,7 @@ def damage(path: Path, form: str | None) -> str:
 
 def _broken_sum(path: Path) -> str:
     try:
-        with path.open("rb") as stream, Image.open(stream) as file:
+        with open_plain(path) as stream, Image.open(stream) as file:
             file.verify()
     except Exception as error:  # of any kind, as wherever Pillow reads a file
         return " ".join(str(error).split())[:80] or type(error).__name__

@@ -22,6 +22,7 @@ from typing import Any, Literal
 import numpy as np
 
 from prunebench.errors import ConfigError, DownloadNeeded
+from prunebench.reading import sha256
 from prunebench.registry import Registry
 
 Kind = Literal["images", "files", "text"]
@@ -99,7 +100,7 @@ def kind_of(inputs: Any) -> Kind:
 
 
 def _read(paths: Sequence[Path]) -> dict[Path, str]:
-    return {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+    return {path: sha256(path) for path in paths}
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from prunebench.data.encodings import is_mostly_utf8, likely, rather, wide
 from prunebench.errors import ConfigError, DataError
+from prunebench.reading import open_plain
 from prunebench.runs.mistaken import BEGINNING, kind_by, stand_in
 
 SHOWN = 60
@@ -75,8 +76,9 @@ def shortened(content: object) -> str:
 def _bytes(path: Path) -> bytes:
     try:
         if path.suffix != ".gz":
-            return path.read_bytes()
-        with gzip.open(path) as file:
+            with open_plain(path) as plain:
+                return plain.read()
+        with open_plain(path) as packed, gzip.open(packed) as file:
             return file.read()
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"{path} is damaged, or no gzip file: {error}. Fetch or make it again.") from error

@@ -21,6 +21,7 @@ from PIL import ExifTags, Image, ImageColor, UnidentifiedImageError
 from prunebench.data.damage import damage
 from prunebench.data.profiles import unapplied
 from prunebench.errors import ConfigError
+from prunebench.reading import open_plain
 from prunebench.runs.mistaken import beginning, kind_by, stand_in
 
 VERSION = f"pillow {PIL.__version__} 2"
@@ -147,7 +148,7 @@ def reason(error: Exception, path: Path) -> str:
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     """A file as Pillow sees it. By its name Pillow would map it into memory, and garble TIFFs that are to be turned."""
-    with path.open("rb") as stream, Image.open(stream) as file:
+    with open_plain(path) as stream, Image.open(stream) as file:
         yield file
 
 

@@ -26,6 +26,7 @@ USED_BY: dict[str, tuple[Kind, ...]] = {
 def check(experiment: Experiment) -> None:
     """Raise ConfigError where two settings do not go together."""
     settings, method = experiment.settings, experiment.method
+    _ = experiment.criterion  # which is imported now, before anything takes long
     check_goals(experiment.goals, method, settings.validation)
     check_fit(experiment, experiment.data.reads)
     _check_normalisation(experiment)

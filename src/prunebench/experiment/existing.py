@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from prunebench.config import RunConfig, Settings, field_types, told
-from prunebench.errors import RunError
-from prunebench.experiment.experiment import Experiment
-from prunebench.experiment.identity import DECIDING, OF_WEIGHTS, as_stored, restored
+from prunebench.config import Settings, default, field_types, told
+from prunebench.errors import ConfigError, DiskError, RunError, RunLocked
+from prunebench.experiment.experiment import Experiment, Origin, Stored
+from prunebench.experiment.goals import parse
+from prunebench.experiment.identity import DECIDING, OF_WEIGHTS, as_stored, file_contents, restored
 from prunebench.pruning.registry import methods
 from prunebench.records import StepRecord
 from prunebench.registry import without_folder
@@ -19,6 +21,8 @@ from prunebench.runs.index import all_runs, identify
 from prunebench.runs.lock import held
 from prunebench.runs.manifest import Manifest
 from prunebench.runs.run import Run
+
+log = logging.getLogger(__name__)
 
 PATHS = ("data_dir", "weights", "runs_dir", "results_dir")
 """Settings that may be paths, whose bytes need not be UTF-8."""
@@ -48,27 +52,42 @@ def efficiency_run(experiment: Experiment, timing: Mapping[str, Any], timed: Run
     return Run(settings.runs_dir, identify("efficiency", values, chosen, {}, source))
 
 
-def stored_config(run: Run, **over: Any) -> RunConfig:
-    """The config that a run was made of, but for what `over` says."""
+def of_run(run: Run, given: Mapping[str, Any], *, trusted: bool = False) -> Experiment:
+    """The experiment that a run was made of. What it starts from is not looked for: its own steps are there.
+
+    Args:
+        run: of any kind.
+        given: settings that are not the run's own: where data and results are, device and threads, and what builds the
+            model or loads the data in the place of the code that the run names.
+        trusted: whether code that the run names may be imported in any case.
+
+    Raises:
+        RunError: its settings are damaged.
+    """
     stored: dict[str, Any] = {name: value for name, value in run.manifest.config.items() if name in field_types()}
     stored.setdefault("resize", "crop")  # what was done to every image before there was a choice
-    if (method := methods.known(stored.get("method"))) is not None and not method.masks:
+    method = methods.known(stored.get("method")) or methods.get(default("method"))
+    if not method.masks:
         stored |= dict.fromkeys(OF_WEIGHTS)  # stored as their default
-    paths = [name for name in PATHS if isinstance(stored.get(name), str)]
-    stored |= {name: restored(stored[name]) for name in paths}
-    return RunConfig(**stored | over)
+    stored |= {name: restored(stored[name]) for name in PATHS if isinstance(stored.get(name), str)}
+    places = {"runs_dir": str(run.root), "results_dir": default("results_dir")}  # a run says nothing about those here
+    usual = {name: default(name) for name in field_types()}
+    try:
+        settings = Settings(**usual | {"criterion": method.criterion} | stored | places | dict(given))
+        goals = tuple(parse(text) for text in settings.until)
+    except ConfigError as error:
+        raise RunError(f"The settings of run {run.key} in {run.folder} are damaged: {error}") from error
+    return Experiment(settings, goals, Origin("none"), Stored(run, frozenset(given), trusted))
 
 
 def finished_records(run: Run, settings: Settings) -> list[StepRecord] | None:
     """The records of the steps that are asked for, if the run has them all; else None.
 
-    Checkpoints that `keep` does not ask for are removed.
+    Checkpoints that `keep` does not ask for are removed, where that can be done.
     """
     if not finished(run, settings):
         return None
-    if settings.keep != "all":
-        with held(run.folder):
-            trim(run, settings)
+    trim_finished(run, settings)
     run.tidy()
     return [run.record(step) for step in range(settings.iterations + 1)]
 
@@ -91,9 +110,29 @@ def trim(run: Run, settings: Settings, needed: Collection[int] = ()) -> None:
     run.drop_checkpoints([step for step in kept if step not in (*wanted, *needed)])
 
 
-def check_contents(run: Run, experiment: Experiment, *names: str) -> None:
-    """Raise RunError where what decides a run (all, or of these names) is no longer what the run was computed with."""
-    if changed := [name for name in changed_contents(run, experiment) if not names or name in names]:
+def trim_finished(run: Run, settings: Settings, needed: Collection[int] = ()) -> None:
+    """As `trim`, of a run that nobody computes; where it cannot be changed, that is said and nothing is removed."""
+    if settings.keep != "all":
+        try:
+            with held(run.folder):
+                trim(run, settings, needed)
+        except (DiskError, RunLocked, OSError) as error:
+            log.warning("--keep %s: no checkpoint was removed: %s", settings.keep, error)
+
+
+def check_contents(run: Run, experiment: Experiment) -> None:
+    """Raise RunError where what decides a run is no longer what the run was computed with."""
+    now = experiment.run if run.manifest.kind == "prune" else experiment.dense
+    _refuse(run, experiment, _apart(now.manifest.contents, run.manifest.contents))
+
+
+def check_data(run: Run, experiment: Experiment) -> None:
+    """Raise RunError where the data is no longer what the run was computed with."""
+    _refuse(run, experiment, ["data"] * (run.manifest.contents.get("data") != experiment.data_digest))
+
+
+def _refuse(run: Run, experiment: Experiment, changed: Sequence[str]) -> None:
+    if changed:
         raise RunError(
             f"Run {run.key} was computed with other contents of: {', '.join(changed)}."
             f"{_where(run, experiment) if 'data' in changed else ''} To mix the two tells nothing: give the run's own."
@@ -106,9 +145,14 @@ def _where(run: Run, experiment: Experiment) -> str:
 
 
 def changed_contents(run: Run, experiment: Experiment) -> list[str]:
-    """Which of the files that decide a run's result (model, data, criterion …) are no longer what they were."""
-    now = experiment.run if run.manifest.kind == "prune" else experiment.dense
-    return _apart(now.manifest.contents, run.manifest.contents)
+    """Which of what decides a run's result (model, criterion, weights, data …) is no longer what it was.
+
+    Nothing is imported for it. Of files that are gone, and of code that is not written in the file that is named,
+    nothing is said.
+    """
+    now = file_contents(experiment.settings)
+    changed = [name for name, found in now.items() if run.manifest.contents.get(name, found) != found]
+    return changed + ["data"] * (run.manifest.contents.get("data") != experiment.data_digest)
 
 
 def _apart(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from prunebench.config import Settings
-from prunebench.data.dataset import Dataset, DatasetEntry
-from prunebench.errors import DataError
+from prunebench.config import Settings, option_name
+from prunebench.data.dataset import Dataset, DatasetEntry, datasets
+from prunebench.errors import DataError, RunError
 from prunebench.experiment.dataset import load
 from prunebench.experiment.goals import Goal
-from prunebench.experiment.identity import data_digest, identity
-from prunebench.models.architecture import ModelEntry
-from prunebench.pruning.registry import Criterion, Method
+from prunebench.experiment.identity import NAMES, data_digest, identity
+from prunebench.models.architecture import ModelEntry, given_arguments, models
+from prunebench.pruning.registry import Criterion, Method, criteria, methods
 from prunebench.registry import reference
 from prunebench.runs.manifest import Manifest
 from prunebench.runs.run import Run
+from prunebench.runs.trust import check, note
+
+TRUST = "; or have it imported by --trust, if you would run whatever it holds."
+"""What else can be done where a command may import code that a run names."""
 
 
 @dataclass(frozen=True)
@@ -41,16 +46,73 @@ class Origin:
 
 
 @dataclass(frozen=True)
+class Stored:
+    """That an experiment is that of a run, which names its code.
+
+    Attributes:
+        given: settings that the user has given anew.
+        trusted: whether the user would run whatever code it names.
+    """
+
+    run: Run
+    given: frozenset[str]
+    trusted: bool
+
+
+@dataclass(frozen=True)
 class Experiment:
-    """What will be done: every setting, the entries that they name, and the runs that hold it."""
+    """What will be done: every setting, the entries that they name, and the runs that hold it.
+
+    Entries are looked up when they are first asked for, since that imports the user's code; of a run that is there only
+    what is needed, and only where it may be imported (`runs.trust`).
+    """
 
     settings: Settings
-    model: ModelEntry
-    data: DatasetEntry
-    method: Method
-    criterion: Criterion
     goals: tuple[Goal, ...]
     origin: Origin
+    stored: Stored | None = None
+
+    @cached_property
+    def model(self) -> ModelEntry:
+        """The model's entry; raises ConfigError where it cannot, or may not, be imported."""
+        entry = models.get(self._named("model"))
+        pinned = self.stored is not None and "model" not in self.stored.given
+        return replace(entry, arguments=given_arguments(self.settings.model_arg)) if pinned else entry
+
+    @cached_property
+    def data(self) -> DatasetEntry:
+        """The dataset's entry; raises as `model`."""
+        return datasets.get(self._named("dataset"))
+
+    @cached_property
+    def method(self) -> Method:
+        """The method's entry."""
+        return methods.get(self.settings.method)
+
+    @cached_property
+    def criterion(self) -> Criterion:
+        """The criterion's entry; raises as `model`."""
+        return criteria.get(self._named("criterion"))
+
+    def note_code(self) -> None:
+        """Note that the user has given the code of this experiment, so that its runs are believed."""
+        if self.stored is None:
+            for name in NAMES:
+                note(name, str(reference(getattr(self.settings, name))), self._arguments(name))
+
+    def _named(self, name: str) -> Any:
+        """A setting that names an entry.
+
+        Raises:
+            ConfigError: it names code that a run names, and that may not be imported.
+        """
+        value, stored = getattr(self.settings, name), self.stored
+        if stored is not None and not stored.trusted and name not in stored.given:
+            check_code(name, str(value), self._arguments(name), f"Run {stored.run.key}", trust=True)
+        return value
+
+    def _arguments(self, name: str) -> dict[str, Any]:
+        return given_arguments(self.settings.model_arg) if name == "model" else {}
 
     @property
     def first(self) -> Experiment | None:
@@ -114,8 +176,28 @@ class Experiment:
         return self.dense.sibling(self._identity("prune", self.dense.key))
 
     def untrained_phases(self) -> list[Experiment]:
-        """The trainings that are still to be done, in their order; none where the dense model is there."""
-        return [] if self.dense.steps() else [phase for phase in self.phases if not phase.dense.steps()]
+        """The trainings that are still to be done, in their order; none where the dense model is there.
+
+        A run that is damaged is to be done: whoever does it is told.
+        """
+        return [phase for phase in self.phases if _is_missing(phase.dense)] if _is_missing(self.dense) else []
 
     def _identity(self, kind: Literal["train", "prune"], source: str | None) -> Manifest:
         return identity(kind, self.settings, self.origin.run, lambda: self.data_digest, source)
+
+
+def check_code(name: str, value: str, arguments: Mapping[str, Any], whose: str, *, trust: bool = False) -> None:
+    """Raise ConfigError where a setting of a run names code that was not given on this machine.
+
+    With `trust` the message says that --trust has it imported all the same.
+    """
+    does = {"model": "builds its model", "dataset": "loads its data", "criterion": "scores its weights"}[name]
+    instead = f"Give what {does}: {option_name(name)} FILE:FUNCTION"
+    check(name, value, arguments, whose=whose, instead=f"{instead}{TRUST if trust else '.'}")
+
+
+def _is_missing(run: Run) -> bool:
+    try:
+        return not run.steps()
+    except RunError:
+        return True

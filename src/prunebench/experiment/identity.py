@@ -13,7 +13,6 @@ from typing import Any
 
 from prunebench.config import LATER, RunConfig, Settings, deciding, default, field_types, is_weight_file
 from prunebench.data.dataset import Dataset, DatasetEntry
-from prunebench.experiment.user_files import digest_with_imports, installed
 from prunebench.models.architecture import models
 from prunebench.models.normalisation import statistics_beside, told
 from prunebench.pruning.registry import methods
@@ -23,6 +22,7 @@ from prunebench.runs.environment import distributions
 from prunebench.runs.index import any_seed, identify
 from prunebench.runs.manifest import ANY_SEED, Kind, Manifest
 from prunebench.runs.run import Run
+from prunebench.runs.user_files import digest_of_defined, digest_with_imports, installed
 from prunebench.user_code import digest
 
 NAMES = ("model", "dataset", "criterion")
@@ -78,6 +78,16 @@ def identity(
         {name: found for name, found in contents.items() if found is not None},
         source,
     )
+
+
+def file_contents(settings: Settings) -> dict[str, str]:
+    """Of what `identity` finds the contents of, those that can be told of the settings of a run without importing."""
+    found = {name: digest_of_defined(str(getattr(settings, name)), beside=name != "dataset") for name in NAMES}
+    path = Path(settings.weights)
+    if is_weight_file(settings.weights) and path.is_file():
+        beside = statistics_beside(path) if settings.mean is None else None
+        found |= {"weights": _weights_digest(path), "normalisation": None if beside is None else told(beside)}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def packages(kind: Kind, settings: Settings) -> set[str]:

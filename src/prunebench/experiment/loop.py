@@ -18,7 +18,7 @@ from prunebench.config import RunConfig
 from prunebench.data.dataset import Part
 from prunebench.errors import RunError
 from prunebench.experiment.answers import Answered, packed
-from prunebench.experiment.existing import check_contents
+from prunebench.experiment.existing import check_data
 from prunebench.experiment.experiment import Experiment
 from prunebench.experiment.goals import check_counted
 from prunebench.experiment.plan import summary_lines
@@ -118,7 +118,7 @@ def reevaluate(run: Run, step: int, config: RunConfig | Experiment) -> tuple[Sco
     """
     experiment = resolve(config)
     check_versions(run.key, run.environment())
-    check_contents(run, experiment, "data")
+    check_data(run, experiment)
     state = checkpoint.load(run.checkpoint(step), experiment.model)
     return set_up(experiment, start_of(state)).scores(state)
 

@@ -29,11 +29,11 @@ from prunebench.config import (
 from prunebench.data.dataset import DatasetEntry, datasets
 from prunebench.errors import AmbiguousRun, ConfigError, RunError, UnknownName
 from prunebench.experiment.checks import check, check_folder, check_reading, unread
-from prunebench.experiment.experiment import Experiment, Origin
+from prunebench.experiment.experiment import Experiment, Origin, check_code
 from prunebench.experiment.goals import parse
 from prunebench.experiment.identity import OF_WEIGHTS, as_stored
 from prunebench.models.architecture import ModelEntry, arguments_told, check_needed, models
-from prunebench.pruning.registry import criteria, methods
+from prunebench.pruning.registry import methods
 from prunebench.registry import reference, without_folder
 from prunebench.runs.index import find
 from prunebench.runs.run import Run
@@ -66,6 +66,8 @@ def resolve(config: RunConfig | Experiment) -> Experiment:
     inherited = _inherited(origin.run) if origin.run is not None else {}
     method = methods.get(config.method or default("method"))
     usual = "reviews" if entry.reads == "text" else "digits"
+    if config.dataset is None and origin.kind == "run" and origin.run is not None:
+        check_code("dataset", str(inherited.get("dataset")), {}, f"Run {origin.run.key}, which --weights names,")
     data = _dataset(config.dataset or inherited.get("dataset") or entry.defaults.get("dataset") or usual)
     inherited = {name: value for name, value in inherited.items() if name not in unread(data)}
     check_folder(config, data, entry.reads)
@@ -90,7 +92,7 @@ def resolve(config: RunConfig | Experiment) -> Experiment:
     values |= given(config) | _place(config, origin) | {"model_arg": arguments}
     same = [name for name in AS_TRAINED if values[f"finetune_{name}"] == values[name]]
     settings = Settings(**values | {f"finetune_{name}": None for name in same})
-    experiment = Experiment(settings, entry, data, method, criteria.get(settings.criterion), goals, origin)
+    experiment = Experiment(settings, goals, origin)
     check(experiment)
     return experiment
 

@@ -164,6 +164,7 @@ def store_for(run: Run | None, experiment: Experiment) -> Store:
     """
     if run is None:
         return Memory()
+    experiment.note_code()
     if run.folder.exists():
         check_contents(run, experiment)
     return Disk(run, experiment)

@@ -185,6 +185,8 @@ def _from_hub(experiment: Experiment) -> Start:
         about_to_download(f"{name} of Hugging Face (unless it is in the cache)")
     elif missing := _missing_in(Path(name)):
         raise ModelError(f"--weights {name} has no {missing}. Give the whole folder of a BERT model.")
+    else:
+        hub.check_folder(Path(name))
     try:
         with hub.quiet():
             settings = BertConfig.from_pretrained(name)

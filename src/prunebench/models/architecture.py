@@ -20,13 +20,13 @@ import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from weakref import WeakValueDictionary
 
 import msgspec
 
 from prunebench.config import toml_tables
-from prunebench.errors import ConfigError, ModelError
+from prunebench.errors import ConfigError, ModelError, PrunebenchError
 from prunebench.models.input_spec import InputSpec, output_of
 from prunebench.models.sharing import settle
 from prunebench.registry import Registry, call, parameters
@@ -41,7 +41,8 @@ class ModelEntry:
     """A registered model: how it is built, what it reads, and the values of RunConfig fields that suit it.
 
     `pretrained` overrides `defaults` where published weights are loaded; `published` says where torchvision or
-    Hugging Face has them. `keeps` are globs of modules whose units stay unless they are asked for.
+    Hugging Face has them. `keeps` are globs of modules whose units stay unless they are asked for. `arguments` are the
+    only ones that a file may have it called with; None: any.
     """
 
     name: str
@@ -52,6 +53,7 @@ class ModelEntry:
     pretrained: Mapping[str, Any] = field(default_factory=dict)
     published: Literal["torchvision", "huggingface"] | None = None
     keeps: tuple[str, ...] = ()
+    arguments: Mapping[str, Any] | None = None
 
 
 def _users_own(name: str, thing: Any) -> ModelEntry:
@@ -63,8 +65,22 @@ def _users_own(name: str, thing: Any) -> ModelEntry:
 OFFERED = {"classes", "channels", "image_size", "adapt", "vocab_size", "config"}
 """What every builder may have."""
 
-ARGUMENTS = {*OFFERED, "given"}
-"""Keys of an architecture's arguments; `given` are those that the user gave. A file with others is not believed."""
+ARGUMENTS: dict[str, Any] = {
+    **dict.fromkeys(("classes", "channels", "image_size", "vocab_size"), Annotated[int, msgspec.Meta(ge=0, le=2**31)]),
+    "adapt": bool,
+    "config": dict[str, Any],
+    "given": dict[str, str | int | float | bool],
+}
+"""Arguments of an architecture, and what they are; `given` are those that the user gave. No other is handed on."""
+
+CONFIG = (
+    *("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "hidden_act"),
+    *("hidden_dropout_prob", "attention_probs_dropout_prob", "max_position_embeddings", "type_vocab_size"),
+    *("initializer_range", "layer_norm_eps", "pad_token_id", "bos_token_id", "eos_token_id", "classifier_dropout"),
+    *("is_decoder", "add_cross_attention", "tie_word_embeddings", "use_cache"),
+)
+"""Keys of transformers' configuration that a model is built by. Others, of a file from elsewhere, could have code
+fetched (`_attn_implementation`), or do nothing to the model."""
 
 _built: WeakValueDictionary[int, Any] = WeakValueDictionary()
 """Models that builders have returned and that are still there: what is trained and pruned is not handed out again."""
@@ -163,7 +179,9 @@ class Architecture(msgspec.Struct, frozen=True):
         entry = entry or models.get(self.model)
         try:
             built = call(entry.build, *self._handed(entry))
-        except (RuntimeError, TypeError, ValueError, LookupError) as error:
+        except PrunebenchError:
+            raise
+        except Exception as error:  # builders fail in their own ways, and files may have any arguments
             hint = " Try a larger --image-size." if "too small" in str(error) else ""
             raise ModelError(f"{self.model} cannot be built for {self.inputs.text()}: {error}.{hint}") from error
         if not isinstance(built, nn.Module):
@@ -177,9 +195,22 @@ class Architecture(msgspec.Struct, frozen=True):
         return built
 
     def _handed(self, entry: ModelEntry) -> tuple[dict[str, Any], dict[str, Any]]:
-        """What the builder may have, and what it is given besides."""
+        """What the builder may have, and what it is given besides.
+
+        Raises:
+            ModelError: an argument is none that a model is built by.
+        """
+        for name, value in self.arguments.items():
+            try:
+                msgspec.convert(value, ARGUMENTS[name])
+            except (KeyError, msgspec.ValidationError):
+                raise ModelError(f"{self.model}: a model is not built by {name!r} = {repr(value)[:60]}.") from None
         offered = {name: value for name, value in self.arguments.items() if name != "given"}
-        given = self.arguments.get("given", {})
+        if "config" in offered:
+            offered["config"] = {name: value for name, value in offered["config"].items() if name in CONFIG}
+        given: dict[str, Any] = self.arguments.get("given", {})
+        if entry.arguments is not None and given != entry.arguments:
+            raise ModelError(f"{self.model} is named with other arguments in the checkpoint than in its run.")
         if "classes" in offered:
             offered["num_classes"] = offered["classes"]
             if not asks_for(entry, "classes"):

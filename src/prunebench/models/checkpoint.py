@@ -24,14 +24,16 @@ from safetensors.torch import save_file
 from torch import nn
 
 from prunebench.errors import RunError
-from prunebench.models.architecture import ARGUMENTS, Architecture, ModelEntry, models
+from prunebench.models.architecture import ARGUMENTS, Architecture, ModelEntry
 from prunebench.models.input_spec import InputSpec
 from prunebench.models.masks import Masks
 from prunebench.models.sharing import by_first_names, first_names, part
 from prunebench.models.sizes import Sizes, integers, restore, tensors_of
 from prunebench.models.tensor_files import owned, read_tensors
+from prunebench.reading import RECORD, read_plain, read_text
 from prunebench.records import FORMAT, other_format
 from prunebench.runs.files import permit
+from prunebench.runs.trust import is_code
 
 
 @dataclass(frozen=True)
@@ -77,32 +79,38 @@ def weights_of(model: nn.Module) -> dict[str, torch.Tensor]:
 def load(folder: Path, entry: ModelEntry | None = None) -> Checkpoint:
     """Read a checkpoint; the model is on the CPU, in eval mode.
 
-    `entry` is the model's, where it is known; else it is looked up by the name or reference in the checkpoint.
+    `entry` is the model's; only a registered one is looked up by its name in the checkpoint.
 
     Raises:
         RunError: a file is missing or damaged, or does not fit the architecture.
     """
     try:
-        structure = (folder / "structure.json").read_bytes()
+        structure = read_plain(folder / "structure.json")
         state, _ = read_tensors(folder / "model.safetensors")
         masks = owned(folder / "masks.safetensors") if (folder / "masks.safetensors").exists() else {}
-        text = folder / "tokenizer.json"
-        tokenizer = text.read_text(encoding="utf-8") if text.exists() else None
+        tokenizer = _tokenizer(folder)
     except (OSError, SafetensorError, UnicodeDecodeError) as error:
         raise RunError(f"{folder} cannot be read as a checkpoint: {error}") from error
     return assemble(structure, state, masks, tokenizer, entry=entry, name=str(folder))
 
 
 def inputs_of(folder: Path) -> tuple[InputSpec, str | None]:
-    """What the model of a checkpoint reads, and for text its tokenizer's JSON; its weights are not read.
+    """What the model of a checkpoint reads, and for text its tokenizer's JSON; raises as `architecture_in`."""
+    inputs = architecture_in(folder).inputs
+    try:
+        return inputs, _tokenizer(folder)
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunError(f"{folder} cannot be read as a checkpoint: {error}") from error
+
+
+def architecture_in(folder: Path) -> Architecture:
+    """The architecture of a checkpoint; its weights are not read.
 
     Raises:
         RunError: a file is missing or damaged.
     """
-    text = folder / "tokenizer.json"
     try:
-        structure = msgspec.json.decode((folder / "structure.json").read_bytes(), type=Structure)
-        return structure.architecture.inputs, text.read_text(encoding="utf-8") if text.exists() else None
+        return msgspec.json.decode(read_plain(folder / "structure.json"), type=Structure).architecture
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise RunError(f"{folder} cannot be read as a checkpoint: {error}") from error
 
@@ -135,13 +143,11 @@ def assemble(
         found = msgspec.json.decode(structure, type=Structure)
     except (msgspec.MsgspecError, AttributeError) as error:
         raise RunError(f"{name} cannot be read as a checkpoint: {error}") from error
-    if unknown := set(found.architecture.arguments) - ARGUMENTS:
+    if unknown := found.architecture.arguments.keys() - ARGUMENTS.keys():
         raise RunError(f"{name} cannot be read as a checkpoint: a model is not built from {min(unknown)!r}.")
     about = found.architecture
-    if entry is None and about.arguments.get("given") and models.known(about.model) is None:
-        raise RunError(  # a file that names both a function and its arguments could have anything done
-            f"{name} names {about.model} and arguments for it. Give what builds the model: load(path, model=build)."
-        )
+    if entry is None and is_code(about.model):  # nothing is imported because a file names it
+        raise RunError(f"{name} names {about.model}. Give what builds the model: load(path, model=build).")
     model = about.build(entry)
     state = _with_all_names(model, state)
     resize(model, found.sizes, state)
@@ -182,6 +188,11 @@ def resize(model: nn.Module, sizes: dict[str, dict[str, int]], state: dict[str, 
         if (own := sizes.get(path))
     }
     restore(model, Sizes(shapes, attributes))
+
+
+def _tokenizer(folder: Path) -> str | None:
+    path = folder / "tokenizer.json"
+    return read_text(path, at_most=RECORD) if path.exists() else None
 
 
 def write_tensors(tensors: Masks, path: Path, metadata: dict[str, str] | None = None) -> None:

@@ -14,7 +14,6 @@ import copy
 import importlib
 import io
 import json
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -29,10 +28,13 @@ from torch import nn
 from torch.export import Dim, ExportedProgram
 
 from prunebench.errors import ConfigError, ModelError
+from prunebench.models.architecture import ModelEntry, models
 from prunebench.models.checkpoint import Checkpoint, structure_of, write_tensors
 from prunebench.models.input_spec import InputSpec, output_of
 from prunebench.models.loading import load
 from prunebench.models.undisturbed import undisturbed
+from prunebench.runs.files import check_output, fresh, make
+from prunebench.runs.files import replace as replace_file
 
 FORMATS = ("safetensors", "pt2", "onnx")
 
@@ -44,7 +46,9 @@ Answer = Callable[[Any], torch.Tensor]
 
 
 @undisturbed
-def export(checkpoint: Checkpoint, to: str, path: Path, classes: Sequence[str] = ()) -> float:
+def export(
+    checkpoint: Checkpoint, to: str, path: Path, classes: Sequence[str] = (), entry: ModelEntry | None = None
+) -> float:
     """Write the model, in eval mode and fp32, to `path`; return how far the file's answers are from the model's.
 
     That is the largest absolute difference between the logits of the model and of the file read back, over random
@@ -54,26 +58,26 @@ def export(checkpoint: Checkpoint, to: str, path: Path, classes: Sequence[str] =
     (batch, classes). The batch may have any size and sentences any length that the model takes; of a user's own model
     whose code fixes the length, as traced. Images keep their size.
 
+    `entry` is the model's, with which a file that is a module is read back; where a user's own is not known, a copy of
+    the model stands in for what builds it.
+
     Raises:
-        ConfigError: there is no such format, or what it needs is not installed.
+        ConfigError: there is no such format, or what it needs is not installed, or the file may not be written there.
         ModelError: the model cannot be exported to this format.
         OSError: the file cannot be written, for example because the disk is full.
     """
     if to not in FORMATS:
         raise ConfigError(f"There is no format {to!r}. There are: {', '.join(FORMATS)}.")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    check_output(path)
+    make(path.parent)
     plain = replace(checkpoint, model=_plain(checkpoint.model))
     about = {"classes": json.dumps(list(classes))} if classes else {}
     try:
-        with (
-            tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder,
-            _silence(),
-            torch.no_grad(),
-        ):
-            beside = Path(folder) / f"model.{to}"
-            answer = _WRITERS[to](plain, beside, about)
+        with fresh(path) as folder, _silence(), torch.no_grad():
+            beside = folder / f"model.{to}"
+            answer = _WRITERS[to](plain, beside, about, entry)
             difference = _difference(plain, answer)
-            beside.replace(path)
+            replace_file(beside, path)
             return difference
     except (ConfigError, OSError):
         raise
@@ -126,19 +130,16 @@ def _silence() -> Iterator[None]:
 # Each writes a file and returns what answers from it.
 
 
-def _safetensors(plain: Checkpoint, path: Path, about: dict[str, str]) -> Answer:
+def _safetensors(plain: Checkpoint, path: Path, about: dict[str, str], entry: ModelEntry | None) -> Answer:
     about = about | {"format": "pt", "structure": structure_of(plain).decode()}
     if plain.tokenizer is not None:
         about["tokenizer"] = plain.tokenizer
     write_tensors(plain.model.state_dict(), path, about)
-    try:
-        found = load(path, plain.architecture.model)
-    except ConfigError:  # a function that only a running program holds: a copy stands in for what it builds
-        found = load(path, plain.model)
-    return partial(output_of, found)
+    registered = models.known(plain.architecture.model) is not None
+    return partial(output_of, load(path, None if registered else plain.model if entry is None else entry.build))
 
 
-def _pt2(plain: Checkpoint, path: Path, about: dict[str, str]) -> Answer:
+def _pt2(plain: Checkpoint, path: Path, about: dict[str, str], entry: ModelEntry | None) -> Answer:
     data = io.BytesIO()  # torch ends the process where it writes to a full disk itself
     torch.export.save(_trace(plain), data, extra_files=dict(about))
     path.write_bytes(data.getbuffer())
@@ -146,7 +147,7 @@ def _pt2(plain: Checkpoint, path: Path, about: dict[str, str]) -> Answer:
     return lambda batch: found(*_named(batch).values())
 
 
-def _onnx(plain: Checkpoint, path: Path, about: dict[str, str]) -> Answer:
+def _onnx(plain: Checkpoint, path: Path, about: dict[str, str], entry: ModelEntry | None) -> Answer:
     try:
         runtime = importlib.import_module("onnxruntime")
     except ImportError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,14 +13,19 @@ import torch
 from torch import nn
 
 from prunebench.errors import ModelError
+from prunebench.models.architecture import CONFIG
 from prunebench.models.fitting import Fitted, check_types, in_types, merged, misfit, unwrapped
 from prunebench.models.masks import Masks
 from prunebench.models.weight_files import Tensors, WeightFile, names_told, read_folder
+from prunebench.reading import RECORD, check_plain
 
 OTHER_TASKS = ("cls.", "qa_outputs.")
 """How the names of heads begin that other tasks have; they are left out, and that is said."""
 
 HEAD = "classifier."
+
+TEXTS = (".json", ".txt", ".model")
+"""How names of files end that are read whole."""
 
 
 @contextmanager
@@ -84,20 +90,43 @@ def read(name: str, model: nn.Module, classes: int) -> Fitted:
     return Fitted(has, _named_as(own, masks), fresh, tuple(notes))
 
 
+def check_folder(folder: Path) -> None:
+    """Raise ModelError where something in a folder is no plain file, or no text of moderate size: it is opened blindly.
+
+    Weights may be of any size.
+    """
+    for path in sorted(folder.iterdir()):
+        try:
+            if not path.is_dir():
+                check_plain(path)
+            if path.suffix in TEXTS and path.stat().st_size > RECORD:
+                raise OSError(errno.EFBIG, f"it is larger than {RECORD // 2**20} MiB", str(path))
+        except OSError as error:
+            raise ModelError(f"--weights {folder}: {path.name} cannot be read: {error.strerror}.") from error
+
+
+def _settings(name: str, classes: int) -> Any:
+    """The configuration of a model, by what decides its layers, its labels and its type alone."""
+    from transformers import BertConfig
+
+    told = BertConfig.from_pretrained(name, num_labels=classes)
+    chosen = {key: getattr(told, key) for key in (*CONFIG, "id2label", "label2id", "dtype") if hasattr(told, key)}
+    return BertConfig(**chosen)
+
+
 def _loaded(
     name: str, classes: int, tensors: Tensors | None = None, dtype: torch.dtype | None = None
 ) -> tuple[Any, dict[str, Any]]:
     """The model as transformers has it, and what it says of the keys; of these tensors, where they are given."""
-    from transformers import BertConfig, BertForSequenceClassification
+    from transformers import BertForSequenceClassification
 
     how: dict[str, Any] = {"ignore_mismatched_sizes": True, "trust_remote_code": False, "output_loading_info": True}
     if dtype is not None:
         how["dtype"] = dtype
-    if tensors is None:
-        how["num_labels"] = classes
-    else:
-        how |= {"config": BertConfig.from_pretrained(name, num_labels=classes), "state_dict": dict(tensors)}
+    if tensors is not None:
+        how["state_dict"] = dict(tensors)
     try:
+        how["config"] = _settings(name, classes)
         found: Any = BertForSequenceClassification.from_pretrained(name if tensors is None else None, **how)
     except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
         reason = (str(error) or repr(error)).splitlines()[0].rstrip(".")

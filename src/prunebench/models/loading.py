@@ -20,7 +20,8 @@ from prunebench.models.architecture import ModelEntry, models
 from prunebench.models.checkpoint import Checkpoint, Structure
 from prunebench.models.tensor_files import read_tensors
 from prunebench.models.undisturbed import undisturbed
-from prunebench.runs.index import find
+from prunebench.runs.index import find, is_run_folder
+from prunebench.runs.trust import check, is_code
 
 PICKLES = (".pt", ".pth", ".pkl")
 OPENED_BY = {".pt2": "torch.export.load", ".onnx": "onnxruntime.InferenceSession"}
@@ -33,8 +34,8 @@ def load(path: str | Path, model: Any = None) -> nn.Module:
     Of a run it is that of the last step whose checkpoint was kept. The checksums of a run's files are checked.
 
     `model` builds a user's own model: a function, `path.py:function`, or a model itself, of which a copy is taken.
-    A folder's own reference to a function is followed where `model` is not given; that of a file is not, since
-    files come from anywhere and a reference is code to run.
+    A folder's own reference to a function is followed where `model` is not given and the function is one that was
+    given on this machine when a run was made (`runs.trust`); that of a file is not: files come from anywhere.
 
     Raises:
         RunError: there is no checkpoint, or it is damaged, of another format, or does not fit the model.
@@ -55,13 +56,13 @@ def load(path: str | Path, model: Any = None) -> nn.Module:
 
 def _intact(folder: Path) -> Path:
     """The checkpoint's folder, after checking its files where `run.json` lists them."""
-    if (folder / "run.json").is_file():
+    if is_run_folder(folder):
         run = find(folder.parent, str(folder))
         steps = run.checkpoints()
         return run.checkpoint(steps[-1] if steps else run.steps()[-1])
     folder = folder.resolve()
     run_folder = folder.parent.parent
-    if folder.parent.name == "steps" and folder.name.isdecimal() and (run_folder / "run.json").is_file():
+    if folder.parent.name == "steps" and folder.name.isdecimal() and is_run_folder(run_folder):
         return find(run_folder.parent, str(run_folder)).checkpoint(int(folder.name))
     return folder
 
@@ -69,12 +70,26 @@ def _intact(folder: Path) -> Path:
 def _from_folder(folder: Path, entry: ModelEntry | None) -> Checkpoint:
     if not (folder / "structure.json").exists():
         raise RunError(f"{folder} is no checkpoint: it has no structure.json. Give a run's folder, or a step's.")
+    return checkpoint.load(folder, entry or _believed(folder))
+
+
+def _believed(folder: Path) -> ModelEntry | None:
+    """What builds the model of a checkpoint that names a function: only one that the user gave on this machine.
+
+    Raises:
+        ModelError: it names another.
+    """
+    about = checkpoint.architecture_in(folder)
+    if models.known(about.model) is not None:
+        return None
+    build = "Give what builds the model: load(path, model=build)."
+    if not is_code(about.model):
+        raise ModelError(f"{folder} names {about.model}, which only the program that made it holds. {build}")
     try:
-        return checkpoint.load(folder, entry)
+        check("model", about.model, about.arguments.get("given"), whose=str(folder), instead=build)
+        return models.get(about.model)
     except ConfigError as error:
-        if entry is not None:
-            raise
-        raise ModelError(f"{folder}: {error}\nGive what builds the model: load(path, model=build).") from error
+        raise ModelError(str(error)) from error
 
 
 def _from_file(path: Path, entry: ModelEntry | None) -> Checkpoint:

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from prunebench.reading import read_text
+
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 """Mean and standard deviation of each channel, or of all: of images that are scaled to 0 to 1."""
 
@@ -64,8 +66,8 @@ def statistics_beside(path: Path) -> Statistics | None:
     """The statistics that timm's or transformers' file beside a weight file tells."""
     for name in BESIDE:
         try:
-            found = json.loads((path.parent / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            found = json.loads(read_text(path.parent / name))
+        except (OSError, ValueError, RecursionError):
             continue
         if statistics := statistics_in(found):
             return statistics

@@ -9,6 +9,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load
 
+from prunebench.reading import check_plain
+
 
 def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """Name → tensor of a safetensors file, on the CPU, and its metadata.
@@ -17,6 +19,7 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
         OSError: it cannot be read.
         SafetensorError: it is none, or damaged.
     """
+    check_plain(path)
     try:
         str(path).encode()
     except UnicodeEncodeError:

@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from prunebench.errors import ModelError
 from prunebench.models.normalisation import Statistics, statistics_beside, statistics_in
 from prunebench.models.tensor_files import read_tensors
+from prunebench.reading import check_plain, open_plain, read_text
 from prunebench.runs.mistaken import beginning, kind_by, stand_in
 
 Tensors = dict[str, torch.Tensor]
@@ -99,7 +100,7 @@ def _named(folder: Path, paths: list[Path]) -> list[Path]:
     if not index.is_file() or "-" not in paths[0].name:
         return paths
     try:
-        names = {str(name) for name in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()}
+        names = {str(name) for name in json.loads(read_text(index))["weight_map"].values()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{index} cannot be read as an index of weights: {error}.") from error
     if missing := sorted(names - {path.name for path in paths}):
@@ -120,6 +121,7 @@ def names_told(names: Iterable[str]) -> str:
 def _opened(path: Path) -> tuple[Any, Any]:
     """What a file holds, and where it tells about itself: for safetensors in its metadata."""
     try:
+        check_plain(path)
         if path.suffix.lower() == ".safetensors" or _is_safetensors(path):
             return read_tensors(path)
         if part := _broken_part(path):
@@ -136,7 +138,7 @@ def _opened(path: Path) -> tuple[Any, Any]:
 
 def _is_safetensors(path: Path) -> bool:
     """Whether a file of another name is one: the length of its header, and then JSON."""
-    with path.open("rb") as file:
+    with open_plain(path) as file:
         return file.read(9)[8:] == b"{"
 
 
@@ -170,6 +172,8 @@ def _unreadable(path: Path, error: Exception) -> str:
         reason = f"it holds {named.group(1)}, which is no tensor"
     elif "TorchScript" in text:
         reason = "it is a TorchScript program"
+    elif isinstance(error, OSError) and error.strerror:
+        return f"{path} cannot be read as weights: {error.strerror}."
     elif isinstance(error, SafetensorError | OSError):
         return f"{path} cannot be read as weights: {text.splitlines()[0].rstrip('.')}."
     else:

@@ -27,6 +27,10 @@ class Subject(NamedTuple):
         return f"{self.model}{f' on {self.dataset}' if self.dataset else ''}, {self.method}"
 
 
+LONGEST = 200
+"""Letters of a name of files, at most: file systems take 255, with what is put before and behind it."""
+
+
 def subject(settings: Settings) -> Subject:
     """The subject of a run; of a reference its short name."""
     dataset = [called(settings.get("dataset") or ""), *([str(settings["data"])] if settings.get("data") else [])]
@@ -96,7 +100,7 @@ def units(settings: Settings) -> str:
 def slug(*parts: object, axis: str = "left") -> str:
     """The name of a picture's files: `accuracy-resnet18-digits-structured-by-macs`."""
     words = [*parts, *([] if axis == "left" else ["by", axis])]
-    return "-".join(called(word) for word in words if str(word)).lower()
+    return "-".join(called(word) for word in words if str(word)).lower()[:LONGEST]
 
 
 def slug_of(figure: str, settings: Settings, *more: str) -> str:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from prunebench.errors import DataError, RunError
-from prunebench.results.curves import Curve, backend_of, curves_of
+from prunebench.results.curves import Curve, backend_of, curves_of, readable
 from prunebench.results.matrices import TIMED, efficiency, num_params
 from prunebench.results.matrix_files import Counts, Results, Times, read
 from prunebench.results.settings import Settings, settings_of, with_data
-from prunebench.runs.index import all_runs, find
+from prunebench.runs.index import all_runs, find, is_run_folder
 from prunebench.runs.run import Run
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ def gather(paths: Iterable[str | Path], metric: str | None = None) -> Results:
     matrices: list[Path] = []
     parts: list[Results] = []
     for path in map(Path, paths):
-        if (path / "run.json").is_file():
+        if is_run_folder(path):
             parts.append(_of_run(path, metric))
             continue
         if runs := all_runs(path):
@@ -90,6 +90,7 @@ def _of_run(path: Path, metric: str | None) -> Results:
 
 def _of_runs(runs: Sequence[Run], every: Sequence[Run], metric: str | None) -> Results:
     """The results of runs, with the timings of them among `every`."""
+    runs, every = readable(runs, metric), readable(every, metric)
     pruned = [run for run in runs if run.manifest.kind == "prune" and run.steps()[-1] > 0]
     curves = [replace(curve, settings=_given(curve.settings)) for curve in curves_of(pruned, every, metric)]
     settings = {curve.name: curve.settings for curve in curves}

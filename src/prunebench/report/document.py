@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -13,6 +14,7 @@ from prunebench.report.sources import Sources
 from prunebench.report.verdicts import Comparison, comparisons
 from prunebench.results.curves import Curve, axis_title, by_settings, curves_of, sparing
 from prunebench.runs.commands import command_of, started_from
+from prunebench.runs.index import each
 from prunebench.runs.run import Run
 from prunebench.studies.study import StudyRecord
 
@@ -121,10 +123,17 @@ def _machines(sources: Sources) -> list[Machine]:
 
 def _commands(sources: Sources) -> list[Command]:
     pruned_by_key = {run.key: run for run in sources.runs}
-    before = {first.key: first for run in sources.runs if (first := started_from(run)) is not None}
-    pruned = [Command(run.key, command_of(run)) for run in (*before.values(), *sources.runs)]
-    timed = [Command(run.key, command_of(run, pruned_by_key[str(run.manifest.source)])) for run in sources.timings]
-    return pruned + timed
+    before = {first.key: first for first in each(sources.runs, started_from, _folder) if first is not None}
+
+    def told(run: Run) -> Command:
+        source = pruned_by_key.get(str(run.manifest.source)) if run.manifest.kind == "efficiency" else None
+        return Command(run.key, command_of(run, source))
+
+    return each((*before.values(), *sources.runs, *sources.timings), told, _folder)
+
+
+def _folder(run: Run) -> Path:
+    return run.folder
 
 
 def _count(number: int, noun: str) -> str:

@@ -7,19 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from prunebench.errors import RunError
-from prunebench.experiment.existing import efficiency_run, stored_config
+from prunebench.experiment.existing import efficiency_run, of_run
 from prunebench.experiment.goals import parse
-from prunebench.experiment.resolve import resolve
 from prunebench.latency.config import EfficiencyConfig
+from prunebench.results.curves import readable
 from prunebench.results.settings import settings_of
-from prunebench.runs.index import all_runs
+from prunebench.runs.index import all_runs, each
 from prunebench.runs.run import Run
 from prunebench.runs.selection import pruning_runs, select
 from prunebench.studies.stopping import ended
-from prunebench.studies.study import FILE, StudyRecord
+from prunebench.studies.study import FILE, StudyRecord, read_record
 
 
 @dataclass(frozen=True)
@@ -52,14 +50,14 @@ def gather(path: str, root: str = "runs") -> Sources:
     studies = sorted(place.parent.as_posix() for place in Path(path).glob(f"*/{FILE}"))
     if studies and not pruning_runs(path):
         raise RunError(f"{path} holds no pruning run of its own, but studies; name one: {', '.join(studies)}.")
-    runs, passed_over = _newest(select(path, root).runs)
+    runs, passed_over = _newest(readable(select(path, root).runs))
     folder = runs[0].folder.parent
     whole = Path(path).resolve() == folder.resolve()
-    study = _study(folder / FILE) if whole else None
-    every = all_runs(folder)
+    study = read_record(folder) if whole else None
+    every = readable(all_runs(folder))
     begun = all_runs(folder, begun=True) if whole else runs
     missing = set(study.runs) - {run.key for run in begun} if study else set()
-    unfinished = [line for run in begun if (line := _stopped(run))]
+    unfinished = [line for line in each(begun, _stopped, lambda run: run.folder) if line]
     unfinished += [f"{key} is part of the study and has not begun." for key in sorted(missing)]
     return Sources(tuple(runs), tuple(every), study, (*sorted(unfinished), *passed_over))
 
@@ -92,13 +90,4 @@ def _stopped(run: Run) -> str | None:
 
 def _timed_in(run: Run, timing: EfficiencyConfig) -> Run:
     """The run that would hold a timing that a search made."""
-    return efficiency_run(resolve(stored_config(run, runs_dir=str(run.root))), timing.settings(), run)
-
-
-def _study(path: Path) -> StudyRecord | None:
-    if not path.is_file():
-        return None
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=StudyRecord)
-    except msgspec.DecodeError as error:
-        raise RunError(f"{path} cannot be read: {error}. Give the `study` command again, which writes it.") from None
+    return efficiency_run(of_run(run, {}), timing.settings(), run)

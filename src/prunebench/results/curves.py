@@ -14,8 +14,10 @@ import msgspec
 
 from prunebench.errors import RunError
 from prunebench.pruning.registry import methods
-from prunebench.records import METRICS, Metric, StepRecord, TimingRecord
+from prunebench.records import METRICS, Metric, Name, StepRecord, TimingRecord
+from prunebench.results.matrices import efficiency
 from prunebench.results.settings import Settings, settings_of, with_data
+from prunebench.runs.index import each
 from prunebench.runs.run import Run
 from prunebench.statistics import paired_speedup
 
@@ -124,6 +126,32 @@ def curve_of(
         records=records,
         timings={backend: tuple(timed) for backend, timed in (timings or {}).items()},
     )
+
+
+def readable(runs: Sequence[Run], metric: str | None = None) -> list[Run]:
+    """The runs of which all can be read that is shown of runs; the others are warned of and passed over.
+
+    Raises:
+        RunError: there are runs, and of none all can be read.
+    """
+    return each(runs, lambda run: _read_whole(run, metric), lambda run: run.folder, some=True)
+
+
+def _read_whole(run: Run, metric: str | None) -> Run:
+    """A run, after reading all of it; whatever cannot be read or computed with is raised."""
+    for name in SHOWN:
+        msgspec.convert(run.manifest.config.get(name), Name | float | None)
+    run.environment()
+    if run.manifest.kind == "efficiency":
+        timings = [run.timing(step) for step in run.steps()]
+        for timing in timings:
+            efficiency(timing.latencies)
+        _latencies(backend_of(timings[0]), timings, [timing.step for timing in timings])
+        return run
+    records = curve_of(run, metric=metric).records
+    if len({tuple(layer.name for layer in record.layers) for record in records}) > 1:
+        raise RunError(f"{run.folder} is damaged: its records tell of different layers.")
+    return run
 
 
 def curves_of(runs: Sequence[Run], every: Sequence[Run], metric: str | None = None) -> list[Curve]:

@@ -18,11 +18,12 @@ from typing import Literal
 import msgspec
 
 from prunebench.pruning.registry import methods
+from prunebench.reading import RECORD, read_text
 from prunebench.records import FORMAT, LatencyRecord, StepRecord, TimingRecord
 from prunebench.registry import without_folder
 from prunebench.results.old_names import with_old_names
 from prunebench.results.settings import called, files_in, in_words, settings_in
-from prunebench.runs.files import write_atomically, writing
+from prunebench.runs.files import holds, own, write_atomically, writing
 from prunebench.runs.manifest import Manifest
 from prunebench.runs.run import Run
 
@@ -211,18 +212,26 @@ def describe(
 
 def _places(manifest: Manifest, folder: Path | None, results_dir: str | Path | None) -> list[Path]:
     """Where results are written, up to the ending of their files: in a run's folder, and in that of results."""
-    places = [] if folder is None else [folder / stem(manifest)]
+    places = [] if folder is None else [own(folder.parent, folder.name) / stem(manifest)]
     return places if results_dir is None else [*places, Path(results_dir) / stem(manifest, results_dir)]
 
 
 def _write(places: Sequence[Path], ending: str, content: str) -> Path:
     """Write a file at every place; of the last one, that of results, it is told where another run's is replaced."""
     paths = [place.with_name(place.name + ending) for place in places]
-    if paths[-1].exists():
-        mine, other = content.splitlines()[0], paths[-1].read_text(encoding="utf-8").partition("\n")[0]
-        if mine != other:
-            log.info("replacing %s, which showed %s", paths[-1], other.removeprefix("# run: "))
+    mine, other = content.splitlines()[0], _first_line(paths[-1])
+    if other not in ("", mine):
+        log.info("replacing %s, which showed %s", paths[-1], other.removeprefix("# run: "))
     for path in paths:
         with writing(path.name, path.parent):
-            write_atomically(path, content.encode())
+            if not holds(path, content.encode()):  # it may be on a disk that nothing can be written to
+                write_atomically(path, content.encode())
     return paths[-1]
+
+
+def _first_line(path: Path) -> str:
+    """The first line of a file; empty where there is none that can be read."""
+    try:
+        return read_text(path, at_most=RECORD).partition("\n")[0]
+    except (OSError, UnicodeDecodeError):
+        return ""

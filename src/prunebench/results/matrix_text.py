@@ -22,6 +22,7 @@ import numpy as np
 from prunebench.config import deciding, default, field_types
 from prunebench.errors import DataError
 from prunebench.pruning.registry import criteria, methods
+from prunebench.reading import RECORD, read_text
 from prunebench.registry import without_folder
 from prunebench.results.matrices import EFFICIENCY, NUM_PARAMS, PERFORMANCE
 from prunebench.results.settings import files_in, settings_in
@@ -84,7 +85,7 @@ def read_matrix(path: Path) -> MatrixFile:
         DataError: the file is not there, or it is no matrix or a damaged one.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path, at_most=RECORD)
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file or folder.") from None
     except (OSError, UnicodeDecodeError) as error:

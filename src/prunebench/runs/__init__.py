@@ -5,6 +5,8 @@ Doors:
     manifest         run.json: what a run is
     files            bytes on disk: atomic, durable, digested
     digests          digests of data files, read again only where they changed
+    user_files       the user's files that decide a run
+    trust            whether code that a run names may be imported
     mistaken         what a file is that is taken for data or weights
     lock             one process at a time computes a run
     index            what runs are called, and which there are

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from prunebench.config import deciding, default, field_types, meta, option_name
-from prunebench.runs.index import find
+from prunebench.runs.index import find, is_run_folder
 from prunebench.runs.run import Run
 
 ALWAYS = ("model", "dataset", "method", "criterion", "fraction", "iterations", "seed")
@@ -60,7 +60,7 @@ def command_of(run: Run, source: Run | None = None) -> str | None:
 def started_from(run: Run) -> Run | None:
     """The run that a run's training went on from; None where it began otherwise, or that one is not there."""
     folder = run.root / str(run.manifest.config.get("weights"))
-    return find(run.root, str(folder)) if (folder / "run.json").is_file() else None
+    return find(run.root, str(folder)) if is_run_folder(folder) else None
 
 
 def _told(name: str, config: Mapping[str, Any]) -> bool:

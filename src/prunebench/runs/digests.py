@@ -21,8 +21,9 @@ from pathlib import Path
 
 import msgspec
 
-from prunebench.errors import DataError
-from prunebench.runs.files import write_atomically
+from prunebench.errors import DataError, DiskError
+from prunebench.reading import open_plain, read_plain
+from prunebench.runs.files import own, write_atomically
 
 FOLDER = ".digests"
 THREADS = 8
@@ -34,6 +35,9 @@ CHUNK = 256
 UNSETTLED, COARSE = 20_000_000, 2_000_000_000
 """Nanoseconds for which a file's time may stand still while it is written to: Linux's clock of files moves every 4 to
 10 ms; FAT's, and that of other systems that keep whole seconds, every two seconds."""
+
+LARGEST = 2**30
+"""Bytes of the digests of one folder of data, at most: of millions of files."""
 
 NAMED = 10
 """Files that an error names, at most."""
@@ -157,7 +161,7 @@ def _all_read(paths: Sequence[Path]) -> list[Known | OSError]:
 def _digested(path: Path) -> Known | OSError:
     """The digest of a file, with its stamp unless it was, or may have been, written to while it was read."""
     try:
-        with path.open("rb", buffering=0) as file:
+        with open_plain(path) as file:
             before, now = _stamp_of(os.fstat(file.fileno())), time.time_ns()
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
             after = _stamp_of(os.fstat(file.fileno()))
@@ -203,8 +207,8 @@ def _read(data_dir: Path, runs_dir: Path | str) -> dict[str, Known]:
     if held and place in held:
         return dict(held[place])
     try:
-        return msgspec.json.decode(place.read_bytes(), type=dict[str, Known])
-    except (OSError, msgspec.MsgspecError):  # none yet, or damaged: everything is read again
+        return msgspec.json.decode(read_plain(place, LARGEST), type=dict[str, Known])
+    except (OSError, ValueError, RecursionError):  # none yet, or damaged: everything is read again
         return {}
 
 
@@ -214,6 +218,7 @@ def _write(kept: Mapping[str, Known], data_dir: Path, runs_dir: Path | str) -> N
         held[place] = dict(kept)
         return
     try:
-        write_atomically(place, msgspec.json.encode(kept))
-    except OSError as error:
-        log.info("digests of data cannot be kept in %s (%s): it is read again each time", runs_dir, error.strerror)
+        write_atomically(own(Path(runs_dir), FOLDER, place.name), msgspec.json.encode(kept))
+    except (OSError, DiskError) as error:
+        reason = getattr(error, "strerror", None) or error
+        log.info("digests of data cannot be kept in %s (%s): it is read again each time", runs_dir, reason)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from operator import itemgetter
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -14,10 +18,14 @@ from prunebench.config import LATER, deciding, told
 from prunebench.errors import AmbiguousRun, RunError
 from prunebench.registry import without_folder
 from prunebench.runs.apart import differing
+from prunebench.runs.files import MARK
 from prunebench.runs.manifest import ANY_SEED, Kind, Manifest, read_manifest
 from prunebench.runs.run import Run
 
 log = logging.getLogger(__name__)
+
+Item = TypeVar("Item")
+Found = TypeVar("Found")
 
 NAMED = 8
 """Runs that an error names."""
@@ -76,16 +84,72 @@ def all_runs(root: str | Path, *, begun: bool = False) -> list[Run]:
     """Every run in a folder that has a finished step, or with `begun` any, newest first.
 
     What cannot be read is warned of and passed over.
+
+    Raises:
+        RunError: the folder itself cannot be read.
     """
-    found = []
-    for path in Path(root).glob("[!.]*/run.json"):
+    try:
+        folders = [path for path in sorted(Path(root).iterdir()) if path.name[0] != "." and _is_folder(path)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise RunError(f"{root} cannot be read: {error.strerror}.") from error
+
+    def read(folder: Path) -> list[tuple[float, str, Run]]:
+        if not _is_run(folder):
+            return []
+        run = Run(root, read_manifest(folder / MARK), folder)
+        return [(run.changed, run.key, run)] if run.steps() or begun else []
+
+    found = [row for rows in each(folders, read, lambda folder: folder) for row in rows]
+    return [run for _, _, run in sorted(found, key=itemgetter(0, 1), reverse=True)]
+
+
+def each(
+    items: Iterable[Item], read: Callable[[Item], Found], folder_of: Callable[[Item], Path], *, some: bool = False
+) -> list[Found]:
+    """What `read` makes of every run. One of which it cannot be made is warned of, by its folder, and passed over.
+
+    Runs come from anywhere, so whatever goes wrong with one is taken for damage of it, and concerns no other.
+
+    Raises:
+        RunError: with `some`, it can be made of none.
+    """
+    found, problems = [], []
+    for item in items:
         try:
-            run = Run(root, read_manifest(path), path.parent)
-            if begun or run.steps():
-                found.append(run)
+            found.append(read(item))
         except RunError as error:
-            log.warning("%s It is passed over.", error)
-    return sorted(found, key=lambda run: (run.changed, run.key), reverse=True)
+            problems.append(str(error))
+        except OSError as error:
+            problems.append(f"{folder_of(item)} cannot be read: {error.strerror}.")
+        except Exception as error:
+            reason = " ".join(str(error).split())[:100]
+            problems.append(f"{folder_of(item)} is damaged: {type(error).__name__}: {reason}.")
+    if some and problems and not found:
+        raise RunError(problems[0])
+    for problem in problems:
+        log.warning("%s It is passed over.", problem)
+    return found
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether a folder is that of a run, or of one whose `run.json` is missing.
+
+    Raises:
+        RunError: that cannot be told.
+    """
+    try:
+        if is_run_folder(folder):
+            return True
+        names = [path.name for path in folder.iterdir()]
+    except OSError as error:
+        raise RunError(f"{folder} cannot be read: {error.strerror}.") from error
+    if MARK in names:
+        raise RunError(f"{folder} cannot be read: {os.strerror(errno.EACCES)}.")
+    if "steps" in names:
+        raise RunError(f"{folder / MARK} is missing.")
+    return False
 
 
 def find(root: str | Path, name: str, *, begun: bool = False) -> Run:
@@ -96,7 +160,7 @@ def find(root: str | Path, name: str, *, begun: bool = False) -> Run:
     Raises:
         RunError: no run has that name; AmbiguousRun: several have.
     """
-    if (Path(name) / "run.json").is_file():
+    if is_run_folder(name):
         folder = Path(name).resolve()
         run = Run(folder.parent, read_manifest(folder / "run.json"), folder)
         if not begun and not run.steps():
@@ -112,12 +176,21 @@ def find(root: str | Path, name: str, *, begun: bool = False) -> Run:
         told = [f"{run.key} ({apart})" if (apart := differing(run, found)) else run.key for run in found[:NAMED]]
         more = [f"and {len(found) - NAMED} more"] * (len(found) > NAMED)
         raise AmbiguousRun(f"{name!r} names several runs: {', '.join((*told, *more))}.")
-    if inside := [place for place in studies_in(root) if (place / name / "run.json").is_file()]:
+    if inside := [place for place in studies_in(root) if is_run_folder(place / name)]:
         raise RunError(f"There is no run {name!r} in {root}, but in {inside[0]}: give --runs-dir {inside[0]}.")
-    if Path(name).is_dir():
+    if _is_folder(name):
         raise RunError(f"{name} is no run's folder. Its runs:  prunebench runs --runs-dir {name}")
     have = ", ".join(run.key for run in runs[:NAMED]) or "none"
     raise RunError(f"There is no run {name!r} in {root}; the newest are: {have}.")
+
+
+def is_run_folder(path: str | Path) -> bool:
+    """Whether a path, which may be any text, is that of a run's folder; `run.json` may be damaged."""
+    return os.path.lexists(f"{path}/{MARK}")
+
+
+def _is_folder(path: str | Path) -> bool:
+    return os.path.isdir(path)  # noqa: PTH112 — any text may stand here, for which Path raises
 
 
 def studies_in(root: str | Path) -> list[Path]:

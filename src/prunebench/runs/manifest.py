@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from prunebench.errors import RunError
+from prunebench.reading import RECORD, read_plain
 from prunebench.records import FORMAT, OLDER, other_format
 from prunebench.runs import older
 from prunebench.runs.files import digest
@@ -18,13 +19,16 @@ FileName = Annotated[str, msgspec.Meta(pattern=r"^(environment\.json|steps/[0-9]
 """A file of a run; no text from `run.json` names anything outside the run's folder."""
 
 
-Key = Annotated[str, msgspec.Meta(pattern=r"^[\w-]+\Z")]
+Key = Annotated[str, msgspec.Meta(pattern=r"^[\w-]+\Z", max_length=255)]
 """What a run is called: the name of its folder, never a path."""
 
 ANY_SEED = "weights_of_any_seed"
 """In a stored run's settings: `any_seed` of the run that it started from, where that has the same seed."""
 
 Kind = Literal["train", "prune", "efficiency"]
+
+LARGEST = 4 * 2**20
+"""Bytes of `run.json`, at most: it lists ten thousand steps."""
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,7 +63,7 @@ def read_manifest(path: Path) -> Manifest:
     Raises:
         RunError: it cannot be read, is damaged, or is of a format that is not read.
     """
-    manifest: Manifest | None = _decoded(path, _manifest)
+    manifest: Manifest | None = _decoded(path, _manifest, LARGEST)
     if manifest is None:
         raise RunError(
             f"{path} is damaged: its SHA-256 is not the one that it carries. Start over with --fresh, which keeps what "
@@ -79,7 +83,9 @@ def _manifest(data: bytes, version: int) -> Manifest | None:
 def problem_of(path: Path, checksum: str, listed: str = "run.json") -> str:
     """What is wrong with a file that should have this SHA-256, as `listed` says; empty where nothing is."""
     try:
-        return "" if digest(path) == checksum else f"is damaged: its SHA-256 is not the one in {listed}"
+        text = path.suffix == ".json"  # tensors alone may be of any size
+        found = hashlib.sha256(read_plain(path, RECORD)).hexdigest() if text else digest(path)
+        return "" if found == checksum else f"is damaged: its SHA-256 is not the one in {listed}"
     except FileNotFoundError:
         return "is missing"
     except OSError as error:
@@ -106,17 +112,17 @@ def decode(path: Path, kind: Any) -> Any:
     return _decoded(path, record)
 
 
-def _decoded(path: Path, kind: Callable[[bytes, int], Any]) -> Any:
+def _decoded(path: Path, kind: Callable[[bytes, int], Any], at_most: int = RECORD) -> Any:
     """What `kind` makes of a file's bytes and the number of its format."""
     try:
-        data = path.read_bytes()
+        data = read_plain(path, at_most)
         version = msgspec.json.decode(data).get("format")
         if version not in (FORMAT, *OLDER):
             raise RunError(other_format(path, version))
         return kind(data, version)
     except OSError as error:
         raise RunError(f"{path} cannot be read: {error.strerror}.") from error
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, AttributeError, KeyError, TypeError) as error:
+    except (ValueError, RecursionError, AttributeError, LookupError, TypeError) as error:
         raise RunError(
             f"{path} is damaged: {error}. Start over with --fresh, which keeps what is there aside."
         ) from error

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from prunebench.reading import open_plain
+
 BEGINNING = 64
 """Bytes by which a file is known."""
 
@@ -49,7 +51,7 @@ def kind_by(begins: bytes) -> str:
 def beginning(path: Path) -> bytes:
     """The first bytes of a file; none where it cannot be read."""
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             return file.read(BEGINNING)
     except OSError:
         return b""

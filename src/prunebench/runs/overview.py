@@ -6,10 +6,15 @@ from collections.abc import Sequence
 
 import msgspec
 
+from prunebench.errors import RunError
 from prunebench.runs.apart import differing
-from prunebench.runs.files import size
-from prunebench.runs.lock import holder
+from prunebench.runs.files import MARK, size
+from prunebench.runs.index import each
+from prunebench.runs.lock import holder, locked
 from prunebench.runs.run import ASIDE, Run
+
+MOST = 10**6
+"""Iterations that a run may have; settings that say more are damaged."""
 
 
 class Overview(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,32 +31,42 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def overview(runs: Sequence[Run]) -> list[Overview]:
-    """A row per run."""
-    rows = []
-    for run in runs:
-        rows.append(
-            Overview(
-                name=run.folder.name if run.folder.parent.name != ASIDE else f"{ASIDE}/{run.folder.name}",
-                kind=run.manifest.kind,
-                state=_state(run),
-                progress=_progress(run),
-                bytes=size(run.folder),
-                changed=run.changed,
-                differs=differing(run, runs),
-            )
+    """A row per run; one that is damaged is warned of and passed over."""
+    sound = each(runs, lambda run: (run, _state(run), _progress(run)), lambda run: run.folder)
+    return [
+        Overview(
+            name=run.folder.name if run.folder.parent.name != ASIDE else f"{ASIDE}/{run.folder.name}",
+            kind=run.manifest.kind,
+            state=state,
+            progress=progress,
+            bytes=size(run.folder),
+            changed=run.changed,
+            differs=differing(run, [other for other, _, _ in sound]),
         )
-    return rows
+        for run, state, progress in sound
+    ]
 
 
 def _last(run: Run) -> int:
-    return 0 if run.manifest.kind == "train" else int(str(run.manifest.config["iterations"]))
+    """The last step that a run is to have.
+
+    Raises:
+        RunError: its settings do not say.
+    """
+    if run.manifest.kind == "train":
+        return 0
+    last = run.manifest.config.get("iterations")
+    if not isinstance(last, int) or not 1 <= last <= MOST:
+        raise RunError(f"{run.folder / MARK} is damaged: its settings say {last!r} iterations.")
+    return last
 
 
 def _state(run: Run) -> str:
     if run.folder.parent.name == ASIDE:
         return "set aside"
-    if found := holder(run.folder):
-        return f"running (process {found.pid} on {found.host})"
+    if locked(run.folder):
+        found = holder(run.folder)
+        return f"running (process {found.pid} on {found.host})" if found else "running"
     return "finished" if _last(run) in run.steps() else "stopped"
 
 

@@ -14,7 +14,8 @@ from typing import Annotated
 import msgspec
 
 from prunebench.errors import RunError
-from prunebench.runs.files import digest, discard, move, sync, unused
+from prunebench.reading import read_plain
+from prunebench.runs.files import digest, fresh, inside, move, remove, settle, sync
 from prunebench.runs.manifest import encode, problem_of
 
 LIST = "files.json"
@@ -28,7 +29,16 @@ UNFINISHED = ("state.json", "optimizer.safetensors")
 
 def folders(run: Path) -> list[Path]:
     """The folders of half-done steps of a run, the newest last."""
-    return sorted(run.glob("progress-*"), key=lambda path: path.stat().st_mtime_ns)
+    found = [path for path in inside(run) if path.name.startswith("progress-")]
+    return sorted(found, key=changed)
+
+
+def changed(path: Path) -> int:
+    """When something was changed, nanoseconds since the epoch; 0 where another process has just removed it."""
+    try:
+        return path.lstat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def check(progress: Path) -> None:
@@ -40,18 +50,11 @@ def check(progress: Path) -> None:
 
 def replace(run: Path, step: int, write: Callable[[Path], None]) -> None:
     """Replace the half-done step of a run by the one whose folder `write` fills."""
-    beside = unused(run / "progress")
-    beside.mkdir()
-    try:
+    with fresh(run / "progress") as beside:
         listed = encode(written(beside, write))
         (listing,) = written(beside, lambda folder: (folder / LIST).write_bytes(listed)).values()
         place = run / f"progress-{step:03d}-{listing}"
-        shutil.rmtree(place, ignore_errors=True)
-        move(beside, place)
-    except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
-        raise
-    sync(run)
+        settle(beside, place)
     forget(run, but=place)
 
 
@@ -61,7 +64,7 @@ def forget(run: Path, but: Path | None = None) -> None:
         if path != but:
             hidden = path.with_name(f".{path.name}")  # who is killed meanwhile leaves no half of it
             move(path, hidden)
-            discard(hidden)
+            remove(hidden)
 
 
 def link(run: Path, folder: Path) -> dict[str, str]:
@@ -92,7 +95,7 @@ def _listed(progress: Path) -> dict[str, str]:
     if problem := problem_of(progress / LIST, progress.name.rpartition("-")[2], "the name of its folder"):
         raise _damaged(progress, f"{LIST} {problem}")
     try:
-        found: dict[str, str] = msgspec.json.decode((progress / LIST).read_bytes(), type=dict[FileName, str])
+        found: dict[str, str] = msgspec.json.decode(read_plain(progress / LIST), type=dict[FileName, str])
     except msgspec.MsgspecError as error:
         raise _damaged(progress, f"{LIST}: {error}") from error
     return found

@@ -11,8 +11,9 @@ a step exists if it is listed there. Whatever is written is written beside its p
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator, Mapping
+import logging
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,14 +21,32 @@ from typing import Any
 
 import msgspec
 
-from prunebench.errors import RunError, RunLocked
+from prunebench.errors import DiskError, PrunebenchError, RunError, RunLocked
+from prunebench.reading import read_plain
 from prunebench.records import FORMAT, Answers, Environment, StepRecord, TimingRecord, other_format
 from prunebench.runs import progress
 from prunebench.runs.environment import completed
-from prunebench.runs.files import digest, discard, move, sync, unused, write_atomically, writing
+from prunebench.runs.files import (
+    MARK,
+    digest,
+    fresh,
+    inside,
+    make,
+    move,
+    own,
+    remove,
+    settle,
+    write_atomically,
+    writing,
+)
 from prunebench.runs.lock import held
 from prunebench.runs.manifest import Manifest, decode, encode, problem_of, read_manifest
 from prunebench.runs.reproducibility import check_same
+
+log = logging.getLogger(__name__)
+
+OF_CHECKPOINTS = ("structure.json", "tokenizer.json", "answers.json")
+"""Files of a step that stay as long as its checkpoint does, besides tensors."""
 
 ASIDE = "aside"
 """Folder of what was set aside: of runs beside them, of steps inside their run."""
@@ -54,12 +73,8 @@ class Run:
         Raises:
             RunError: `run.json` is damaged.
         """
-        path = self.folder / "run.json"
-        if path.exists():
-            return read_manifest(path).files
-        if self.folder.is_dir() and any(not found.name.startswith(".") for found in self.folder.iterdir()):
-            raise RunError(f"{path} is missing. Start over with --fresh, which keeps what is there aside.")
-        return {}
+        found = self._there()
+        return {} if found is None else found.files
 
     def steps(self) -> list[int]:
         """Steps that are finished, in order."""
@@ -151,8 +166,7 @@ class Run:
     @property
     def changed(self) -> float:
         """When the run last gained anything, seconds since the epoch."""
-        paths = [self.folder / "run.json", *progress.folders(self.folder)]
-        return max((path.stat().st_mtime for path in paths if path.exists()), default=0.0)
+        return max(map(progress.changed, [self.folder / MARK, *progress.folders(self.folder)])) / 1e9
 
     def sibling(self, manifest: Manifest) -> Run:
         """Another run in the same folder of runs."""
@@ -176,8 +190,8 @@ class Run:
             try:
                 yield
             finally:
-                if not (self.steps() or self.begun or (self.folder / ASIDE).exists()):  # nothing was computed
-                    with suppress(OSError):  # what went wrong is told, not that the folder stays
+                with suppress(OSError, PrunebenchError):  # what went wrong is told, not that the folder stays
+                    if not (self.steps() or self.begun or (self.folder / ASIDE).exists()):  # nothing was computed
                         self._remove()
 
     def commit(
@@ -189,12 +203,12 @@ class Run:
         """Make a step exist: `write` puts its checkpoint into a folder, which is renamed into place and listed.
 
         Without `write` the checkpoint is that of the step's progress, whose files are neither copied nor read. The
-        answers stay as long as the checkpoint does.
+        answers stay as long as the checkpoint does. Where a step is computed anew and comes out otherwise, later ones
+        go aside: they were computed from another.
 
         Raises:
             DiskError: it cannot be written.
         """
-        place = self.step_folder(record.step)
 
         def told(folder: Path) -> None:
             (folder / "record.json").write_bytes(encode(record))
@@ -202,18 +216,13 @@ class Run:
                 (folder / "answers.json").write_bytes(encode(answers))
 
         with writing(f"Step {record.step} of run {self.key}", self.folder):
-            place.parent.mkdir(parents=True, exist_ok=True)
-            beside = unused(place)
-            beside.mkdir()
-            try:
+            place = self._own("steps", f"{record.step:03d}")
+            make(place.parent)
+            with fresh(place) as beside:
                 files = progress.link(self.folder, beside) if write is None else progress.written(beside, write)
                 files |= progress.written(beside, told)
-                shutil.rmtree(place, ignore_errors=True)  # of a process that was killed before it listed the step
-                move(beside, place)
-            except BaseException:
-                shutil.rmtree(beside, ignore_errors=True)
-                raise
-            sync(place.parent)
+                settle(beside, place)  # what is there was left by a process that was killed before it listed the step
+            self._keep_chain(record.step, files)
             self._list({**self.files(), **{f"steps/{place.name}/{name}": found for name, found in files.items()}})
         progress.forget(self.folder)
 
@@ -228,9 +237,10 @@ class Run:
 
     def tidy(self) -> None:
         """Remove what a killed process left, of a run that is finished; nothing while another process computes it."""
-        if self._litter():
-            with suppress(RunLocked, OSError), held(self.folder):
-                self._sweep()
+        with suppress(RunLocked, DiskError, OSError):
+            if self._litter():
+                with held(self.folder):
+                    self._sweep()
 
     def drop_checkpoints(self, steps: list[int]) -> None:
         """Remove the checkpoints of some steps; their records stay."""
@@ -241,9 +251,10 @@ class Run:
         ]
         if doomed:
             with writing(f"Run {self.key}", self.folder):
+                paths = [self._own(*name.split("/")[:-1]) / name.rpartition("/")[2] for name in doomed]
                 self._list({name: checksum for name, checksum in self.files().items() if name not in doomed})
-                for name in doomed:
-                    discard(self.folder / name)
+                for path in paths:
+                    remove(path)
 
     def redo(self, step: int) -> None:
         """Set the files of a step aside, so that it is computed anew.
@@ -256,13 +267,8 @@ class Run:
             raise RunError(f"--redo {step}: run {self.key} has no step {step}; it has: {have}.")
         if step > 0:
             self.checkpoint(step - 1)
-        place = self.step_folder(step)
         with writing(f"Run {self.key}", self.folder), held(self.folder):
-            self._list({n: c for n, c in self.files().items() if not n.startswith(f"steps/{place.name}/")})
-            if place.exists():
-                aside = self.folder / ASIDE / f"{place.name}-{_now()}"
-                aside.parent.mkdir(exist_ok=True)
-                move(place, aside)
+            self._put_aside([step])
 
     def set_aside(self) -> Path | None:
         """Keep the run's folder, if there is one, where it is not continued; returns the new place.
@@ -273,8 +279,8 @@ class Run:
         if not self.folder.exists():
             return None
         with writing(f"Run {self.key}", self.root), held(self.folder):
-            place = self.root / ASIDE / f"{self.folder.name}-{_now()}"
-            place.parent.mkdir(exist_ok=True)
+            place = own(self.root, ASIDE, f"{self.folder.name}-{_now()}")
+            make(place.parent)
             move(self.folder, place)
         return place
 
@@ -292,8 +298,69 @@ class Run:
     def _remove(self) -> None:
         """Remove the folder; whoever is killed meanwhile leaves a hidden one, which is no run."""
         hidden = self.folder.with_name(f".{self.folder.name}-{_now()}")
-        move(self.folder, hidden)
-        discard(hidden)
+        move(self._own(), hidden)
+        remove(hidden)
+
+    def _put_aside(self, steps: Sequence[int]) -> None:
+        """Set the files of steps aside, and beside each a list of them, with the SHA-256 that they had."""
+        self._continued()
+        files = self.files()
+        for step in steps:
+            place, aside = self._own("steps", f"{step:03d}"), self._own(ASIDE, f"{step:03d}-{_now()}")
+            of_step = {name: found for name, found in files.items() if name.startswith(f"steps/{place.name}/")}
+            write_atomically(aside.with_name(f"{aside.name}.json"), encode(of_step))
+            files = {name: found for name, found in files.items() if name not in of_step}
+            self._list(files)
+            if place.exists():
+                move(place, aside)
+
+    def _keep_chain(self, step: int, files: Mapping[str, str]) -> None:
+        """Set later steps aside where a step that is there again is not the one that they were computed from."""
+        if not (later := [other for other in self.steps() if other > step]):
+            return
+        was = self._before(step)
+        shared = [name for name in files if name != "record.json" and name in was]  # records tell seconds, too
+        environment = self.environment()
+        repeats = environment.device == "cpu" or environment.deterministic
+        if any(was[name] != files[name] for name in shared) or not (shared or repeats):
+            log.warning(
+                "step %d of run %s came out otherwise than before: what was computed from it, step %s, is set aside, "
+                "and computed anew",
+                *(step, self.key, ", ".join(map(str, later))),
+            )
+            self._put_aside(later)
+
+    def _before(self, step: int) -> dict[str, str]:
+        """Files of a step as they were listed when it was last set aside; empty where it never was."""
+        lists = [path for path in inside(self._own(ASIDE)) if re.fullmatch(rf"{step:03d}-[0-9-]+\.json", path.name)]
+        try:
+            found = msgspec.json.decode(read_plain(lists[-1]), type=dict[str, str]) if lists else {}
+        except (OSError, ValueError):
+            return {}
+        return {name.rpartition("/")[2]: checksum for name, checksum in found.items()}
+
+    def _own(self, *parts: str) -> Path:
+        """A path in the run's folder to write to; raises DiskError where a link leads out of it."""
+        return own(self.folder.parent, self.folder.name, *parts)
+
+    def _there(self) -> Manifest | None:
+        """`run.json` as it is; None where nothing is there.
+
+        Raises:
+            RunError: it is damaged, or missing from what is there.
+        """
+        path = self.folder / MARK
+        try:
+            return read_manifest(path)
+        except RunError as error:
+            if not isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
+                raise
+        if any(not found.name.startswith(".") for found in inside(self.folder)):
+            raise RunError(
+                f"{path} is missing. Start over with --fresh, which keeps what is there aside; in a study, move the "
+                f"folder away."
+            )
+        return None
 
     def _record(self, step: int, kind: Any) -> Any:
         name = f"steps/{step:03d}/record.json"
@@ -302,7 +369,10 @@ class Run:
             have = ", ".join(map(str, self.steps())) or "none"
             raise RunError(f"Run {self.key} has no step {step}; it has: {have}.")
         self._check(name, files[name])
-        return decode(self.folder / name, kind)
+        found = decode(self.folder / name, kind)
+        if found.step != step:
+            raise RunError(f"{self.folder / name} is damaged: it is the record of step {found.step}.")
+        return found
 
     def _check(self, name: str, checksum: str) -> None:
         path = self.folder / name
@@ -336,31 +406,32 @@ class Run:
     def _litter(self) -> list[Path]:
         """Half-written files; progress of finished steps; checkpoints that are no longer listed, or not yet."""
         files = self.files()
-        found = [*self.folder.glob(".*"), *self.folder.glob("steps/.*")]
-        found += [path for step in self.steps() for path in self.folder.glob(f"progress-{step:03d}-*")]
-        for name in ("*.safetensors", "structure.json", "tokenizer.json", "answers.json"):
-            mine = self.folder.glob(f"steps/[!.]*/{name}")
-            found += [path for path in mine if path.relative_to(self.folder).as_posix() not in files]
+        here, steps = inside(self.folder), inside(self.folder / "steps")
+        found = [path for path in (*here, *steps) if path.name.startswith(".")]
+        done = tuple(f"progress-{step:03d}-" for step in self.steps())
+        found += [path for path in here if path.name.startswith(done)]
+        for path in (path for step in steps if step not in found for path in inside(step)):
+            kept = path.suffix == ".safetensors" or path.name in OF_CHECKPOINTS
+            if kept and path.relative_to(self.folder).as_posix() not in files:
+                found.append(path)
         return found
 
     def _sweep(self) -> None:
         for path in self._litter():
-            discard(path)
+            remove(path)
 
     def _continued(self) -> Manifest | None:
         """`run.json` before it is changed, if it is there; raises RunError where it is of an older format."""
-        path = self.folder / "run.json"
-        there = read_manifest(path) if path.exists() else None
+        there = self._there()
         if there is not None and there.format != FORMAT:
-            raise RunError(other_format(path, there.format))
+            raise RunError(other_format(self.folder / MARK, there.format))
         return there
 
     def _list(self, files: Mapping[str, str]) -> None:
-        path = self.folder / "run.json"
         there = self._continued()
         created = there.created if there else self.manifest.created
         manifest = msgspec.structs.replace(self.manifest, files=dict(files), created=created)
-        write_atomically(path, encode(manifest.sealed()))
+        write_atomically(self._own() / MARK, encode(manifest.sealed()))
 
 
 def _now() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from prunebench.config import deciding, option_name
 from prunebench.errors import ConfigError, RunError
 from prunebench.registry import reference, without_folder
 from prunebench.runs.apart import data_name, digest_in, same_folder
-from prunebench.runs.index import all_runs, find
+from prunebench.runs.index import all_runs, find, is_run_folder
 from prunebench.runs.run import Run
 
 DATA = ("data", "data_dir")
@@ -39,13 +40,13 @@ def select(text: str, root: str | Path) -> Selected:
         ConfigError: a filter names no setting.
     """
     path = Path(text)
-    if "=" in text and not path.exists():
+    if "=" in text and not os.path.exists(text):  # noqa: PTH110 — any text may stand here, for which Path raises
         asked = _filter(text)
         runs = [run for run in pruning_runs(root) if _fits(run, asked)]
         if not runs:
             raise RunError(f"{text!r}: no pruning run in {root} has these settings.{_values(root, asked)}")
         return Selected(text, tuple(runs), asked)
-    if path.is_dir() and not (path / "run.json").is_file():
+    if os.path.isdir(text) and not is_run_folder(path):  # noqa: PTH112 — as above
         if not (runs := pruning_runs(path)):
             raise RunError(f"{path} holds no pruning run with a finished step.")
         return Selected(text, tuple(runs), {})

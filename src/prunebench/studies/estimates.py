@@ -10,8 +10,9 @@ from statistics import median
 from prunebench.experiment.experiment import Experiment
 from prunebench.records import StepRecord
 from prunebench.runs.files import size
+from prunebench.runs.index import each
 from prunebench.runs.run import Run
-from prunebench.studies.stopping import done
+from prunebench.studies.stopping import done, steps_of
 
 ALIKE = ("model", "dataset", "image_size", "sequence_length")
 """Settings that steps must share for one to tell what another takes."""
@@ -45,9 +46,6 @@ def estimate(planned: Iterable[Experiment], measured: Sequence[Run]) -> Estimate
 
     A step takes the median of the steps of the same model, data, size of inputs and method; a training the median of
     the trainings per epoch; a checkpoint the median bytes of those of the same step.
-
-    Raises:
-        RunError: a record among the measured runs is damaged.
     """
     known = _known(measured)
     seconds = total = 0.0
@@ -67,7 +65,7 @@ def estimate(planned: Iterable[Experiment], measured: Sequence[Run]) -> Estimate
                 seconds += median(before.epochs) * phase.settings.epochs
                 total += before.bytes_of(0)
         asked = [] if done(run, experiment) else range(experiment.settings.iterations + 1)
-        missing = [step for step in asked if step not in run.steps()]
+        missing = [step for step in asked if step not in steps_of(run)]
         of = known.get(_alike(run), Measured())
         steps += len(missing)
         if of.steps:
@@ -79,18 +77,22 @@ def estimate(planned: Iterable[Experiment], measured: Sequence[Run]) -> Estimate
 
 def _known(measured: Sequence[Run]) -> dict[tuple[object, ...], Measured]:
     known: dict[tuple[object, ...], Measured] = {}
-    for run in measured:
-        if run.manifest.kind in ("train", "prune"):
-            of = known.setdefault(_alike(run), Measured())
-            for record in run.records():
-                if run.manifest.kind == "train":
-                    if epochs := int(str(run.manifest.config["epochs"])):
-                        of.epochs.append(record.seconds.finetune / epochs)
-                elif record.step > 0:
-                    of.steps.append(_seconds(record))
-                if record.step in run.checkpoints():
-                    of.bytes.setdefault(record.step, []).append(size(run.step_folder(record.step)))
+    runs = [run for run in measured if run.manifest.kind in ("train", "prune")]
+    for run, kind, epochs, records in each(runs, _read, lambda run: run.folder):
+        of = known.setdefault(kind, Measured())
+        for record in records:
+            if run.manifest.kind == "train":
+                if epochs:
+                    of.epochs.append(record.seconds.finetune / epochs)
+            elif record.step > 0:
+                of.steps.append(_seconds(record))
+            if record.step in run.checkpoints():
+                of.bytes.setdefault(record.step, []).append(size(run.step_folder(record.step)))
     return known
+
+
+def _read(run: Run) -> tuple[Run, tuple[object, ...], int, list[StepRecord]]:
+    return run, _alike(run), int(str(run.manifest.config["epochs"])), run.records()
 
 
 def _alike(run: Run) -> tuple[object, ...]:

@@ -10,16 +10,15 @@ from typing import cast
 import msgspec
 
 from prunebench.config import RunConfig
-from prunebench.experiment.existing import efficiency_run, finished, trim
+from prunebench.experiment.existing import efficiency_run, finished, trim, trim_finished
 from prunebench.experiment.experiment import Experiment
 from prunebench.experiment.goals import Goal, GoalRecord, Reading, read
 from prunebench.experiment.loop import prune
 from prunebench.experiment.resolve import resolve
 from prunebench.latency.timing import time_run
 from prunebench.records import StepRecord
-from prunebench.runs.lock import held
 from prunebench.runs.run import Run
-from prunebench.studies.stopping import over, read_latency, timing_of
+from prunebench.studies.stopping import done, over, read_latency, timing_of
 from prunebench.training.fit import Progress, Stop
 
 
@@ -54,8 +53,10 @@ def seek(
     first: StepRecord | None = None
     answer: GoalRecord | None = None
     readings: tuple[Reading, ...] = ()
-    steps = cast(Generator[StepRecord, None, None], prune(_keeping_all(experiment), run, progress, stop))
-    with closing(steps) as records:
+    ended = done(run, experiment, backend)  # all that is asked for is there, on a disk that may be read-only
+    there = (run.record(step) for step in run.steps() if step <= settings.iterations)
+    steps = there if ended else prune(_keeping_all(experiment), run, progress, stop)
+    with closing(cast(Generator[StepRecord, None, None], steps)) as records:
         for record in records:
             yield record
             first = first or record
@@ -72,9 +73,7 @@ def seek(
             if over(goals, readings):
                 break
     answer = answer or GoalRecord(None, False, readings)
-    if settings.keep != "all":
-        with held(run.folder):
-            trim(run, settings, [answer.step] if settings.keep == "last" and answer.step is not None else [])
+    trim_finished(run, settings, [answer.step] if settings.keep == "last" and answer.step is not None else [])
     yield answer
 
 

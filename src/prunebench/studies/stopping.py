@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from statistics import median
 
+from prunebench.errors import RunError
 from prunebench.experiment.existing import efficiency_run, finished
 from prunebench.experiment.experiment import Experiment
 from prunebench.experiment.goals import Goal, Reading, read
@@ -43,14 +44,23 @@ def over(goals: Sequence[Goal], readings: Sequence[Reading]) -> bool:
 def done(run: Run, experiment: Experiment, backend: str = "eager") -> bool:
     """Whether nothing of an experiment is left to do: all its steps are there, or its search has ended.
 
-    Computes nothing: a latency that was not timed has not been searched for.
-
-    Raises:
-        RunError: a record is damaged.
+    Computes nothing: a latency that was not timed has not been searched for. A run that is damaged is not done; whoever
+    goes on with it is told.
     """
-    return finished(run, experiment.settings) or ended(
-        run, experiment.goals, lambda timing: efficiency_run(experiment, timing.settings(), run), backend
-    )
+    try:
+        return finished(run, experiment.settings) or ended(
+            run, experiment.goals, lambda timing: efficiency_run(experiment, timing.settings(), run), backend
+        )
+    except RunError:
+        return False
+
+
+def steps_of(run: Run) -> list[int]:
+    """Steps that are finished; none of a run that is damaged."""
+    try:
+        return run.steps()
+    except RunError:
+        return []
 
 
 def ended(run: Run, goals: Sequence[Goal], timed_in: Callable[[EfficiencyConfig], Run], backend: str = "eager") -> bool:

@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -49,16 +50,17 @@ from prunebench.config import (
     settings_text,
     toml_tables,
 )
-from prunebench.errors import ConfigError
+from prunebench.errors import ConfigError, RunError
 from prunebench.experiment.experiment import Experiment
 from prunebench.experiment.identity import as_stored
 from prunebench.experiment.resolve import resolve
 from prunebench.latency.backends import backends
 from prunebench.latency.config import EfficiencyConfig
 from prunebench.pruning.registry import methods
+from prunebench.reading import read_plain
 from prunebench.records import FORMAT
 from prunebench.registry import reference, without_folder
-from prunebench.runs.files import write_atomically, writing
+from prunebench.runs.files import holds, own, write_atomically, writing
 
 TABLES = ("controls", "experiments", "base", "grid", "exclude", "efficiency")
 
@@ -77,6 +79,7 @@ class Study(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         name: the file's, without its ending.
+        file: its path.
         source: its text.
         bases: the settings that the grid is laid over, one or several.
         grid: field → values.
@@ -86,6 +89,7 @@ class Study(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     name: str
+    file: str
     source: str
     bases: tuple[RunConfig, ...]
     grid: dict[str, list[Any]]
@@ -95,12 +99,13 @@ class Study(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StudyRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """`study.json`: the study's file, and the keys of its pruning runs."""
+    """`study.json`: the study's file, by its text and its path from this one's folder, and the keys of its runs."""
 
     format: int = FORMAT
     name: str
     source: str
     runs: tuple[str, ...]
+    file: str = ""
 
 
 def read_study(path: str | Path) -> Study:
@@ -121,6 +126,8 @@ def read_study(path: str | Path) -> Study:
         _check_kind(path, tables, name, dict, f"a table, [{name}]")
     for name in ("experiments", "exclude"):
         _check_kind(path, tables, name, list, f"a list: [[{name}]]")
+    for combination in tables.get("exclude", []):
+        _check_kind(path, {"exclude": combination}, "exclude", dict, "tables: [[exclude]]")
     grid = tables.get("grid", {})
     for name, values in grid.items():
         _check_name(path, "grid", name, deciding("training", "pruning"))
@@ -136,6 +143,7 @@ def read_study(path: str | Path) -> Study:
     found = [config for each in tables.get("experiments", [{}]) for config in _experiment(path, each)]
     return Study(
         name=path.stem,
+        file=str(path.resolve()),
         source=source,
         bases=tuple(merge(config, base) for config in found),
         grid=grid,
@@ -196,15 +204,54 @@ def folder_of(planned: Sequence[Experiment]) -> Path:
 
 def record_of(study: Study, planned: Sequence[Experiment]) -> StudyRecord:
     """What a study consists of."""
-    return StudyRecord(name=study.name, source=study.source, runs=tuple(each.run.key for each in planned))
+    keys, root = tuple(each.run.key for each in planned), folder_of(planned).resolve()
+    try:
+        file = os.path.relpath(study.file, root)
+    except ValueError:  # on Windows, another drive
+        file = study.file
+    return StudyRecord(name=study.name, source=study.source, runs=keys, file=file)
+
+
+def read_record(folder: Path) -> StudyRecord | None:
+    """`study.json` of a study's folder; None where there is none.
+
+    Raises:
+        RunError: it cannot be read.
+    """
+    path = folder / FILE
+    try:
+        return msgspec.json.decode(read_plain(path), type=StudyRecord)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunError(f"{path} cannot be read: {error}. Give the `study` command again, which writes it.") from error
+
+
+def check_name(study: Study, planned: Sequence[Experiment]) -> None:
+    """Raise ConfigError where the study's folder is that of another file of the same name, which is still there."""
+    try:
+        there = read_record(folder_of(planned))
+    except RunError:  # it is written anew
+        return
+    other = (folder_of(planned).resolve() / (there.file if there else "")).resolve()
+    if there is not None and there.file and str(other) != study.file and other.is_file():
+        raise ConfigError(
+            f"{folder_of(planned)} holds the study of {other}, another file of this name. Rename one of the two, or "
+            f"give --runs-dir."
+        )
 
 
 def write_study(study: Study, planned: Sequence[Experiment]) -> None:
-    """Write `study.json` into the study's folder."""
+    """Write `study.json` into the study's folder, and note that the user has given the code that it names."""
+    for experiment in planned:
+        experiment.note_code()
     record = record_of(study, planned)
-    path = folder_of(planned) / FILE
+    root = folder_of(planned)
+    path = own(root.parent, root.name, FILE)
+    content = msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n"
     with writing(f"The study {study.name}", path.parent):
-        write_atomically(path, msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
+        if not holds(path, content):
+            write_atomically(path, content)
 
 
 def _combinations(study: Study, runs_dir: str | None) -> Iterator[Experiment]:
@@ -279,11 +326,8 @@ def _timings(path: Path, values: Mapping[str, Any] | None) -> tuple[EfficiencyCo
     names = [*field_types(EfficiencyConfig), "backends", "dtypes"]
     for name in values:
         _check_name(path, "efficiency", name, names)
-    for name, usual in (("backends", "eager"), ("dtypes", "fp32")):
-        _check_kind(path, values, name, list, f'a list, such as {name} = ["{usual}"]')
     rest = dict(values)
-    chosen = rest.pop("backends", [rest.pop("backend", "eager")])
-    dtypes = rest.pop("dtypes", [rest.pop("dtype", "fp32")])
+    chosen, dtypes = _several(path, rest, "backend", "eager"), _several(path, rest, "dtype", "fp32")
     try:
         for backend in chosen:
             backends.get(backend)
@@ -293,6 +337,22 @@ def _timings(path: Path, values: Mapping[str, Any] | None) -> tuple[EfficiencyCo
         )
     except ConfigError as error:
         raise ConfigError(f"{path}, [efficiency]: {error}") from None
+
+
+def _several(path: Path, values: dict[str, Any], name: str, usual: str) -> list[Any]:
+    """Take the values of a setting of which there may be one, or a list under its plural.
+
+    Raises:
+        ConfigError: both are there, or the list is none.
+    """
+    one, several = values.pop(name, None), values.pop(f"{name}s", None)
+    if one is not None and several is not None:
+        raise ConfigError(f"{path}: [efficiency] has both {name} and {name}s; leave one out.")
+    if several is None:
+        return [usual if one is None else one]
+    if not isinstance(several, list) or not several:
+        raise ConfigError(f'{path}: [efficiency] {name}s: expected a list, such as {name}s = ["{usual}"].')
+    return several
 
 
 def _check_name(path: Path, table: str, name: str, names: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ from prunebench.latency.steps import timed_steps
 from prunebench.latency.timing import time_run
 from prunebench.results.curves import timed_alike
 from prunebench.results.matrices import write_timings
-from prunebench.studies.stopping import done
+from prunebench.studies.stopping import done, steps_of
 from prunebench.training.fit import Stop
 
 
@@ -45,8 +45,8 @@ def time_study(
         experiment, run = alike[0], alike[0].run
         backend = f"{efficiency.backend}, {efficiency.dtype}"
         into = efficiency_run(experiment, efficiency.settings(), run)
-        had = set(into.steps())
         try:
+            had = set(into.steps())
             found = list(time_run(run, experiment, efficiency, into=into, stop=stop))
             if new := {timing.step for timing in found} > had:
                 write_timings(into, run.manifest, run.folder, found, None)
@@ -63,7 +63,7 @@ def untimed(planned: Sequence[Experiment], timings: Sequence[EfficiencyConfig]) 
     for alike, efficiency in itertools.product(_kinds(planned), timings):
         experiment, run = alike[0], alike[0].run
         into = efficiency_run(experiment, efficiency.settings(), run)
-        there = done(run, experiment) and set(timed_steps(run, efficiency, into.steps())) <= set(into.steps())
+        there = done(run, experiment) and set(timed_steps(run, efficiency, into.steps())) <= set(steps_of(into))
         found += [efficiency] * (not there)
     return found
 

@@ -21,6 +21,7 @@ from prunebench.models import checkpoint as checkpoints
 from prunebench.models.architecture import ModelEntry
 from prunebench.models.checkpoint import Checkpoint, write_tensors
 from prunebench.models.tensor_files import owned
+from prunebench.reading import read_plain
 from prunebench.records import FORMAT, Scores, Seconds, other_format
 
 NO_SECONDS = Seconds()
@@ -107,7 +108,7 @@ def load(folder: Path, entry: ModelEntry | None = None) -> StepState:
         RunError: a file is missing or damaged, or of another format.
     """
     try:
-        told = msgspec.json.decode((folder / "state.json").read_bytes(), type=dict[str, Any])
+        told = msgspec.json.decode(read_plain(folder / "state.json"), type=dict[str, Any])
         if told["format"] != FORMAT:
             raise RunError(other_format(folder / "state.json", told["format"]))
         hints = get_type_hints(StepState)

@@ -95,7 +95,7 @@ def test_a_folder_that_cannot_be_written_to_is_told(prunebench, performance, tmp
     (tmp_path / "file").touch()
     finished = prunebench("plot", str(performance), "-o", str(tmp_path / "file"))
     assert finished.status == 2
-    assert "could not be written" in finished.err
+    assert "is no folder" in finished.err
 
 
 def test_help_names_every_figure():

@@ -60,7 +60,7 @@ def test_without_pruning_runs_an_error_of_a_line_says_so(prunebench, digits_run,
 def test_a_folder_as_output_is_refused(prunebench, digits_run, tmp_path):
     finished = prunebench("report", str(digits_run.folder / "runs"), "-o", str(tmp_path))
     assert finished.status == 2
-    assert "report.html" in finished.err
+    assert "Give the name of a file" in finished.err
 
 
 def test_a_title_that_is_no_text_is_shown_with_question_marks(prunebench, digits_run, out):

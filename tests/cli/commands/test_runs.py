@@ -53,6 +53,11 @@ def test_a_run_that_is_computed_or_half_done_or_set_aside_says_so(places, pruneb
     (folder,) = (tmp_path / "runs").glob("resnet18-structured-*")
     with held(folder):
         assert f"running (process {os.getpid()} on " in prunebench("runs", *places).out
+    with held(folder):
+        told = (folder.parent / ".locks" / f"{folder.name}.json").read_bytes()
+    (folder.parent / ".locks").mkdir()
+    (folder.parent / ".locks" / f"{folder.name}.json").write_bytes(told)  # nobody holds it any more
+    assert "running" not in prunebench("runs", *places).out
     (folder / "progress-0.safetensors").touch()
     assert "step 2 of 2, next one begun" in prunebench("runs", *places).out
     started = prunebench(

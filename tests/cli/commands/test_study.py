@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
@@ -103,6 +104,42 @@ def test_the_same_command_goes_on_with_what_is_missing_and_times_it(study, folde
     assert "step" not in again.out
     assert "timed on" not in again.err
     assert study("--dry-run").out.endswith("nothing is left to do\n")
+
+
+def test_a_run_that_is_damaged_stops_no_other_and_what_is_said_to_do_helps(folder, prunebench, monkeypatch, tmp_path):
+    shutil.copytree(folder / "runs", tmp_path / "runs")
+    (tmp_path / "parts.py").write_text(PARTS, encoding="utf-8")
+    (tmp_path / "mine.toml").write_text(STUDY.replace("iterations = 2", "iterations = 3"), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    (key, *_) = json.loads((tmp_path / "runs/mine/study.json").read_text())["runs"]
+    odd = tmp_path / "runs" / "mine" / key
+    (odd / "run.json").unlink()
+    planned = prunebench("study", "mine.toml", "--dry-run")
+    assert planned.status == 0, planned.err
+    assert planned.out.count("  damaged  ") == 1
+    assert f"Warning: runs/mine/{key}/run.json is missing." in planned.err
+    finished = prunebench("study", "mine.toml")
+    assert finished.status == 1
+    assert "3 of 4 runs of the study mine are finished" in finished.out
+    (failed,) = [line for line in finished.err.splitlines() if line.startswith("failed: ")]
+    assert failed.startswith(f"failed: {key}: ")
+    assert failed.endswith("in a study, move the folder away.")
+    assert "Traceback" not in finished.err
+    odd.rename(tmp_path / "away")
+    again = prunebench("study", "mine.toml")
+    assert again.status == 0, again.err
+
+
+def test_another_study_of_the_same_name_is_refused(folder, prunebench, monkeypatch):
+    (folder / "other").mkdir()
+    (folder / "other" / "mine.toml").write_text(STUDY.replace("0.3", "0.4"), encoding="utf-8")
+    monkeypatch.chdir(folder)
+    before = (folder / "runs/mine/study.json").read_bytes()
+    for options in ((), ("--dry-run",)):
+        finished = prunebench("study", "other/mine.toml", *options)
+        assert (finished.status, finished.out) == (2, "")
+        assert "another file of this name. Rename one of the two, or give --runs-dir." in finished.err
+    assert (folder / "runs/mine/study.json").read_bytes() == before
 
 
 @pytest.mark.parametrize(

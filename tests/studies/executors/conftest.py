@@ -11,7 +11,7 @@ from prunebench.experiment.experiment import Experiment
 from prunebench.studies.study import experiments_of, read_study
 
 PARTS = """
-import os, signal, time
+import gc, multiprocessing.synchronize, os, signal, time
 from pathlib import Path
 import numpy as np
 from torch import nn
@@ -20,7 +20,11 @@ from prunebench import Dataset, Split
 class Pause(nn.Module):
     def forward(self, images):
         if self.training:
-            time.sleep(float(os.environ.get("PRUNEBENCH_TEST_BATCH", "0")))
+            try:
+                time.sleep(float(os.environ.get("PRUNEBENCH_TEST_BATCH", "0")))
+            except BaseException:
+                Path(__file__).with_name("interrupted").touch()
+                raise
         return images
 
 def net(classes):
@@ -44,6 +48,16 @@ def slow(weight):
 def broken(weight, task):
     if task is not None and Path(__file__).with_name("fail").exists():
         raise RuntimeError("the criterion is broken")
+    return weight.abs()
+
+def grasping(weight):
+    fail = Path(__file__).with_name("fail")
+    if fail.exists() and not fail.with_name("failed").exists():
+        fail.with_name("failed").touch()  # one process alone
+        for thing in gc.get_objects():
+            if isinstance(thing, multiprocessing.synchronize.Event):
+                thing._cond.acquire()
+        os.kill(os.getpid(), signal.SIGKILL)
     return weight.abs()
 
 def deadly(weight):

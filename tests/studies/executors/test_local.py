@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 from prunebench.studies.executors import Options, executors
@@ -68,6 +69,22 @@ def test_when_asked_to_stop_the_runs_keep_what_they_have_and_no_other_begins(sma
     whole = small(text, "whole")
     assert all(outcome.fine for outcome in LOCAL.run(jobs_of(whole), Options()))
     assert contents(folder_of(planned)) == contents(folder_of(whole))
+
+
+def test_a_worker_that_is_killed_holds_up_no_other_whatever_it_was_at(small, tmp_path):
+    """Even where it is killed while it asks whether to stop, which would leave what that is asked of locked."""
+    planned = small('[grid]\nseed = [0, 1]\ncriterion = ["{parts}:grasping"]\n')
+    for job in (job for job in jobs_of(planned) if job.kind == "train"):
+        assert do(job).fine
+    (tmp_path / "fail").touch()
+    outcomes, heard = [], []
+    options = Options(jobs=2, told=lambda job, record: heard.append(job.key))
+    work = threading.Thread(target=lambda: outcomes.extend(LOCAL.run(jobs_of(planned), options)), daemon=True)
+    work.start()
+    work.join(60)
+    assert not work.is_alive(), "it hangs"
+    assert sorted(bool(outcome.error) for outcome in outcomes) == [False, True]
+    assert "was killed by SIGKILL" in next(outcome.error for outcome in outcomes if outcome.error)
 
 
 def test_workers_end_when_the_process_that_began_them_is_killed(small, monkeypatch, tmp_path):
@@ -148,7 +165,7 @@ def test_a_worker_is_not_stopped_by_ctrl_c_before_its_batch_is_done():
     ended = local._end_with_parent
     local._end_with_parent = lambda: None
     try:
-        local._work(Pipe(), None)
+        local._work(Pipe())
     finally:
         local._end_with_parent = ended
         for number, handler in before.items():

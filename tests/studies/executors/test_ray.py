@@ -44,12 +44,18 @@ if __name__ == "__main__":
     mine = signal.getsignal(signal.SIGTERM)
     handlers = set()
 
+    heard = []
+
     def stop():
         handlers.add(signal.getsignal(signal.SIGTERM) is mine)
-        return False
+        return kill == "stop" and any(list(each.run.folder.glob("progress-*")) for each in planned)
 
-    outcomes = list(executors.get("ray").run(jobs_of(planned), Options(address=cluster.address, stop=stop)))
+    def told(job, record):
+        heard.append([job.key, record.step])
+
+    outcomes = list(executors.get("ray").run(jobs_of(planned), Options(address=cluster.address, stop=stop, told=told)))
     found = {"errors": [outcome.error for outcome in outcomes], "killed": killed, "handlers": list(handlers)}
+    found |= {"stopped": [outcome.stopped for outcome in outcomes], "heard": heard}
     print(json.dumps(found))
     cluster.shutdown()
 """
@@ -78,6 +84,9 @@ def test_a_study_ends_to_the_bit_as_on_one_machine_though_a_node_is_killed(
     assert found["errors"] == [""] * 4
     assert found["killed"] == [planned[0].run.key]
     assert found["handlers"] == [True]
+    heard = [[step for key, step in found["heard"] if key == each.run.key] for each in planned]
+    assert heard[0] == [0, 1, 2]  # of the one that was tried again, once each
+    assert heard[1] == sorted(set(heard[1]))
     assert jobs_of(planned) == []
     monkeypatch.delenv("PRUNEBENCH_TEST_BATCH")
     alone = small(TEXT, "alone")
@@ -85,6 +94,26 @@ def test_a_study_ends_to_the_bit_as_on_one_machine_though_a_node_is_killed(
         assert do(job).fine
     assert contents(folder_of(planned)) == contents(folder_of(alone))
     assert len(contents(folder_of(alone))) > 10
+
+
+def test_when_asked_to_stop_every_run_ends_its_batch_and_keeps_what_it_has(
+    small, on_cluster, contents, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("PRUNEBENCH_TEST_BATCH", "0.3")
+    text = "[grid]\nseed = [0, 1, 2]\n"
+    planned = small(text, "cluster")
+    found = on_cluster("cluster", "stop")
+    assert found["errors"] == [""] * 6
+    assert 2 <= found["stopped"].count(True) < 6
+    assert not (tmp_path / "interrupted").exists()
+    assert list(folder_of(planned).glob("*/progress-*/state.json"))
+    monkeypatch.delenv("PRUNEBENCH_TEST_BATCH")
+    for job in jobs_of(planned):
+        assert do(job).fine
+    alone = small(text, "alone")
+    for job in jobs_of(alone):
+        assert do(job).fine
+    assert contents(folder_of(planned)) == contents(folder_of(alone))
 
 
 def test_where_no_cluster_answers_it_is_told(small):

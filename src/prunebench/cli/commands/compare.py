@@ -95,11 +95,12 @@ def _compare_all(console: Console, root: str, steps: tuple[int, ...] | None, met
     from prunebench.comparison.tables import explained, verdicts
     from prunebench.comparison.verdicts import common_seeds, compare, corrected, telling
     from prunebench.errors import RunError
-    from prunebench.results.curves import curves_of, sparing
+    from prunebench.results.curves import curves_of, readable, sparing
     from prunebench.runs.selection import pruning_runs
 
     tables: dict[str, list[Verdict]] = {}
-    for match in of_study(sparing(curves_of(pruning_runs(root), (), metric))):
+    runs = readable(pruning_runs(root), metric)
+    for match in of_study(sparing(curves_of(runs, (), metric))):
         if not common_seeds(match.a, match.b):
             console.note(f"Not compared, for they have no seed in common: {match.names[0]}; {match.names[1]}.")
             continue
@@ -149,10 +150,11 @@ def _check(found: Sequence[Verdict], steps: tuple[int, ...] | None) -> None:
 def _of_all_seeds(side: Selected, root: str) -> str:
     """What a side is called with all of its seeds."""
     from prunebench.comparison.matching import all_seeds
+    from prunebench.results.curves import readable
     from prunebench.results.settings import settings_of
     from prunebench.runs.selection import pruning_runs
 
     if side.filter or len(side.runs) > 1:
         return side.text
-    first, *others = settings_of([side.runs[0], *pruning_runs(root)])
+    first, *others = settings_of([side.runs[0], *readable(pruning_runs(root))])
     return all_seeds(first, others)

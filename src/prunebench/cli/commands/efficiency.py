@@ -11,7 +11,16 @@ import msgspec
 
 from prunebench.cli.console import Console
 from prunebench.cli.onnx_files import check_files, files_option, time_onnx
-from prunebench.cli.options import Command, common_options, config_options, fresh_option, gather, numbers, run_option
+from prunebench.cli.options import (
+    Command,
+    common_options,
+    config_options,
+    fresh_option,
+    gather,
+    numbers,
+    run_option,
+    trust_option,
+)
 from prunebench.cli.stopping import Stopping
 
 if TYPE_CHECKING:
@@ -39,6 +48,7 @@ SIZES = ("image_size", "sequence_length")
 @click.option("--ci-width", type=float, metavar="X", help="Time until intervals are ± this share.  [default: 0.03]")
 @click.option("--time-budget", type=float, metavar="X", help="Seconds of timing on each backend.  [default: 60]")
 @fresh_option
+@trust_option
 @common_options
 def command(
     *,
@@ -54,6 +64,7 @@ def command(
     ci_width: float | None,
     time_budget: float | None,
     fresh: bool,
+    trust: bool,
     as_json: bool,
     quiet: bool,
     debug: bool,
@@ -89,7 +100,7 @@ def command(
             results_dir = given.results_dir or "performance"
             time_onnx(console, files, length, threads=given.threads, results_dir=results_dir)
         return
-    run, experiment, sizes = _what(console, given, run_name, architecture_only)
+    run, experiment, sizes = _what(console, given, run_name, architecture_only, trust)
     results: list[Path] = []
     failures = []
     with Stopping() as stopping:
@@ -106,18 +117,18 @@ def command(
                     console.note(f"Warning: {error}")
     if len(failures) == len(settings):
         raise failures[-1]
-    console.note("\n" + "\n".join(f"written {path}" for path in results))
+    if results:
+        console.note("\n" + "\n".join(f"written {path}" for path in results))
 
 
 def _what(
-    console: Console, given: RunConfig, run_name: str | None, architecture_only: bool
+    console: Console, given: RunConfig, run_name: str | None, architecture_only: bool, trust: bool
 ) -> tuple[Run | None, Experiment, dict[str, int]]:
     """The run to time, if there is one; its experiment; and the size of inputs, where that is not the experiment's."""
-    from prunebench.cli.finding import config_of, find_run
+    from prunebench.cli.finding import experiment_of, find_run
     from prunebench.experiment.plan import schedule
     from prunebench.experiment.resolve import resolve
     from prunebench.runs.apart import data_told
-    from prunebench.runs.files import check_writable
 
     asked = {name: getattr(given, name) for name in SIZES if getattr(given, name) is not None}
     anyhow = msgspec.structs.replace(given, **dict.fromkeys(SIZES))
@@ -125,10 +136,8 @@ def _what(
     if not architecture_only:
         exact = find_run(given, None, ("prune",)) if run_name is None else None
         run = exact or find_run(anyhow, run_name, ("prune",))
-    experiment = resolve(config_of(run, anyhow) if run is not None else given)
+    experiment = experiment_of(run, anyhow, trusted=trust) if run is not None else resolve(given)
     settings = experiment.settings
-    check_writable(settings.results_dir)
-    check_writable(settings.runs_dir)
     if run is not None:
         console.note(f"timing run {run.key} ({data_told(run)})")
         return run, experiment, {name: value for name, value in asked.items() if value != getattr(settings, name)}
@@ -147,13 +156,16 @@ def _time(  # noqa: PLR0917
 ) -> list[Path]:
     """Time on one backend, or take what was timed; print tables and write files, whose paths are returned."""
     from prunebench.cli.planning import machine_line, start_over
+    from prunebench.errors import DiskError
     from prunebench.experiment.existing import efficiency_run
     from prunebench.latency.steps import planned_steps, timed_steps
     from prunebench.results import latency_tables
     from prunebench.results.matrices import write_timings
+    from prunebench.runs.files import check_writable
 
     into = efficiency_run(experiment, efficiency.settings(), run)
     if fresh:
+        _ = experiment.model  # what may not be imported is told before anything is set aside
         start_over(console, into)
     steps = planned_steps(experiment.settings, efficiency) if run is None else timed_steps(run, efficiency)
     had = set(into.steps()) & set(steps)
@@ -165,6 +177,8 @@ def _time(  # noqa: PLR0917
     else:
         from prunebench.latency.timing import time_run, time_untrained
 
+        check_writable(experiment.settings.results_dir)
+        check_writable(experiment.settings.runs_dir)
         at_most = f"{efficiency.time_budget:g} s of timing at most, preparation not counted"
         console.note(f"on {machine_line(experiment.settings)}, {efficiency.backend}, {efficiency.dtype}, {at_most}")
         new = time_untrained if run is None else partial(time_run, run)
@@ -181,4 +195,10 @@ def _time(  # noqa: PLR0917
     console.result("\n\n".join([f"\n{title}", *(table(timings) for table in tables)]))
     console.note(f"run {into.key} in {into.folder}")
     about, folder = (experiment.run.manifest, None) if run is None else (run.manifest, run.folder)
-    return write_timings(into, about, folder, timings, experiment.settings.results_dir)
+    try:
+        return write_timings(into, about, folder, timings, experiment.settings.results_dir)
+    except DiskError as error:
+        if had != set(steps):
+            raise
+        console.note(f"Warning: {error}")
+        return []

@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from prunebench.cli.console import Console
-from prunebench.cli.options import Command, common_options, config_options, gather, numbers, run_option
+from prunebench.cli.options import Command, common_options, config_options, gather, numbers, run_option, trust_option
 
 if TYPE_CHECKING:
     from prunebench.config import RunConfig
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 @run_option
 @click.option("--steps", callback=numbers, metavar="N,N", help="Steps to evaluate.  [default: the last]")
 @click.option("--layers", is_flag=True, help="Print the weights of every layer and how many are left.")
+@trust_option
 @common_options
 def command(
     *,
@@ -26,6 +27,7 @@ def command(
     run_name: str | None,
     steps: tuple[int, ...] | None,
     layers: bool,
+    trust: bool,
     as_json: bool,
     quiet: bool,
     debug: bool,
@@ -36,11 +38,10 @@ def command(
     With --model and --weights FILE, a file or folder of weights is scored as it is, without a run.
     """
     console = Console(as_json, quiet)
-    from prunebench.cli.finding import chosen_settings, config_as_computed, find_run, weights_alone
+    from prunebench.cli.finding import as_computed, chosen_settings, find_run, weights_alone
     from prunebench.cli.planning import machine_line
     from prunebench.errors import RunError
     from prunebench.experiment.loop import reevaluate
-    from prunebench.experiment.resolve import resolve
     from prunebench.results import tables
     from prunebench.runs.apart import data_told
     from prunebench.runs.commands import as_options
@@ -55,7 +56,7 @@ def command(
         place = {} if given.data_dir is None else {"data_dir": given.data_dir}
         options = as_options({"model": "MODEL", **chosen_settings(given), **place})
         raise RunError(f"No run fits these options. Make one:  prunebench prune {options}")
-    experiment = resolve(config_as_computed(run, given))
+    experiment = as_computed(run, given, trusted=trust)
     console.note(f"run {run.key} ({data_told(run)}) on {machine_line(experiment.settings)}")
     rows = [["step", "metric", "test", "95 % interval", "recorded", "train", "recorded"]]
     for step in steps or run.steps()[-1:]:

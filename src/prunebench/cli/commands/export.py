@@ -9,15 +9,16 @@ import click
 
 from prunebench.cli.console import Console
 from prunebench.cli.exported import FORMATS
-from prunebench.cli.options import Command, common_options, field_options, gather
+from prunebench.cli.options import Command, common_options, field_options, gather, trust_option
 
 
 @click.command("export", cls=Command)
 @click.argument("run_name", metavar="RUN")
 @click.option("--step", type=int, metavar="N", help="Step to write.  [default: the last]")
 @click.option("--to", type=click.Choice(FORMATS), default="safetensors", show_default=True, help="Format.")
-@click.option("--output", type=click.Path(dir_okay=False), metavar="FILE", help="File.  [default: RUN-stepN.FORMAT]")
+@click.option("--output", metavar="FILE", help="File.  [default: RUN-stepN.FORMAT]")
 @field_options("model", "runs_dir")
+@trust_option
 @common_options
 def command(
     *,
@@ -25,6 +26,7 @@ def command(
     step: int | None,
     to: str,
     output: str | None,
+    trust: bool,
     as_json: bool,
     quiet: bool,
     debug: bool,
@@ -37,9 +39,9 @@ def command(
     """
     console = Console(as_json, quiet)
     from prunebench.cli.exported import write_export
-    from prunebench.cli.finding import config_of, find_run
+    from prunebench.cli.finding import experiment_of, find_run
     from prunebench.errors import RunError
-    from prunebench.models.architecture import models
+    from prunebench.runs.files import check_output
 
     given = gather(values, None)
     run = find_run(given, run_name, ("prune", "train"))
@@ -49,6 +51,7 @@ def command(
         raise RunError(f"Run {run.key} has kept no checkpoint (--keep).")
     number = steps[-1] if step is None else step
     path = Path(output or f"{run.key}-step{number}.{to}")
-    written = write_export(run, number, models.get(config_of(run, given).model), path, to)
+    check_output(path)
+    written = write_export(run, number, experiment_of(run, given, trusted=trust).model, path, to)
     console.records([written])
     console.result(written.text())

@@ -54,9 +54,10 @@ def command(
     console = Console(as_json)
     from prunebench.plots.drawing import draw
     from prunebench.plots.sources import gather
-    from prunebench.runs.files import write_atomically, writing
+    from prunebench.runs.files import check_output, write_atomically, writing
 
     folder = Path(output)
+    check_output(folder, folder=True)
     for drawn in draw(gather(paths or ("performance",), metric), names, axis, metric):
         places = {kind: folder / f"{drawn.name}.{kind}" for kind in drawn.files}
         with writing(drawn.name, folder):

@@ -12,7 +12,9 @@ from prunebench.cli.options import Command, common_options, config_options, fres
 from prunebench.cli.stopping import Stopping
 
 if TYPE_CHECKING:
+    from prunebench.experiment.experiment import Experiment
     from prunebench.records import StepRecord
+    from prunebench.runs.run import Run
 
 
 @click.command("prune", cls=Command)
@@ -44,7 +46,7 @@ def command(
     model, dataset and method, where they have one. The same command goes on where it was stopped.
     """
     console = Console(as_json, quiet)
-    from prunebench.cli.exported import check_target, write_export
+    from prunebench.cli.exported import check_target
     from prunebench.cli.planning import announce_pruning
     from prunebench.experiment.existing import finished_records
     from prunebench.experiment.goals import GoalRecord
@@ -52,16 +54,19 @@ def command(
     from prunebench.latency.backends import backends
     from prunebench.results.matrices import write_steps
     from prunebench.results.tables import goal_lines, steps
+    from prunebench.studies.stopping import done
 
     given = gather(values, config_file)
-    check_target(export_to, given.keep)
+    check_target(export_to, keep=given.keep)
     backends.get(backend)
     experiment = announce_pruning(console, given, dry_run=dry_run, fresh=fresh, redo=redo)
     if dry_run:
         return
     settings, run = experiment.settings, experiment.run
+    check_target(export_to, run, experiment.dense)
     results_dir, iterations = settings.results_dir, settings.iterations
     records = (finished_records(run, settings) or []) if not settings.until else []
+    answered = done(run, experiment, backend)
     console.records(records)
     if records and records[0].summary:
         console.note("\n".join(summary_lines(records[0].summary)))
@@ -79,22 +84,44 @@ def command(
                     break
                 records.append(record)
                 console.records([record])
-                if len(records) >= len(run.steps()):  # a matrix never loses the columns of steps that are there
+                if (
+                    len(records) >= len(run.steps()) and not answered
+                ):  # a matrix never loses the columns of steps that are there
                     write_steps(run, records, results_dir)
                 console.note(step_line(record, iterations))
-    paths = write_steps(run, records if len(records) >= len(run.steps()) else run.records(), results_dir)
+    paths = _write(console, run, records, results_dir, answered)
     console.result("\n" + steps(records))
     if found is not None:
         console.records([found])
         console.result("\n" + goal_lines(found, iterations))
     step = records[-1].step if found is None else found.step
     if export_to is not None and step is not None:
-        written = write_export(run, step, experiment.model, Path(export_to))
-        console.records([written])
-        console.result("\n" + written.text())
-    console.note("\n" + "\n".join(f"written {path}" for path in paths) + f"\nrun {run.key} in {run.folder}")
+        _export(console, run, step, experiment, Path(export_to))
+    console.note("\n".join(["", *(f"written {path}" for path in paths), f"run {run.key} in {run.folder}"]))
     if found is not None and not found.reached:
         raise click.exceptions.Exit(1)
+
+
+def _write(console: Console, run: Run, records: list[StepRecord], results_dir: str, answered: bool) -> list[Path]:
+    """Write the matrices of a run; of one that was finished before, on a disk that cannot be written to, say so."""
+    from prunebench.errors import DiskError
+    from prunebench.results.matrices import write_steps
+
+    try:
+        return write_steps(run, records if len(records) >= len(run.steps()) else run.records(), results_dir)
+    except DiskError as error:
+        if not answered:
+            raise
+        console.note(f"Warning: {error}")
+        return []
+
+
+def _export(console: Console, run: Run, step: int, experiment: Experiment, path: Path) -> None:
+    from prunebench.cli.exported import write_export
+
+    written = write_export(run, step, experiment.model, path)
+    console.records([written])
+    console.result("\n" + written.text())
 
 
 def step_line(record: StepRecord, iterations: int) -> str:

@@ -21,16 +21,14 @@ def command(path: str, output: str, title: str | None, debug: bool) -> None:
     it.
     """
     console = Console()
-    from prunebench.errors import ConfigError
     from prunebench.report.document import document
     from prunebench.report.page import page
     from prunebench.report.sources import gather
     from prunebench.results.tables import short
-    from prunebench.runs.files import write_atomically, writing
+    from prunebench.runs.files import check_output, write_atomically, writing
 
     place = Path(output)
-    if place.is_dir():
-        raise ConfigError(f"{place} is a folder; give -o the name of a file, such as {place / 'report.html'}.")
+    check_output(place)
     shown = title and title.encode("utf-8", "replace").decode()  # bytes of another encoding are no text
     sources = gather(path)
     content = page(document(sources, shown))

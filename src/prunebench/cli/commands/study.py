@@ -52,7 +52,7 @@ def command(
     from prunebench.runs.digests import counted
     from prunebench.runs.files import check_writable
     from prunebench.studies.executors import Options, executors
-    from prunebench.studies.study import experiments_of, folder_of, read_study, record_of, write_study
+    from prunebench.studies.study import check_name, experiments_of, folder_of, read_study, record_of, write_study
 
     chosen = executors.get(executor)
     check_installed(chosen.needs, f"--executor {executor}", chosen.extra)
@@ -61,15 +61,17 @@ def command(
     study = read_study(file)
     with writing_nothing() if dry_run else nullcontext():
         planned = experiments_of(study, runs_dir, fetch=not dry_run)
+        check_name(study, planned)
         _announce(console, study, planned, jobs, dry_run)
     console.records([record_of(study, planned)])
     if dry_run:
         return
-    check_writable(folder_of(planned))
-    write_study(study, planned)
     from prunebench.studies.jobs import jobs_of
 
     todo = jobs_of(planned)
+    if todo:
+        check_writable(folder_of(planned))
+    write_study(study, planned)
     if trainings := sum(job.kind == "train" for job in todo):
         starts = f"{counted(trainings, 'dense run')} that they start from"
         console.note(f"to do: {counted(len(todo) - trainings, 'pruning run')}, and {starts}")
@@ -122,6 +124,7 @@ def _time(console: Console, study: Study, planned: Sequence[Experiment], stop: C
 
 def _announce(console: Console, study: Study, planned: Sequence[Experiment], jobs: int, dry_run: bool) -> None:
     """Print the runs and their state; before a dry run also what is to come."""
+    from prunebench.errors import RunError
     from prunebench.results.curves import labels
     from prunebench.results.settings import settings_of
     from prunebench.results.tables import align, short
@@ -140,9 +143,13 @@ def _announce(console: Console, study: Study, planned: Sequence[Experiment], job
     rows = []
     for each, name in zip(planned, names, strict=True):
         settings, run = each.settings, each.run
-        there = len([step for step in run.steps() if step <= settings.iterations])
-        of = f" of {'at most ' * bool(each.goals)}{settings.iterations + 1} steps are there"
-        state = "finished" if done(run, each) else f"{there}{of}" if there else "to do"
+        try:
+            there = len([step for step in run.steps() if step <= settings.iterations])
+            of = f" of {'at most ' * bool(each.goals)}{settings.iterations + 1} steps are there"
+            state = "finished" if done(run, each) else f"{there}{of}" if there else "to do"
+        except RunError as error:
+            state = "damaged"
+            console.note(f"Warning: {error}")
         rows.append([name, f"seed {settings.seed}", state, run.key])
     say(align(rows, left=4))
     if not dry_run:

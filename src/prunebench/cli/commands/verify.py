@@ -7,31 +7,31 @@ from typing import Any
 import click
 
 from prunebench.cli.console import Console
-from prunebench.cli.options import Command, common_options, field_options, gather
+from prunebench.cli.options import Command, common_options, field_options, gather, trust_option
 from prunebench.cli.stopping import Stopping
 
 
 @click.command("verify", cls=Command)
 @click.argument("run_name", metavar="RUN")
 @field_options("model", "dataset", "criterion", "data_dir", "workers", "device", "threads", "deterministic", "runs_dir")
+@trust_option
 @common_options
-def command(*, run_name: str, as_json: bool, quiet: bool, debug: bool, **values: Any) -> None:
+def command(*, run_name: str, trust: bool, as_json: bool, quiet: bool, debug: bool, **values: Any) -> None:
     """Compute every step of a run anew from its files, and compare with what was recorded.
 
     RUN is a key, the beginning of one, or a folder. Prints a line per step; exits with 1 if anything differs.
     """
     console = Console(as_json, quiet)
-    from prunebench.cli.finding import config_as_computed, find_run
+    from prunebench.cli.finding import as_computed, find_run
     from prunebench.cli.planning import machine_line
     from prunebench.experiment.existing import changed_contents
-    from prunebench.experiment.resolve import resolve
     from prunebench.experiment.verify import inexact, rounding, verify
     from prunebench.runs.apart import data_told
 
     given = gather(values, None)
     run = find_run(given, run_name, ("prune", "train", "efficiency"))
     assert run is not None
-    experiment = resolve(config_as_computed(run, given))
+    experiment = as_computed(run, given, trusted=trust)
     console.note(f"run {run.key} ({data_told(run)}) on {machine_line(experiment.settings)}")
     differing = anew = 0
     if run.manifest.kind != "efficiency":

@@ -14,6 +14,7 @@ import numpy as np
 
 from prunebench.data.dataset import Dataset, Split, about_to_download, register
 from prunebench.errors import DataError
+from prunebench.runs.files import remove_empty
 
 
 def _load(kind: str, data_dir: Path) -> Dataset:
@@ -39,8 +40,7 @@ def _part(kind: Any, data_dir: Path, train: bool) -> Any:
         return kind(root=data_dir, train=train, download=True)
     except Exception as error:
         for path in missing:
-            if path.is_dir() and not any(path.iterdir()):
-                path.rmdir()
+            remove_empty(path)
         reason = " ".join(str(error).split())
         raise DataError(
             f"{kind.__name__} is not in {data_dir} and could not be downloaded ({reason}). "

@@ -1,4 +1,8 @@
-"""Jobs in processes of this machine, one after the other or several at once."""
+"""Jobs in processes of this machine, one after the other or several at once.
+
+A pipe to each process is all that it shares with others: whatever else they shared, a process that is killed could hold
+for ever.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing import connection
 from typing import TYPE_CHECKING, Any
@@ -35,22 +40,25 @@ def run(jobs: Sequence[Job], options: Options) -> Iterator[Outcome]:
     from prunebench.studies.jobs import unfit
 
     context = multiprocessing.get_context("spawn")
-    stopping = context.Event()
+    stopped = False
     waiting = list(jobs)
     done: dict[str, Outcome] = {}
     workers: list[Worker] = []
     try:
         while waiting or any(worker.job for worker in workers):
-            if options.stop():
-                stopping.set()
+            if options.stop() and not stopped:
+                stopped = True
                 waiting.clear()
+                for each in workers:
+                    with suppress(OSError):  # one that has died is told of below
+                        each.pipe.send(None)
             for job in [job for job in waiting if job.needs in done and not done[job.needs].fine]:
                 waiting.remove(job)
                 done[job.key] = unfit(job, done[str(job.needs)])
                 yield done[job.key]
             there = {job.key for job in jobs} - done.keys()  # a job may begin when what it needs is not among these
             while ready := [job for job in waiting if job.needs not in there]:
-                worker = _free(workers, options.jobs, context, stopping)
+                worker = _free(workers, options.jobs, context)
                 if worker is None:
                     break
                 try:
@@ -72,7 +80,7 @@ def run(jobs: Sequence[Job], options: Options) -> Iterator[Outcome]:
             worker.process.join()
 
 
-def _free(workers: list[Worker], most: int, context: Any, stopping: Any) -> Worker | None:
+def _free(workers: list[Worker], most: int, context: Any) -> Worker | None:
     """A worker that has nothing to do, a new one if need be; None where all are busy."""
     for worker in workers:
         if worker.job is None:
@@ -80,7 +88,7 @@ def _free(workers: list[Worker], most: int, context: Any, stopping: Any) -> Work
     if len(workers) == most:
         return None
     mine, theirs = context.Pipe()
-    process = context.Process(target=_work, args=(theirs, stopping), daemon=False)
+    process = context.Process(target=_work, args=(theirs,), daemon=False)
     process.start()
     theirs.close()
     workers.append(Worker(process, mine))
@@ -115,13 +123,20 @@ def _died(code: int | None) -> str:
     return f"Its process {how}; was there enough memory? What it had finished is kept: give the command again."
 
 
-def _work(pipe: Any, stopping: Any) -> None:
-    """Do jobs that come through the pipe until it is closed."""
+def _work(pipe: Any) -> None:
+    """Do jobs that come through the pipe, until it is closed or None comes; while a job is done, that stops it."""
     from prunebench.studies.jobs import do
 
     if not sys.warnoptions:  # of Python's -W and PYTHONWARNINGS
         warnings.simplefilter("ignore")  # what libraries warn of is no news of the study
     terminated = threading.Event()
+
+    def stop() -> bool:
+        try:
+            return terminated.is_set() or bool(pipe.poll())
+        except OSError:
+            return True
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the study is told, and asks its workers to stop
     signal.signal(signal.SIGTERM, lambda number, frame: terminated.set())  # as comes to all, or to this one alone
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -130,8 +145,10 @@ def _work(pipe: Any, stopping: Any) -> None:
             job = pipe.recv()
         except (EOFError, ConnectionResetError):
             return
+        if job is None:
+            return
         terminated.clear()
-        pipe.send(do(job, lambda: stopping.is_set() or terminated.is_set(), lambda job, record: pipe.send(record)))
+        pipe.send(do(job, stop, lambda job, record: pipe.send(record)))
 
 
 def _end_with_parent() -> None:

@@ -1,7 +1,8 @@
 """Jobs as tasks of a Ray cluster, whose nodes share the folders of runs and data.
 
 A task asks for as many CPUs as its run has threads, and for a GPU where it computes on one. A task whose node is lost
-is tried again on another, where its run goes on after its last finished epoch.
+is tried again on another, where its run goes on after its last finished epoch. On a board, an actor of its own, tasks
+tell of steps, and read whether to stop; where it is lost, another takes its place.
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from prunebench.studies.executors import Executor, Options, executors
 
 if TYPE_CHECKING:
+    from prunebench.records import StepRecord
     from prunebench.studies.jobs import Job, Outcome
+
+Answer = TypeVar("Answer")
 
 TICK = 0.5
 """Seconds after which it is asked again whether to stop."""
@@ -69,23 +73,62 @@ def _check_answers(address: str) -> None:
         ) from error
 
 
+class Board:
+    """What the study and its tasks tell each other."""
+
+    def __init__(self) -> None:
+        self._stopping = False
+        self._news: list[tuple[str, StepRecord]] = []
+        self._begun: set[str] = set()
+
+    def begin(self, key: str) -> None:
+        """A task has begun."""
+        self._begun.add(key)
+
+    def tell(self, key: str, record: StepRecord) -> None:
+        """A task has done a step."""
+        self._news.append((key, record))
+
+    def news(self) -> list[tuple[str, StepRecord]]:
+        """Steps that were done since this was last asked."""
+        found, self._news = self._news, []
+        return found
+
+    def stop(self) -> set[str]:
+        """Ask tasks to stop after their batch; returns those that have begun."""
+        self._stopping = True
+        return self._begun
+
+    def stopping(self) -> bool:
+        """Whether tasks are to stop."""
+        return self._stopping
+
+
 def _outcomes(ray: Any, jobs: Sequence[Job], options: Options) -> Iterator[Outcome]:
     from prunebench.studies.jobs import Outcome
 
     resources = [_resources(ray, job) for job in jobs]
-    task = ray.remote(_do)
+    task, board = ray.remote(_do), ray.remote(num_cpus=0, max_restarts=-1)(Board).remote()
     keys: dict[Any, Job] = {}
     refs: dict[str, Any] = {}
+    by_key = {job.key: job for job in jobs}
     for job, wanted in zip(jobs, resources, strict=True):  # what others need comes first
-        ref = task.options(max_retries=RETRIES, **wanted).remote(job, refs.get(job.needs or ""))
+        ref = task.options(max_retries=RETRIES, **wanted).remote(job, refs.get(job.needs or ""), board)
         keys[ref], refs[job.key] = job, ref
-    cancelled = False
+    stopped = False
+    heard: set[tuple[str, int]] = set()  # a task that is tried again tells of all that it finds
     while keys:
-        if options.stop() and not cancelled:
-            cancelled = True
-            for ref in keys:
+        if stopped or options.stop():
+            begun: set[str] = _asked(ray, board.stop, set())  # again and again: a board that was lost has forgotten it
+            for ref in [ref for ref, job in keys.items() if not stopped and job.key not in begun]:
                 ray.cancel(ref)
+            stopped = True
         ready, _ = ray.wait(list(keys), timeout=TICK)
+        news: list[tuple[str, StepRecord]] = _asked(ray, board.news, [])
+        for key, record in news:
+            if options.told is not None and (key, record.step) not in heard:
+                heard.add((key, record.step))
+                options.told(by_key[key], record)
         for ref in ready:
             job = keys.pop(ref)
             try:
@@ -95,6 +138,15 @@ def _outcomes(ray: Any, jobs: Sequence[Job], options: Options) -> Iterator[Outco
             except ray.exceptions.RayError as error:
                 reason = str(error).strip().splitlines()[0]
                 yield Outcome(job.key, error=f"Ray gave it up after {RETRIES} more tries: {reason}")
+
+
+def _asked(ray: Any, question: Any, otherwise: Answer) -> Answer:
+    """What the board says; something else where it was lost."""
+    try:
+        answer: Answer = ray.get(question.remote())
+    except ray.exceptions.RayError:
+        return otherwise
+    return answer
 
 
 def _resources(ray: Any, job: Job) -> dict[str, float]:
@@ -116,17 +168,33 @@ def _resources(ray: Any, job: Job) -> dict[str, float]:
     return {"num_cpus": float(threads), "num_gpus": gpus}
 
 
-def _do(job: Job, needed: Outcome | None) -> Outcome:
+def _do(job: Job, needed: Outcome | None, board: Any) -> Outcome:
     """The task; Ray begins it when `needed`, the outcome of another task, is there."""
+    import ray
+
     from prunebench.studies.jobs import Outcome, do, unfit
 
     if needed is not None and not needed.fine:
         return unfit(job, needed)
-    started = time.monotonic()
+    started, stopping, over = time.monotonic(), threading.Event(), threading.Event()
+    board.begin.remote(job.key)
+
+    def ask() -> None:
+        while not over.wait(TICK):
+            if _asked(ray, board.stopping, False):
+                stopping.set()
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
     try:
-        return do(job)
+        outcome = do(job, stopping.is_set, lambda job, record: board.tell.remote(job.key, record))
+        _asked(ray, board.stopping, False)  # whatever was told before has arrived when this is answered
+        return outcome
     except KeyboardInterrupt:  # what ray.cancel raises
         return Outcome(job.key, stopped=True, seconds=time.monotonic() - started)
+    finally:
+        over.set()
+        asking.join()
 
 
 executors.add(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import logging
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -75,6 +76,39 @@ def installed(path: Path, name: str = "") -> set[str]:
     return {each for each in names if each and _is_installed(each, beside)}
 
 
+def digest_of_reference(name: str) -> str:
+    """SHA-256 of the user's files behind `path.py:function` or `package.module:function`; nothing is imported.
+
+    Of a package that is installed, of nothing: it is the user's who has installed it.
+
+    Raises:
+        ConfigError: a file has changed since this process imported it.
+        OSError: a file cannot be read.
+    """
+    place = name.rpartition(":")[0]
+    if place.endswith(".py"):
+        return digest_with_imports(Path(place))
+    found: dict[str, Path] = {}
+    for part, file in _files(place, [Path.cwd()]):
+        _visit(file, part, roots(file), found)
+    text = "".join(f"{module} {digest(file)}\n" for module, file in sorted(found.items()))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def digest_of_defined(name: str, *, beside: bool) -> str | None:
+    """The digest that decides a run for a function that is written in the file that is named; nothing is imported.
+
+    None where that cannot be told: of a module, of what the file has from elsewhere, of what is no function.
+    """
+    place, _, function = name.rpartition(":")
+    if not place.endswith(".py") or not os.path.isfile(place):  # noqa: PTH113 — any text may stand here
+        return None
+    for node in getattr(_parsed(Path(place)), "body", ()):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == function and not node.decorator_list:
+            return digest_with_imports(Path(place), beside=beside)
+    return None
+
+
 def _is_installed(name: str, beside: Sequence[Path]) -> bool:
     origin, inside = _top_level(name, beside)
     places = [origin] if origin is not None else inside
@@ -119,7 +153,7 @@ def _parsed(path: Path) -> ast.AST:
         return ast.Module([], [])
     try:
         return ast.parse(source(path))
-    except (SyntaxError, ValueError):  # the latter of a zero byte, in some versions of Python
+    except (SyntaxError, ValueError, RecursionError):  # the second of a zero byte, in some versions of Python
         return ast.Module([], [])
 
 

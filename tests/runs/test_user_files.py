@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from prunebench.errors import ConfigError
-from prunebench.experiment.user_files import digest_with_imports, digests, installed
+from prunebench.runs.user_files import digest_with_imports, digests, installed
 
 FILES = {
     "net_with_parts.py": "import outer_helper\nfrom parts_of_net import layers\nimport json, torch, prunebench\n",
