@@ -36,6 +36,9 @@ KINDS = {"float": "a number", "int": "a whole number", "str": "a text", "bool": 
 
 Decides = Literal["training", "pruning", "nothing"]
 
+Unit = Literal["channels", "neurons", "heads", "groups"]
+"""Kinds of units that structured pruning removes."""
+
 
 def _training(help: str, default: Any = None, *, fitted: bool = False, **bounds: Any) -> msgspec.Meta:
     """A field that decides training. `fitted`: models or datasets have a value of their own, before the default."""
@@ -150,6 +153,17 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     exclude: Annotated[tuple[str, ...], _pruning("Spare modules that match this glob; repeatable.", ())] = NOT_GIVEN
     round_to: Annotated[int,
         _pruning("Channels and neurons that stay are a multiple of this; 8 suits most hardware, 1 is off.", 1, ge=1)] = NOT_GIVEN
+    prune: Annotated[tuple[Unit, ...],
+        _pruning("Of structured pruning: units to remove, of channels, neurons, heads and groups (of grouped convolutions); "
+                 "repeatable.  [default: all]", ())] = NOT_GIVEN
+    layer_fraction: Annotated[tuple[str, ...],
+        _pruning("Of structured pruning: another fraction for modules that match a glob, such as 'layer4.*=0.3'; repeatable, the "
+                 "last one that matches counts.", ())] = NOT_GIVEN
+    floor: Annotated[float,
+        _pruning("Of structured pruning: the share of its original units that every layer keeps at least.", 0.0, ge=0, lt=1)] = NOT_GIVEN
+    through_norms: Annotated[bool,
+        _pruning("Of structured pruning: remove channels also where a layer norm reads them, which changes what it "
+                 "averages over.", False)] = NOT_GIVEN
     until: Annotated[tuple[str, ...],
         _neutral("Stop at the first step that meets this goal, such as 'macs<=0.5'; repeatable.", ())] = NOT_GIVEN
     finetune_epochs: Annotated[int,
@@ -259,7 +273,10 @@ def given(config: RunConfig) -> dict[str, Any]:
 AS_TRAINED = ("momentum", "weight_decay", "clip_norm")
 """Settings of training that fine-tuning shares unless it has its own, which are empty where they are the same."""
 
-LATER = ("mean", "std", "class_weights", *(f"finetune_{name}" for name in AS_TRAINED))
+OF_UNITS = ("prune", "layer_fraction", "floor", "through_norms")
+"""Settings that say which units go: of structured pruning alone."""
+
+LATER = ("mean", "std", "class_weights", *(f"finetune_{name}" for name in AS_TRAINED), *OF_UNITS)
 """Settings that came later: where they are the default they are no part of a key, so that runs of before are found."""
 
 

@@ -128,11 +128,14 @@ class ProofRecord(msgspec.Struct, frozen=True, kw_only=True):
         groups: groups of units whose removal equals masking, in double precision.
         difference: the largest difference of outputs that was seen, relative to the largest output.
         problem: what does not work nevertheless; empty where all does.
+        through_norms: channels go that norms average over, so that more changes than masking would; what was proved
+            is that it equals masking with norms over the channels that are left.
     """
 
     groups: int
     difference: float
     problem: str = ""
+    through_norms: bool = False
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):

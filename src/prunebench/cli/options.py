@@ -19,7 +19,13 @@ SECTIONS: Sequence[tuple[str, str]] = (  # the first field of each section of --
 )
 
 
-METAVARS = {"until": "GOAL", "model_arg": "NAME=VALUE", "text_column": "COLUMN", "label_column": "COLUMN"}
+METAVARS = {
+    "until": "GOAL",
+    "layer_fraction": "GLOB=SHARE",
+    "model_arg": "NAME=VALUE",
+    "text_column": "COLUMN",
+    "label_column": "COLUMN",
+}
 """What the values of options are, where their type does not tell; of repeatable ones, unless patterns."""
 
 
@@ -139,6 +145,8 @@ def _option(name: str, hint: Any, about: msgspec.Meta, value: Any) -> Callable[.
         return click.option(f"{option_name(name)}/--no-{name.replace('_', '-')}", default=None, help=shown)
     if kind is tuple and float in get_args(next(bare for bare in _bare(hint) if get_origin(bare) is tuple)):
         return click.option(option_name(name), callback=decimals, metavar="X,X,X", help=shown)
+    if kind is tuple and (names := _members(hint)):
+        return click.option(option_name(name), type=click.Choice(names), multiple=True, metavar="NAME", help=shown)
     if kind is tuple:
         return click.option(option_name(name), multiple=True, metavar=METAVARS.get(name, "GLOB"), help=shown)
     if isinstance(kind, click.Choice):
@@ -151,6 +159,12 @@ def _bare(hint: Any) -> list[Any]:
     return [
         getattr(part, "__origin__", part) if hasattr(part, "__metadata__") else part for part in (hint, *get_args(hint))
     ]
+
+
+def _members(hint: Any) -> tuple[str, ...]:
+    """The names that a tuple can hold; empty where it can hold any."""
+    parts = [part for bare in _bare(hint) if get_origin(bare) is tuple for part in get_args(bare)]
+    return next((get_args(part) for part in parts if get_origin(part) is Literal), ())
 
 
 def _click_type(hint: Any) -> Any:

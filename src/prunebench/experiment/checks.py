@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prunebench.config import RunConfig, Settings, default, option_name
+from prunebench.config import OF_UNITS, RunConfig, Settings, default, option_name
 from prunebench.data.dataset import READING, DatasetEntry, Kind, reads_by
 from prunebench.errors import ConfigError
 from prunebench.experiment.experiment import Experiment
@@ -10,6 +10,7 @@ from prunebench.experiment.goals import check_goals
 from prunebench.experiment.identity import OF_WEIGHTS
 from prunebench.models.architecture import models
 from prunebench.models.normalisation import problem_of
+from prunebench.pruning.requests import layer_fractions
 from prunebench.registry import parameters, reference
 from prunebench.runs.commands import as_options
 from prunebench.runs.environment import check_processes
@@ -44,6 +45,13 @@ def check(experiment: Experiment) -> None:
                 f"{option_name(name)} is for unstructured pruning, which ranks single weights; {settings.method} "
                 f"pruning ranks none. Leave it out."
             )
+    for name in OF_UNITS:
+        if getattr(settings, name) != default(name) and not method.lowers_macs:
+            raise ConfigError(
+                f"{option_name(name)} is for structured pruning, which removes whole units; {settings.method} pruning "
+                f"removes none. Leave it out."
+            )
+    layer_fractions(settings.layer_fraction)
     if experiment.origin.run is not None:
         _check_held_out(settings, experiment.origin.run)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 
 from prunebench.config import RunConfig
 from prunebench.errors import ConfigError
@@ -14,7 +15,7 @@ from prunebench.models.input_spec import InputSpec, output_of
 from prunebench.models.layers import layer_records
 from prunebench.models.macs import total, uses
 from prunebench.pruning.methods import structured
-from prunebench.pruning.registry import Request
+from prunebench.pruning.requests import request_of
 from prunebench.pruning.units.removable import find_removable
 from prunebench.records import GroupRecord, Inspection
 from prunebench.registry import reference
@@ -55,18 +56,10 @@ def inspect(config: RunConfig, classes: int = 10) -> Inspection:
     }
     seed_all(settings.seed, "init")
     model = Architecture(reference(settings.model), arguments, inputs).build(entry).eval()
-    found = find_removable(model, inputs, (settings.fraction,))
-    request = Request(
-        fraction=settings.fraction,
-        criterion=experiment.criterion.score,
-        inputs=inputs,
-        seed=settings.seed,
-        include=settings.include,
-        exclude=settings.exclude,
-        keeps=entry.keeps,
-        round_to=settings.round_to,
-        removable=found,
-    )
+    more = {"criterion": experiment.criterion.score, "seed": settings.seed}
+    request = request_of(settings, experiment.method, inputs, entry.keeps, **more)
+    found = find_removable(model, inputs, (request.share(),), through_norms=request.through_norms)
+    request = dataclasses.replace(request, removable=found)
     groups = structured.groups_of(model, request) if found.groups else []
     reached = structured.reached(model, request) if groups else []
     multiplied, layers = uses(model, inputs), layer_records(model, {}, (), {})

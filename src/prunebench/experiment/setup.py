@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import torch
 from torch import nn
 
-from prunebench.config import default
 from prunebench.data.dataset import Dataset, Part
 from prunebench.data.task import Task
 from prunebench.errors import ConfigError, Stopped
@@ -26,6 +25,7 @@ from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.collapse import collapsed
 from prunebench.models.input_spec import check_forward, check_training, outputs, trains_on_one
 from prunebench.pruning.registry import Request
+from prunebench.pruning.requests import request_of
 from prunebench.pruning.units.removable import Removable, find_removable
 from prunebench.records import Environment, Scores, Summary
 from prunebench.registry import reference
@@ -113,30 +113,23 @@ class Setup:
     def removable(self) -> Removable | None:
         """What can be removed of the model, proved with fresh weights for one step and for all that are asked for; None
         where nothing is to be removed."""
-        settings, method = self.experiment.settings, self.experiment.method
-        if not method.lowers_macs:
+        settings = self.experiment.settings
+        if not self.experiment.method.lowers_macs:
             return None
-        steps = (1,) if settings.until else (1, settings.iterations)
-        shares = [1 - method.left(settings.fraction, step) for step in steps]
-        return find_removable(self.fresh().model, self.task.inputs, shares)
+        asked, steps = self._request(), (1,) if settings.until else (1, settings.iterations)
+        shares = [asked.share(step) for step in steps]
+        return find_removable(self.fresh().model, self.task.inputs, shares, through_norms=asked.through_norms)
 
     def request(self, step: int) -> Request:
         """What to prune in a step."""
-        settings, masks = self.experiment.settings, self.experiment.method.masks
-        return Request(
-            fraction=settings.fraction,
-            criterion=self.experiment.criterion.score,
-            inputs=self.task.inputs,
-            seed=seed_of(settings.seed, "prune", step),
-            task=self.task,
-            include=settings.include,
-            exclude=settings.exclude,
-            keeps=self.experiment.model.keeps if self.experiment.method.lowers_macs else (),
-            step=step,
-            round_to=settings.round_to,
-            removable=self.removable,
-            scope=settings.scope if masks else default("scope"),
-            targets=settings.targets if masks else default("targets"),
+        seed = seed_of(self.experiment.settings.seed, "prune", step)
+        return self._request(seed=seed, task=self.task, step=step, removable=self.removable)
+
+    def _request(self, **more: Any) -> Request:
+        experiment = self.experiment
+        of_model = (self.task.inputs, experiment.model.keeps)
+        return request_of(
+            experiment.settings, experiment.method, *of_model, criterion=experiment.criterion.score, **more
         )
 
     def scores(self, state: Checkpoint) -> tuple[Scores, Scores]:

@@ -123,7 +123,9 @@ def _weights(experiment: Experiment) -> str:
 
 def proof_of(found: Removable) -> ProofRecord:
     """What was proved, as it is recorded."""
-    return ProofRecord(groups=len(found.groups), difference=found.largest, problem=found.problem)
+    return ProofRecord(
+        groups=len(found.groups), difference=found.largest, problem=found.problem, through_norms=found.through_norms
+    )
 
 
 def spared(model: nn.Module, request: Request, reached: set[str]) -> dict[str, str]:

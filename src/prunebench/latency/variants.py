@@ -12,7 +12,8 @@ from torch.nn.utils import prune as torch_prune
 from prunebench.experiment.experiment import Experiment
 from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.sharing import first_names
-from prunebench.pruning.registry import Request, criteria
+from prunebench.pruning.registry import criteria
+from prunebench.pruning.requests import request_of
 from prunebench.records import VARIANTS
 
 MULTIPLE = 8
@@ -48,12 +49,12 @@ def rounded_up(original: Checkpoint, experiment: Experiment, step: int) -> Check
     if not method.lowers_macs or settings.round_to % MULTIPLE == 0 or step == 0:
         return None
     model = copy.deepcopy(original.model)
-    request = Request(
-        fraction=settings.fraction,
+    request = request_of(
+        settings,
+        method,
+        original.architecture.inputs,
+        experiment.model.keeps,
         criterion=criteria.get("l2").score,
-        inputs=original.architecture.inputs,
-        include=settings.include,
-        exclude=settings.exclude,
         step=step,
         round_to=MULTIPLE,
     )

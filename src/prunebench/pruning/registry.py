@@ -19,7 +19,7 @@ to the least.
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from prunebench.data.task import Task
     from prunebench.pruning.units.removable import Removable
+    from prunebench.pruning.units.removal import Share
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,10 @@ class Request:
     `include` and `exclude` are glob patterns on module names; a pattern that matches a module matches all
     inside it; `keeps` are those of what stays whole unless `include` is given. With `round_to` above 1, structured
     pruning leaves as many units as `step` steps would have left of the unpruned model, rounded up to a multiple. Of
-    whole units, as many go as in `leap` steps one after the other.
+    whole units, as many go as in `leap` steps one after the other. `kinds` are those of units that go; all where it is
+    empty. `layer_fractions` are globs of modules with fractions of their own, the last one that matches counts; `floor`
+    is the share of its original units that every group keeps at least; `through_norms` says that a norm over channels
+    passes each of them alone.
     `removable` tells what can be removed of the unpruned model; where it is None, it is found of the model as it is.
     """
 
@@ -60,6 +64,10 @@ class Request:
     step: int = 1
     leap: int = 1
     round_to: int = 1
+    kinds: tuple[str, ...] = ()
+    layer_fractions: tuple[tuple[str, float], ...] = ()
+    floor: float = 0.0
+    through_norms: bool = False
     removable: Removable | None = None
 
     def selects(self, module: str) -> bool:
@@ -68,6 +76,17 @@ class Request:
             return _matches(module, self.include) and not self.excludes(module)
         return not _matches(module, self.exclude + self.keeps)
 
+    def fraction_of(self, modules: Sequence[str]) -> float:
+        """The fraction of what these modules make together."""
+        own = [share for glob, share in self.layer_fractions if any(_matches(module, (glob,)) for module in modules)]
+        return own[-1] if own else self.fraction
+
+    def share(self, steps: int = 1) -> Share:
+        """The share of units that so many steps remove, of each group its own where that is asked for."""
+        if not self.layer_fractions:
+            return 1 - (1 - self.fraction) ** steps
+        return lambda group: 1 - (1 - self.fraction_of(group.modules)) ** steps
+
     def excludes(self, module: str) -> bool:
         """Whether a module is named as one that is not to be pruned."""
         return _matches(module, self.exclude)
@@ -75,7 +94,7 @@ class Request:
     def check_patterns(self, model: nn.Module) -> None:
         """Raise ConfigError where a pattern matches no module of the model."""
         names = [name for name, _ in model.named_modules(remove_duplicate=False)]
-        for pattern in (*self.include, *self.exclude):
+        for pattern in (*self.include, *self.exclude, *(glob for glob, _ in self.layer_fractions)):
             if not any(fnmatch.fnmatchcase(name, pattern) for name in names):
                 parts = ", ".join(name for name, _ in model.named_children())
                 raise ConfigError(f"No module matches {pattern!r}; the model consists of: {parts}.")

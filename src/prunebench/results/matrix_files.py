@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from math import nan
 from pathlib import Path
 
+from prunebench.config import OF_UNITS
 from prunebench.errors import DataError
 from prunebench.pruning.registry import methods
 from prunebench.records import LatencyRecord, TimingRecord
@@ -24,7 +25,7 @@ log = logging.getLogger(__name__)
 
 SHAPE = (
     *("model", "dataset", "data", "method", "fraction", "model_arg", "image_size", "sequence_length"),
-    *("scope", "targets", "include", "exclude", "round_to"),
+    *("scope", "targets", "include", "exclude", "round_to", *OF_UNITS),
 )
 """Settings that decide how many weights are left and how long a model takes."""
 

@@ -38,6 +38,7 @@ import msgspec
 
 from prunebench.config import (
     NOT_GIVEN,
+    OF_UNITS,
     RunConfig,
     Settings,
     beside,
@@ -70,7 +71,7 @@ THREADS = 1
 FILE = "study.json"
 """In the study's folder: what it consists of."""
 
-LISTS = ("include", "exclude", "until", "text_column")
+LISTS = ("include", "exclude", "prune", "layer_fraction", "until", "text_column")
 """Settings whose values are lists themselves."""
 
 
@@ -280,7 +281,7 @@ def _controls(experiment: Experiment) -> Iterable[Experiment]:
     if experiment.method.removes:
         control = RunConfig(**given(experiment.settings) | {"until": ()})
         yield resolve(msgspec.structs.replace(control, criterion="random"))
-        names = ("criterion", "fraction", "scope", "targets", "include", "exclude", "round_to")
+        names = ("criterion", "fraction", "scope", "targets", "include", "exclude", "round_to", *OF_UNITS)
         (method,) = [name for name in methods.names() if not methods.get(name).removes]
         yield resolve(msgspec.structs.replace(control, method=method, **dict.fromkeys(names, NOT_GIVEN)))
 

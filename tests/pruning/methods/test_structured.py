@@ -400,3 +400,54 @@ def outputs(model, batch, attention):
         model.set_attn_implementation(attention)
     with torch.no_grad():
         return output_of(model, batch if isinstance(batch, dict) else batch.double())
+
+
+def widths(model, request):
+    """Pruned, how many units each group keeps."""
+    structured.prune(model, {}, request)
+    return {group.name: group.units for group in structured.groups_of(model, replace(request, kinds=()))}
+
+
+@pytest.fixture
+def chain():
+    """Four layers, of which the last is the output."""
+    torch.manual_seed(0)
+    parts = [nn.Conv2d(3, 20, 1), nn.ReLU(), nn.Conv2d(20, 10, 1), nn.Flatten(), nn.Linear(40, 30), nn.Linear(30, 4)]
+    return nn.Sequential(*parts).eval()
+
+
+TWO = InputSpec(kind="images", size=2)
+
+
+@pytest.mark.parametrize(
+    ("asked", "left"),
+    [
+        ({}, {"0": 14, "2": 7, "4": 21}),
+        ({"layer_fractions": (("2", 0.5),)}, {"0": 14, "2": 5, "4": 21}),
+        ({"layer_fractions": (("0", 0.0), ("[24]", 0.9))}, {"0": 20, "2": 1, "4": 3}),
+        ({"floor": 0.8}, {"0": 16, "2": 8, "4": 24}),
+        ({"floor": 0.75, "round_to": 8, "step": 9}, {"0": 16, "2": 8, "4": 24}),
+        ({"kinds": ("neurons",)}, {"0": 20, "2": 10, "4": 21}),
+        ({"kinds": ("channels", "neurons")}, {"0": 14, "2": 7, "4": 21}),
+    ],
+)
+def test_layers_lose_what_was_asked_of_them(chain, asked, left, request_for):
+    found = find_removable(chain, TWO)
+    assert widths(chain, request_for(TWO, 0.3, removable=found, **asked)) == left
+
+
+def test_a_floor_is_of_the_original_units(chain, request_for):
+    request = request_for(TWO, 0.3, removable=find_removable(chain, TWO), floor=0.4)
+    for _ in range(4):
+        left = widths(chain, request)
+    assert left == {"0": 8, "2": 4, "4": 12}
+
+
+def test_kinds_that_a_model_has_not_are_refused_with_those_it_has(chain, request_for):
+    with pytest.raises(ConfigError, match=r"none of --prune heads\. There are: neurons, channels"):
+        structured.prune(chain, {}, request_for(TWO, 0.3, kinds=("heads",)))
+
+
+def test_a_glob_of_a_fraction_that_no_module_matches_is_refused(chain, request_for):
+    with pytest.raises(ConfigError, match="No module matches 'layer9'"):
+        structured.prune(chain, {}, request_for(TWO, 0.3, layer_fractions=(("layer9", 0.5),)))

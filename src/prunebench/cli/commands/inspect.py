@@ -8,13 +8,17 @@ import click
 
 from prunebench.cli.console import Console
 from prunebench.cli.options import Command, common_options, field_options, gather
+from prunebench.config import OF_UNITS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from prunebench.records import Inspection
 
-FIELDS = ("model", "model_arg", "image_size", "sequence_length", "fraction", "include", "exclude", "round_to")
+FIELDS = (
+    *("model", "model_arg", "image_size", "sequence_length", "fraction", "include", "exclude", "round_to"),
+    *OF_UNITS,
+)
 
 BAR = 24
 """Signs of the longest bar."""

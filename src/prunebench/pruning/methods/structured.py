@@ -5,6 +5,7 @@ Which units hang together is found and proved elsewhere (`units`); here they are
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -22,14 +23,18 @@ if TYPE_CHECKING:
     from prunebench.pruning.units.removable import Removable
 
 
+ROUNDING = 1e-9
+"""Of a share times a number of units, what arithmetic may add."""
+
 UNITS = {"images": "channels", "text": "heads and neurons", None: "units"}
 
 
 def prune(model: nn.Module, masks: Masks, request: Request) -> Pruned:
     """Remove `round(fraction × units left)` units of every group, never the last one; parameters are replaced.
 
-    Heads of all layers are ranked together and share one quota, and every layer keeps at least one. With `round_to`,
-    as many go as leave what `left_after` says of the original units; heads are not rounded.
+    Heads of all layers are ranked together and share one quota, and every layer keeps at least one, or as many as
+    `floor` says. With `round_to`, as many go as leave what `left_after` says of the original units; heads are not
+    rounded.
 
     Raises:
         ConfigError: the model has masked weights, or nothing that could be removed.
@@ -63,17 +68,24 @@ def _selected(model: nn.Module, request: Request) -> tuple[Removable, list[Group
     from prunebench.pruning.units.removable import find_removable, left_of
 
     request.check_patterns(model)
-    found = request.removable or find_removable(model, request.inputs, (request.fraction,))
+    found = request.removable or find_removable(
+        model, request.inputs, (request.share(),), through_norms=request.through_norms
+    )
     if not found.groups:
         why = "; ".join(f"{', '.join(each.modules[:3])}: {each.reason}" for each in found.spared[:3])
         raise ConfigError(f"There is nothing to prune: no units of this model can be removed ({why or 'it has none'}).")
     if not any(_goes(group, request) for group in found.groups):
-        raise ConfigError("There is nothing to prune: no group of layers fits --include and --exclude.")
+        kinds = ", ".join(dict.fromkeys(group.kind for group in found.groups))
+        asked = f", or what they make is none of --prune {' --prune '.join(request.kinds)}" if request.kinds else ""
+        raise ConfigError(
+            f"There is nothing to prune: no group of layers fits --include and --exclude{asked}. There are: {kinds}."
+        )
     return found, [group for group in left_of(model, request.inputs, found) if _goes(group, request)]
 
 
 def _goes(group: Group, request: Request) -> bool:
-    return all(request.selects(module) for module in group.modules)
+    asked = not request.kinds or group.kind in request.kinds
+    return asked and all(request.selects(module) for module in group.modules)
 
 
 def reached(model: nn.Module, request: Request) -> list[str]:
@@ -93,28 +105,38 @@ def choose(model: nn.Module, groups: list[Group], request: Request) -> list[list
     scores = _scores(model, groups, request)
     whole = request.removable.groups if request.removable else groups
     original = {group.name: group.units for group in whole}
-    pools: dict[str, list[int]] = {}
+    pools: dict[tuple[str, float], list[int]] = {}
     for i, group in enumerate(groups):
-        pools.setdefault("heads" if group.kind == "heads" else group.name, []).append(i)
+        pool = "heads" if group.kind == "heads" else group.name
+        pools.setdefault((pool, request.fraction_of(group.modules)), []).append(i)
     chosen: list[list[int]] = [[] for _ in groups]
-    for pool in pools.values():
-        quota = _quota([groups[i] for i in pool], original, request)
-        ranking = sorted((score, i, unit) for i in pool for unit, score in enumerate(scores[i]))
+    for (_, fraction), members in pools.items():
+        quota = _quota([groups[i] for i in members], original, request, fraction)
+        ranking = sorted((score, i, unit) for i in members for unit, score in enumerate(scores[i]))
         for _, i, unit in ranking:
-            if quota > 0 and len(chosen[i]) < groups[i].units - 1:
+            if quota > 0 and groups[i].units - len(chosen[i]) > _least(groups[i], original, request):
                 chosen[i].append(unit)
                 quota -= 1
     return [sorted(units) for units in chosen]
 
 
-def _quota(pool: list[Group], original: Mapping[str, int], request: Request) -> int:
+def _least(group: Group, original: Mapping[str, int], request: Request) -> int:
+    """How many units of a group stay whatever is asked for."""
+    floor = math.ceil(request.floor * original[group.name] - ROUNDING)
+    return max(1, -(-floor // _multiple(group, request)) * _multiple(group, request))
+
+
+def _multiple(group: Group, request: Request) -> int:
+    return 1 if group.kind == "heads" else request.round_to
+
+
+def _quota(pool: list[Group], original: Mapping[str, int], request: Request, fraction: float) -> int:
     """How many units go of groups that are ranked together."""
     units = sum(group.units for group in pool)
     if request.round_to == 1:
-        return units - left_after(units, request.fraction, request.leap, 1)
-    multiple = 1 if pool[0].kind == "heads" else request.round_to
+        return units - left_after(units, fraction, request.leap, 1)
     whole = sum(original[group.name] for group in pool)
-    return max(0, units - left_after(whole, request.fraction, request.step, multiple))
+    return max(0, units - left_after(whole, fraction, request.step, _multiple(pool[0], request)))
 
 
 def left_after(units: int, fraction: float, step: int, multiple: int) -> int:

@@ -24,7 +24,7 @@ from prunebench.pruning.units.copies import doubles, fresh, hollow, settle, shar
 from prunebench.pruning.units.groups import Group, Spared, Units
 from prunebench.pruning.units.modes import preserved, training
 from prunebench.pruning.units.record import call, tensors_of
-from prunebench.pruning.units.removal import Binding, Doomed, masked, remove, shapes_of, shares, sizes_of
+from prunebench.pruning.units.removal import Binding, Doomed, Share, masked, remove, shapes_of, shares, sizes_of
 from prunebench.pruning.units.trying import candidates, spoken, tried
 
 TOLERANCE = 1e-9
@@ -65,7 +65,7 @@ def prove(
     inputs: Any,
     units: Units,
     *,
-    fraction: float = 0.3,
+    fraction: Share = 0.3,
     build: Callable[[], nn.Module] | None = None,
     seed: int = 0,
 ) -> Proof:
@@ -133,7 +133,7 @@ def _variants(inputs: Any) -> list[Any]:
 class _Trial:
     model: nn.Module
     variants: list[Any]
-    fraction: float
+    fraction: Share
     seed: int
     bindings: list[Binding] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
@@ -168,7 +168,17 @@ class _Trial:
             else:
                 self.bindings += [b for b in candidates(self.model, group) if _role(b) in rule]
                 alone.append(group)
-        return self._halves(tuple(alone))
+        return self._speaking(tuple(alone)) or self._halves(tuple(alone))
+
+    def _speaking(self, groups: tuple[Group, ...]) -> tuple[Group, ...]:
+        """These groups, where they can go together with what tells of their heads; else none."""
+        known = {(b.module, b.attribute) for b in self.bindings}
+        more = [b for group in groups for b in spoken(self.model, group) if (b.module, b.attribute) not in known]
+        self.bindings += more
+        if more and self.fault(groups, self.variants) is None:
+            return groups
+        self.bindings = [b for b in self.bindings if b not in more]
+        return ()
 
     def _rule(self, group: Group) -> tuple[tuple[str, ...] | None, str]:
         """Which attributes must follow for groups of this build, or None if none will do; what failed without."""

@@ -20,7 +20,7 @@ from prunebench.pruning.units.groups import Group, Spared, Units
 from prunebench.pruning.units.modes import preserved
 from prunebench.pruning.units.order import arranged
 from prunebench.pruning.units.proof import check, prove
-from prunebench.pruning.units.removal import Binding, Doomed, remove
+from prunebench.pruning.units.removal import Binding, Doomed, Share, remove
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -39,6 +39,7 @@ class Removable:
         shapes: of the parameters of the model that was looked at.
         largest: the largest relative difference that the proof saw, between pruned and masked.
         problem: what went wrong with all groups together; empty where nothing did.
+        through_norms: units are among the groups that norms average over.
     """
 
     groups: tuple[Group, ...]
@@ -48,16 +49,20 @@ class Removable:
     largest: float
     seconds: float
     problem: str = ""
+    through_norms: bool = False
 
 
-def find_removable(model: nn.Module, inputs: InputSpec, shares: Sequence[float] = (0.3,)) -> Removable:
+def find_removable(
+    model: nn.Module, inputs: InputSpec, shares: Sequence[Share] = (0.3,), *, through_norms: bool = False
+) -> Removable:
     """Find the units of a model, and prove that they can be removed.
 
     Args:
         inputs: what it reads.
         shares: of each group's units, that are removed at once in the proof, one share after the other.
+        through_norms: whether channels may go that norms average over.
     """
-    units = _units(model, inputs)
+    units = _units(model, inputs, through_norms=through_norms)
     spared, largest, seconds, problem = list(units.spared), 0.0, units.seconds, ""
     bindings: tuple[Binding, ...] = ()
     for share in dict.fromkeys(shares):
@@ -68,7 +73,9 @@ def find_removable(model: nn.Module, inputs: InputSpec, shares: Sequence[float] 
         spared += proof.spared
         bindings, problem = proof.bindings, problem or proof.problem
         largest, seconds = max(largest, proof.largest), seconds + proof.seconds
-    return Removable(units.groups, tuple(spared), bindings, _shapes(model), largest, seconds, problem)
+    return Removable(
+        units.groups, tuple(spared), bindings, _shapes(model), largest, seconds, problem, through_norms=through_norms
+    )
 
 
 def left_of(model: nn.Module, inputs: InputSpec, found: Removable) -> tuple[Group, ...]:
@@ -81,7 +88,7 @@ def left_of(model: nn.Module, inputs: InputSpec, found: Removable) -> tuple[Grou
         groups = found.groups
     else:
         first = frozenset(group.modules[0] for group in found.groups) | frozenset(group.name for group in found.groups)
-        there = {group.name: group for group in _units(model, inputs, first).groups}
+        there = {group.name: group for group in _units(model, inputs, first, through_norms=found.through_norms).groups}
         each = (there.get(group.name) or _last(model, group) for group in found.groups)
         groups = tuple(group for group in each if group is not None)
     _left[model] = shapes, groups
@@ -144,10 +151,12 @@ def _tell_norms(model: nn.Module, inputs: InputSpec) -> None:
             hook.remove()
 
 
-def _units(model: nn.Module, inputs: InputSpec, known: frozenset[str] = frozenset()) -> Units:
+def _units(
+    model: nn.Module, inputs: InputSpec, known: frozenset[str] = frozenset(), *, through_norms: bool = False
+) -> Units:
     if any(tensor.device.type != "cpu" for tensor in model.parameters()):
         model = copy.deepcopy(model).cpu()
-    units = find(model, inputs.example(), known=known)
+    units = find(model, inputs.example(), known=known, through_norms=through_norms)
     return replace(units, groups=arranged(model, inputs.example(), units.groups))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as changed
 
@@ -12,9 +12,14 @@ from torch import nn
 
 from prunebench.models.sizes import Sizes, integers, replace
 from prunebench.pruning.units.groups import Group
+from prunebench.pruning.units.norms import narrowed
 
 Doomed = Mapping[str, Sequence[int]]
 """Group's name → the units of it that go."""
+
+
+Share = float | Callable[[Group], float]
+"""The share of the units of every group, or of one."""
 
 
 @dataclass(frozen=True)
@@ -87,9 +92,18 @@ def _left(group: Group, doomed: set[int], kept: dict[tuple[str, int], torch.Tens
     return changed(group, units=int(stays.sum()), parts=tuple(parts))
 
 
+def _kept(
+    groups: Sequence[Group], doomed: Doomed, known: Mapping[str, torch.Tensor]
+) -> Iterator[tuple[str, torch.Tensor]]:
+    """Which elements stay, of parameters with one dimension."""
+    for (name, _), positions in _positions(groups, doomed).items():
+        if known[name].ndim == 1:
+            yield name, torch.ones(known[name].shape, dtype=torch.bool).index_fill_(0, positions, False)
+
+
 @contextlib.contextmanager
 def masked(model: nn.Module, groups: Sequence[Group], doomed: Doomed) -> Iterator[None]:
-    """Within, the units are zero where they are read."""
+    """Within, the units are zero where they are read; norms average over the others."""
     known = dict([*model.named_parameters(), *model.named_buffers()])
     readers = [changed(g, parts=tuple(p for p in g.parts if p.reads)) for g in groups]
     was: list[tuple[torch.Tensor, int, torch.Tensor, torch.Tensor]] = []
@@ -99,7 +113,8 @@ def masked(model: nn.Module, groups: Sequence[Group], doomed: Doomed) -> Iterato
                 tensor, index = known[name], positions.to(known[name].device)
                 was.append((tensor, dim, index, tensor.index_select(dim, index)))
                 tensor.index_fill_(dim, index, 0)
-        yield
+        with narrowed({known[name]: kept for name, kept in _kept(groups, doomed, known)}):
+            yield
     finally:
         with torch.no_grad():
             for tensor, dim, index, values in reversed(was):
@@ -123,12 +138,13 @@ def sizes_of(model: nn.Module, full: Mapping[str, list[int]], bindings: Sequence
     return Sizes(shapes, attributes)
 
 
-def shares(groups: Sequence[Group], fraction: float, seed: int = 0, which: str = "any") -> dict[str, list[int]]:
+def shares(groups: Sequence[Group], fraction: Share, seed: int = 0, which: str = "any") -> dict[str, list[int]]:
     """A share of each group's units, at least one and never all: any, drawn at random, or the first or last ones."""
     generator = torch.Generator().manual_seed(seed)
     found = {}
     for group in groups:
-        count = min(group.units - 1, max(1, round(fraction * group.units)))
+        share = fraction if isinstance(fraction, float) else fraction(group)
+        count = min(group.units - 1, max(1, round(share * group.units)))
         order = torch.randperm(group.units, generator=generator) if which == "any" else torch.arange(group.units)
         found[group.name] = sorted((order[-count:] if which == "last" else order[:count]).tolist())
     return found

@@ -1,0 +1,59 @@
+"""Requests: what settings ask a method to prune."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prunebench.config import Settings, default
+from prunebench.errors import ConfigError
+from prunebench.models.input_spec import InputSpec
+from prunebench.pruning.registry import Method, Request
+
+
+def request_of(settings: Settings, method: Method, inputs: InputSpec, keeps: tuple[str, ...], **more: Any) -> Request:
+    """The request of one step.
+
+    Args:
+        keeps: globs of modules of the model whose units stay unless they are asked for.
+        more: fields of Request that settings do not tell, or that are others here.
+
+    Raises:
+        ConfigError: `layer_fraction` cannot be read.
+    """
+    asked: dict[str, Any] = {
+        "fraction": settings.fraction,
+        "inputs": inputs,
+        "include": settings.include,
+        "exclude": settings.exclude,
+        "keeps": keeps if method.lowers_macs else (),
+        "kinds": settings.prune,
+        "layer_fractions": layer_fractions(settings.layer_fraction),
+        "floor": settings.floor,
+        "through_norms": settings.through_norms,
+        "round_to": settings.round_to,
+        "scope": settings.scope if method.masks else default("scope"),
+        "targets": settings.targets if method.masks else default("targets"),
+    }
+    return Request(**asked | more)
+
+
+def layer_fractions(given: tuple[str, ...]) -> tuple[tuple[str, float], ...]:
+    """`layer4.*=0.3` as a glob and its fraction.
+
+    Raises:
+        ConfigError: there is no `=`, or no number from 0 to below 1 after it.
+    """
+    found = []
+    for text in given:
+        glob, _, number = text.rpartition("=")
+        try:
+            fraction = float(number)
+        except ValueError:
+            fraction = -1.0
+        if not glob or not 0 <= fraction < 1:
+            raise ConfigError(
+                f"--layer-fraction {text}: expected a glob of modules, =, and a number from 0 to below 1, such as "
+                f"'layer4.*=0.3'."
+            )
+        found.append((glob, fraction))
+    return tuple(found)
