@@ -27,6 +27,7 @@ from prunebench.errors import RunError
 from prunebench.models.architecture import ARGUMENTS, Architecture, ModelEntry
 from prunebench.models.input_spec import InputSpec
 from prunebench.models.masks import Masks
+from prunebench.models.reshaping import Reshaping, reshapings_of
 from prunebench.models.sharing import by_first_names, first_names, part
 from prunebench.models.sizes import Sizes, integers, restore, tensors_of
 from prunebench.models.tensor_files import owned, read_tensors
@@ -52,12 +53,14 @@ class Checkpoint:
     fresh: tuple[str, ...] = ()
 
 
-class Structure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`structure.json`: the architecture, and module name → size name → value."""
+class Structure(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """`structure.json`: the architecture, module name → size name → value, and module name → what it gets instead of
+    sizes that its code asks for."""
 
     format: int
     architecture: Architecture
     sizes: dict[str, dict[str, int]]
+    reshapings: dict[str, Reshaping] = msgspec.field(default_factory=dict)
 
 
 def save(checkpoint: Checkpoint, folder: Path) -> None:
@@ -119,7 +122,7 @@ def structure_of(checkpoint: Checkpoint) -> bytes:
     """The JSON of a checkpoint's Structure."""
     sizes = {name: integers(module) for name, module in checkpoint.model.named_modules()}
     found = {name: size for name, size in sizes.items() if size}
-    return msgspec.json.encode(Structure(FORMAT, checkpoint.architecture, found))
+    return msgspec.json.encode(Structure(FORMAT, checkpoint.architecture, found, reshapings_of(checkpoint.model)))
 
 
 def assemble(
@@ -150,7 +153,7 @@ def assemble(
         raise RunError(f"{name} names {about.model}. Give what builds the model: load(path, model=build).")
     model = about.build(entry)
     state = _with_all_names(model, state)
-    resize(model, found.sizes, state)
+    resize(model, found.sizes, state, found.reshapings)
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
@@ -172,7 +175,12 @@ def _with_all_names(model: nn.Module, state: dict[str, torch.Tensor]) -> dict[st
     return found
 
 
-def resize(model: nn.Module, sizes: dict[str, dict[str, int]], state: dict[str, torch.Tensor]) -> None:
+def resize(
+    model: nn.Module,
+    sizes: dict[str, dict[str, int]],
+    state: dict[str, torch.Tensor],
+    reshapings: dict[str, Reshaping] | None = None,
+) -> None:
     """Give the layers of a full model the sizes of a pruned one, and parameters and buffers the shapes of `state`.
 
     Of the sizes only those are taken that are smaller than what the model has under the same name.
@@ -187,7 +195,7 @@ def resize(model: nn.Module, sizes: dict[str, dict[str, int]], state: dict[str, 
         for path, module in model.named_modules()
         if (own := sizes.get(path))
     }
-    restore(model, Sizes(shapes, attributes))
+    restore(model, Sizes(shapes, attributes, reshapings or {}))
 
 
 def _tokenizer(folder: Path) -> str | None:

@@ -10,11 +10,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import torch
 from torch import nn
 
 from prunebench.errors import RunError
 from prunebench.models.known_layers import Shape, follow_sizes
+from prunebench.models.reshaping import Reshaping, reshaped
 
 
 @dataclass(frozen=True)
@@ -24,14 +26,17 @@ class Sizes:
     Attributes:
         shapes: parameter or buffer → its shape.
         attributes: module → attribute → its value, of those that no known layer says.
+        reshapings: module → sizes that it gets instead of those that its code asks for.
     """
 
     shapes: dict[str, list[int]] = field(default_factory=dict)
     attributes: dict[str, dict[str, int]] = field(default_factory=dict)
+    reshapings: dict[str, Reshaping] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """A mapping that JSON can hold."""
-        return {"shapes": self.shapes, "attributes": self.attributes}
+        reshapings = msgspec.to_builtins(self.reshapings, str_keys=True)
+        return {"shapes": self.shapes, "attributes": self.attributes, "reshapings": reshapings}
 
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> Sizes:
@@ -48,7 +53,11 @@ class Sizes:
         sound = all(isinstance(own, dict) for own in attributes.values()) and all(isinstance(s, list) for s in lists)
         if not sound or not all(type(n) is int and n > 0 for n in [*values, *(n for s in lists for n in s)]):
             raise RunError("The sizes of the pruned model are damaged: they are not positive integers.")
-        return Sizes(shapes, attributes)
+        try:
+            reshapings = msgspec.convert(data.get("reshapings", {}), dict[str, Reshaping], str_keys=True)
+        except msgspec.ValidationError as error:
+            raise RunError(f"The sizes of the pruned model are damaged: {error}.") from error
+        return Sizes(shapes, attributes, reshapings)
 
 
 def replace(model: nn.Module, tensors: Iterable[tuple[str, torch.Tensor]]) -> None:
@@ -125,6 +134,11 @@ def restore(model: nn.Module, sizes: Sizes) -> None:
     if left:
         path, key = min(left)
         raise RunError(f"The sizes of the pruned model do not fit: {path or 'the model'} has no {key!r}.")
+    modules = dict(model.named_modules())
+    for path, how in sizes.reshapings.items():
+        if path not in modules:
+            raise RunError(f"The sizes of the pruned model do not fit: the model has no module {path!r}.")
+        reshaped(modules[path], how)
 
 
 def tensors_of(model: nn.Module) -> dict[str, torch.Tensor]:

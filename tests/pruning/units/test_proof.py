@@ -37,7 +37,7 @@ def test_a_plain_model_is_proved_and_left_as_it_was(written, images):
 
 
 SPARED = {
-    "a size that is written down": lambda h: h.view(h.shape[0], 8, -1).mean(2)[..., None, None],
+    "a size that is written down": lambda h: h * torch.arange(8, dtype=h.dtype).view(1, -1, 1, 1),
     "an order that depends on how many there are": lambda h: h.roll(3, 1),
     "pairs that depend on how many there are": lambda h: F.channel_shuffle(h, 2),
     "a slice that is written down": lambda h: torch.cat([h[:, 5:8], h[:, :5]], 1),
@@ -53,6 +53,17 @@ def test_a_group_that_fails_is_spared_by_name_and_the_rest_is_proved(what, writt
     assert [group.name for group in proof.groups] == ["b"]
     assert [spared.modules for spared in proof.spared] == [("a",)]
     assert proof.spared[0].reason
+    assert proof.sound
+
+
+def test_a_group_whose_size_is_asked_for_by_number_is_proved(written, images):
+    parts = {"a": conv(3, 8), "b": conv(8, 6), "fc": nn.Linear(6, 2)}
+    model = written(
+        lambda m, x: m.fc(pooled(m.b(m.a(x).view(x.shape[0], 8, -1).mean(2)[..., None, None]).relu())), **parts
+    )
+    proof = proof_of(model, images)
+    assert [group.name for group in proof.groups] == ["a", "b"]
+    assert [(each.module, each.call, each.place, each.each) for each in proof.bindings] == [("", 0, 1, 1)]
     assert proof.sound
 
 

@@ -44,6 +44,8 @@ class Analysis:
         fixed: tensors that come from parameters and buffers alone.
         rows_known, columns_known: mixing node → which of its rows and columns a parameter's slices are.
         rows_by: mixing node → the slices that are its rows; operations of equal ones are followed at once.
+        views: (tensor that comes from leaves alone, dimension) → leaves with a dimension whose slices stand along it,
+            and which one does at each index (−1: none).
     """
 
     graph: Graph
@@ -57,6 +59,7 @@ class Analysis:
     rows_known: dict[int, np.ndarray]
     columns_known: dict[int, np.ndarray]
     rows_by: dict[int, list[tuple[str, int, bytes]]]
+    views: dict[tuple[int, int], list[tuple[int, int, torch.Tensor]]]
 
     def rows(self, index: int) -> torch.Tensor:
         """Nodes of what a mixing operation makes."""
@@ -69,6 +72,12 @@ class Analysis:
     def leaf(self, tensor: int, dim: int) -> torch.Tensor:
         """Nodes of a parameter or buffer along a dimension."""
         return self.links.nodes(("leaf", self.names[tensor], dim), self.graph.infos[tensor].shape[dim])
+
+    def slices(self, tensor: int, dim: int) -> list[tuple[int, int, torch.Tensor]]:
+        """The leaves whose slices stand along a dimension of a tensor, as `views` has them; its own of a leaf."""
+        if tensor in self.names:
+            return [(tensor, dim, torch.arange(self.graph.infos[tensor].shape[dim]))]
+        return self.views.get((tensor, dim), [])
 
     def dims(self, tensor: int) -> list[int]:
         """Dimensions of a leaf that are followed."""
@@ -91,6 +100,7 @@ def analysis(
     """The analysis of a graph, before anything has been followed."""
     fixed = static(graph, {graph.leaves[name] for name, _ in model.named_parameters()})
     mixed = mixings(graph, fixed)
+    graph.fixed = fixed.all
     return Analysis(
         graph,
         number,
@@ -102,5 +112,6 @@ def analysis(
         {tensor: name for name, tensor in graph.leaves.items()},
         {i: np.zeros(m.rows, dtype=bool) for i, m in mixed.items()},
         {i: np.zeros(m.columns, dtype=bool) for i, m in mixed.items()},
+        defaultdict(list),
         defaultdict(list),
     )

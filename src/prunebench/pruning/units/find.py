@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from prunebench.pruning.units.makers import follow_makers
 from prunebench.pruning.units.modes import recordings
 from prunebench.pruning.units.nodes import Links
 from prunebench.pruning.units.others import follow_others
+from prunebench.pruning.units.reshapes import reshapes
 from prunebench.pruning.units.weights import bar_unknown, place_weights
 
 
@@ -34,17 +36,19 @@ def find(model: nn.Module, inputs: Any, *, through_norms: bool = False, known: f
     started = time.perf_counter()
     links, roles = Links(), Roles()
     graphs, passes = recordings(model, inputs)
+    analyses = []
     for number, graph in enumerate(graphs):
         at = analysis(model, graph, number=number, links=links, roles=roles, through_norms=through_norms)
         place_weights(at, model)
         bar_unknown(at)
         follow_makers(at)
         follow_others(at)
+        analyses.append(at)
     recurrent.tie(model, links)
     _bar_scripted(model, links)
     order = [name for name, _ in [*model.named_parameters(), *model.named_buffers()]]
     groups, spared = form(links, roles, order, known)
-    return Units(groups, spared, passes, time.perf_counter() - started)
+    return Units(groups, spared, passes, time.perf_counter() - started, partial(reshapes, analyses))
 
 
 def _bar_scripted(model: nn.Module, links: Links) -> None:

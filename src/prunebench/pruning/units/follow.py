@@ -28,6 +28,7 @@ class Reached:
         lost: words that positions of a convolution hold, not its channels.
         passing: mixing nodes whose positions, not columns, hold the words.
         attended: whether words went through a product of data with data.
+        words: of every tensor that they got to.
     """
 
     columns: dict[int, torch.Tensor] = field(default_factory=dict)
@@ -38,6 +39,7 @@ class Reached:
     lost: list[torch.Tensor] = field(default_factory=list)
     passing: set[int] = field(default_factory=set)
     attended: bool = False
+    words: dict[int, torch.Tensor] = field(default_factory=dict)
 
 
 def follow(
@@ -68,6 +70,7 @@ def follow(
         sweep.queued.discard(index)
         sweep.visit(index)
     sweep.reached.out += [compact(sweep.words[t]).reshape(-1) for t in outputs if t in sweep.words]
+    sweep.reached.words = sweep.words
     return sweep.reached
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -72,12 +73,14 @@ class Units:
 
     Attributes:
         passes: forward passes that it took to find them.
+        reshapes: where the model's own code asks for sizes that are numbers of units of a group.
     """
 
     groups: tuple[Group, ...]
     spared: tuple[Spared, ...]
     passes: int
     seconds: float
+    reshapes: Callable[[Group], tuple[Any, ...]] = lambda group: ()
 
 
 def module_of(parameter: str) -> str:

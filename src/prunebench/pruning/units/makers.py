@@ -82,10 +82,13 @@ class _Channels:
         """Link what stands beside the data, channel by channel; whether some of it is still open."""
         unclear = False
         for tensor, dim, words in reached.carriers:
-            if tensor in self.at.names and self.at.graph.infos[tensor].is_float:
+            own = self.at.slices(tensor, dim)
+            if own and self.at.graph.infos[tensor].is_float:
                 ids, several = decode(words.expand(self.at.graph.infos[tensor].shape[dim]), count)
-                self.at.join(nodes, ids, self.at.leaf(tensor, dim))
                 unclear |= bool(several.any())
+                for leaf, of_leaf, which in own:
+                    there = which >= 0
+                    self.at.join(nodes, ids[there], self.at.leaf(leaf, of_leaf)[which[there]])
         return unclear
 
     def resolve(self) -> np.ndarray:

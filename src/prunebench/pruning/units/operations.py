@@ -90,9 +90,8 @@ def passed(at: Visit) -> list[Words]:
 
 def pointwise(at: Visit) -> list[Words]:
     """Element by element; parameters of fewer elements stand beside the data."""
-    leaves = set(at.graph.leaves.values())
     for tensor in at.node.inputs:
-        if tensor in leaves and tensor not in at.words:
+        if tensor in at.graph.fixed and tensor not in at.words:
             _beside(at, tensor, union(list(at.words.values()), at.shape()))
     return [union(list(at.words.values()), at.shape(i)) for i in range(len(at.node.outputs))]
 
@@ -147,8 +146,11 @@ def copied(at: Visit) -> list[Words]:
 
 
 def overwritten(at: Visit) -> list[Words]:
-    """What a tensor is filled with."""
-    value = at.args()[1]
+    """What a tensor is filled with; a number leaves every element in its place."""
+    target, *values = at.args()
+    value = values[0] if values else None
+    if not isinstance(value, Ref):
+        return [at.of(target)]
     words = at.of(value)
     return [None if words is None else words.expand(at.shape())]
 
@@ -373,7 +375,7 @@ FREE = [
     "new_ones",
     "new_full",
 ]
-FREE += ["new_empty", "new_empty_strided", "uniform", "normal", "zero", "random"]
+FREE += ["new_empty", "new_empty_strided", "uniform", "normal", "random"]
 REDUCES = ["sum", "mean", "amax", "amin", "max", "min", "std", "var", "var_mean", "std_mean", "prod", "any", "all"]
 REDUCES += [
     "argmax",
@@ -408,7 +410,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(["mm", "addmm", "bmm", "baddbmm", "mv", "addmv", "dot", "vdot"], product),
     "native_layer_norm": layer_norm,
     "native_group_norm": group_norm,
-    **dict.fromkeys(["copy", "fill"], overwritten),
+    **dict.fromkeys(["copy", "fill", "zero"], overwritten),
     "as_strided": restrided,
     "glu": glu,
     "_weight_norm_interface": weight_norm,

@@ -25,6 +25,7 @@ from prunebench.pruning.units.groups import Group, Spared, Units
 from prunebench.pruning.units.modes import preserved, training
 from prunebench.pruning.units.record import call, tensors_of
 from prunebench.pruning.units.removal import Binding, Doomed, Share, masked, remove, shapes_of, shares, sizes_of
+from prunebench.pruning.units.reshapes import Reshape
 from prunebench.pruning.units.trying import candidates, spoken, tried
 
 TOLERANCE = 1e-9
@@ -35,6 +36,10 @@ TRIALS = 100
 
 LARGE = 20_000_000
 """Models of more parameters are copied anew for each trial, instead of kept beside the copy that is pruned."""
+
+
+Rule = Callable[[Group], Sequence[Binding | Reshape]]
+"""What follows where units of a group go."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,7 @@ class Proof:
 
     groups: tuple[Group, ...]
     spared: tuple[Spared, ...]
-    bindings: tuple[Binding, ...]
+    bindings: tuple[Binding | Reshape, ...]
     largest: float
     passes: int
     seconds: float
@@ -77,7 +82,7 @@ def prove(
         build: builds the full model anew; else a copy of the model stands for it.
     """
     started = time.perf_counter()
-    trial = _Trial(model, _variants(inputs), fraction, seed)
+    trial = _Trial(model, _variants(inputs), fraction, seed, units.reshapes)
     with preserved(model):
         groups = trial.sift(units.groups)
         problem = trial.finish(groups, build) if groups else ""
@@ -89,7 +94,7 @@ def prove(
 
 
 def check(
-    model: nn.Module, inputs: Any, groups: tuple[Group, ...], doomed: Doomed, bindings: Sequence[Binding] = ()
+    model: nn.Module, inputs: Any, groups: tuple[Group, ...], doomed: Doomed, bindings: Sequence[Binding | Reshape] = ()
 ) -> str | None:
     """What is wrong if just these units go, on fresh weights in double precision, or None: the proof of one step."""
     base = fresh(model).eval()
@@ -135,7 +140,8 @@ class _Trial:
     variants: list[Any]
     fraction: Share
     seed: int
-    bindings: list[Binding] = field(default_factory=list)
+    reshapes: Callable[[Group], tuple[Reshape, ...]] = lambda group: ()
+    bindings: list[Binding | Reshape] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     largest: float = 0.0
     passes: int = 0
@@ -155,7 +161,7 @@ class _Trial:
         self.bindings = []
         if self.fault(groups, self.variants) is None:
             return groups
-        rules: dict[str, tuple[str, ...] | None] = {}
+        rules: dict[str, Rule | None] = {}
         faults: dict[str, str] = {}
         alone = []
         for group in groups:
@@ -166,28 +172,39 @@ class _Trial:
             if rule is None:
                 self.failed[group.name] = faults[build]
             else:
-                self.bindings += [b for b in candidates(self.model, group) if _role(b) in rule]
+                self.bindings += rule(group)
                 alone.append(group)
         return self._speaking(tuple(alone)) or self._halves(tuple(alone))
 
     def _speaking(self, groups: tuple[Group, ...]) -> tuple[Group, ...]:
         """These groups, where they can go together with what tells of their heads; else none."""
-        known = {(b.module, b.attribute) for b in self.bindings}
-        more = [b for group in groups for b in spoken(self.model, group) if (b.module, b.attribute) not in known]
+        known = {(b.module, b.attribute) for b in self.bindings if isinstance(b, Binding)}
+        follows = {b.group for b in self.bindings if isinstance(b, Reshape)}  # which ask as if nothing were gone
+        silent = [group for group in groups if group.name not in follows]
+        more = [b for group in silent for b in spoken(self.model, group) if (b.module, b.attribute) not in known]
         self.bindings += more
         if more and self.fault(groups, self.variants) is None:
             return groups
         self.bindings = [b for b in self.bindings if b not in more]
         return ()
 
-    def _rule(self, group: Group) -> tuple[tuple[str, ...] | None, str]:
-        """Which attributes must follow for groups of this build, or None if none will do; what failed without."""
+    def _rule(self, group: Group) -> tuple[Rule | None, str]:
+        """What must follow for groups of this build, or None if nothing will do; what failed without.
+
+        Attributes that tell a size; else the sizes that the model's own code asks for.
+        """
         first = self.variants[:1]
         fault = self.fault((group,), first, ())
         if fault is None:
-            return (), ""
+            return lambda group: (), ""
         choice = tried(candidates(self.model, group), lambda some: self.fault((group,), first, some) is None)
-        return None if choice is None else tuple(_role(b) for b in choice), fault
+        if choice is not None:
+            roles = {_role(b) for b in choice}
+            return lambda group: [b for b in candidates(self.model, group) if _role(b) in roles], fault
+        sizes = self.reshapes(group)
+        if sizes and self.fault((group,), first, sizes) is None:
+            return self.reshapes, fault
+        return None, fault
 
     def _halves(self, groups: tuple[Group, ...]) -> tuple[Group, ...]:
         """The groups without those that fail, found by halving."""
@@ -209,7 +226,7 @@ class _Trial:
         return more
 
     def fault(
-        self, groups: tuple[Group, ...], variants: Sequence[Any], bindings: Sequence[Binding] | None = None
+        self, groups: tuple[Group, ...], variants: Sequence[Any], bindings: Sequence[Binding | Reshape] | None = None
     ) -> str | None:
         """What is wrong if some of each of these groups go, or None.
 
@@ -229,7 +246,7 @@ class _Trial:
         return None
 
     def _chain(
-        self, groups: tuple[Group, ...], variants: Sequence[Any], bindings: Sequence[Binding], which: str
+        self, groups: tuple[Group, ...], variants: Sequence[Any], bindings: Sequence[Binding | Reshape], which: str
     ) -> str | None:
         """What is wrong if some go for the first variant, some of the rest for the next, and so on."""
         model, left = self._copy(), groups
@@ -257,7 +274,7 @@ class _Trial:
         self.pruned = model
         return None
 
-    def _of(self, groups: Sequence[Group]) -> list[Binding]:
+    def _of(self, groups: Sequence[Group]) -> list[Binding | Reshape]:
         names = {group.name for group in groups}
         return [b for b in self.bindings if b.group in names]
 

@@ -15,9 +15,12 @@ import torch
 from torch import nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_unflatten
 from torch.utils.weak import WeakTensorKeyDictionary
+
+from prunebench.models.reshaping import asked, dimensions
 
 
 @dataclass(frozen=True)
@@ -78,9 +81,33 @@ class Node:
         return args, kwargs
 
 
+@dataclass(frozen=True)
+class Call:
+    """A call in a module's forward that asks for sizes: the `number`-th of one pass through it, from 0.
+
+    Attributes:
+        module: the innermost one.
+        sizes: that it asks for.
+        first: the dimension of the output that the first size is of.
+        dim: the dimension that it splits, if it does.
+        outputs: numbers of tensors, −1 for what is not among them.
+    """
+
+    module: str
+    number: int
+    sizes: tuple[int, ...]
+    first: int
+    dim: int | None
+    outputs: tuple[int, ...]
+
+
 @dataclass
 class Graph:
-    """A forward pass. `leaves` are parameters and buffers by name, tied ones under their first name."""
+    """A forward pass. `leaves` are parameters and buffers by name, tied ones under their first name.
+
+    `calls` ask for sizes; `forwards` tells how many of them there are in one pass through a module, 0 where that
+    differs from pass to pass. `fixed` are the tensors that come from leaves alone, once that is known.
+    """
 
     nodes: list[Node] = field(default_factory=list)
     infos: list[Info] = field(default_factory=list)
@@ -89,10 +116,56 @@ class Graph:
     outputs: list[int] = field(default_factory=list)
     users: list[list[int]] = field(default_factory=list)
     aliases: dict[int, list[int]] = field(default_factory=dict)
+    calls: list[Call] = field(default_factory=list)
+    forwards: dict[str, int] = field(default_factory=dict)
+    fixed: set[int] = field(default_factory=set)
 
     def signature(self) -> list[tuple[str, tuple[tuple[int, ...], ...]]]:
         """What ran, to tell whether two passes are the same."""
         return [(str(node.func), tuple(self.infos[t].shape for t in node.outputs)) for node in self.nodes]
+
+
+class _Calls(TorchFunctionMode):
+    """Keeps the calls that ask for sizes, by the module in whose forward they are."""
+
+    def __init__(self, graph: Graph, number: Callable[[torch.Tensor], int]) -> None:
+        super().__init__()
+        self.graph, self.number = graph, number
+        self.inside: list[tuple[str, int]] = []
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        sizes = asked(func, args, kwargs or {})
+        if sizes is not None and self.inside:
+            module, number = self.inside[-1]
+            found = out if isinstance(out, (tuple, list)) else (out,)
+            outputs = tuple(self.number(each) if isinstance(each, torch.Tensor) else -1 for each in found)
+            self.graph.calls.append(Call(module, number, sizes, *dimensions(func, args, kwargs or {}), outputs))
+            self.inside = [(path, count + 1) for path, count in self.inside]
+        return out
+
+    def enter(self, path: str) -> None:
+        self.inside.append((path, 0))
+
+    def leave(self) -> None:
+        path, count = self.inside.pop()
+        self.graph.forwards[path] = count if self.graph.forwards.get(path, count) == count else 0
+
+
+@contextlib.contextmanager
+def _inside(model: nn.Module, calls: _Calls) -> Iterator[None]:
+    """Within, it is known which module's forward runs."""
+    hooks = []
+    for path, module in model.named_modules():
+        if not isinstance(module, torch.jit.ScriptModule):
+            hooks.append(module.register_forward_pre_hook(lambda _, __, path=path: calls.enter(path)))
+            hooks.append(module.register_forward_hook(lambda *_: calls.leave(), always_call=True))
+    try:
+        with calls:
+            yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 class _Recorder(TorchDispatchMode):
@@ -101,6 +174,11 @@ class _Recorder(TorchDispatchMode):
         self.graph = Graph()
         self._known: Any = WeakTensorKeyDictionary()
         self._storages: dict[StorageWeakRef, int] = {}
+
+    def known(self, tensor: torch.Tensor) -> int:
+        """The number of a tensor, −1 if it has none."""
+        found: int = self._known.get(tensor, -1)
+        return found
 
     def number(self, tensor: torch.Tensor) -> int:
         known: int | None = self._known.get(tensor)
@@ -151,7 +229,8 @@ def record(model: nn.Module, inputs: Any) -> Graph:
         graph.leaves[name] = recorder.number(tensor)
     given = [value for value in tree_flatten(inputs)[0] if isinstance(value, torch.Tensor)]
     graph.inputs = [recorder.number(value) for value in given]
-    with unfused(model), torch.no_grad(), recorder:
+    calls = _Calls(graph, recorder.known)
+    with unfused(model), torch.no_grad(), recorder, _inside(model, calls):
         out = call(model, inputs)
     graph.outputs = [recorder.number(tensor) for tensor in tensors_of(out)]
     used = {tensor for node in graph.nodes for tensor in node.inputs}

@@ -21,6 +21,7 @@ from prunebench.pruning.units.modes import preserved
 from prunebench.pruning.units.order import arranged
 from prunebench.pruning.units.proof import check, prove
 from prunebench.pruning.units.removal import Binding, Doomed, Share, remove
+from prunebench.pruning.units.reshapes import Reshape
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -44,7 +45,7 @@ class Removable:
 
     groups: tuple[Group, ...]
     spared: tuple[Spared, ...]
-    bindings: tuple[Binding, ...]
+    bindings: tuple[Binding | Reshape, ...]
     shapes: Shapes
     largest: float
     seconds: float
@@ -64,7 +65,7 @@ def find_removable(
     """
     units = _units(model, inputs, through_norms=through_norms)
     spared, largest, seconds, problem = list(units.spared), 0.0, units.seconds, ""
-    bindings: tuple[Binding, ...] = ()
+    bindings: tuple[Binding | Reshape, ...] = ()
     for share in dict.fromkeys(shares):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of sizes that are not told yet

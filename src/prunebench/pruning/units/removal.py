@@ -10,9 +10,11 @@ from dataclasses import replace as changed
 import torch
 from torch import nn
 
+from prunebench.models.reshaping import reshapings_of
 from prunebench.models.sizes import Sizes, integers, replace
 from prunebench.pruning.units.groups import Group
 from prunebench.pruning.units.norms import narrowed
+from prunebench.pruning.units.reshapes import Reshape, follow_reshapes
 
 Doomed = Mapping[str, Sequence[int]]
 """Group's name → the units of it that go."""
@@ -34,7 +36,7 @@ class Binding:
 
 
 def remove(
-    model: nn.Module, groups: Sequence[Group], doomed: Doomed, bindings: Sequence[Binding] = ()
+    model: nn.Module, groups: Sequence[Group], doomed: Doomed, bindings: Sequence[Binding | Reshape] = ()
 ) -> tuple[Group, ...]:
     """Remove units from a model, in place; parameters are replaced. What is left of the groups.
 
@@ -53,8 +55,10 @@ def remove(
     left = tuple(_left(group, set(doomed.get(group.name, ())), kept) for group in groups)
     by_name = {group.name: group for group in left}
     modules, sized = dict(model.named_modules()), dict([*model.named_parameters(), *model.named_buffers()])
+    gone_of = {group.name: len(set(doomed.get(group.name, ()))) for group in groups}
+    follow_reshapes(model, [each for each in bindings if isinstance(each, Reshape)], gone_of)
     for binding in bindings:
-        if binding.group in by_name:
+        if isinstance(binding, Binding) and binding.group in by_name:
             size = sized[binding.parameter].shape[binding.dim] if binding.parameter else by_name[binding.group].units
             modules[binding.module].__dict__[binding.attribute] = int(size)
     return left
@@ -126,16 +130,18 @@ def shapes_of(model: nn.Module) -> dict[str, list[int]]:
     return {name: list(tensor.shape) for name, tensor in [*model.named_parameters(), *model.named_buffers()]}
 
 
-def sizes_of(model: nn.Module, full: Mapping[str, list[int]], bindings: Sequence[Binding] = ()) -> Sizes:
+def sizes_of(model: nn.Module, full: Mapping[str, list[int]], bindings: Sequence[Binding | Reshape] = ()) -> Sizes:
     """What a pruned model differs in from the full one, whose `shapes_of` are given."""
     shapes = {name: shape for name, shape in shapes_of(model).items() if shape != full[name]}
     attributes: dict[str, dict[str, int]] = {}
     modules = dict(model.named_modules())
     for binding in bindings:
+        if isinstance(binding, Reshape):
+            continue
         value = integers(modules[binding.module]).get(binding.attribute)
         if value is not None:
             attributes.setdefault(binding.module, {})[binding.attribute] = value
-    return Sizes(shapes, attributes)
+    return Sizes(shapes, attributes, reshapings_of(model))
 
 
 def shares(groups: Sequence[Group], fraction: Share, seed: int = 0, which: str = "any") -> dict[str, list[int]]:

@@ -7,7 +7,7 @@ from torch import nn
 
 from prunebench.pruning.units.analysis import Analysis
 from prunebench.pruning.units.follow import follow
-from prunebench.pruning.units.words import along, decode
+from prunebench.pruning.units.words import along, compact, decode, gathered
 from prunebench.pruning.units.zeroing import zeroed_columns
 
 
@@ -31,6 +31,9 @@ def _place(at: Analysis, tensor: int, dim: int) -> list[int]:
     count, nodes = shape[dim], at.leaf(tensor, dim)
     starts = {tensor: along(dim, torch.arange(count), count, shape)}
     reached = follow(at.graph, at.mixings, starts, within=at.fixed, through_weights=False)
+    for view, words in reached.words.items():
+        if view != tensor:
+            _view(at, view, words, tensor, dim)
     for index, rows in reached.biases.items():
         at.join(nodes, decode(rows, count)[0], at.rows(index))
     for index, columns in reached.columns.items():
@@ -47,6 +50,16 @@ def _place(at: Analysis, tensor: int, dim: int) -> list[int]:
         else:
             unclear.append(index)
     return unclear
+
+
+def _view(at: Analysis, view: int, words: torch.Tensor, leaf: int, dim: int) -> None:
+    """Note the slices of a leaf that stand along a dimension of what is made of it, one at each index or none."""
+    count, words = at.graph.infos[leaf].shape[dim], compact(words)
+    for along_dim, size in enumerate(words.shape):
+        others = [d for d in range(words.ndim) if d != along_dim]
+        ids, several = decode(gathered(words, others).reshape(-1), count)
+        if size > 1 and not bool(several.any()):
+            at.views[view, along_dim].append((leaf, dim, ids))
 
 
 def _reads(at: Analysis, tensor: int, dim: int, index: int, ids: torch.Tensor) -> None:
