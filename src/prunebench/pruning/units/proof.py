@@ -26,7 +26,7 @@ from prunebench.pruning.units.modes import preserved, training
 from prunebench.pruning.units.record import call, tensors_of
 from prunebench.pruning.units.removal import Binding, Doomed, Share, masked, remove, shapes_of, shares, sizes_of
 from prunebench.pruning.units.reshapes import Reshape
-from prunebench.pruning.units.trying import candidates, spoken, tried
+from prunebench.pruning.units.trying import candidates, reads, spoken, tried
 
 TOLERANCE = 1e-9
 """Relative difference in double precision."""
@@ -148,19 +148,34 @@ class _Trial:
     base: nn.Module | None = None
     whole: list[torch.Tensor] | None = None
     pruned: nn.Module | None = None
+    pruned_of: tuple[str, ...] = ()
     trials: int = 0
     statistics: dict[str, torch.Tensor] = field(default_factory=dict)
     wanted: list[torch.Tensor] | None = None
     wanted_of: tuple[str, ...] = ()
+    read: frozenset[tuple[str, str]] | None = None
+    all: tuple[Group, ...] = ()
 
     def sift(self, groups: tuple[Group, ...]) -> tuple[Group, ...]:
         """The groups that can be removed together; attributes that must follow are found on the way."""
+        self.all = groups
         self.bindings = [b for group in groups for b in spoken(self.model, group)]
         if not groups or self.fault(groups, self.variants) is None:
             return groups
         self.bindings = []
         if self.fault(groups, self.variants) is None:
             return groups
+        alone = self._alone(groups)
+        if not alone:
+            return ()
+        if (found := self._speaking(alone)) or self.fault(alone, self.variants) is None:
+            return found or alone
+        following = {binding.group for binding in self.bindings}
+        plain = self._halves(tuple(group for group in alone if group.name not in following))
+        return self._with(plain, tuple(group for group in alone if group.name in following))
+
+    def _alone(self, groups: tuple[Group, ...]) -> tuple[Group, ...]:
+        """The groups that can be removed by themselves, with what must follow."""
         rules: dict[str, Rule | None] = {}
         faults: dict[str, str] = {}
         alone = []
@@ -174,7 +189,21 @@ class _Trial:
             else:
                 self.bindings += rule(group)
                 alone.append(group)
-        return self._speaking(tuple(alone)) or self._halves(tuple(alone))
+        return tuple(alone)
+
+    def _with(self, proved: tuple[Group, ...], more: tuple[Group, ...]) -> tuple[Group, ...]:
+        """The groups that were proved, and those of the others that can go with them, build by build."""
+        for build in dict.fromkeys(_build(group) for group in more):
+            mine = tuple(group for group in more if _build(group) == build)
+            fault = self.fault((*proved, *mine), self.variants)
+            if fault is None:
+                proved = (*proved, *mine)
+            else:
+                self.failed |= {group.name: f"it cannot go together with others: {fault}" for group in mine}
+        if proved and (self.pruned is None or self.pruned_of != tuple(group.name for group in proved)):
+            self.fault(proved, self.variants)
+        names = {group.name for group in proved}
+        return tuple(group for group in self.all if group.name in names)
 
     def _speaking(self, groups: tuple[Group, ...]) -> tuple[Group, ...]:
         """These groups, where they can go together with what tells of their heads; else none."""
@@ -197,10 +226,13 @@ class _Trial:
         fault = self.fault((group,), first, ())
         if fault is None:
             return lambda group: (), ""
-        choice = tried(candidates(self.model, group), lambda some: self.fault((group,), first, some) is None)
+        if self.trials > TRIALS:
+            return None, f"nothing that was tried in {TRIALS} trials was right"
+        read = self._read()
+        choice = tried(candidates(self.model, group, read), lambda some: self.fault((group,), first, some) is None)
         if choice is not None:
             roles = {_role(b) for b in choice}
-            return lambda group: [b for b in candidates(self.model, group) if _role(b) in roles], fault
+            return lambda group: [b for b in candidates(self.model, group, read) if _role(b) in roles], fault
         sizes = self.reshapes(group)
         if sizes and self.fault((group,), first, sizes) is None:
             return self.reshapes, fault
@@ -236,8 +268,6 @@ class _Trial:
         if not groups:
             return None
         self.trials += 1
-        if self.trials > TRIALS:
-            return f"nothing that was tried in {TRIALS} trials was right"
         bindings = self._of(groups) if bindings is None else bindings
         runs = [("first", variants[:1]), ("last", variants[:1])] if len(variants) > 1 else []
         for which, some in [*runs, ("any", variants)]:
@@ -271,8 +301,17 @@ class _Trial:
                 return f"pruned and masked differ by {difference:.1g}"
             self.largest = max(self.largest, difference)
             left = tuple(group for group in left if group.units > 1)
-        self.pruned = model
+        self.pruned, self.pruned_of = model, tuple(group.name for group in groups)
         return None
+
+    def _read(self) -> frozenset[tuple[str, str]]:
+        """The attributes that the model reads while it runs."""
+        if self.read is None:
+            model = self._copy()
+            with reads(model) as found:
+                self.run(model, self.variants[0])
+            self.read = frozenset(found)
+        return self.read
 
     def _of(self, groups: Sequence[Group]) -> list[Binding | Reshape]:
         names = {group.name for group in groups}

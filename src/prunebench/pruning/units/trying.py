@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
+import torch
 from torch import nn
 
 from prunebench.models.known_layers import KNOWN
@@ -19,8 +22,12 @@ MOST = 6
 OF_HEADS = ("num_attention_heads", "num_heads", "n_heads", "n_head", "heads", "all_head_size")
 
 
-def candidates(model: nn.Module, group: Group) -> list[Binding]:
-    """Attributes of the modules around a group's parameters that equal one of its sizes, the nearest first."""
+def candidates(model: nn.Module, group: Group, read: frozenset[tuple[str, str]] | None = None) -> list[Binding]:
+    """Attributes of the modules around a group's parameters that equal one of its sizes, the nearest first.
+
+    Args:
+        read: those that the model reads while it runs, as `reads` tells; all if None.
+    """
     tensors = dict([*model.named_parameters(), *model.named_buffers()])
     modules = dict(model.named_modules())
     found: dict[tuple[str, str], Binding] = {}
@@ -31,6 +38,8 @@ def candidates(model: nn.Module, group: Group) -> list[Binding]:
         if module is None or isinstance(module, tuple(kind for kind, _ in KNOWN)):
             continue
         for key, value in integers(module).items():
+            if read is not None and (path, key) not in read:
+                continue
             if value == group.units:
                 found.setdefault((path, key), Binding(path, key, group.name))
             for part in group.parts:
@@ -44,6 +53,29 @@ def spoken(model: nn.Module, group: Group) -> list[Binding]:
     """Attributes that tell of the heads of a group, as they are usually called: they follow even where the model runs
     without."""
     return [b for b in candidates(model, group) if b.attribute in OF_HEADS] if group.kind == "heads" else []
+
+
+@contextlib.contextmanager
+def reads(model: nn.Module) -> Iterator[set[tuple[str, str]]]:
+    """Within, attributes of modules that are read are noted, by module and name."""
+    found: set[tuple[str, str]] = set()
+    kinds = {module: type(module) for module in model.modules() if not isinstance(module, torch.jit.ScriptModule)}
+    try:
+        for path, module in model.named_modules():
+            if module in kinds:
+                module.__class__ = _noting(kinds[module], path, found)
+        yield found
+    finally:
+        for module, kind in kinds.items():
+            module.__class__ = kind
+
+
+def _noting(kind: type[nn.Module], path: str, found: set[tuple[str, str]]) -> Any:
+    def get(self: Any, name: str) -> Any:
+        found.add((path, name))
+        return kind.__getattribute__(self, name)
+
+    return type(kind.__name__, (kind,), {"__getattribute__": get, "__module__": kind.__module__})
 
 
 def _above(path: str) -> Iterator[str]:
