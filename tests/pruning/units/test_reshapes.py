@@ -97,3 +97,41 @@ def test_where_units_stand_in_what_is_asked_for():
         Reshape("attention", 0, 2, 3, 4, "attention.qkv", 1),
         Reshape("attention", 1, 2, 2, 16, "attention.qkv", 4),
     )
+
+
+class Biased(Net):
+    """Attention with a table of biases, which it keeps for evaluation, and may ask for by number of heads."""
+
+    def __init__(self, asks: bool) -> None:
+        super().__init__("packed")
+        self.attention = nn.Identity()
+        self.qkv, self.out, self.table = nn.Linear(16, 48), nn.Linear(16, 16), nn.Parameter(torch.randn(4, 64))
+        self.kept, self.asks, self.places = None, asks, (torch.arange(256) % 64).view(16, 16)
+
+    def train(self, mode=True):
+        self.kept = None
+        return super().train(mode)
+
+    def forward(self, x):
+        x = self.stem(x).flatten(2).transpose(1, 2)
+        q, k, v = self.qkv(x).reshape(len(x), 16, 3, 4, 4).permute(2, 0, 3, 1, 4)
+        if self.training or self.kept is None:
+            self.kept = self.table[:, self.places]
+            self.kept = self.kept.view(4, 16, 16) if self.asks else self.kept
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=self.kept.to(q.dtype))
+        return self.head(self.out(out.transpose(1, 2).reshape(len(x), 16, 16)).mean(1))
+
+
+def test_what_stands_beside_heads_goes_with_them_and_what_was_kept_of_it_is_forgotten():
+    model = Biased(asks=False).eval()
+    model(torch.randn(1, 3, 8, 8))
+    found = find_removable(model, IMAGES)
+    assert heads(found) == [("qkv", 4)]
+    take(model, IMAGES, found, {"qkv": [1]})
+    assert model.kept is None
+    assert model(torch.randn(2, 3, 8, 8)).shape == (2, 3)
+    assert not model.training
+
+
+def test_heads_stay_where_a_model_asks_for_them_in_its_first_pass_alone():
+    assert heads(find_removable(Biased(asks=True).eval(), IMAGES)) == []

@@ -28,7 +28,10 @@ def recordings(model: nn.Module, inputs: Any) -> tuple[list[Graph], int]:
             if any(isinstance(p, nn.parameter.UninitializedParameter) for p in model.parameters()):
                 with torch.no_grad():
                     call(model, inputs)
+            forgetful(model)
             graphs = [record(model, inputs)]
+            if graphs[0].calls:
+                _compare(graphs[0], record(model, inputs))
         except Exception as error:  # of a model of anybody's
             raise ModelError(f"The model does not run on the example input: {type(error).__name__}: {error}") from error
         training(model)
@@ -38,7 +41,15 @@ def recordings(model: nn.Module, inputs: Any) -> tuple[list[Graph], int]:
             return graphs, 2
         if other.signature() != graphs[0].signature():
             graphs.append(other)
-    return graphs, 2
+    return graphs, 3
+
+
+def _compare(first: Graph, second: Graph) -> None:
+    """Where a module asks for other sizes in its second pass, as one may that keeps something, no call is known."""
+    for path in first.forwards:
+        mine, other = ([call.sizes for call in graph.calls if call.module == path] for graph in (first, second))
+        if mine != other or first.forwards[path] != second.forwards.get(path):
+            first.forwards[path] = 0
 
 
 def training(model: nn.Module) -> None:
@@ -47,6 +58,15 @@ def training(model: nn.Module) -> None:
     for name, module in model.named_modules():
         if any(word in type(module).__name__ for word in STILL) or "parametrizations" in name:
             module.eval()
+
+
+def forgetful(model: nn.Module) -> None:
+    """Have a model forget what it has kept of its parameters for evaluation, as switching to training does."""
+    modes = {module: module.training for module in model.modules()}
+    model.train()
+    model.eval()
+    for module, mode in modes.items():
+        module.training = mode
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from torch import nn
 from prunebench.models.reshaping import reshapings_of
 from prunebench.models.sizes import Sizes, integers, replace
 from prunebench.pruning.units.groups import Group
+from prunebench.pruning.units.modes import forgetful
 from prunebench.pruning.units.norms import narrowed
 from prunebench.pruning.units.reshapes import Reshape, follow_reshapes
 
@@ -52,6 +53,7 @@ def remove(
         stays[positions] = False
         gone.setdefault(name, {})[dim] = stays
     replace(model, _sliced(model, gone))
+    forgetful(model)
     left = tuple(_left(group, set(doomed.get(group.name, ())), kept) for group in groups)
     by_name = {group.name: group for group in left}
     modules, sized = dict(model.named_modules()), dict([*model.named_parameters(), *model.named_buffers()])

@@ -13,7 +13,7 @@ from prunebench.models.reshaping import Reshaping, reshaped, reshaping_of
 from prunebench.pruning.units.analysis import Analysis
 from prunebench.pruning.units.groups import Group
 from prunebench.pruning.units.record import Call
-from prunebench.pruning.units.words import codes, compact, decode, gathered
+from prunebench.pruning.units.words import along, codes, compact, decode, gathered
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def _reshapes(at: Analysis, group: Group) -> tuple[Reshape, ...]:
 
 
 def _starts(at: Analysis, group: Group) -> dict[int, torch.Tensor]:
-    """The units of a group in all that makes them."""
+    """The units of a group in all that makes them, and in what stands beside them."""
     unit: dict[tuple[str, int], np.ndarray] = {}
     for part in group.parts:
         whole: np.ndarray = np.full(int(part.index.max()) + 1, -1)
@@ -67,6 +67,14 @@ def _starts(at: Analysis, group: Group) -> dict[int, torch.Tensor]:
         if (rows >= 0).any():
             mixing = at.mixings[index]
             starts[mixing.node.outputs[0]] = mixing.made(codes(torch.from_numpy(rows), group.units))
+    weights = {name for name, _ in at.roles.makers | at.roles.readers}
+    for (name, dim), of in unit.items():
+        if name not in weights:
+            tensor = at.graph.leaves[name]
+            shape = at.graph.infos[tensor].shape
+            held: np.ndarray = np.full(shape[dim], -1)
+            held[: len(of)] = of
+            starts[tensor] = along(dim, torch.from_numpy(held), group.units, shape)
     return starts
 
 
