@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from prunebench.pruning.units.copies import fresh
 from prunebench.pruning.units.find import find
 from prunebench.pruning.units.proof import check, prove
 
@@ -141,3 +142,10 @@ def test_of_two_groups_of_channels_each_is_tried(written, images):
         fc=nn.Linear(3, 2),
     )
     assert [group.name for group in proof_of(model, images).groups] == ["c"]
+
+
+def test_what_a_model_keeps_in_dicts_and_lists_is_copied_with_it(written, images):
+    model = written(lambda m, x: m.fc(pooled(m.a(x)) + m.kept["bias"]), a=conv(3, 6), fc=nn.Linear(6, 2))
+    model.kept = {"bias": model.fc.weight.sum() * 0, "places": [torch.arange(3)]}  # no leaf: it cannot be copied
+    assert proof_of(model, images).sound
+    assert fresh(model).kept["places"][0].dtype == torch.int64

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten
 
 LOW = (torch.float16, torch.bfloat16, torch.float32)
 
@@ -18,10 +19,8 @@ def fresh(model: nn.Module, seed: int = 0) -> nn.Module:
     """A copy in double precision on the CPU, its parameters random and none at zero; most buffers stay."""
     generator = torch.Generator().manual_seed(seed)
     memo: dict[int, Any] = {}
-    for module in model.modules():
-        for value in vars(module).values():  # weights that hooks compute: they are no leaves and cannot be copied
-            if isinstance(value, torch.Tensor):
-                memo[id(value)] = value.detach().double()
+    for value in _computed(model):
+        memo[id(value)] = value.detach().double() if value.is_floating_point() else value.detach()
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
         memo[id(tensor)] = _fresh(name, tensor, generator)
     return copy.deepcopy(model, memo).double()  # scripted parts are copied as they are
@@ -65,10 +64,7 @@ def settle(model: nn.Module, run: Callable[[nn.Module], object]) -> None:
 def sharing(model: nn.Module) -> nn.Module:
     """A copy whose parameters and buffers are the very same tensors; others may be put in their places."""
     memo: dict[int, Any] = {id(t): t for t in [*model.parameters(), *model.buffers()]}
-    for module in model.modules():
-        for value in vars(module).values():
-            if isinstance(value, torch.Tensor):
-                memo[id(value)] = value.detach()
+    memo |= {id(t): t.detach() for t in _computed(model)}
     return copy.deepcopy(model, memo)
 
 
@@ -76,11 +72,19 @@ def hollow(model: nn.Module) -> nn.Module:
     """A copy without values of its parameters, to be filled from a state; buffers are copies."""
     memo: dict[int, Any] = {id(t): nn.Parameter(t.detach().to("meta"), t.requires_grad) for t in model.parameters()}
     memo |= {id(t): t.detach().clone() for t in model.buffers()}
-    for module in model.modules():
-        for value in vars(module).values():
-            if isinstance(value, torch.Tensor):
-                memo[id(value)] = value.detach()
+    memo |= {id(t): t.detach() for t in _computed(model)}
     return copy.deepcopy(model, memo)
+
+
+def _computed(model: nn.Module) -> Iterator[torch.Tensor]:
+    """Tensors that modules hold beside parameters and buffers, such as weights that hooks compute, or what is kept for
+    evaluation: they may be no leaves, which cannot be copied."""
+    known = {id(tensor) for tensor in [*model.parameters(), *model.buffers()]}
+    for module in model.modules():
+        held = [value for name, value in vars(module).items() if name not in ("_parameters", "_buffers", "_modules")]
+        for value in tree_flatten(held)[0]:
+            if isinstance(value, torch.Tensor) and id(value) not in known:
+                yield value
 
 
 class _Doubles(TorchDispatchMode):
