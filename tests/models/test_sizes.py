@@ -80,3 +80,26 @@ FOREIGN = [
 def test_sizes_of_another_model_are_refused(sizes, problem):
     with pytest.raises(RunError, match=problem):
         restore(build(), sizes)
+
+
+class Blurred(nn.Module):
+    """A depthwise convolution with a filter that is no part of the state."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(3, 8, 3), nn.Linear(8, 2)
+        self.register_buffer("filter", torch.arange(72.0).view(8, 1, 3, 3), persistent=False)
+
+    def forward(self, x):
+        return self.head(nn.functional.conv2d(self.conv(x), self.filter, groups=len(self.filter)).mean((2, 3)))
+
+
+def test_a_buffer_that_is_cut_becomes_part_of_the_state(images):
+    model = Blurred().eval()
+    full = shapes_of(model)
+    remove(model, find(model, images).groups, {"conv": [0, 3]})
+    again = Blurred().eval()
+    restore(again, Sizes.from_json(json.loads(json.dumps(sizes_of(model, full).to_json()))))
+    again.load_state_dict(model.state_dict())
+    assert torch.equal(again.filter, torch.arange(72.0).view(8, 1, 3, 3)[[1, 2, 4, 5, 6, 7]])
+    assert torch.equal(again(images), model(images))

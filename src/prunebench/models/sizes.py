@@ -63,6 +63,8 @@ class Sizes:
 def replace(model: nn.Module, tensors: Iterable[tuple[str, torch.Tensor]]) -> None:
     """Put other tensors in the places of parameters and buffers; tied ones stay tied; layers' attributes follow.
 
+    A buffer that is no part of the model's state becomes one: building the model anew does not give it.
+
     Args:
         tensors: by the first name of each, as `named_parameters` and `named_buffers` have it. Each is asked for when
             the one before is in its place, so that no two copies of a model are held.
@@ -94,6 +96,7 @@ def replace(model: nn.Module, tensors: Iterable[tuple[str, torch.Tensor]]) -> No
         if own_shapes and isinstance(module, nn.RNNBase):
             module._flat_weights = [getattr(module, key) for key in module._flat_weights_names]
         if own_shapes:
+            module._non_persistent_buffers_set.difference_update(own_shapes)
             follow_sizes(module, own_shapes)
 
 
