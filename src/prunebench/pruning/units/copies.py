@@ -32,15 +32,15 @@ def _fresh(name: str, tensor: torch.Tensor, generator: torch.Generator) -> torch
         return tensor.detach().cpu().clone()
     if isinstance(tensor, nn.Parameter):
         if len([n for n in shape if n > 1]) < 2:
-            values = torch.rand(shape, generator=generator, dtype=torch.float64) + 0.5
+            values = torch.rand(shape, generator=generator, dtype=torch.float64).add_(0.5)
         else:
             scale = (tensor.numel() / shape[0]) ** -0.5
-            values = torch.randn(shape, generator=generator, dtype=torch.float64) * (1.4 * scale)
+            values = torch.randn(shape, generator=generator, dtype=torch.float64).mul_(1.4 * scale)
         return nn.Parameter(values, tensor.requires_grad)
     if name.endswith("running_var"):
-        return torch.rand(shape, generator=generator, dtype=torch.float64) + 0.5
+        return torch.rand(shape, generator=generator, dtype=torch.float64).add_(0.5)
     if name.endswith("running_mean"):
-        return torch.randn(shape, generator=generator, dtype=torch.float64) * 0.1
+        return torch.randn(shape, generator=generator, dtype=torch.float64).mul_(0.1)
     return tensor.detach().double().cpu().clone()
 
 
