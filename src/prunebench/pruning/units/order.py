@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.autograd.graph import saved_tensors_hooks
 
 from prunebench.models.input_spec import to
 from prunebench.pruning.units.groups import Group, module_of
@@ -88,7 +89,8 @@ class _Walk:
         try:
             for parameter in frozen:
                 parameter.requires_grad_(True)
-            with preserved(model), torch.enable_grad():
+            nothing = saved_tensors_hooks(lambda _: None, lambda _: torch.empty(0))  # of the graph its edges will do
+            with preserved(model), torch.enable_grad(), nothing:
                 return _Walk(tensors_of(call(model.eval(), to(inputs, device=device))), names, mixing)
         finally:
             for parameter in frozen:
