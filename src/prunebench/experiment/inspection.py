@@ -16,6 +16,7 @@ from prunebench.models.layers import layer_records
 from prunebench.models.macs import total, uses
 from prunebench.pruning.methods import structured
 from prunebench.pruning.requests import request_of
+from prunebench.pruning.units.pace import Pace, quiet
 from prunebench.pruning.units.removable import find_removable
 from prunebench.records import GroupRecord, Inspection
 from prunebench.registry import reference
@@ -25,12 +26,13 @@ VOCABULARY = 1000
 """Tokens of a text model that is looked at without its data."""
 
 
-def inspect(config: RunConfig, classes: int = 10) -> Inspection:
+def inspect(config: RunConfig, classes: int = 10, pace: Pace = quiet) -> Inspection:
     """Find what can be removed of a model, prove it, and remove a step's worth.
 
     Args:
         config: the model, its arguments and input size, what to prune of it, and the fraction of a step.
         classes: number of classes of the model.
+        pace: told how far it is, where it takes more than two seconds.
 
     Raises:
         ConfigError: settings do not go together.
@@ -58,7 +60,7 @@ def inspect(config: RunConfig, classes: int = 10) -> Inspection:
     model = Architecture(reference(settings.model), arguments, inputs).build(entry).eval()
     more = {"criterion": experiment.criterion.score, "seed": settings.seed}
     request = request_of(settings, experiment.method, inputs, entry.keeps, **more)
-    found = find_removable(model, inputs, (request.share(),), through_norms=request.through_norms)
+    found = find_removable(model, inputs, (request.share(),), through_norms=request.through_norms, pace=pace)
     request = dataclasses.replace(request, removable=found)
     groups = structured.groups_of(model, request) if found.groups else []
     reached = structured.reached(model, request) if groups else []

@@ -16,6 +16,10 @@ NAMED = 4
 """Names that a line holds; others are counted."""
 
 
+THROUGH_NORMS = "there norms average over the channels that are left, which is not what they did before"
+"""What is said beside a proof where channels go that norms average over."""
+
+
 def training_plan(experiment: Experiment) -> Iterator[str]:
     """Lines on a training run."""
     settings, run = experiment.settings, experiment.dense
@@ -89,6 +93,8 @@ def summary_lines(summary: Summary) -> Iterator[str]:
     if (proof := summary.proof) is not None:
         exact = f"pruned and masked model differ by {proof.difference:.1g} at most, in double precision"
         yield f"           removal proved exact on this model: {proof.groups} groups of units; {exact}"
+        if proof.through_norms:
+            yield f"           {THROUGH_NORMS}"
     reasons: dict[str, list[str]] = {}
     for name, why in summary.spared.items():
         reasons.setdefault(why, []).append(name)

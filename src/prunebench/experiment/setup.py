@@ -118,7 +118,12 @@ class Setup:
             return None
         asked, steps = self._request(), (1,) if settings.until else (1, settings.iterations)
         shares = [asked.share(step) for step in steps]
-        return find_removable(self.fresh().model, self.task.inputs, shares, through_norms=asked.through_norms)
+
+        def pace(what: str, done: int, total: int) -> None:
+            self.progress(Tick(what, 0, 0, 1, done, total, None, "", 0.0))
+
+        inputs, through = self.task.inputs, asked.through_norms
+        return find_removable(self.fresh().model, inputs, shares, through_norms=through, pace=pace)
 
     def request(self, step: int) -> Request:
         """What to prune in a step."""

@@ -12,15 +12,25 @@ from prunebench.results.curves import Curve
 def remarks(groups: Sequence[list[Curve]], named: Sequence[Series]) -> list[str]:
     """`resnet18 on digits, structured, step 3 (seed 0, 1): Warning: conv1 collapsed …`, in the order of the groups."""
     found: dict[tuple[str, int, str], list[int]] = {}
+    proofs: dict[tuple[str, str], None] = {}
     for group, name in zip(groups, named, strict=True):
         for curve in group:
+            proofs |= {(f"{name.family}, {name.label}", text): None for text in _proof(curve)}
             for record in curve.records:
                 for text in (*record.notes, *_collapsed(record)):
                     key = (f"{name.family}, {name.label}", record.step, text)
                     found.setdefault(key, []).append(curve.seed)
-    return [
+    return [f"{who}: {text}." for who, text in proofs] + [
         f"{who}, step {step} (seed {', '.join(map(str, seeds))}): {text}." for (who, step, text), seeds in found.items()
     ]
+
+
+def _proof(curve: Curve) -> Iterator[str]:
+    """What was proved of the removal of units before anything was trained."""
+    for record in curve.records:
+        if record.summary is not None and (proof := record.summary.proof) is not None:
+            how = "; norms average over the channels that are left" if proof.through_norms else ""
+            yield f"removal proved exact on this model: {proof.groups} groups of units{how}"
 
 
 def _collapsed(record: StepRecord) -> Iterator[str]:

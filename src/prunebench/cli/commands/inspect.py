@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,6 +10,7 @@ import click
 from prunebench.cli.console import Console
 from prunebench.cli.options import Command, common_options, field_options, gather
 from prunebench.config import OF_UNITS
+from prunebench.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,8 +29,9 @@ BAR = 24
 @click.command("inspect", cls=Command)
 @field_options(*FIELDS)
 @click.option("--classes", type=click.IntRange(min=2), default=10, show_default=True, metavar="N", help="Classes.")
+@click.option("-o", "--output", metavar="FILE", help="Draw the layers before and after as well, a .png or .svg.")
 @common_options
-def command(*, classes: int, as_json: bool, quiet: bool, debug: bool, **values: Any) -> None:
+def command(*, classes: int, output: str | None, as_json: bool, quiet: bool, debug: bool, **values: Any) -> None:
     """Show what of a model can be pruned, and prove it: without data, without training.
 
     Units are channels, neurons and heads, in groups that can only be removed together. With random weights in double
@@ -36,15 +39,46 @@ def command(*, classes: int, as_json: bool, quiet: bool, debug: bool, **values: 
     """
     console = Console(as_json, quiet)
     from prunebench.experiment.inspection import inspect
+    from prunebench.training.fit import Tick
 
-    found = inspect(gather(values, None), classes)
+    if output is not None:
+        _check_picture(output)
+
+    def pace(what: str, done: int, total: int) -> None:
+        console.tick(Tick(what, 0, 0, 1, done, total, None, "", 0.0))
+
+    found = inspect(gather(values, None), classes, pace)
     console.records([found])
     console.result("\n".join(lines(found)))
+    if output is not None:
+        _draw(found, Path(output))
+        console.note(f"written {output}")
+
+
+def _check_picture(output: str) -> None:
+    """Raise ConfigError where no picture can be written, before anything is computed."""
+    from prunebench.plots.style import METADATA
+    from prunebench.runs.files import check_output
+
+    if Path(output).suffix[1:] not in METADATA:
+        raise ConfigError(
+            f"--output {output}: a picture's name ends with {' or '.join(f'.{kind}' for kind in METADATA)}."
+        )
+    check_output(Path(output))
+
+
+def _draw(found: Inspection, path: Path) -> None:
+    from prunebench.plots.inspection import picture
+    from prunebench.plots.style import render, styled
+    from prunebench.runs.files import write_atomically, writing
+
+    with styled(), writing("the picture", path):
+        write_atomically(path, render(picture(found), path.suffix[1:]))
 
 
 def lines(found: Inspection) -> Iterator[str]:
     """What was found, for people."""
-    from prunebench.experiment.plan import some
+    from prunebench.experiment.plan import THROUGH_NORMS, some
     from prunebench.results.tables import short
 
     share, cost = found.reached_params / max(1, found.params), found.reached_macs / max(1, found.macs)
@@ -67,6 +101,8 @@ def lines(found: Inspection) -> Iterator[str]:
             f"removal proved exact on this model: {found.proof.groups} groups; pruned and masked differ by "
             f"{found.proof.difference:.1g} at most, in double precision ({found.seconds:.1f} s)"
         )
+        if found.proof.through_norms:
+            yield THROUGH_NORMS
     if found.proof.problem:
         yield f"but {found.proof.problem}"
     yield ""

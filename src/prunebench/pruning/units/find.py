@@ -16,11 +16,19 @@ from prunebench.pruning.units.makers import follow_makers
 from prunebench.pruning.units.modes import recordings
 from prunebench.pruning.units.nodes import Links
 from prunebench.pruning.units.others import follow_others
+from prunebench.pruning.units.pace import Pace, quiet
 from prunebench.pruning.units.reshapes import reshapes
 from prunebench.pruning.units.weights import bar_unknown, place_weights
 
 
-def find(model: nn.Module, inputs: Any, *, through_norms: bool = False, known: frozenset[str] = frozenset()) -> Units:
+def find(
+    model: nn.Module,
+    inputs: Any,
+    *,
+    through_norms: bool = False,
+    known: frozenset[str] = frozenset(),
+    pace: Pace = quiet,
+) -> Units:
     """Find the units of a model; it is left as it was.
 
     What comes from the model's input itself, and what leaves the model, is never removed.
@@ -41,7 +49,7 @@ def find(model: nn.Module, inputs: Any, *, through_norms: bool = False, known: f
         at = analysis(model, graph, number=number, links=links, roles=roles, through_norms=through_norms)
         place_weights(at, model)
         bar_unknown(at)
-        follow_makers(at)
+        follow_makers(at, pace)
         follow_others(at)
         analyses.append(at)
     recurrent.tie(model, links)

@@ -13,19 +13,21 @@ import torch
 from prunebench.pruning.units.analysis import Analysis
 from prunebench.pruning.units.follow import Reached
 from prunebench.pruning.units.mixing import Mixing
+from prunebench.pruning.units.pace import Pace
 from prunebench.pruning.units.resolve import resolve
 from prunebench.pruning.units.words import codes, decode
 
 OUT, LOST = "it reaches the output", "its channels become positions"
 
 
-def follow_makers(at: Analysis) -> None:
+def follow_makers(at: Analysis, pace: Pace) -> None:
     """Link the rows of each mixing operation with the columns that they reach; bar what reaches the output."""
     together: dict[Any, list[int]] = defaultdict(list)
     for index, mixing in at.mixings.items():
         if at.rows_known[index].any():
             together[tuple(at.rows_by[index]), mixing.rows].append(index)
-    for members in together.values():
+    for i, members in enumerate(together.values()):
+        pace("find units", i, len(together))
         _Channels(at, [at.mixings[i] for i in members]).run()
 
 

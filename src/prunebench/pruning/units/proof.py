@@ -23,6 +23,7 @@ from prunebench.models.sizes import Sizes, restore
 from prunebench.pruning.units.copies import doubles, fresh, hollow, settle, sharing
 from prunebench.pruning.units.groups import Group, Spared, Units
 from prunebench.pruning.units.modes import preserved, training
+from prunebench.pruning.units.pace import Pace, quiet
 from prunebench.pruning.units.record import call, tensors_of
 from prunebench.pruning.units.removal import Binding, Doomed, Share, masked, remove, shapes_of, shares, sizes_of
 from prunebench.pruning.units.reshapes import Reshape
@@ -33,6 +34,9 @@ TOLERANCE = 1e-9
 
 TRIALS = 100
 """Removals that are tried, at most, before what has not been proved is spared."""
+
+USUAL = 30
+"""Passes that a proof takes where nothing has to be tried."""
 
 LARGE = 20_000_000
 """Models of more parameters are copied anew for each trial, instead of kept beside the copy that is pruned."""
@@ -73,6 +77,7 @@ def prove(
     fraction: Share = 0.3,
     build: Callable[[], nn.Module] | None = None,
     seed: int = 0,
+    pace: Pace = quiet,
 ) -> Proof:
     """Prove that units can be removed.
 
@@ -80,9 +85,10 @@ def prove(
         inputs: as for `find`.
         fraction: the share of each group that is removed at once.
         build: builds the full model anew; else a copy of the model stands for it.
+        pace: told how far it is.
     """
     started = time.perf_counter()
-    trial = _Trial(model, _variants(inputs), fraction, seed, units.reshapes)
+    trial = _Trial(model, _variants(inputs), fraction, seed, units.reshapes, pace)
     with preserved(model):
         groups = trial.sift(units.groups)
         problem = trial.finish(groups, build) if groups else ""
@@ -141,6 +147,7 @@ class _Trial:
     fraction: Share
     seed: int
     reshapes: Callable[[Group], tuple[Reshape, ...]] = lambda group: ()
+    pace: Pace = quiet
     bindings: list[Binding | Reshape] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     largest: float = 0.0
@@ -350,6 +357,7 @@ class _Trial:
         with torch.no_grad(), doubles():
             outputs = tensors_of(call(model, inputs))
         self.passes += _samples(inputs)
+        self.pace("prove that they can go", self.passes, max(USUAL, self.passes + 1))
         return [out for out in outputs if out.is_floating_point()]
 
     def finish(self, groups: tuple[Group, ...], build: Callable[[], nn.Module] | None) -> str:

@@ -19,6 +19,7 @@ from prunebench.pruning.units.find import find
 from prunebench.pruning.units.groups import Group, Spared, Units
 from prunebench.pruning.units.modes import preserved
 from prunebench.pruning.units.order import arranged
+from prunebench.pruning.units.pace import Pace, patient, quiet
 from prunebench.pruning.units.proof import check, prove
 from prunebench.pruning.units.removal import Binding, Doomed, Share, remove
 from prunebench.pruning.units.reshapes import Reshape
@@ -54,7 +55,12 @@ class Removable:
 
 
 def find_removable(
-    model: nn.Module, inputs: InputSpec, shares: Sequence[Share] = (0.3,), *, through_norms: bool = False
+    model: nn.Module,
+    inputs: InputSpec,
+    shares: Sequence[Share] = (0.3,),
+    *,
+    through_norms: bool = False,
+    pace: Pace = quiet,
 ) -> Removable:
     """Find the units of a model, and prove that they can be removed.
 
@@ -62,14 +68,16 @@ def find_removable(
         inputs: what it reads.
         shares: of each group's units, that are removed at once in the proof, one share after the other.
         through_norms: whether channels may go that norms average over.
+        pace: told how far it is, where it takes more than two seconds.
     """
-    units = _units(model, inputs, through_norms=through_norms)
+    pace = patient(pace)
+    units = _units(model, inputs, through_norms=through_norms, pace=pace)
     spared, largest, seconds, problem = list(units.spared), 0.0, units.seconds, ""
     bindings: tuple[Binding | Reshape, ...] = ()
     for share in dict.fromkeys(shares):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of sizes that are not told yet
-            proof = prove(model, inputs.example(), units, fraction=share)
+            proof = prove(model, inputs.example(), units, fraction=share, pace=pace)
         units = replace(units, groups=proof.groups)
         spared += proof.spared
         bindings, problem = proof.bindings, problem or proof.problem
@@ -153,11 +161,16 @@ def _tell_norms(model: nn.Module, inputs: InputSpec) -> None:
 
 
 def _units(
-    model: nn.Module, inputs: InputSpec, known: frozenset[str] = frozenset(), *, through_norms: bool = False
+    model: nn.Module,
+    inputs: InputSpec,
+    known: frozenset[str] = frozenset(),
+    *,
+    through_norms: bool = False,
+    pace: Pace = quiet,
 ) -> Units:
     if any(tensor.device.type != "cpu" for tensor in model.parameters()):
         model = copy.deepcopy(model).cpu()
-    units = find(model, inputs.example(), known=known, through_norms=through_norms)
+    units = find(model, inputs.example(), known=known, through_norms=through_norms, pace=pace)
     return replace(units, groups=arranged(model, inputs.example(), units.groups))
 
 
