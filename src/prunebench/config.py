@@ -147,7 +147,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     scope: Annotated[Literal["global", "layerwise"],
         _pruning("Of unstructured pruning: rank weights over the whole model, or in each layer.", "global")] = NOT_GIVEN
     targets: Annotated[Literal["weights", "all"],
-        _pruning("Of unstructured pruning: conv and linear weights, or all weights and biases of every layer.", "weights")] = NOT_GIVEN
+        _pruning("Of unstructured pruning: weights that are multiplied with data, or all parameters of every layer.", "weights")] = NOT_GIVEN
     include: Annotated[tuple[str, ...],
         _pruning("Prune only modules that match this glob; repeatable.", ())] = NOT_GIVEN
     exclude: Annotated[tuple[str, ...], _pruning("Spare modules that match this glob; repeatable.", ())] = NOT_GIVEN

@@ -150,7 +150,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         mean, std: what images, scaled to 0 to 1, are normalised with.
         params, macs: of the unpruned model, `macs` of one sample.
         reached_params, reached_macs: those in layers that the pruning can reach.
-        spared: conv and linear layers that it cannot → why.
+        spared: layers, or weights, that it cannot → why.
+        spared_params: why → parameters of those, where single weights are masked.
         doubts: what is unlikely of the model, in sentences.
         proof: of the removal of units; None where none are removed.
     """
@@ -170,6 +171,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     doubts: tuple[str, ...] = ()
     proof: ProofRecord | None = None
     classes: tuple[str, ...] = ()
+    spared_params: dict[str, int] = {}
 
 
 class UnitCount(msgspec.Struct, frozen=True):
@@ -186,7 +188,8 @@ class UnitCount(msgspec.Struct, frozen=True):
 
 
 class LayerRecord(msgspec.Struct, frozen=True):
-    """The weight of one conv or linear layer in the unpruned model, and what is left of it (masked does not count).
+    """One weight in the unpruned model, and what is left of it (masked does not count): that of a layer, by whose name
+    it goes, or another parameter that is multiplied with data.
 
     `collapsed` says in which way the layer no longer tells samples apart; empty where it does.
     """
@@ -251,8 +254,8 @@ class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One iteration of pruning and fine-tuning; step 0 is the trained, unpruned model.
 
     `nominal_left` is (1 − fraction)^step, and 1 where the method removes nothing. `prunable_weights` counts, for
-    structured pruning, conv weights (for BERT the encoder's linear weights), else all conv and linear weights: in the
-    original, as masking filters would leave them (kept filters × original inputs), and in the model as it is.
+    structured pruning, conv weights (for BERT the encoder's linear weights), else all that is multiplied with data: in
+    the original, as masking filters would leave them (kept filters × original inputs), and in the model as it is.
     `nonzero_params` are the parameters that no mask has removed. `macs` are multiply-accumulates of one sample,
     `effective_macs` those that are left where masked weights are skipped, which hardware for sparse weights can do
     (None: an earlier version did not count them). `loss` is the mean training loss of the last fine-tuning epoch (for

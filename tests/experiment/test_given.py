@@ -120,8 +120,12 @@ def test_pruning_goes_on_from_the_masks_of_a_file(trained, tiny_config, tiny_net
     assert (weights[name][~masks[0][name]] == 0).all()  # training has kept them so
     (unit,) = steps[0].units
     assert (unit.original, unit.left) == (1896, 1896 - 432 - 384)
-    with pytest.raises(ConfigError, match=r"masked weights; .* Unstructured pruning goes on"):
-        list(prune(msgspec.structs.replace(config, method="structured")))
+    config = msgspec.structs.replace(config, method="structured", fraction=0.5)
+    steps = list(prune(config, run := pruning_run(config)))
+    weights, masks = (load_file(run.step_folder(1) / f"{of}.safetensors") for of in ("model", "masks"))
+    assert weights[name].shape == masks[name].shape == (6, 4, 3, 3)
+    assert torch.equal(weights[name] == 0, ~masks[name])
+    assert steps[1].nonzero_params == steps[1].params - sum(int((~mask).sum()) for mask in masks.values())
 
 
 def test_normalisation_is_as_given_else_as_files_or_the_model_say_else_as_imagenets(trained, tiny_config, tiny_net):

@@ -94,6 +94,27 @@ def test_a_field_changes_the_key_of_what_it_decides_and_no_other(name):
     assert (pruning_run(config).key != pruning_run(other).key) == (name in deciding("training", "pruning"))
 
 
+def test_what_counts_as_weight_is_part_of_the_key_of_users_own_models_alone(tmp_path):
+    def contents(**about):
+        return pruning_run(RunConfig(**about)).manifest.contents
+
+    own = write_net(tmp_path)
+    for method in ("unstructured", "none"):
+        assert contents(model=own, method=method)["targets"] == identity.TARGETS
+        assert "targets" not in contents(model="resnet18", method=method, include=("layer1",))
+    assert "targets" not in contents(model=own, method="structured")
+    assert "targets" not in dense_run(RunConfig(model=own, method="unstructured")).manifest.contents
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [("bert.embeddings", True), ("*.word_embeddings", True), ("bert.encoder", False), ("bert.*", False), ("*", False)],
+)
+def test_of_bert_the_key_is_another_where_look_up_tables_are_named(pattern, names):
+    config = RunConfig(model="bert", method="unstructured", include=("bert.encoder", pattern))
+    assert ("targets" in pruning_run(config).manifest.contents) is names
+
+
 def test_a_default_that_is_given_is_the_same_run():
     assert (
         pruning_run(RunConfig(model="resnet18")).key

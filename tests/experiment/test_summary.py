@@ -8,12 +8,15 @@ from dataclasses import replace
 import msgspec
 import numpy as np
 import pytest
+import torch
 from torch import nn
+from torch.nn.utils import parametrizations
 
 from prunebench import Dataset, Split, prune, pruning_run, train
 from prunebench.experiment.plan import summary_lines
 from prunebench.experiment.resolve import resolve
 from prunebench.experiment.setup import set_up
+from prunebench.pruning.multiplied import OTHERWISE, SCALES
 from prunebench.records import PartSummary
 
 
@@ -43,6 +46,35 @@ def test_what_patterns_spare_is_told_as_such_and_masks_reach_every_layer(tiny_co
     whole = summary(tiny_config(method="unstructured"))
     assert (whole.spared, whole.reached_macs) == ({}, whole.macs)
     assert any("spared: classifier.1, classifier.3 (--include and --exclude)" in line for line in summary_lines(found))
+
+
+class Mixed(nn.Module):
+    """A normed convolution, a place that is added, and a matrix that no layer holds."""
+
+    def __init__(self, classes):
+        super().__init__()
+        self.conv = parametrizations.weight_norm(nn.Conv2d(3, 8, 3))
+        self.place = nn.Parameter(torch.zeros(8, 1, 1))
+        self.out = nn.Parameter(torch.randn(8, classes))
+
+    def forward(self, images):
+        return (self.conv(images) + self.place).relu().mean((2, 3)) @ self.out
+
+
+def test_what_of_single_weights_is_spared_is_told_with_its_share(tiny_config):
+    found = summary(tiny_config(model=Mixed, method="unstructured"))
+    assert (found.params, found.reached_params) == (8 * 27 + 8 + 8 + 8 + 24, 8 * 27 + 24)
+    assert found.reached_macs == found.macs
+    assert found.spared == {"place": OTHERWISE, "conv.parametrizations.weight.original0": SCALES}
+    assert found.spared_params == {OTHERWISE: 8, SCALES: 8}
+    told = list(summary_lines(found))
+    assert any(
+        "pruning can reach 90.9 % of the parameters, and layers with 100.0 % of the MACs" in line for line in told
+    )
+    assert any(f"spared: place ({OTHERWISE}): 3.0 % of the parameters" in line for line in told)
+    without = summary(tiny_config(model=Mixed, method="unstructured", exclude=("out",)))
+    assert without.spared["out"] == "--include and --exclude"
+    assert without.spared_params["--include and --exclude"] == 24
 
 
 @pytest.mark.parametrize("about", [{"method": "none"}, {}])

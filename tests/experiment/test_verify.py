@@ -8,12 +8,17 @@ import msgspec
 import numpy as np
 import pytest
 import torch
+from torch import nn
+from torch.nn.utils import parametrizations
 
 from prunebench import Dataset, Split, dense_run, prune, pruning_run
 from prunebench.data.classification import Classification
 from prunebench.experiment.answers import packed, unpacked
 from prunebench.experiment.resolve import resolve
 from prunebench.experiment.verify import ELSEWHERE, inexact, rounding, verify
+from prunebench.models import checkpoint
+from prunebench.models.export import export
+from prunebench.models.loading import load
 from prunebench.records import Answers, Score
 from prunebench.runs.files import digest
 from prunebench.runs.manifest import encode
@@ -42,6 +47,39 @@ def made(request, tmp_path_factory, tiny_net, blobs):
     run = pruning_run(experiment)
     list(prune(experiment, run))
     return run, experiment
+
+
+class Kinds(nn.Module):
+    """A weight that is computed, one of a recurrent layer, and one that no layer holds."""
+
+    def __init__(self, classes):
+        super().__init__()
+        self.conv = parametrizations.weight_norm(nn.Conv2d(3, 6, 3))
+        self.rows, self.out = nn.GRU(6, 7, batch_first=True), nn.Parameter(torch.randn(7, classes))
+
+    def forward(self, images):
+        return self.rows(self.conv(images).relu().mean(3).transpose(1, 2))[0][:, -1] @ self.out
+
+
+def test_weights_of_every_kind_are_pruned_verified_exported_and_loaded(tiny_config, tmp_path):
+    experiment = resolve(tiny_config(model=Kinds, method="unstructured", fraction=0.5, iterations=2, epochs=1))
+    run = pruning_run(experiment)
+    records = list(prune(experiment, run))
+    weights = 6 * 27 + 21 * 6 + 21 * 7 + 7 * 3
+    assert [record.units[0].left for record in records] == [weights, weights // 2, weights // 4]
+    assert [record.prunable_weights_left for record in records] == [weights, weights // 2, weights // 4]
+    names = ["out", "conv", "rows.weight_ih_l0", "rows.weight_hh_l0"]
+    assert [layer.name for layer in records[2].layers] == names
+    assert [sum(layer.weights_left for layer in record.layers) for record in records] == [
+        record.units[0].left for record in records
+    ]
+    assert not any(each.differences for each in verify(run, experiment))
+    state = checkpoint.load(run.checkpoint(2), experiment.model)
+    assert export(state, "safetensors", tmp_path / "small.safetensors", entry=experiment.model) == 0
+    for model in (load(run.folder, Kinds), load(tmp_path / "small.safetensors", Kinds)):
+        assert torch.equal(model.conv.weight == 0, ~state.masks["conv.parametrizations.weight.original1"])
+        for name, mask in state.masks.items():
+            assert torch.equal(model.get_parameter(name) == 0, ~mask)
 
 
 def rewrite(run, name, thing):

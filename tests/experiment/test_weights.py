@@ -13,6 +13,7 @@ import torch
 import torchvision
 from safetensors.torch import load_file, save_file
 from torch import nn
+from torch.nn.utils import prune as torch_prune
 from transformers import PreTrainedTokenizerFast
 
 from prunebench import RunConfig, prune, pruning_run, train
@@ -22,6 +23,7 @@ from prunebench.data.text import train_tokenizer
 from prunebench.errors import ConfigError, DataError, DownloadNeeded, ModelError
 from prunebench.experiment.data import make_task
 from prunebench.experiment.resolve import dense_run, resolve
+from prunebench.experiment.setup import set_up
 from prunebench.experiment.weights import filled, open_start
 from prunebench.models import checkpoint
 from prunebench.models.architecture import models
@@ -123,6 +125,47 @@ def test_arguments_that_the_user_gives_reach_the_builder_and_come_back_with_the_
     assert found.architecture.arguments["given"] == {"act": "tanh", "width": 5}
     assert (found.model.classifier[1].out_features, type(found.model.classifier[2])) == (5, nn.Tanh)
     assert experiment.dense.key != dense_run(tiny_config(model=build, epochs=1)).key
+
+
+def masked_net(classes):
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 5, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    model.append(nn.Linear(5, classes))
+    torch_prune.random_unstructured(model[0], "weight", 54)
+    torch_prune.random_unstructured(model[2], "weight", 36)
+    return model
+
+
+@pytest.mark.parametrize("method", ["unstructured", "none"])
+def test_masks_of_a_users_builder_are_taken_over_and_hold(method, tiny_config, tmp_path):
+    config = tiny_config(model=masked_net, method=method, fraction=0.5, iterations=1, optimizer="sgd", momentum=0.9)
+    run = pruning_run(config)
+    first, second = prune(config, run)
+    assert first.units[0].original == 108 + 180 + 15
+    assert first.units[0].left == 54 + 144 + 15
+    assert first.nonzero_params == first.params - 90
+    assert first.effective_macs < first.macs
+    assert "2 masks of torch.nn.utils.prune: 90 of 288 weights are masked, and stay so" in first.summary.weights
+    trained, pruned = (checkpoint.load(run.checkpoint(step), resolve(config).model) for step in (0, 1))
+    assert set(trained.model.state_dict()) == {f"{i}.{own}" for i in (0, 2, 5) for own in ("weight", "bias")}
+    for name, mask in trained.masks.items():
+        assert trained.model.get_parameter(name)[~mask].eq(0).all()
+        assert not (pruned.masks[name] & ~mask).any()
+        assert pruned.model.get_parameter(name)[~pruned.masks[name]].eq(0).all()
+    assert second.units[0].left == (213 - round(0.5 * 213) if method == "unstructured" else 213)
+
+
+def test_a_file_of_weights_comes_under_the_masks_of_the_builder_unless_it_has_its_own(tiny_config, tmp_path):
+    setup = set_up(resolve(tiny_config(model=masked_net)))
+    state = setup.fresh()
+    ones = {name: torch.ones_like(tensor) for name, tensor in state.model.state_dict().items()}
+    plain = filled(state, WeightFile(dict(ones)))
+    assert plain.masks == state.masks
+    assert all(torch.equal(plain.model.get_parameter(name) == 1, mask) for name, mask in state.masks.items())
+    own = {**ones, "0.weight_orig": ones["0.weight"], "0.weight_mask": ones["0.weight"]}
+    del own["0.weight"]
+    taken = filled(setup.fresh(), WeightFile(own))
+    assert taken.masks == {}
+    assert taken.model.get_parameter("2.weight").eq(1).all()
 
 
 def test_fresh_weights_depend_on_the_seed(tiny_config):

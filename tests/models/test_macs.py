@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from prunebench.models.input_spec import InputSpec
-from prunebench.models.macs import _counts, effective, total, uses
+from prunebench.models.macs import effective, factors, total, uses
 
 STEPS, WIDTH = 48, 16
 """What `Sequence` makes of an image of 16 pixels: 48 steps of 16 values."""
@@ -141,7 +141,7 @@ def test_a_recurrent_layer_of_a_gpu_counts_every_weight_once_a_step():
     weights, given = list(layer.parameters()), torch.zeros(7, 3, WIDTH)
     by_hand = 21 * sum(weight.numel() for weight in weights if weight.ndim == 2)
     for steps in (given, given.flatten(0, 1)):  # the latter as packed sequences are
-        found = list(_counts(torch.ops.aten._cudnn_rnn, None, (steps, weights, 5), {}))
+        found = list(factors(torch.ops.aten._cudnn_rnn, None, (steps, weights, 5), {}))
         assert sum(count for _, count in found) == by_hand
         assert {id(weight) for (weight,), _ in found} == {id(weight) for weight in weights if weight.ndim == 2}
 
@@ -157,7 +157,7 @@ def test_experts_multiply_the_rows_that_are_theirs():
     ]
     for (first, second), expected in cases:
         cut = None if first.ndim == second.ndim == 3 else ends
-        ((_, count),) = _counts(torch.ops.aten._grouped_mm, None, (first, second, cut), {})
+        ((_, count),) = factors(torch.ops.aten._grouped_mm, None, (first, second, cut), {})
         assert count == expected
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
 import inspect
 import os
@@ -34,6 +35,10 @@ OF_WEIGHTS = ("scope", "targets")
 UNITS = "2"
 """How units of users' own models are found; where it changes, other units go. Of registered models the same ones do."""
 
+TARGETS = "2"
+"""What counts as weight in users' own models; where it changes, other weights go. In registered models the same do, but
+for look-up tables that are named."""
+
 DECIDING = {"train": deciding("training"), "prune": deciding("training", "pruning")}
 """Settings that decide the result of each kind of run."""
 
@@ -65,8 +70,10 @@ def identity(
             beside = statistics_beside(Path(settings.weights))
             contents["normalisation"] = None if beside is None else told(beside)
     contents["data"] = data()
-    if kind == "prune" and methods.get(settings.method).lowers_macs and models.known(settings.model) is None:
-        contents["units"] = UNITS
+    if kind == "prune" and methods.get(settings.method).lowers_macs:
+        contents["units"] = None if models.known(settings.model) else UNITS
+    elif kind == "prune" and (models.known(settings.model) is None or _names_tables(settings)):
+        contents["targets"] = TARGETS
     return identify(
         kind,
         values,
@@ -78,6 +85,13 @@ def identity(
         {name: found for name, found in contents.items() if found is not None},
         source,
     )
+
+
+def _names_tables(settings: Settings) -> bool:
+    """Whether patterns fit look-up tables of a registered model without fitting whatever stands beside them."""
+    tables = models.get(settings.model).tables
+    broad = {f"{name.partition('.')[0]}.\0" for name in tables}
+    return any(fnmatch.filter(tables, pattern) and not fnmatch.filter(broad, pattern) for pattern in settings.include)
 
 
 def file_contents(settings: Settings) -> dict[str, str]:

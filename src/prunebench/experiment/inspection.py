@@ -8,13 +8,14 @@ import dataclasses
 from prunebench.config import RunConfig
 from prunebench.errors import ConfigError
 from prunebench.experiment.resolve import resolve
-from prunebench.experiment.summary import proof_of, spared
+from prunebench.experiment.summary import proof_of, spared_layers
 from prunebench.models.architecture import Architecture, asks_for, given_arguments
 from prunebench.models.costs import params
 from prunebench.models.input_spec import InputSpec, output_of
 from prunebench.models.layers import layer_records
 from prunebench.models.macs import total, uses
 from prunebench.pruning.methods import structured
+from prunebench.pruning.multiplied import find_weights
 from prunebench.pruning.requests import request_of
 from prunebench.pruning.units.pace import Pace, quiet
 from prunebench.pruning.units.removable import find_removable
@@ -61,10 +62,11 @@ def inspect(config: RunConfig, classes: int = 10, pace: Pace = quiet) -> Inspect
     more = {"criterion": experiment.criterion.score, "seed": settings.seed}
     request = request_of(settings, experiment.method, inputs, entry.keeps, **more)
     found = find_removable(model, inputs, (request.share(),), through_norms=request.through_norms, pace=pace)
-    request = dataclasses.replace(request, removable=found)
+    weights = find_weights(model, inputs)
+    request = dataclasses.replace(request, removable=found, weights=weights)
     groups = structured.groups_of(model, request) if found.groups else []
     reached = structured.reached(model, request) if groups else []
-    multiplied, layers = uses(model, inputs), layer_records(model, {}, (), {})
+    multiplied, layers = uses(model, inputs), layer_records(model, {}, (), {}, weights.names)
     pruned = copy.deepcopy(model)
     if groups:
         structured.prune(pruned, {}, request)
@@ -77,11 +79,11 @@ def inspect(config: RunConfig, classes: int = 10, pace: Pace = quiet) -> Inspect
         reached_params=sum(model.get_parameter(name).numel() for name in reached),
         reached_macs=sum(count for names, count in multiplied.items() if not names.isdisjoint(reached)),
         groups=tuple(GroupRecord(each.name, structured.kind_of(each), each.units, each.modules) for each in groups),
-        spared=spared(model, request, {name for group in groups for name in group.modules}),
+        spared=spared_layers(model, request, {name for group in groups for name in group.modules}),
         proof=proof_of(found),
         fraction=settings.fraction,
         params_after=params(pruned),
         macs_after=total(uses(pruned, inputs)),
-        layers=layer_records(pruned, {}, layers, {}),
+        layers=layer_records(pruned, {}, layers, {}, weights.names),
         seconds=found.seconds,
     )

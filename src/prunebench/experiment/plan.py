@@ -99,7 +99,9 @@ def summary_lines(summary: Summary) -> Iterator[str]:
     for name, why in summary.spared.items():
         reasons.setdefault(why, []).append(name)
     for why, spared in reasons.items():
-        yield f"           spared: {some(spared)} ({why})"
+        count = summary.spared_params.get(why)
+        share = "" if count is None else f": {100 * count / summary.params:.1f} % of the parameters"
+        yield f"           spared: {some(spared)} ({why}){share}"
     yield from (f"           {doubt}" for doubt in summary.doubts)
 
 

@@ -15,7 +15,8 @@ from prunebench.training.state import StepState
 
 def trained_record(setup: Setup, state: StepState, **scores: Any) -> StepRecord:
     """The record of a training: no method has been chosen, and nothing removed. `scores` as the record names them."""
-    layers = layer_records(state.checkpoint.model, state.checkpoint.masks, (), setup.collapsed(state.checkpoint))
+    names = setup.weights.names
+    layers = layer_records(state.checkpoint.model, state.checkpoint.masks, (), setup.collapsed(state.checkpoint), names)
     return _record(
         setup,
         state,
@@ -34,7 +35,7 @@ def step_record(setup: Setup, state: StepState, first: StepRecord | None, **scor
     whole = left if first else method.count(at.model, {}, setup.request(0))  # weights may come with masks
     originals = {unit.kind: unit.original for unit in first.units} if first else whole
     before = state.before or left
-    layers = layer_records(at.model, at.masks, first.layers if first else (), setup.collapsed(at))
+    layers = layer_records(at.model, at.masks, first.layers if first else (), setup.collapsed(at), setup.weights.names)
     asked = {"method": method.name, "criterion": reference(experiment.settings.criterion), "fraction": fraction}
     return _record(
         setup,

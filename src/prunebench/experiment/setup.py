@@ -24,6 +24,7 @@ from prunebench.experiment.weights import Start, open_start
 from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.collapse import collapsed
 from prunebench.models.input_spec import check_forward, check_training, outputs, trains_on_one
+from prunebench.pruning.multiplied import Weights, find_weights
 from prunebench.pruning.registry import Request
 from prunebench.pruning.requests import request_of
 from prunebench.pruning.units.removable import Removable, find_removable
@@ -125,10 +126,15 @@ class Setup:
         inputs, through = self.task.inputs, asked.through_norms
         return find_removable(self.fresh().model, inputs, shares, through_norms=through, pace=pace)
 
+    @cached_property
+    def weights(self) -> Weights:
+        """Which parameters of the model are weights."""
+        return find_weights(self.fresh().model, self.task.inputs)
+
     def request(self, step: int) -> Request:
         """What to prune in a step."""
         seed = seed_of(self.experiment.settings.seed, "prune", step)
-        return self._request(seed=seed, task=self.task, step=step, removable=self.removable)
+        return self._request(seed=seed, task=self.task, step=step, removable=self.removable, weights=self.weights)
 
     def _request(self, **more: Any) -> Request:
         experiment = self.experiment

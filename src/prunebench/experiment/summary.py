@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import nn
@@ -15,6 +15,7 @@ from prunebench.experiment.identity import storable
 from prunebench.experiment.plan import some
 from prunebench.models.costs import params
 from prunebench.models.input_spec import InputSpec
+from prunebench.models.layers import layer_name
 from prunebench.models.macs import total, uses
 from prunebench.models.sharing import first_names
 from prunebench.pruning.registry import Request
@@ -56,8 +57,13 @@ def summary_of(
     """
     first = first_names(model)
     reached = {first.get(name, name) for name in (experiment.method.reached(model, request) if request else ())}
-    layers = {module_of(name) for name, one in first.items() if one in reached}
     multiplied = uses(model, inputs)
+    spared, parameters = dict[str, str](), dict[str, int]()
+    if request and experiment.method.masks:
+        unreached = {n: p.numel() for n, p in model.named_parameters() if p.ndim > 1 and n not in reached}
+        spared, parameters = _unreached(unreached, request)
+    elif request and experiment.method.removes:
+        spared = spared_layers(model, request, {module_of(name) for name, one in first.items() if one in reached})
     return Summary(
         data=reference(experiment.settings.dataset),
         digest=experiment.data_digest,
@@ -71,7 +77,8 @@ def summary_of(
         macs=total(multiplied),
         reached_params=sum(model.get_parameter(name).numel() for name in reached),
         reached_macs=sum(count for names, count in multiplied.items() if not names.isdisjoint(reached)),
-        spared=spared(model, request, layers) if request and experiment.method.removes else {},
+        spared=spared,
+        spared_params=parameters,
         proof=proof_of(request.removable) if request and request.removable else None,
         doubts=(doubt,) if doubt else (),
     )
@@ -128,7 +135,21 @@ def proof_of(found: Removable) -> ProofRecord:
     )
 
 
-def spared(model: nn.Module, request: Request, reached: set[str]) -> dict[str, str]:
+def _unreached(sizes: Mapping[str, int], request: Request) -> tuple[dict[str, str], dict[str, int]]:
+    """Parameters of two or more dimensions that are not masked → why; and why → how many values they have."""
+    found = request.weights
+    others = found.others if found else {}
+    layers = {layer_name(name) for name in (found.names if found else ())}
+    spared, counts = dict[str, str](), dict[str, int]()
+    for name, size in sizes.items():
+        why = others.get(name, "--include and --exclude")
+        layer = layer_name(name)
+        spared[name if layer in layers and name in others else layer] = why
+        counts[why] = counts.get(why, 0) + size
+    return spared, counts
+
+
+def spared_layers(model: nn.Module, request: Request, reached: set[str]) -> dict[str, str]:
     """Layers with weights of which nothing can be removed, or nothing is asked for, and why.
 
     Args:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -13,6 +12,7 @@ from prunebench.experiment.experiment import Experiment
 from prunebench.experiment.resolve import resolve
 from prunebench.experiment.setup import set_up
 from prunebench.models.checkpoint import Checkpoint, weights_of
+from prunebench.models.taken_over import copied
 from prunebench.models.undisturbed import undisturbed
 from prunebench.records import Summary
 
@@ -41,7 +41,7 @@ def untrained(
         if step > at:
             request = replace(setup.request(step), leap=step - at)
             state, at = replace(state, masks=method.prune(state.model, state.masks, request).masks), step
-        yield step, method.left(settings.fraction, step), replace(state, model=copy.deepcopy(state.model))
+        yield step, method.left(settings.fraction, step), replace(state, model=copied(state.model))
 
 
 def foretold(experiment: Experiment, *, pruned: bool) -> Summary:
@@ -59,7 +59,7 @@ def stored_bytes(experiment: Experiment, last: int) -> list[int]:
     for step, _, state in untrained(experiment, _some(left)):
         weights = sum(tensor.nbytes for tensor in weights_of(state.model).values())
         sizes[step] = weights + sum(mask.numel() for mask in state.masks.values())
-        if state.masks:  # masked models keep their size
+        if state.masks and experiment.method.masks:  # masked models keep their size
             break
     between = np.interp(1 - left, [1 - left[step] for step in sizes], list(sizes.values()))
     return [round(size) for size in between.tolist()]

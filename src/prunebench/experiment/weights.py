@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from prunebench.models.architecture import Architecture, asks_for, given_argumen
 from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.input_spec import InputSpec
 from prunebench.models.normalisation import Statistics, statistics_of
+from prunebench.models.taken_over import copied, told
 from prunebench.models.weight_files import WeightFile
 from prunebench.registry import reference, without_folder
 from prunebench.runs.run import Run
@@ -125,11 +125,13 @@ def _build(experiment: Experiment, task: Task, *, adapt: bool, shape: dict[str, 
     }
     architecture = Architecture(reference(experiment.settings.model), arguments, inputs)
     tokenizer = getattr(task, "tokenizer", None)
+    model, masks = architecture.build_masked(experiment.model)
     return Checkpoint(
         architecture,
-        architecture.build(experiment.model),
-        {},
+        model,
+        masks,
         tokenizer.to_str() if tokenizer is not None else None,
+        notes=(told(masks),) if masks else (),
     )
 
 
@@ -172,7 +174,12 @@ def filled(state: Checkpoint, file: WeightFile) -> Checkpoint:
     """
     found = fitting.fitted(state.model, file, state.architecture.arguments.get("classes"))
     state.model.load_state_dict(found.tensors, strict=False)
-    return replace(state, masks=found.masks, notes=found.notes, fresh=found.fresh)
+    if found.tells_masks:  # in the place of those that the builder has put in
+        return replace(state, masks=found.masks, notes=found.notes, fresh=found.fresh)
+    with torch.no_grad():
+        for name, mask in state.masks.items():
+            state.model.get_parameter(name).masked_fill_(~mask, 0)
+    return replace(state, notes=(*state.notes, *found.notes), fresh=found.fresh)
 
 
 def _from_hub(experiment: Experiment) -> Start:
@@ -268,7 +275,7 @@ def start_of(found: Checkpoint) -> Start:
                     f"{name} alone: to train a fresh classifier, give the model.safetensors of its step 0 as a file."
                 )
         architecture = msgspec.structs.replace(found.architecture, inputs=task.inputs)
-        return replace(found, architecture=architecture, model=copy.deepcopy(found.model))
+        return replace(found, architecture=architecture, model=copied(found.model))
 
     return Start(*_prepared_as(inputs, found.tokenizer), make)
 

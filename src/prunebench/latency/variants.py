@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,6 +11,7 @@ from torch.nn.utils import prune as torch_prune
 from prunebench.experiment.experiment import Experiment
 from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.sharing import first_names
+from prunebench.models.taken_over import copied
 from prunebench.pruning.registry import criteria
 from prunebench.pruning.requests import request_of
 from prunebench.records import VARIANTS
@@ -32,7 +32,7 @@ class TimedStep:
 
 def variants(original: Checkpoint, subject: TimedStep) -> dict[str, Checkpoint]:
     """The models that are timed against `original`: masked, pruned, and rounded where there is one."""
-    masked = mask_like(copy.deepcopy(original.model), subject.state)
+    masked = mask_like(copied(original.model), subject.state)
     found = {"masked": replace(original, model=masked), "pruned": subject.state}
     if subject.rounded is not None:
         found["rounded"] = subject.rounded
@@ -48,7 +48,7 @@ def rounded_up(original: Checkpoint, experiment: Experiment, step: int) -> Check
     settings, method = experiment.settings, experiment.method
     if not method.lowers_macs or settings.round_to % MULTIPLE == 0 or step == 0:
         return None
-    model = copy.deepcopy(original.model)
+    model = copied(original.model)
     request = request_of(
         settings,
         method,
@@ -79,8 +79,10 @@ def mask_like(model: nn.Module, pruned: Checkpoint) -> nn.Module:
 
 
 def _mask(original: torch.Tensor, left: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor | None:
-    if mask is not None or original.ndim < 2 or original.shape[0] == left.shape[0]:
+    if mask is not None and mask.shape == original.shape:
         return mask
+    if original.ndim < 2 or original.shape[0] == left.shape[0]:
+        return None
     filters = torch.zeros_like(original)
     filters[: left.shape[0]] = 1
     return filters

@@ -5,6 +5,7 @@ Doors:
     input_spec     what a model reads, as data
     masks          which weights are left
     sharing        parameters with several names
+    taken_over     masks and weights that hooks of PyTorch have left
     checkpoint     modules and masks as safetensors and JSON, without pickle
     tensor_files   safetensors
     weight_files   what others have saved

@@ -15,7 +15,6 @@ that asks for the number of classes by neither name, `num_classes`, as torchvisi
 
 from __future__ import annotations
 
-import copy
 import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -28,7 +27,9 @@ import msgspec
 from prunebench.config import toml_tables
 from prunebench.errors import ConfigError, ModelError, PrunebenchError
 from prunebench.models.input_spec import InputSpec, output_of
-from prunebench.models.sharing import settle
+from prunebench.models.masks import Masks
+from prunebench.models.sharing import by_first_names, settle
+from prunebench.models.taken_over import copied, cut_off, take_masks
 from prunebench.registry import Registry, call, parameters
 from prunebench.user_code import failure
 
@@ -41,8 +42,9 @@ class ModelEntry:
     """A registered model: how it is built, what it reads, and the values of RunConfig fields that suit it.
 
     `pretrained` overrides `defaults` where published weights are loaded; `published` says where torchvision or
-    Hugging Face has them. `keeps` are globs of modules whose units stay unless they are asked for. `arguments` are the
-    only ones that a file may have it called with; None: any.
+    Hugging Face has them. `keeps` are globs of modules whose units stay unless they are asked for, `tables` names of
+    those that hold nothing but look-up tables. `arguments` are the only ones that a file may have it called with; None:
+    any.
     """
 
     name: str
@@ -53,13 +55,14 @@ class ModelEntry:
     pretrained: Mapping[str, Any] = field(default_factory=dict)
     published: Literal["torchvision", "huggingface"] | None = None
     keeps: tuple[str, ...] = ()
+    tables: tuple[str, ...] = ()
     arguments: Mapping[str, Any] | None = None
 
 
 def _users_own(name: str, thing: Any) -> ModelEntry:
     """An entry of a user's builder, or of a model itself, of which every run takes a copy."""
     is_model = hasattr(thing, "state_dict") and not inspect.isclass(thing)
-    return ModelEntry(name, "your own", (lambda: copy.deepcopy(thing)) if is_model else thing)
+    return ModelEntry(name, "your own", (lambda: copied(thing)) if is_model else thing)
 
 
 OFFERED = {"classes", "channels", "image_size", "adapt", "vocab_size", "config"}
@@ -167,7 +170,14 @@ class Architecture(msgspec.Struct, frozen=True):
     inputs: InputSpec
 
     def build(self, entry: ModelEntry | None = None) -> nn.Module:
-        """Build the model with fresh weights from torch's global generator, on the CPU.
+        """Build the model with fresh weights from torch's global generator, on the CPU; without its masks.
+
+        Arguments and errors are those of `build_masked`.
+        """
+        return self.build_masked(entry)[0]
+
+    def build_masked(self, entry: ModelEntry | None = None) -> tuple[nn.Module, Masks]:
+        """Build the model, and tell the masks of torch.nn.utils.prune that its builder has put into it.
 
         `entry` is the model's, where it is known; else it is looked up by name or reference.
 
@@ -191,8 +201,10 @@ class Architecture(msgspec.Struct, frozen=True):
         _built[id(built)] = built
         if _lazy(built):
             _materialise(built, self)
+        masks = take_masks(built)
+        cut_off(built)
         settle(built)
-        return built
+        return built, by_first_names(masks, built)
 
     def _handed(self, entry: ModelEntry) -> tuple[dict[str, Any], dict[str, Any]]:
         """What the builder may have, and what it is given besides.

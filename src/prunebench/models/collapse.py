@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from prunebench.models.input_spec import output_of
+from prunebench.models.layers import ZERO
 
 TOLERANCE = 1e-6
 """Largest difference between samples that rounding may cause, relative to the largest output."""
@@ -24,8 +25,8 @@ def collapsed(model: nn.Module, inputs: Any) -> dict[str, str]:
     handles = []
     for name, module in model.named_modules():
         if isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)):
-            if not module.weight.any():
-                found[name] = "all weights are zero"
+            if not module._forward_pre_hooks and not module.weight.any():
+                found[name] = ZERO
             else:
                 handles.append(module.register_forward_hook(_watch(name, found)))
     training = model.training

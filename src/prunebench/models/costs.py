@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import tempfile
 from pathlib import Path
@@ -16,6 +15,7 @@ from prunebench.models.input_spec import InputSpec, output_of
 from prunebench.models.macs import effective, total, uses
 from prunebench.models.masks import Masks
 from prunebench.models.memory import peak_bytes
+from prunebench.models.taken_over import copied
 from prunebench.records import Costs
 from prunebench.runs.files import writing
 
@@ -52,7 +52,7 @@ def activation_bytes(model: nn.Module, inputs: InputSpec) -> int:
 
     The work space of operators is among them, as far as PyTorch allocates it; it depends on the kind of CPU.
     """
-    plain = copy.deepcopy(model).cpu().float().eval()
+    plain = copied(model).cpu().float().eval()
     example = inputs.example()
     with torch.inference_mode():
         output_of(plain, example)  # what is set up once does not count

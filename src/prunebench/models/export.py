@@ -10,7 +10,6 @@ safetensors and of ONNX, in an extra file of pt2.
 
 from __future__ import annotations
 
-import copy
 import importlib
 import io
 import json
@@ -32,6 +31,7 @@ from prunebench.models.architecture import ModelEntry, models
 from prunebench.models.checkpoint import Checkpoint, structure_of, write_tensors
 from prunebench.models.input_spec import InputSpec, output_of
 from prunebench.models.loading import load
+from prunebench.models.taken_over import copied
 from prunebench.models.undisturbed import undisturbed
 from prunebench.runs.files import check_output, fresh, make
 from prunebench.runs.files import replace as replace_file
@@ -100,7 +100,7 @@ def onnx_program(state: Checkpoint) -> bytes:
 
 def _plain(model: nn.Module) -> nn.Module:
     """A copy in eval mode, on the CPU, in fp32, and contiguous, as files are: strides change the last bits."""
-    return copy.deepcopy(model).cpu().float().to(memory_format=torch.contiguous_format).eval()
+    return copied(model).cpu().float().to(memory_format=torch.contiguous_format).eval()
 
 
 def _difference(plain: Checkpoint, answer: Answer) -> float:

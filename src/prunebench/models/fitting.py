@@ -33,12 +33,14 @@ class Fitted:
         masks: of the weights that torch.nn.utils.prune has masked; their masked weights are zero in `tensors`.
         fresh: names of the classifier's parameters that start fresh.
         notes: what was done with the tensors, a line each.
+        tells_masks: whether the file says what is masked, were it nothing.
     """
 
     tensors: Tensors
     masks: Masks
     fresh: tuple[str, ...]
     notes: tuple[str, ...]
+    tells_masks: bool = False
 
 
 def fitted(model: nn.Module, file: WeightFile, classes: int | None = None) -> Fitted:
@@ -72,7 +74,7 @@ def fitted(model: nn.Module, file: WeightFile, classes: int | None = None) -> Fi
     notes = [*file.notes, *averaged, *renamed, *unmasked, *converted, *_zeros(model, tensors, masks)]
     if fresh:
         notes.append(f"{fresh[0].rpartition('.')[0]} starts fresh, since the weights have {_others(file, fresh)}")
-    return Fitted(tensors, masks, fresh, tuple(notes))
+    return Fitted(tensors, masks, fresh, tuple(notes), bool(unmasked))
 
 
 def misfit(shapes: Mapping[str, Any], own: Tensors, fresh: Iterable[str] = ()) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from prunebench.errors import ModelError
+from prunebench.models.taken_over import copied
 from prunebench.user_code import failure
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def check_training(model: nn.Module, inputs: InputSpec, name: str) -> None:
     """Raise ModelError where a model fails on two examples while it trains, or returns more than its scores then."""
     import torch
 
-    learner = copy.deepcopy(model).train()
+    learner = copied(model).train()
     try:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             output = output_of(learner, inputs.example(2))
@@ -117,7 +117,7 @@ def trains_on_one(model: nn.Module, inputs: InputSpec) -> bool:
 
     try:
         with torch.no_grad():
-            output_of(copy.deepcopy(model).train(), inputs.example())
+            output_of(copied(model).train(), inputs.example())
     except ValueError as error:
         return "more than 1 value per channel" not in str(error)
     return True

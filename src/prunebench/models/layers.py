@@ -2,46 +2,79 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from math import prod
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING
 
 from prunebench.models.masks import Masks
 from prunebench.models.sharing import first_names
 from prunebench.records import LayerRecord, UnitCount
 
+if TYPE_CHECKING:
+    from torch import nn
+
+ZERO = "all weights are zero"
+"""How a layer has collapsed of which nothing is left."""
+
+
+PARAMETRIZED = re.compile(r"(?:(.*)\.)?parametrizations\.(\w+)\.original\d*")
+"""The name of what torch's parametrizations compute a parameter of."""
+
 
 def layer_records(
-    model: nn.Module, masks: Masks, first: Iterable[LayerRecord], collapsed: Mapping[str, str]
+    model: nn.Module,
+    masks: Masks,
+    first: Iterable[LayerRecord],
+    collapsed: Mapping[str, str],
+    weights: Iterable[str],
 ) -> tuple[LayerRecord, ...]:
-    """A record per conv and linear layer; of layers that hold the same weight the first stands for all.
+    """A record per weight; of layers that hold the same the first stands for all.
 
-    `first` are those of the unpruned model, or none if this is it; `collapsed` is what `collapse.collapsed` found.
+    `first` are those of the unpruned model, or none if this is it: what they do not tell of is left out. `collapsed` is
+    what `collapse.collapsed` found, `weights` are the first names of the weights.
     """
     originals = {layer.name: layer.shape_original for layer in first}
-    names = first_names(model)
-    alike: dict[str, list[str]] = {}  # the first name of a weight → the layers that hold it
-    for name, module in model.named_modules():
-        if isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)):
-            weight = f"{name}.weight" if name else "weight"
-            alike.setdefault(names.get(weight, weight), []).append(name)
+    alike: dict[str, list[str]] = {name: [] for name in weights}
+    for name, one in first_names(model).items():
+        if one in alike:
+            alike[one].append(layer_name(name))
     found = []
-    for weight, (name, *others) in alike.items():
-        module, mask = model.get_submodule(name), masks.get(weight)
-        assert isinstance(module.weight, torch.Tensor)
-        shape = tuple(module.weight.shape)
+    for weight, layers in alike.items():
+        name = next((layer for layer in layers if layer in originals), layers[0])
+        if originals and name not in originals:
+            continue
+        mask, shape = masks.get(weight), tuple(model.get_parameter(weight).shape)
         original = originals.get(name, shape)
         left = int(mask.sum()) if mask is not None else prod(shape)
-        how = next((collapsed[layer] for layer in (name, *others) if layer in collapsed), "")
-        found.append(LayerRecord(name, type(module).__name__, original, shape, prod(original), left, how))
+        how = next((collapsed[layer] for layer in layers if layer in collapsed), "" if left else ZERO)
+        kind = type(model.get_submodule(_holder(weight))).__name__
+        found.append(LayerRecord(name, kind, original, shape, prod(original), left, how))
     return tuple(found)
+
+
+def layer_name(parameter: str) -> str:
+    """What a weight is recorded as: the layer whose `weight` it is, also where that is computed of it; else its own
+    name, such as `attention.in_proj_weight`."""
+    path, name = _split(parameter)
+    return path if name == "weight" else f"{path}.{name}" if path else name
+
+
+def _holder(parameter: str) -> str:
+    """The layer that holds a parameter."""
+    return _split(parameter)[0]
+
+
+def _split(parameter: str) -> tuple[str, str]:
+    if computed := PARAMETRIZED.fullmatch(parameter):
+        return computed[1] or "", computed[2]
+    path, _, name = parameter.rpartition(".")
+    return path, name
 
 
 def prunable_weights(parameters: Iterable[str], layers: Iterable[LayerRecord]) -> tuple[int, int, int]:
     """Weights of the named parameters: in the original, with kept filters × original inputs, and as they are."""
-    wanted = {name.rpartition(".")[0] for name in parameters}
+    wanted = {layer_name(name) for name in parameters}
     chosen = [layer for layer in layers if layer.name in wanted]
     return (
         sum(layer.weights for layer in chosen),

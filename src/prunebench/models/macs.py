@@ -40,7 +40,7 @@ def uses(model: nn.Module, inputs: InputSpec) -> Uses:
     training = {module: module.training for module in model.modules()}
     counter = _Counter(model, example)
     try:
-        with _taken_apart(model), torch.no_grad(), counter:
+        with taken_apart(model), torch.no_grad(), counter:
             output_of(model.eval(), example)
     finally:
         for module, mode in training.items():
@@ -69,23 +69,21 @@ def effective(found: Uses, masks: Masks) -> int:
 # How
 
 
-class _Counter(TorchDispatchMode):
-    """Counts what operators multiply, and follows parameters through what is computed of them alone."""
+class Operators(TorchDispatchMode):
+    """Shows `seen` every operator that runs within it; what is made of other operators is shown by its parts."""
 
     supports_higher_order_operators = True
 
-    def __init__(self, model: nn.Module, example: Any) -> None:
+    def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.found: dict[frozenset[str], int] = {}
-        self._names = WeakTensorKeyDictionary()  # of tensors computed of parameters; None for those of the sample
-        for name, parameter in model.named_parameters():
-            self._names[parameter] = frozenset([name])
-        for tensor in _tensors(example):
-            self._names[tensor] = None
+
+    def seen(self, func: Any, args: Any, kwargs: Any, out: Any) -> None:
+        """What is done with an operator that has run."""
+        raise NotImplementedError
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        with self:  # what is made of other operators is counted by its parts
+        with self:
             if func is torch.ops.higher_order.cond:
                 chosen, first, second, operands = args
                 return (first if chosen else second)(*operands)
@@ -94,25 +92,42 @@ class _Counter(TorchDispatchMode):
                 if parts is not NotImplemented:
                     return parts
         out = func(*args, **kwargs)
-        given = [self._names[tensor] for tensor in _tensors((args, kwargs)) if tensor in self._names]
-        if given:
-            names = None if None in given else frozenset[str]().union(*given)
-            self._names.update(dict.fromkeys(_tensors(out), names))
-        for multiplied, count in _counts(getattr(func, "_overloadpacket", func), out, args, kwargs):
-            of = [self._names.get(tensor) for tensor in multiplied]
-            key = frozenset[str]().union(*(names for names in of if names))
-            self.found[key] = self.found.get(key, 0) + count
+        self.seen(func, args, kwargs, out)
         return out
 
 
-def _counts(func: Any, out: Any, args: Any, kwargs: Any) -> Iterator[tuple[list[torch.Tensor], int]]:
-    """What an operator multiplies, and how often."""
+class _Counter(Operators):
+    """Counts what operators multiply, and follows parameters through what is computed of them alone."""
+
+    def __init__(self, model: nn.Module, example: Any) -> None:
+        super().__init__()
+        self.found: dict[frozenset[str], int] = {}
+        self._names = WeakTensorKeyDictionary()  # of tensors computed of parameters; None for those of the sample
+        for name, parameter in model.named_parameters():
+            self._names[parameter] = frozenset([name])
+        for tensor in tensors_in(example):
+            self._names[tensor] = None
+
+    def seen(self, func: Any, args: Any, kwargs: Any, out: Any) -> None:
+        given = [self._names[tensor] for tensor in tensors_in((args, kwargs)) if tensor in self._names]
+        if given:
+            names = None if None in given else frozenset[str]().union(*given)
+            self._names.update(dict.fromkeys(tensors_in(out), names))
+        for multiplied, count in factors(func, out, args, kwargs):
+            of = [self._names.get(tensor) for tensor in multiplied]
+            key = frozenset[str]().union(*(names for names in of if names))
+            self.found[key] = self.found.get(key, 0) + count
+
+
+def factors(func: Any, out: Any, args: Any, kwargs: Any) -> Iterator[tuple[list[torch.Tensor], int]]:
+    """What an operator multiplies, and how often; of a recurrent layer as one operator its weights alone."""
+    func = getattr(func, "_overloadpacket", func)
     if func in _RECURRENT:
         yield from _RECURRENT[func](*args)
     elif (formula := _formula(func)) is not None:
         first = 1 if func in _ADDING else 0  # what is added comes first
-        factors = args[first : first + (3 if func is aten._trilinear else 2)]
-        yield list(factors), formula(*args, **kwargs, out_val=out) // 2
+        multiplied = args[first : first + (3 if func is aten._trilinear else 2)]
+        yield list(multiplied), formula(*args, **kwargs, out_val=out) // 2
 
 
 def _formula(func: Any) -> Callable[..., int] | None:
@@ -186,7 +201,7 @@ _RECURRENT: dict[Any, Callable[..., Iterator[tuple[list[torch.Tensor], int]]]] =
 
 
 @contextmanager
-def _taken_apart(model: nn.Module) -> Iterator[None]:
+def taken_apart(model: nn.Module) -> Iterator[None]:
     """Within it, attention is not hidden in kernels that are not counted."""
     fast = torch.backends.mha.get_fastpath_enabled()
     with ExitStack() as stack:
@@ -202,5 +217,6 @@ def _taken_apart(model: nn.Module) -> Iterator[None]:
         yield
 
 
-def _tensors(tree: Any) -> list[torch.Tensor]:
+def tensors_in(tree: Any) -> list[torch.Tensor]:
+    """The tensors in whatever they are packed."""
     return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)]

@@ -39,6 +39,7 @@ def picture(found: Inspection) -> Figure:
     axes.invert_yaxis()
     axes.margins(y=0.01)
     axes.grid(visible=False, axis="y")
+    axes.set_axisbelow(True)
     axes.xaxis.set_major_formatter(lambda value, _: short(round(value)))
     handles, labels = axes.get_legend_handles_labels()
     legend(figure, handles[::-1], labels[::-1])

@@ -3,5 +3,6 @@
 Doors:
     registry  the registries of methods and criteria, and what passes between them and the loop
     methods   unstructured, structured, none
+    multiplied  the parameters that are multiplied with data
     units     what can only be removed together, found and proved
 """

@@ -19,7 +19,7 @@ to the least.
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from prunebench.data.task import Task
+    from prunebench.pruning.multiplied import Weights
     from prunebench.pruning.units.removable import Removable
     from prunebench.pruning.units.removal import Share
 
@@ -48,7 +49,8 @@ class Request:
     empty. `layer_fractions` are globs of modules with fractions of their own, the last one that matches counts; `floor`
     is the share of its original units that every group keeps at least; `through_norms` says that a norm over channels
     passes each of them alone.
-    `removable` tells what can be removed of the unpruned model; where it is None, it is found of the model as it is.
+    `removable` tells what can be removed of the unpruned model, and `weights` which of its parameters are weights;
+    where it is None, it is found of the model as it is.
     """
 
     fraction: float
@@ -69,16 +71,17 @@ class Request:
     floor: float = 0.0
     through_norms: bool = False
     removable: Removable | None = None
+    weights: Weights | None = None
 
     def selects(self, module: str) -> bool:
         """Whether a module may be pruned."""
         if self.include:
-            return _matches(module, self.include) and not self.excludes(module)
-        return not _matches(module, self.exclude + self.keeps)
+            return matches(module, self.include) and not self.excludes(module)
+        return not matches(module, self.exclude + self.keeps)
 
     def fraction_of(self, modules: Sequence[str]) -> float:
         """The fraction of what these modules make together."""
-        own = [share for glob, share in self.layer_fractions if any(_matches(module, (glob,)) for module in modules)]
+        own = [share for glob, share in self.layer_fractions if any(matches(module, (glob,)) for module in modules)]
         return own[-1] if own else self.fraction
 
     def share(self, steps: int = 1) -> Share:
@@ -89,11 +92,11 @@ class Request:
 
     def excludes(self, module: str) -> bool:
         """Whether a module is named as one that is not to be pruned."""
-        return _matches(module, self.exclude)
+        return matches(module, self.exclude)
 
-    def check_patterns(self, model: nn.Module) -> None:
-        """Raise ConfigError where a pattern matches no module of the model."""
-        names = [name for name, _ in model.named_modules(remove_duplicate=False)]
+    def check_patterns(self, model: nn.Module, parameters: Iterable[str] = ()) -> None:
+        """Raise ConfigError where a pattern matches no module of the model, and none of the parameters named."""
+        names = [name for name, _ in model.named_modules(remove_duplicate=False)] + list(parameters)
         for pattern in (*self.include, *self.exclude, *(glob for glob, _ in self.layer_fractions)):
             if not any(fnmatch.fnmatchcase(name, pattern) for name in names):
                 parts = ", ".join(name for name, _ in model.named_children())
@@ -118,7 +121,8 @@ class Request:
         return scores.detach().to(weight.device)
 
 
-def _matches(module: str, patterns: tuple[str, ...]) -> bool:
+def matches(module: str, patterns: tuple[str, ...]) -> bool:
+    """Whether a pattern fits a module, or one that it is in."""
     parts = module.split(".")
     paths = [".".join(parts[: i + 1]) for i in range(len(parts))]
     return any(fnmatch.fnmatchcase(path, pattern) for path in paths for pattern in patterns)

@@ -52,7 +52,7 @@ def _after(metrics: Sequence[str]) -> str:
 
 
 def layers(record: StepRecord) -> str:
-    """A row per conv and linear layer: its weights in the unpruned model, those left, the share, and a collapse."""
+    """A row per weight, by its layer: its weights in the unpruned model, those left, the share, and a collapse."""
     head = ["layer", "kind", "weights", "left", "share"]
     rows = [
         [

@@ -55,13 +55,14 @@ def test_parameter_counts_are_those_of_the_original_study(name, size, fresh, req
     state = fresh(name, size)
     inputs, model = state.architecture.inputs, state.model
     request = request_for(inputs, 0.1, keeps=models.get(name).keeps, removable=find_removable(model, inputs, (0.1,)))
-    first = layer_records(model, {}, (), {})
+    weights = [f"{path}.weight" for path, part in model.named_modules() if isinstance(part, (nn.Conv2d, nn.Linear))]
+    first = layer_records(model, {}, (), {}, weights)
     counts = []
     for step in range(11):
         if step:
             structured.prune(model, {}, request)
         original, masked, actual = prunable_weights(
-            structured.prunable(model, request), layer_records(model, {}, first, {})
+            structured.prunable(model, request), layer_records(model, {}, first, {}, weights)
         )
         counts.append((masked, actual))
         assert original == MASKED_AND_ACTUAL[name][0][0]
@@ -283,11 +284,21 @@ def test_globs_that_leave_nothing_are_refused(about, tiny_state, request_for):
         structured.prune(state.model, {}, request_for(state.architecture.inputs, **about))
 
 
-def test_a_model_with_masks_is_refused(tiny_state, request_for):
+@pytest.mark.parametrize("criterion", criteria.names())
+def test_masks_stay_on_what_is_left(criterion, tiny_state, request_for):
     state = tiny_state()
-    masks = {"features.0.weight": torch.ones(8, 3, 3, 3, dtype=torch.bool)}
-    with pytest.raises(ConfigError, match="masked"):
-        structured.prune(state.model, masks, request_for(state.architecture.inputs))
+    model, masks = state.model, {}
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.ndim > 1:
+                parameter[parameter == 0] = 1
+                masks[name] = torch.rand(parameter.shape) < 0.6
+                parameter.mul_(masks[name])
+    for step in range(2):
+        masks = structured.prune(model, masks, request_for(state.architecture.inputs, 0.4, criterion, seed=step)).masks
+        assert all(torch.equal(mask, model.get_parameter(name) != 0) for name, mask in masks.items())
+    assert set(masks) == {name for name, parameter in model.named_parameters() if parameter.ndim > 1}
+    assert model.features[4].out_channels == 4
 
 
 def test_a_model_of_linear_layers_loses_neurons(request_for):

@@ -7,15 +7,24 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn import functional as F
+from torch.nn.utils import parametrizations
 from torch.nn.utils import prune as torch_prune
 
 from prunebench.errors import ConfigError
 from prunebench.models.architecture import models
 from prunebench.models.input_spec import InputSpec
 from prunebench.pruning.methods import unstructured
+from prunebench.pruning.multiplied import find_weights
 from prunebench.pruning.registry import Request, criteria
+from prunebench.training.masking import Masking
 
 ANY = InputSpec(kind="images", size=12)
+
+
+def images(size):
+    """What a model of linear layers reads, the first of them as wide as an image."""
+    return InputSpec(kind="images", size=size)
 
 
 @pytest.mark.parametrize("scope", ["global", "layerwise"])
@@ -51,7 +60,7 @@ def test_the_share_left_is_exact_to_one_weight_per_iteration(fraction, iteration
     tensors = 2 if scope == "layerwise" else 1
     masks = {}
     for step in range(1, iterations + 1):
-        request = Request(fraction, criteria.get(criterion).score, ANY, seed=step, scope=scope)
+        request = Request(fraction, criteria.get(criterion).score, images(17), seed=step, scope=scope)
         before = masks
         masks = unstructured.prune(model, masks, request).masks
         left = unstructured.count(model, masks, request)["weights"]
@@ -64,7 +73,7 @@ def test_the_share_left_is_exact_to_one_weight_per_iteration(fraction, iteration
 def test_of_equal_weights_exactly_as_many_go_as_asked(request_for):
     model = nn.Linear(10, 10)
     nn.init.ones_(model.weight)
-    masks = unstructured.prune(model, {}, request_for(ANY, 0.3, "l1")).masks
+    masks = unstructured.prune(model, {}, request_for(images(10), 0.3, "l1")).masks
     assert int(masks["weight"].sum()) == 70
 
 
@@ -72,8 +81,8 @@ def test_what_is_pruned_stays_pruned_even_where_all_else_scores_minus_infinity(r
     model = nn.Linear(8, 8)
     with torch.no_grad():
         model.weight.copy_(torch.arange(64.0, 0, -1).view(8, 8))
-    first = unstructured.prune(model, {}, request_for(ANY, 0.5, "l1")).masks
-    lowest = Request(0.5, lambda weight: torch.full_like(weight, -torch.inf), ANY)
+    first = unstructured.prune(model, {}, request_for(images(8), 0.5, "l1")).masks
+    lowest = Request(0.5, lambda weight: torch.full_like(weight, -torch.inf), images(8))
     second = unstructured.prune(model, first, lowest).masks["weight"]
     assert int(second.sum()) == 16
     assert not (second & ~first["weight"]).any()
@@ -92,15 +101,14 @@ def test_random_depends_on_the_seed_alone(tiny_state, request_for):
 
 @pytest.mark.parametrize("name", models.names())
 def test_targets_are_weights_of_conv_and_linear_layers_or_all_parameters(name, fresh, request_for):
-    model = fresh(name, 64).model
+    state = fresh(name, 64)
+    model, inputs = state.model, state.architecture.inputs
+    found = find_weights(model, inputs)
+    request = request_for(inputs, weights=found)
     kinds = (nn.Conv2d, nn.Linear)
-    weights = {f"{path}.weight" for path, module in model.named_modules() if isinstance(module, kinds)}
-    assert (
-        set(unstructured.targets(model, request_for(ANY)))
-        == weights
-        == set(unstructured.prunable(model, request_for(ANY)))
-    )
-    everything = unstructured.targets(model, request_for(ANY, targets="all"))
+    weights = [f"{path}.weight" for path, module in model.named_modules() if isinstance(module, kinds)]
+    assert unstructured.targets(model, request) == weights == unstructured.prunable(model, request)
+    everything = unstructured.targets(model, request_for(inputs, targets="all", weights=found))
     assert sorted(everything) == sorted(key for key, _ in model.named_parameters())
 
 
@@ -132,12 +140,12 @@ def test_globs_select_layers_and_leave_the_masks_of_others(tiny_state, request_f
 @pytest.mark.parametrize("scope", ["global", "layerwise"])
 def test_tensors_from_which_nothing_goes_are_noted(scope, request_for):
     model = nn.Sequential(nn.Linear(20, 2), nn.Linear(2, 1))
-    pruned = unstructured.prune(model, {}, request_for(ANY, 0.1, "l1", scope=scope))
+    pruned = unstructured.prune(model, {}, request_for(images(20), 0.1, "l1", scope=scope))
     left = [int(pruned.masks[name].sum()) for name in ("0.weight", "1.weight")]
     assert sum(left) == (38 if scope == "global" else 36 + 2)
     note = "nothing was removed from 1.weight: too few weights for this fraction"
     assert pruned.notes == (() if scope == "global" else (note,))
-    tiny = unstructured.prune(nn.Linear(2, 1), {}, request_for(ANY, 0.1, "l1", scope=scope))
+    tiny = unstructured.prune(nn.Linear(2, 1), {}, request_for(images(2), 0.1, "l1", scope=scope))
     assert tiny.notes == ("nothing was removed from weight: too few weights for this fraction",)
     assert tiny.masks["weight"].all()
 
@@ -157,7 +165,7 @@ def test_a_model_without_a_conv_or_linear_layer_is_refused(request_for):
 )
 def test_a_criterion_that_does_not_score_every_weight_is_refused(criterion, message):
     with pytest.raises(ConfigError, match=message):
-        unstructured.prune(nn.Linear(3, 3), {}, Request(0.5, criterion, ANY))
+        unstructured.prune(nn.Linear(3, 3), {}, Request(0.5, criterion, images(3)))
 
 
 def test_a_criterion_gets_what_it_asks_for(tiny_task, tiny_state):
@@ -173,3 +181,120 @@ def test_a_criterion_gets_what_it_asks_for(tiny_task, tiny_state):
     request = Request(0.5, criterion, ANY, task=tiny_task)
     unstructured.prune(model, {}, request)
     assert seen == unstructured.prunable(model, request)
+
+
+NORMS = {
+    "weight norm": parametrizations.weight_norm,
+    "spectral norm": parametrizations.spectral_norm,
+    "old weight norm": nn.utils.weight_norm,
+    "old spectral norm": nn.utils.spectral_norm,
+}
+
+
+def normed(norm):
+    """Two layers, the first of which has a weight that is computed."""
+    torch.manual_seed(0)
+    return nn.Sequential(norm(nn.Linear(12, 7)), nn.ReLU(), nn.Linear(7, 3))
+
+
+@pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm`:FutureWarning")
+@pytest.mark.parametrize("norm", NORMS.values(), ids=NORMS)
+def test_where_a_source_is_masked_the_weight_itself_is_zero_and_stays_so_in_training(norm, request_for):
+    model = normed(norm)
+    masks = unstructured.prune(model, {}, request_for(ANY, 0.6, "l1")).masks
+    (source, mask) = next((name, mask) for name, mask in masks.items() if mask.shape == (7, 12))
+    assert sum(int(mask.sum()) for mask in masks.values()) == round(0.4 * (12 * 7 + 7 * 3))
+    optimizer = torch.optim.AdamW(model.parameters(), 0.05)
+    masking = Masking(model, masks, optimizer, always=False)
+    for _ in range(4):
+        model(torch.randn(5, 12)).square().sum().backward()
+        masking.before_step()
+        optimizer.step()
+        masking.after_step()
+        optimizer.zero_grad()
+        model(torch.randn(5, 12))
+        assert torch.equal(model[0].weight == 0, ~mask)
+        assert torch.equal(model.get_parameter(source) == 0, ~mask)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm`:FutureWarning")
+@pytest.mark.parametrize("norm", NORMS.values(), ids=NORMS)
+def test_of_a_normed_weight_so_much_stays_that_it_is_finite_and_that_is_told(norm, request_for):
+    model, masks = normed(norm), {}
+    for step in range(5):
+        pruned = unstructured.prune(model, masks, request_for(ANY, 0.7, "l1", scope="layerwise", seed=step))
+        masks = pruned.masks
+        assert model(torch.randn(5, 12)).isfinite().all()
+    left = next(mask for mask in masks.values() if mask.shape == (7, 12)).sum(1)
+    if "weight norm" in {name for name, found in NORMS.items() if found is norm}.pop():
+        assert left.tolist() == [1] * 7
+        assert pruned.notes[0] == "5 weights fewer than asked were removed: of what is normed, each slice keeps one"
+    else:
+        assert int(left.sum()) >= 1
+    assert all(model.get_parameter(name)[~mask].eq(0).all() for name, mask in masks.items())
+
+
+def test_of_each_slice_that_is_normed_the_best_stays(request_for):
+    model = nn.Sequential(parametrizations.weight_norm(nn.Linear(12, 7)))
+    best = model[0].parametrizations.weight.original1.abs().argmax(1)
+    mask = unstructured.prune(model, {}, request_for(ANY, 0.99, "l1")).masks["0.parametrizations.weight.original1"]
+    assert mask.nonzero()[:, 1].tolist() == best.tolist()
+    infinite = Request(0.99, lambda weight: torch.full_like(weight, torch.inf), ANY)
+    assert unstructured.prune(model, {}, infinite).masks["0.parametrizations.weight.original1"].any(1).all()
+
+
+def test_what_is_not_zero_where_its_source_is_is_never_pruned(request_for):
+    model = normed(parametrizations.orthogonal)
+    assert unstructured.targets(model, request_for(ANY)) == ["2.weight"]
+    everything = unstructured.targets(model, request_for(ANY, targets="all"))
+    assert everything == ["0.bias", "2.weight", "2.bias"]
+    with pytest.raises(ConfigError, match=r"counts as weight \(0: a weight is computed of it"):
+        unstructured.targets(model[:1], request_for(ANY))
+
+
+class Tables(nn.Module):
+    """Looks rows up, and multiplies them with a parameter of its own and with a layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.words, self.places = nn.Embedding(4, 6), nn.Embedding(12, 6)
+        self.mix, self.fc = nn.Parameter(torch.randn(6, 6)), nn.Linear(6, 3)
+
+    def forward(self, images):
+        ids = (images[:, 0] > 0).long()[..., 0]
+        found = self.words(ids) + self.places(torch.arange(ids.shape[1]))
+        return self.fc(F.linear(found, self.mix).mean(1))
+
+
+@pytest.mark.parametrize(
+    ("about", "names"),
+    [
+        ({}, ["mix", "fc.weight"]),
+        ({"targets": "all"}, ["mix", "words.weight", "places.weight", "fc.weight", "fc.bias"]),
+        ({"include": ("words",)}, ["words.weight"]),
+        ({"include": ("fc", "words")}, ["words.weight", "fc.weight"]),
+        ({"include": ("w*", "p*")}, ["words.weight", "places.weight"]),
+        ({"include": ("*",)}, ["mix", "fc.weight"]),
+        ({"include": ("mix",)}, ["mix"]),
+        ({"exclude": ("mix",)}, ["fc.weight"]),
+        ({"exclude": ("fc",)}, ["mix"]),
+    ],
+)
+def test_look_up_tables_go_where_they_are_named_and_parameters_by_their_own_names(about, names, request_for):
+    assert unstructured.targets(Tables(), request_for(ANY, **about)) == names
+
+
+def test_a_parameter_that_is_named_like_no_other_is_told(request_for):
+    with pytest.raises(ConfigError, match="No module matches 'mixed'"):
+        unstructured.targets(Tables(), request_for(ANY, include=("mixed",)))
+
+
+def test_ranked_together_are_weights_of_every_kind(request_for):
+    model = nn.ModuleDict({"rows": nn.LSTM(12, 5, batch_first=True)})
+    model.forward = lambda images: model["rows"](images.mean(1))[0][:, -1]
+    values = torch.cat([p.detach().abs().flatten() for p in model.parameters() if p.ndim > 1])
+    threshold = values.sort().values[round(0.4 * len(values))]
+    masks = unstructured.prune(model, {}, request_for(ANY, 0.4, "l1")).masks
+    assert set(masks) == {"rows.weight_ih_l0", "rows.weight_hh_l0"}
+    for name, mask in masks.items():
+        assert torch.equal(mask, model.get_parameter(name).abs() >= threshold)

@@ -25,6 +25,7 @@ MINI = {
     reads="text",
     published="huggingface",
     keeps=("*.pooler",),
+    tables=("bert.embeddings", *(f"bert.embeddings.{of}_embeddings" for of in ("word", "position", "token_type"))),
     defaults={
         "sequence_length": 128,
         "optimizer": "adamw",

@@ -34,25 +34,36 @@ def prune(model: nn.Module, masks: Masks, request: Request) -> Pruned:
 
     Heads of all layers are ranked together and share one quota, and every layer keeps at least one, or as many as
     `floor` says. With `round_to`, as many go as leave what `left_after` says of the original units; heads are not
-    rounded.
+    rounded. Masks stay on what is left.
 
     Raises:
-        ConfigError: the model has masked weights, or nothing that could be removed.
+        ConfigError: the model has nothing that could be removed.
     """
     from prunebench.pruning.units.removable import take
 
-    if masks:
-        raise ConfigError(
-            "The model has masked weights; structured pruning starts from a model without masks. Unstructured pruning "
-            "goes on from them."
-        )
     found, groups = _selected(model, request)
     chosen = choose(model, groups, replace(request, removable=found))
     doomed = {group.name: units for group, units in zip(groups, chosen, strict=True)}
     take(model, request.inputs, found, doomed)
     spared = [group.modules[0] for group, units in zip(groups, chosen, strict=True) if not units]
     note = f"nothing was removed from {len(spared)} of {len(groups)} groups ({', '.join(spared)})"
-    return Pruned({}, (note,) if spared else ())
+    return Pruned(_narrowed(masks, groups, doomed), (note,) if spared else ())
+
+
+def _narrowed(masks: Masks, groups: list[Group], doomed: Mapping[str, list[int]]) -> Masks:
+    """Masks of what is left of the parameters once units have gone from them."""
+    import torch
+
+    stay = {(name, dim): torch.ones(n, dtype=torch.bool) for name, m in masks.items() for dim, n in enumerate(m.shape)}
+    for group in groups:
+        for part in group.parts:
+            if part.parameter in masks:
+                gone = torch.isin(part.unit, torch.tensor(doomed[group.name], dtype=torch.int64))
+                stay[part.parameter, part.dim][part.index[gone]] = False
+    found = dict(masks)
+    for (name, dim), kept in stay.items():
+        found[name] = found[name].index_select(dim, kept.nonzero()[:, 0].to(found[name].device))
+    return found
 
 
 def groups_of(model: nn.Module, request: Request) -> list[Group]:

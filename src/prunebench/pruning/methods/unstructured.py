@@ -1,23 +1,28 @@
 """Unstructured pruning: single weights are masked to zero (Han et al. 2015; Zhu and Gupta 2017).
 
-The masks equal those of `torch.nn.utils.prune` (`global_unstructured`, or `l1_unstructured` per layer), ties
-aside; they are found by a threshold, which needs half the memory of the library's ranking.
+What counts as weight is what is multiplied with data (`multiplied`). The masks equal those of `torch.nn.utils.prune`
+(`global_unstructured`, or `l1_unstructured` per layer), ties aside; they are found by a threshold, which needs half the
+memory of the library's ranking.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from prunebench.errors import ConfigError
+from prunebench.models.layers import layer_name
 from prunebench.models.masks import Masks
-from prunebench.models.sharing import distinct, first_names
-from prunebench.pruning.registry import Method, Pruned, Request, methods
+from prunebench.models.sharing import first_names
+from prunebench.pruning.registry import Method, Pruned, Request, matches, methods
 from prunebench.seeding import generator
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+    from prunebench.pruning.multiplied import Weights
 
 
 UNITS = dict.fromkeys(("images", "text", None), "weights")
@@ -27,19 +32,22 @@ def prune(model: nn.Module, masks: Masks, request: Request) -> Pruned:
     """Mask `request.fraction` of the weights that are left, and set them to zero in the model.
 
     With scope "global" all targeted weights are ranked together, else each tensor for itself; the number removed
-    is rounded to the nearest weight.
+    is rounded to the nearest weight. Of a weight norm's direction every slice keeps its last weight.
     """
     import torch
 
+    request = replace(request, weights=_weights(model, request))
     names = targets(model, request)
     new = {name: masks[name] if name in masks else _ones(model.get_parameter(name)) for name in names}
     draw = generator(request.seed, "prune")
     ranked = [names] if request.scope == "global" else [[name] for name in names]
     notes = []
     for together in ranked:
-        smaller = _smallest_removed(model, together, new, request, draw)
+        smaller, short = _smallest_removed(model, together, new, request, draw)
         new.update(smaller)
-        if not smaller:
+        if short:
+            notes.append(f"{short:,} weights fewer than asked were removed: of what is normed, each slice keeps one")
+        elif not smaller:
             notes.append(f"nothing was removed from {', '.join(together)}: too few weights for this fraction")
     with torch.no_grad():
         for name in names:
@@ -48,59 +56,102 @@ def prune(model: nn.Module, masks: Masks, request: Request) -> Pruned:
 
 
 def _smallest_removed(
-    model: nn.Module, names: Sequence[str], masks: Masks, request: Request, draw: torch.Generator
-) -> dict[str, torch.Tensor]:
-    """The masks of some tensors, ranked together, without the fraction of their weights that scores lowest."""
+    model: nn.Module,
+    names: Sequence[str],
+    masks: Masks,
+    request: Request,
+    draw: torch.Generator,
+) -> tuple[dict[str, torch.Tensor], int]:
+    """The masks of some tensors, ranked together, without the fraction of their weights that scores lowest; and how
+    many more would have to go, were the best weights of some slices not kept."""
     import numpy as np
     import torch
 
     sizes = [masks[name].numel() for name in names]
     scores = torch.empty(sum(sizes), device=model.get_parameter(names[0]).device)
-    left = 0
+    kept, left, held = _weights(model, request).names, 0, 0
     for name, part in zip(names, scores.split(sizes), strict=True):
         part.copy_(request.score(model, name, draw).flatten()).clamp_(min=torch.finfo(part.dtype).min)
         part.masked_fill_(~masks[name].flatten(), -torch.inf)  # pruned weights rank below all others, and stay so
         left += int(masks[name].sum())
-    remove = len(scores) - left + round(request.fraction * left)
+        if kept.get(name):
+            part.clamp_(max=torch.finfo(part.dtype).max)
+        for dim in kept.get(name, ()):
+            held += _hold(part.view(masks[name].shape), dim)
+    asked = round(request.fraction * left)
+    remove = len(scores) - left + min(asked, left - held)
+    short = asked - min(asked, left - held)
     if remove == len(scores) - left:
-        return {}
+        return {}, short
     # NumPy's selection needs one copy of the scores; torch.kthvalue one of their indices too, and ten times as long.
     threshold = float(np.partition(scores.cpu().numpy(), remove - 1)[remove - 1])
     ties = remove - int((scores < threshold).sum())
-    kept = scores > threshold
-    kept[(scores == threshold).nonzero()[ties:]] = True  # of equal scores, the first go
-    return {name: part.view(masks[name].shape).clone() for name, part in zip(names, kept.split(sizes), strict=True)}
+    stay = scores > threshold
+    stay[(scores == threshold).nonzero()[ties:]] = True  # of equal scores, the first go
+    found = zip(names, stay.split(sizes), strict=True)
+    return {name: part.view(masks[name].shape).clone() for name, part in found}, short
+
+
+def _hold(scores: torch.Tensor, dim: int | None) -> int:
+    """Rank the best weight of every slice along a dimension, or of all, above the others; how many were not so yet."""
+    import torch
+
+    slices = [scores] if dim is None else scores.unbind(dim)
+    count = 0
+    for part in slices:
+        best = part.max()
+        if -torch.inf < best < torch.inf:
+            part[tuple((part == best).nonzero()[0])] = torch.inf
+            count += 1
+    return count
 
 
 def targets(model: nn.Module, request: Request) -> list[str]:
-    """First names of the parameters that are pruned: conv and linear weights, or every leaf layer's parameters.
+    """First names of the parameters that are pruned: what is multiplied with data, or all that there are.
 
-    One that several layers hold is pruned where one of them is selected, and none is excluded.
+    One that several layers hold is pruned where one of them is selected, and none is excluded. Look-up tables are where
+    a pattern of `include` fits no weights. What is not zero in the model where it is zero is never.
 
     Raises:
         ConfigError: the patterns leave nothing to prune.
     """
-    request.check_patterns(model)
-    first = first_names(model)
-    chosen, spared = dict[str, None](), set[str]()
-    for path, module in model.named_modules(remove_duplicate=False):
-        own = {name: first[f"{path}.{name}" if path else name] for name, _ in module.named_parameters(recurse=False)}
-        if request.selects(path):
-            chosen |= dict.fromkeys(own[name] for name in _parameters(module, request.targets))
-        elif request.excludes(path):
-            spared |= set(own.values())
+    from prunebench.pruning.multiplied import COMPUTED
+
+    first, found = first_names(model), _weights(model, request)
+    request.check_patterns(model, map(_place, first))
+    wanted = set(found.names)
+    if request.targets == "all":
+        wanted = {name for name in first.values() if found.others.get(name) != COMPUTED}
+    elif request.include:
+        wanted |= _named_tables(first, found, request.include)
+    chosen = dict.fromkeys(one for name, one in first.items() if one in wanted and request.selects(_place(name)))
+    spared = {one for name, one in first.items() if request.excludes(_place(name))}
     if not (names := [name for name in chosen if name not in spared]):
-        raise ConfigError("There is nothing to prune: no targeted layer fits --include and --exclude.")
+        why = "" if wanted else " " + _reasons(found)
+        raise ConfigError(f"There is nothing to prune: no targeted layer fits --include and --exclude.{why}")
     return names
 
 
-def _parameters(module: nn.Module, targets: str) -> list[str]:
-    from torch import nn
+def _place(parameter: str) -> str:
+    """What patterns are matched with: the layer of a weight or a bias, else the parameter's own name."""
+    path, _, own = parameter.rpartition(".")
+    return path if own == "bias" else layer_name(parameter)
 
-    if targets == "all":
-        return [name for name, _ in module.named_parameters(recurse=False)]
-    kinds = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
-    return ["weight"] if isinstance(module, kinds) and "weight" in module._parameters else []
+
+def _named_tables(first: Mapping[str, str], found: Weights, include: Sequence[str]) -> set[str]:
+    """First names of the look-up tables that a pattern fits which fits no weights."""
+    named = [
+        pattern
+        for pattern in include
+        if not any(one in found.names and matches(_place(name), (pattern,)) for name, one in first.items())
+    ]
+    return {one for name, one in first.items() if one in found.tables and matches(_place(name), tuple(named))}
+
+
+def _reasons(found: Weights) -> str:
+    """Why parameters of two or more dimensions are no weights, the first few."""
+    told = "; ".join(f"{layer_name(name)}: {why}" for name, why in list(found.others.items())[:3])
+    return f"Nothing of the model counts as weight ({told or 'it has no parameters of two dimensions'})."
 
 
 def count(model: nn.Module, masks: Masks, request: Request) -> dict[str, int]:
@@ -112,15 +163,14 @@ def count(model: nn.Module, masks: Masks, request: Request) -> dict[str, int]:
 
 
 def prunable(model: nn.Module, request: Request) -> list[str]:
-    """Names of all conv and linear weights."""
-    return distinct(
-        model,
-        (
-            f"{path}.{name}" if path else name
-            for path, module in model.named_modules()
-            for name in _parameters(module, "weights")
-        ),
-    )
+    """Names of all weights."""
+    return list(_weights(model, request).names)
+
+
+def _weights(model: nn.Module, request: Request) -> Weights:
+    from prunebench.pruning.multiplied import find_weights
+
+    return request.weights or find_weights(model, request.inputs)
 
 
 def _ones(parameter: torch.Tensor) -> torch.Tensor:
