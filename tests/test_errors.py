@@ -28,6 +28,10 @@ def test_controls_are_told_by_their_number_and_lines_stay_lines():
     )
 
 
+def test_what_is_put_on_a_line_stays_there():
+    assert errors.on_a_line("a\nb\tc\x85d\u2028e\x1b") == "a\\nb\\tc\\x85d\\u2028e\\x1b"
+
+
 @pytest.mark.parametrize("text", ["x" * 20_000, "x " * 20_000, "\x1b" * 20_000, "/a/folder" * 2_000 + " is gone"])
 def test_a_message_is_legible_whatever_it_names(text):
     message = str(errors.ConfigError(f"--model {text}: there is none."))

@@ -289,6 +289,22 @@ def test_functions_of_python_itself_are_nobodys_own(text):
         import_reference(text)
 
 
+@pytest.mark.parametrize(
+    "text", ["pip:main", "pip._internal.cli.main:main", "tabulate:_main", "mypy.__main__:console_entry", "pytest:main"]
+)
+def test_programs_of_installed_packages_are_not_started(text):
+    with pytest.raises(ConfigError, match=f"{text}: that is a program, which would begin to work"):
+        import_reference(text)
+
+
+def test_other_functions_of_packages_with_programs_are_references(tmp_path, monkeypatch):
+    assert import_reference("tqdm:trange").__name__ == "trange"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "own_program.py").write_text("def main():\n    return 'mine'\n")
+    assert import_reference("own_program:main")() == "mine"
+
+
 @pytest.mark.parametrize("name", ["profile", "numpy", "torch", "prunebench", "datasets"])
 def test_a_users_file_may_be_called_as_a_module_of_python_or_an_installed_package_is(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -32,6 +32,11 @@ def plain(text: str) -> str:
     return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
+def on_a_line(text: str) -> str:
+    """Plain text without line breaks and tabs, for a cell of a table or a part of a message."""
+    return plain(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
 def legible(text: str) -> str:
     """Plain text that is short, whatever names and values are in it."""
     text = _LONG_WORD.sub(lambda found: _cut(found[0], WORD), plain(text))

@@ -23,7 +23,7 @@ from types import MappingProxyType, ModuleType, NoneType
 from typing import Any, Generic, TypeVar
 
 from prunebench.errors import ConfigError, PrunebenchError, UnknownName
-from prunebench.user_code import digest, failure, hidden, import_file, importable, imported_by_path
+from prunebench.user_code import digest, failure, hidden, import_file, importable, imported_by_path, starts_a_program
 
 Entry = TypeVar("Entry")
 
@@ -101,6 +101,8 @@ def import_reference(text: str) -> Callable[..., Any]:
         raise ConfigError(f"{text}: {place} is a module of Python itself; give {mine}.")
     if not is_file:
         importable(Path.cwd())
+        if starts_a_program(place, name):
+            raise ConfigError(f"{text}: that is a program, which would begin to work; give a function of your own.")
     try:
         module = import_file(Path(place)) if is_file else importlib.import_module(place)
     except PrunebenchError:

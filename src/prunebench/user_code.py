@@ -10,6 +10,7 @@ import sysconfig
 import time
 import traceback
 from importlib.abc import SourceLoader
+from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -176,6 +177,22 @@ def hidden(path: Path, module: str) -> tuple[Path, Path] | None:
     mine = next((file for file in there if first and file.is_file() and not file.samefile(path)), None)
     taken = _origin(first) if mine is not None else None
     return None if mine is None or taken is None or mine.samefile(taken) else (mine, taken)
+
+
+def starts_a_program(module: str, name: str) -> bool:
+    """Whether a function is one that an installed package is started by: its `main`, or what a command of it calls.
+
+    Nothing is executed.
+    """
+    package = module.partition(".")[0]
+    origin = _origin(package)
+    if origin is None or (is_users(origin.resolve()) and package != __name__.partition(".")[0]):
+        return False
+    commands = [command.value for group in ("console_scripts", "gui_scripts") for command in entry_points(group=group)]
+    return name == "main" or any(
+        place.partition(".")[0] == package and function.split() == [name]
+        for place, _, function in (command.partition("[")[0].partition(":") for command in commands)
+    )
 
 
 def _origin(module: str) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -140,6 +141,8 @@ def test_of_a_metric_that_is_no_share_there_are_its_figures_alone_and_less_is_be
 
 
 def test_two_runs_of_one_seed_are_told_and_not_mixed():
-    twice = [curve([0.9, 0.8]), curve([0.9, 0.7])]
-    with pytest.raises(RunError, match="same settings and seed 0"):
-        measures(twice, None)
+    one, other = curve([0.9, 0.8]), curve([0.9, 0.7])
+    with pytest.raises(RunError, match="run-0 and changed have the same settings and seed 0"):
+        measures([one, replace(other, name="changed")], None)
+    with pytest.raises(RunError, match="Run run-0 is there twice: name its folder"):
+        measures([one, other], None)

@@ -279,6 +279,16 @@ def test_a_model_is_built_by_arguments_of_their_kind_alone(name, value, tmp_path
         load(tmp_path / "step")
 
 
+def test_a_model_of_a_billion_layers_is_not_begun(fresh, tmp_path):
+    state = fresh("bert")
+    export(state, "safetensors", tmp_path / "net.safetensors")
+    arguments = state.architecture.arguments
+    config = arguments["config"] | {"num_hidden_layers": 10**9}
+    rewritten(tmp_path / "net.safetensors", "bert", arguments | {"config": config})
+    with pytest.raises((ModelError, RunError), match="bert of 1,000,000,000 layers is not built; 1,000 is the most"):
+        load(tmp_path / "net.safetensors")
+
+
 @pytest.mark.parametrize("key", ["_attn_implementation", "attn_implementation", "_attn_implementation_internal"])
 def test_a_configuration_has_no_code_fetched(key, fresh, tmp_path, monkeypatch):
     from transformers import BertForSequenceClassification

@@ -118,6 +118,11 @@ def test_columns_end_at_the_same_place(rows):
         ]
 
 
+@given(st.lists(st.lists(st.text(max_size=5), min_size=2, max_size=2), min_size=1, max_size=3))
+def test_a_row_is_a_line_whatever_its_cells_hold(rows):
+    assert len([*tables.align([*rows, ["a", "b"]]).splitlines()]) == len(rows) + 1
+
+
 @given(st.integers(1, 10**6), st.data())
 def test_a_share_keeps_two_significant_digits(whole, data):
     part = data.draw(st.integers(0, whole))

@@ -157,6 +157,16 @@ def test_a_run_that_cannot_be_read_is_passed_over_with_a_warning(content, run, c
         find(run.root, str(bad.parent))
 
 
+def test_a_copy_of_a_run_beside_it_is_passed_over_with_a_warning(run, caplog):
+    shutil.copytree(run.folder, run.root / "copy")
+    os.utime(run.root / "copy" / "run.json")  # it is the newer one
+    assert [found.folder for found in all_runs(run.root)] == [run.folder]
+    assert f"copy holds a copy of run {run.key}. It is passed over." in caplog.text
+    assert find(run.root, str(run.root / "copy")).folder.name == "copy"
+    run.folder.rename(run.root / "other")  # which is the copy cannot be told then
+    assert len(all_runs(run.root)) == 2
+
+
 def test_a_folder_without_a_finished_step_is_no_run_unless_one_asks_for_it(empty):
     with pytest.raises(RunError, match=f"{empty.key} has no finished step"):
         find(empty.root, str(empty.folder))

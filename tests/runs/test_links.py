@@ -118,6 +118,14 @@ def test_what_a_link_in_a_run_leads_to_stays_as_it_is(link, what, run, precious,
         assert not run.folder.exists()
 
 
+@pytest.mark.parametrize("link", ["run.json", "environment.json", "steps", ""])
+def test_a_link_that_is_in_the_way_is_told_before_anything_is_computed(link, run, here, tmp_path):
+    (run.folder / link).rename(tmp_path / "elsewhere")
+    instead(run.folder / link, tmp_path / "elsewhere")
+    with pytest.raises(DiskError, match="is a link"), run.working(here):
+        pytest.fail("it was begun")
+
+
 @pytest.mark.parametrize("what", WHAT)
 def test_a_run_that_is_a_link_itself_is_read_and_not_changed(what, run, tmp_path, deeds):
     run.folder.rename(tmp_path / "elsewhere")

@@ -101,6 +101,8 @@ def by_seed(group: Sequence[Curve]) -> dict[int, Curve]:
     found: dict[int, Curve] = {}
     for curve in group:
         if curve.seed in found:
+            if found[curve.seed].name == curve.name:
+                raise RunError(f"Run {curve.name} is there twice: name its folder, or move its copies elsewhere.")
             raise RunError(
                 f"{found[curve.seed].name} and {curve.name} have the same settings and seed {curve.seed}: files of "
                 "yours changed between them. Name one by its key."

@@ -85,6 +85,9 @@ CONFIG = (
 """Keys of transformers' configuration that a model is built by. Others, of a file from elsewhere, could have code
 fetched (`_attn_implementation`), or do nothing to the model."""
 
+MOST_LAYERS = 1000
+"""Layers of a text model, at most: one with more would fill the memory before its weights are looked at."""
+
 _built: WeakValueDictionary[int, Any] = WeakValueDictionary()
 """Models that builders have returned and that are still there: what is trained and pruned is not handed out again."""
 
@@ -220,6 +223,9 @@ class Architecture(msgspec.Struct, frozen=True):
         offered = {name: value for name, value in self.arguments.items() if name != "given"}
         if "config" in offered:
             offered["config"] = {name: value for name, value in offered["config"].items() if name in CONFIG}
+            layers = offered["config"].get("num_hidden_layers", 0)
+            if isinstance(layers, int) and layers > MOST_LAYERS:
+                raise ModelError(f"{self.model} of {layers:,} layers is not built; {MOST_LAYERS:,} is the most.")
         given: dict[str, Any] = self.arguments.get("given", {})
         if entry.arguments is not None and given != entry.arguments:
             raise ModelError(f"{self.model} is named with other arguments in the checkpoint than in its run.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from prunebench.errors import on_a_line
 from prunebench.experiment.goals import GoalRecord, Reading, parse
 from prunebench.records import METRICS, Scores, StepRecord
 from prunebench.statistics import interval_of
@@ -127,7 +128,8 @@ def short(number: int) -> str:
 
 
 def align(rows: Sequence[Sequence[str]], left: int = 0) -> str:
-    """Columns padded to their widest cell: the first `left` to the left, the others to the right."""
+    """Columns padded to their widest cell: the first `left` to the left, the others to the right. A row is a line."""
+    rows = [[on_a_line(cell) for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = []
     for row in rows:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from prunebench.config import field_types, meta, told
+from prunebench.errors import on_a_line
 from prunebench.runs.manifest import ANY_SEED
 from prunebench.runs.run import Run
 
@@ -95,6 +96,5 @@ def _tail(text: str) -> str:
 
 def _plain(value: object) -> str:
     """A setting's value as it is written in filters."""
-    if isinstance(value, list):
-        return ",".join(map(str, value))
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    return text.lower() if isinstance(value, bool) else on_a_line(text)

@@ -6,7 +6,7 @@ import errno
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from operator import itemgetter
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import TypeVar
 import msgspec
 
 from prunebench.config import LATER, deciding, told
-from prunebench.errors import AmbiguousRun, RunError
+from prunebench.errors import AmbiguousRun, RunError, on_a_line
 from prunebench.registry import without_folder
 from prunebench.runs.apart import differing
 from prunebench.runs.files import MARK
@@ -83,7 +83,7 @@ def title(name: object) -> str:
 def all_runs(root: str | Path, *, begun: bool = False) -> list[Run]:
     """Every run in a folder that has a finished step, or with `begun` any, newest first.
 
-    What cannot be read is warned of and passed over.
+    What cannot be read, or is a copy of another, is warned of and passed over.
 
     Raises:
         RunError: the folder itself cannot be read.
@@ -102,7 +102,16 @@ def all_runs(root: str | Path, *, begun: bool = False) -> list[Run]:
         return [(run.changed, run.key, run)] if run.steps() or begun else []
 
     found = [row for rows in each(folders, read, lambda folder: folder) for row in rows]
-    return [run for _, _, run in sorted(found, key=itemgetter(0, 1), reverse=True)]
+    return _without_copies([run for _, _, run in sorted(found, key=itemgetter(0, 1), reverse=True)])
+
+
+def _without_copies(runs: Sequence[Run]) -> list[Run]:
+    """Runs without those that lie under another name beside the run that they are copies of; these are warned of."""
+    named = {run.key for run in runs if run.folder.name == run.key}
+    copies = [run for run in runs if run.folder.name != run.key and run.key in named]
+    for run in copies:
+        log.warning("%s holds a copy of run %s. It is passed over.", on_a_line(str(run.folder)), run.key)
+    return [run for run in runs if run not in copies]
 
 
 def each(
@@ -129,7 +138,7 @@ def each(
     if some and problems and not found:
         raise RunError(problems[0])
     for problem in problems:
-        log.warning("%s It is passed over.", problem)
+        log.warning("%s It is passed over.", on_a_line(problem))
     return found
 
 

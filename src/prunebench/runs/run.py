@@ -28,6 +28,7 @@ from prunebench.runs import progress
 from prunebench.runs.environment import completed
 from prunebench.runs.files import (
     MARK,
+    check_replaceable,
     digest,
     fresh,
     inside,
@@ -392,8 +393,11 @@ class Run:
         )
 
     def _begin(self, environment: Environment) -> None:
-        self._continued()
+        self._own("steps")
         name = "environment.json"
+        for file in (MARK, name):
+            check_replaceable(self._own() / file)
+        self._continued()
         if name in self.files():
             was = self.environment()
             check_same(self.key, was, completed(environment, was))

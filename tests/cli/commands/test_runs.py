@@ -106,6 +106,26 @@ def test_only_runs_of_the_folder_are_deleted(places, prunebench, tmp_path):
     assert folder.is_dir()
 
 
+def test_a_run_that_is_a_link_is_not_deleted_through_it(places, prunebench, tmp_path):
+    (folder,) = (tmp_path / "runs").glob("resnet18-structured-*")
+    folder.rename(tmp_path / "elsewhere")
+    folder.symlink_to(tmp_path / "elsewhere")
+    finished = prunebench("runs", "--delete", folder.name, "--yes", *places)
+    assert (finished.status, finished.err.strip()) == (
+        2,
+        f"Error: {folder} is a link: remove it yourself, or delete the run where that lies.",
+    )
+    assert (tmp_path / "elsewhere" / "run.json").is_file()
+
+
+def test_a_folder_is_on_a_line_whatever_it_is_called(places, prunebench, tmp_path):
+    (folder,) = (tmp_path / "runs").glob("resnet18-structured-*")
+    folder.rename(folder.with_name("a\nb\u2028c\x1b[31m"))
+    finished = prunebench("runs", *places)
+    assert finished.status == 0, finished.err
+    assert re.search(r"^a\\nb\\u2028c\\x1b\[31m +finished", finished.out, re.MULTILINE)
+
+
 def test_a_run_that_is_computed_is_not_deleted(places, prunebench, tmp_path):
     (folder,) = (tmp_path / "runs").glob("resnet18-structured-*")
     with held(folder):

@@ -28,6 +28,8 @@ def command(runs_dir: str, delete: str | None, yes: bool, as_json: bool, debug: 
     root = Path(runs_dir)
     if delete is not None:
         run = find(root, delete, begun=True)
+        if run.folder.is_symlink():
+            raise ConfigError(f"{run.folder} is a link: remove it yourself, or delete the run where that lies.")
         if run.folder.resolve().parent not in (root.resolve(), root.resolve() / ASIDE):  # links lead elsewhere
             raise ConfigError(f"{run.folder} is not in {root}; say where it is with --runs-dir.")
         row = overview([run])[0]
