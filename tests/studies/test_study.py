@@ -48,6 +48,14 @@ def test_what_has_all_settings_of_an_exclusion_is_left_out(planned):
     assert planned(SMALL + grid + exclude, "method", "seed") == [("structured", 0), ("unstructured", 1)]
 
 
+def test_an_exclusion_that_leaves_nothing_out_is_warned_of(planned, caplog):
+    text = SMALL + '[grid]\nseed = [0, 1]\n[[exclude]]\nseed = 1\n[[exclude]]\nseed = 2\nfraction = 0.1\n'
+    assert planned(text, "seed") == [(0,)]
+    assert caplog.messages == [
+        "study mine, [[exclude]] seed = 2, fraction = 0.1: no run has these settings, so it leaves nothing out"
+    ]
+
+
 def test_an_experiment_wins_over_the_base_and_the_grid_over_both(planned):
     text = '[base]\nepochs = 3\nbatch_size = 8\nseed = 5\n[[experiments]]\nmodel = "resnet18"\nepochs = 4\n'
     grid = "[grid]\nseed = [6]\n"
@@ -197,13 +205,16 @@ def test_how_to_time_is_a_config_for_every_backend_and_dtype(tmp_path):
         ("controls = 3\n", "controls: expected true, false, or a list of models"),
         ("experiments = [3]\n", "3 is neither the name of a config nor a table"),
         ('experiments = ["none.toml"]\n', r"none\.toml: there is no such file"),
+        ('[[exclude]]\nseed = "0"\n', r"\[exclude\]: --seed 0: expected a whole number, got a text"),
+        ("[[exclude]]\nseed = [0]\n", r"\[exclude\]: --seed .*expected a whole number, got a list"),
+        ("[efficiency]\nvariants = 1\n", "has no setting 'variants'. `prunebench efficiency --help` lists them"),
         ("[efficiency]\nbatch_size = [1]\n", r"\[efficiency\] has no setting 'batch_size'. Did you mean 'batch_sizes'"),
         ('[efficiency]\nbackends = ["egaer"]\n', r"\[efficiency\]: .*egaer"),
         (
             '[efficiency]\nbackends = "eager"\n',
-            r"\[efficiency\] backends: expected a list, such as backends = \['eager'\]",
+            r'\[efficiency\] backends: expected a list, such as backends = \["eager"\]',
         ),
-        ('[efficiency]\ndtypes = "bf16"\n', r"\[efficiency\] dtypes: expected a list, such as dtypes = \['fp32'\]"),
+        ('[efficiency]\ndtypes = "bf16"\n', r'\[efficiency\] dtypes: expected a list, such as dtypes = \["fp32"\]'),
         ("[efficiency]\nbackends = []\n", r"\[efficiency\] backends: expected a list"),
         ("[efficiency]\nbackends = {a = 1}\n", r"\[efficiency\] backends: expected a list"),
         ('[efficiency]\nbackend = "eager"\nbackends = ["compile"]\n', r"\[efficiency\] has both backend and backends"),
@@ -212,9 +223,8 @@ def test_how_to_time_is_a_config_for_every_backend_and_dtype(tmp_path):
             r"\[efficiency\] has both dtype and dtypes; leave one out",
         ),
         ('[efficiency]\nbackend = ["eager"]\n', r"\[efficiency\]: .*eager"),
-        ("[efficiency]\nbatch_sizes = 1\n", r"\[efficiency\]: --batch-sizes 1: expected array"),
-        ('[efficiency]\nbatch_sizes = "1"\n', r"\[efficiency\]: --batch-sizes 1: expected array"),
-        ("exclude = [1]\n", r"exclude: expected tables: \[\[exclude\]\]"),
+        ("[efficiency]\nbatch_sizes = 1\n", r"\[efficiency\]: --batch-sizes 1: expected a list, got a whole number"),
+        ('[efficiency]\nbatch_sizes = "1"\n', r"\[efficiency\]: --batch-sizes 1: expected a list, got a text"),
     ],
 )
 def test_a_file_that_is_no_study_is_told_in_a_line(text, message, tmp_path):

@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -62,6 +63,8 @@ from prunebench.reading import read_plain
 from prunebench.records import FORMAT
 from prunebench.registry import reference, without_folder
 from prunebench.runs.files import holds, own, write_atomically, writing
+
+log = logging.getLogger(__name__)
 
 TABLES = ("controls", "experiments", "base", "grid", "exclude", "efficiency")
 
@@ -127,8 +130,6 @@ def read_study(path: str | Path) -> Study:
         _check_kind(path, tables, name, dict, f"a table, [{name}]")
     for name in ("experiments", "exclude"):
         _check_kind(path, tables, name, list, f"a list: [[{name}]]")
-    for combination in tables.get("exclude", []):
-        _check_kind(path, {"exclude": combination}, "exclude", dict, "tables: [[exclude]]")
     grid = tables.get("grid", {})
     for name, values in grid.items():
         _check_name(path, "grid", name, deciding("training", "pruning"))
@@ -140,6 +141,7 @@ def read_study(path: str | Path) -> Study:
             raise ConfigError(f"{path}: exclude: {combination!r} is no table; it is a list of them: [[exclude]].")
         for name in combination:
             _check_name(path, "exclude", name, deciding("training", "pruning"))
+        _config(path, "exclude", combination)
     base = _config(path, "base", tables.get("base", {}))
     found = [config for each in tables.get("experiments", [{}]) for config in _experiment(path, each)]
     return Study(
@@ -166,7 +168,7 @@ def experiments_of(study: Study, runs_dir: str | None = None, *, fetch: bool = F
         ConfigError: a combination is none that can run; the message names it.
     """
     found: dict[str, Experiment] = {}
-    combinations = list(_combinations(study, runs_dir))
+    combinations = _left(study, list(_combinations(study, runs_dir)))
     for experiment in combinations if fetch else ():
         experiment.fetch()
     _check_together(study, [experiment.settings for experiment in combinations])
@@ -266,8 +268,20 @@ def _combinations(study: Study, runs_dir: str | None) -> Iterator[Experiment]:
         except ConfigError as error:
             said = ", ".join(f"{name} = {value!r}" for name, value in chosen.items()) or "[base]"
             raise ConfigError(f"Study {study.name}, {said}: {error}") from None
-        if not any(_has(experiment.settings, combination) for combination in study.exclude):
-            yield experiment
+        yield experiment
+
+
+def _left(study: Study, combinations: Sequence[Experiment]) -> list[Experiment]:
+    """Combinations but for those that the study excludes; what excludes none is warned of."""
+    for excluded in study.exclude:
+        if not any(_has(experiment.settings, excluded) for experiment in combinations):
+            told = ", ".join(f"{name} = {value!r}" for name, value in excluded.items())
+            log.warning("study %s, [[exclude]] %s: no run has these settings, so it leaves nothing out", study.name, told)
+    return [
+        experiment
+        for experiment in combinations
+        if not any(_has(experiment.settings, excluded) for excluded in study.exclude)
+    ]
 
 
 def _is_of(settings: Settings, name: str) -> bool:
@@ -362,7 +376,8 @@ def _check_name(path: Path, table: str, name: str, names: Sequence[str]) -> None
     if name in field_types() and table in ("grid", "exclude"):
         raise ConfigError(f"{path}: [{table}] {name}: it decides no result; put it into [base].")
     near = difflib.get_close_matches(name, names, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else " `prunebench prune --help` lists them."
+    command = "efficiency" if table == "efficiency" else "prune"
+    hint = f" Did you mean {near[0]!r}?" if near else f" `prunebench {command} --help` lists them."
     raise ConfigError(f"{path}: [{table}] has no setting {name!r}.{hint}")
 
 
