@@ -6,6 +6,7 @@ import hashlib
 import inspect
 import os
 import py_compile
+import subprocess
 import sys
 import time
 import traceback
@@ -255,3 +256,20 @@ def test_a_traceback_shows_the_lines_of_the_file(user_file):
         function(1)
     assert "return weight / 0  # here" in "".join(traceback.format_exception(caught.value))
     assert inspect.getsource(function) == user_file.read_text()
+
+
+# What is looked for
+
+
+def test_looking_for_pip_leaves_the_process_its_distutils():
+    """setuptools takes whoever looks for pip for pip itself; torch.compile fails after that."""
+    code = (
+        "from prunebench.runs.user_files import digest_of_reference\n"
+        "from prunebench.user_code import starts_a_program\n"
+        "assert starts_a_program('pip', 'main')\n"
+        "digest_of_reference('pip:main')\n"
+        "import distutils.core\n"
+        "print(distutils.core.__file__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "_distutils" in done.stdout

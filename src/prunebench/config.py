@@ -325,7 +325,7 @@ def settings_text(path: str | Path) -> str:
             content = file.read(LONGEST + 1)
         text = content.decode("utf-8-sig")
     except FileNotFoundError:
-        raise ConfigError(f"{path}: there is no such file.") from None
+        raise ConfigError(f"{str(path) or repr('')}: there is no such file.") from None
     except (OSError, ValueError) as error:  # no text, or a path with a NUL character
         raise ConfigError(f"{str(path) or repr('')}: cannot be read as TOML: {error}.") from None
     if len(content) > LONGEST:

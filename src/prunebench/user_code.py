@@ -10,6 +10,7 @@ import sysconfig
 import time
 import traceback
 from importlib.abc import SourceLoader
+from importlib.machinery import ModuleSpec
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -197,11 +198,19 @@ def starts_a_program(module: str, name: str) -> bool:
 
 def _origin(module: str) -> Path | None:
     """The file of a top-level module, as Python has or would import it; nothing is executed."""
-    try:
-        spec = importlib.util.find_spec(module)
-    except (ImportError, ValueError):
-        return None
+    has = sys.modules.get(module)
+    spec = spec_of(module) if has is None else getattr(has, "__spec__", None)
     return Path(spec.origin) if spec is not None and spec.origin and spec.has_location else None
+
+
+def spec_of(module: str) -> ModuleSpec | None:
+    """How Python would import a top-level module that it has not; nothing is executed.
+
+    The finder of setuptools is not asked: where somebody looks for pip it takes that for pip's own process, gives it
+    Python's distutils instead of its own, and nothing can be compiled any more.
+    """
+    finders = [finder for finder in sys.meta_path if module and type(finder).__module__ != "_distutils_hack"]
+    return next((spec for finder in finders if (spec := finder.find_spec(module, None)) is not None), None)
 
 
 def is_users(path: Path) -> bool:

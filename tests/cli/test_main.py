@@ -83,7 +83,7 @@ def check_refused(finished, tmp_path, *words):
         (("prune", "--model", "\x1b[31mnet"), [r"There is no model '\x1b[31mnet'"]),
         (("\x1b[31mprune",), [r"There is no command '\x1b[31mprune'"]),
         (("prune", "--config", "\udce9.toml"), ["\udce9.toml: there is no such file"]),
-        (("prune", "--config", ""), ["'': cannot be read as TOML"]),
+        (("prune", "--config", ""), ["'': there is no such file"]),
         (("train", "--model", "resnet18", "--lr", "inf"), ["--lr inf: expected a finite number"]),
         (("train", "--model", "resnet18", "--optimizer", "sdg"), ["'sdg'", "'sgd'", "'adam'", "'adamw'"]),
         (

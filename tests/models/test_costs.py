@@ -76,7 +76,7 @@ def realistic(name):
         arguments = {"classes": 2, "config": {**SHAPES, "vocab_size": 30_522, "max_position_embeddings": 512}}
     else:
         inputs = InputSpec(kind="images", size=224)
-        arguments = {"classes": 1000, "channels": 3, "image_size": 224, "adapt": False, "stem": "standard"}
+        arguments = {"classes": 1000, "channels": 3, "image_size": 224, "adapt": False}
     architecture = Architecture(name, arguments, inputs)
     return Checkpoint(architecture, architecture.build().eval(), {})
 

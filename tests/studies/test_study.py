@@ -49,10 +49,10 @@ def test_what_has_all_settings_of_an_exclusion_is_left_out(planned):
 
 
 def test_an_exclusion_that_leaves_nothing_out_is_warned_of(planned, caplog):
-    text = SMALL + '[grid]\nseed = [0, 1]\n[[exclude]]\nseed = 1\n[[exclude]]\nseed = 2\nfraction = 0.1\n'
+    text = SMALL + "[grid]\nseed = [0, 1]\n[[exclude]]\nseed = 1\n[[exclude]]\nseed = 2\nfraction = 0.1\n"
     assert planned(text, "seed") == [(0,)]
     assert caplog.messages == [
-        "study mine, [[exclude]] seed = 2, fraction = 0.1: no run has these settings, so it leaves nothing out"
+        "study mine, [[exclude]] seed = 2, fraction = 0.1: no run has these settings; nothing is left out"
     ]
 
 

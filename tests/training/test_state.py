@@ -234,11 +234,19 @@ def kept(job, here):
         yield run, run.progress()
 
 
-def test_progress_is_a_checkpoint_an_optimizer_and_a_state(kept):
+@pytest.fixture
+def read(tiny_net):
+    """Loads the progress of such a run."""
+    return partial(load, entry=models.get(tiny_net))
+
+
+def test_progress_is_a_checkpoint_an_optimizer_and_a_state(kept, read):
     _, folder = kept
     assert re.fullmatch(r"progress-001-\w{64}", folder.name)
     assert {path.name for path in folder.iterdir()} == {*FILES, "files.json"}
-    assert load(folder).at == (1, 0, 2)  # the model is looked up by its reference
+    assert read(folder).at == (1, 0, 2)
+    with pytest.raises(RunError, match="Give what builds the model"):  # no code is run because a folder names it
+        load(folder)
 
 
 @pytest.mark.parametrize("place", [0, 8, 100, -1])
@@ -281,9 +289,9 @@ def without(name):
         without("samples"),
     ],
 )
-def test_a_folder_with_a_fitting_name_that_holds_something_else_is_refused(change, kept):
+def test_a_folder_with_a_fitting_name_that_holds_something_else_is_refused(change, kept, read):
     run, folder = kept
-    state = load(folder)
+    state = read(folder)
 
     def write(place):
         state.save(place)
@@ -291,13 +299,13 @@ def test_a_folder_with_a_fitting_name_that_holds_something_else_is_refused(chang
 
     run.write_progress(1, write)
     with pytest.raises(RunError, match=r"progress-001-\w+ cannot be read: .*Delete it"):
-        load(run.progress())
+        read(run.progress())
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_folder_whose_file_is_no_such_file_is_refused(name, kept):
+def test_a_folder_whose_file_is_no_such_file_is_refused(name, kept, read):
     run, folder = kept
-    state = load(folder)
+    state = read(folder)
 
     def write(place):
         state.save(place)
@@ -305,13 +313,13 @@ def test_a_folder_whose_file_is_no_such_file_is_refused(name, kept):
 
     run.write_progress(1, write)
     with pytest.raises(RunError, match=r"progress-001-\w+ cannot be read"):
-        load(run.progress())
+        read(run.progress())
 
 
 @pytest.mark.parametrize("version", [2, 4])
-def test_progress_of_another_version_is_refused(version, kept):
+def test_progress_of_another_version_is_refused(version, kept, read):
     run, folder = kept
-    state = load(folder)
+    state = read(folder)
 
     def write(place):
         state.save(place)
@@ -321,7 +329,7 @@ def test_progress_of_another_version_is_refused(version, kept):
 
     run.write_progress(1, write)
     with pytest.raises(RunError, match=f"has format {version}, of "):
-        load(run.progress())
+        read(run.progress())
 
 
 def test_an_optimizer_is_in_memory_and_not_its_file(tmp_path, tiny_state, tiny_net):

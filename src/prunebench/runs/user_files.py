@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 
 from prunebench.errors import ConfigError
-from prunebench.user_code import digest, hidden, is_users, package_of, roots, source
+from prunebench.user_code import digest, hidden, is_users, package_of, roots, source, spec_of
 
 log = logging.getLogger(__name__)
 
@@ -208,10 +208,9 @@ def _top_level(name: str, beside: Sequence[Path]) -> tuple[Path | None, list[Pat
     """The file that Python would import by a name, and the folders of its submodules; nothing is executed."""
     if name in sys.stdlib_module_names or name == "prunebench":
         return None, []
-    for finder in sys.meta_path:
-        if (spec := finder.find_spec(name, None)) is not None:
-            origin = Path(spec.origin).resolve() if spec.origin and spec.has_location else None
-            return origin, [Path(folder) for folder in spec.submodule_search_locations or ()]
+    if (spec := spec_of(name)) is not None:
+        origin = Path(spec.origin).resolve() if spec.origin and spec.has_location else None
+        return origin, [Path(folder) for folder in spec.submodule_search_locations or ()]
     return _within(beside, name)
 
 

@@ -276,7 +276,7 @@ def _left(study: Study, combinations: Sequence[Experiment]) -> list[Experiment]:
     for excluded in study.exclude:
         if not any(_has(experiment.settings, excluded) for experiment in combinations):
             told = ", ".join(f"{name} = {value!r}" for name, value in excluded.items())
-            log.warning("study %s, [[exclude]] %s: no run has these settings, so it leaves nothing out", study.name, told)
+            log.warning("study %s, [[exclude]] %s: no run has these settings; nothing is left out", study.name, told)
     return [
         experiment
         for experiment in combinations

@@ -101,7 +101,7 @@ def test_when_asked_to_stop_every_run_ends_its_batch_and_keeps_what_it_has(
 ):
     monkeypatch.setenv("PRUNEBENCH_TEST_BATCH", "0.3")
     text = "[grid]\nseed = [0, 1, 2]\n"
-    planned = small(text, "cluster")
+    planned = small(text, "cluster", epochs=10)  # so that a busy machine hears of it before they are over
     found = on_cluster("cluster", "stop")
     assert found["errors"] == [""] * 6
     assert 2 <= found["stopped"].count(True) < 6
@@ -110,7 +110,7 @@ def test_when_asked_to_stop_every_run_ends_its_batch_and_keeps_what_it_has(
     monkeypatch.delenv("PRUNEBENCH_TEST_BATCH")
     for job in jobs_of(planned):
         assert do(job).fine
-    alone = small(text, "alone")
+    alone = small(text, "alone", epochs=10)
     for job in jobs_of(alone):
         assert do(job).fine
     assert contents(folder_of(planned)) == contents(folder_of(alone))

@@ -2,7 +2,8 @@
 
 A task asks for as many CPUs as its run has threads, and for a GPU where it computes on one. A task whose node is lost
 is tried again on another, where its run goes on after its last finished epoch. On a board, an actor of its own, tasks
-tell of steps, and read whether to stop; where it is lost, another takes its place.
+tell of steps, and read whether to stop. Where it is lost, with what it was told, another takes its place: so a task
+tells of all its steps again when it ends.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from prunebench.studies.executors import Executor, Options, executors
 if TYPE_CHECKING:
     from prunebench.records import StepRecord
     from prunebench.studies.jobs import Job, Outcome
+
+    Result = tuple[Outcome, list[StepRecord]]
 
 Answer = TypeVar("Answer")
 
@@ -105,8 +108,6 @@ class Board:
 
 
 def _outcomes(ray: Any, jobs: Sequence[Job], options: Options) -> Iterator[Outcome]:
-    from prunebench.studies.jobs import Outcome
-
     resources = [_resources(ray, job) for job in jobs]
     task, board = ray.remote(_do), ray.remote(num_cpus=0, max_restarts=-1)(Board).remote()
     keys: dict[Any, Job] = {}
@@ -116,7 +117,7 @@ def _outcomes(ray: Any, jobs: Sequence[Job], options: Options) -> Iterator[Outco
         ref = task.options(max_retries=RETRIES, **wanted).remote(job, refs.get(job.needs or ""), board)
         keys[ref], refs[job.key] = job, ref
     stopped = False
-    heard: set[tuple[str, int]] = set()  # a task that is tried again tells of all that it finds
+    heard: dict[str, set[int]] = {job.key: set() for job in jobs}
     while keys:
         if stopped or options.stop():
             begun: set[str] = _asked(ray, board.stop, set())  # again and again: a board that was lost has forgotten it
@@ -126,18 +127,35 @@ def _outcomes(ray: Any, jobs: Sequence[Job], options: Options) -> Iterator[Outco
         ready, _ = ray.wait(list(keys), timeout=TICK)
         news: list[tuple[str, StepRecord]] = _asked(ray, board.news, [])
         for key, record in news:
-            if options.told is not None and (key, record.step) not in heard:
-                heard.add((key, record.step))
-                options.told(by_key[key], record)
+            if record.step == len(heard[key]):  # after one that was lost none is heard before the end
+                _hear(options, heard, by_key[key], [record])
         for ref in ready:
             job = keys.pop(ref)
-            try:
-                yield ray.get(ref)
-            except ray.exceptions.TaskCancelledError:
-                yield Outcome(job.key, stopped=True)
-            except ray.exceptions.RayError as error:
-                reason = str(error).strip().splitlines()[0]
-                yield Outcome(job.key, error=f"Ray gave it up after {RETRIES} more tries: {reason}")
+            outcome, records = _result(ray, ref, job)
+            _hear(options, heard, job, records)
+            yield outcome
+
+
+def _hear(options: Options, heard: dict[str, set[int]], job: Job, records: Sequence[StepRecord]) -> None:
+    """Tell of steps of a job that were not heard of before; a task that is tried again tells of all that it finds."""
+    for record in records:
+        if options.told is not None and record.step not in heard[job.key]:
+            heard[job.key].add(record.step)
+            options.told(job, record)
+
+
+def _result(ray: Any, ref: Any, job: Job) -> Result:
+    """What a task that has ended came to."""
+    from prunebench.studies.jobs import Outcome
+
+    try:
+        result: Result = ray.get(ref)
+    except ray.exceptions.TaskCancelledError:
+        return Outcome(job.key, stopped=True), []
+    except ray.exceptions.RayError as error:
+        reason = str(error).strip().splitlines()[0]
+        return Outcome(job.key, error=f"Ray gave it up after {RETRIES} more tries: {reason}"), []
+    return result
 
 
 def _asked(ray: Any, question: Any, otherwise: Answer) -> Answer:
@@ -168,14 +186,15 @@ def _resources(ray: Any, job: Job) -> dict[str, float]:
     return {"num_cpus": float(threads), "num_gpus": gpus}
 
 
-def _do(job: Job, needed: Outcome | None, board: Any) -> Outcome:
-    """The task; Ray begins it when `needed`, the outcome of another task, is there."""
+def _do(job: Job, needed: Result | None, board: Any) -> Result:
+    """The task, and the steps that it tells of; Ray begins it when `needed`, the result of another task, is there."""
     import ray
 
     from prunebench.studies.jobs import Outcome, do, unfit
 
-    if needed is not None and not needed.fine:
-        return unfit(job, needed)
+    if needed is not None and not needed[0].fine:
+        return unfit(job, needed[0]), []
+    records: list[StepRecord] = []
     started, stopping, over = time.monotonic(), threading.Event(), threading.Event()
     board.begin.remote(job.key)
 
@@ -184,14 +203,16 @@ def _do(job: Job, needed: Outcome | None, board: Any) -> Outcome:
             if _asked(ray, board.stopping, False):
                 stopping.set()
 
+    def tell(job: Job, record: StepRecord) -> None:
+        records.append(record)
+        board.tell.remote(job.key, record)
+
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
     try:
-        outcome = do(job, stopping.is_set, lambda job, record: board.tell.remote(job.key, record))
-        _asked(ray, board.stopping, False)  # whatever was told before has arrived when this is answered
-        return outcome
+        return do(job, stopping.is_set, tell), records
     except KeyboardInterrupt:  # what ray.cancel raises
-        return Outcome(job.key, stopped=True, seconds=time.monotonic() - started)
+        return Outcome(job.key, stopped=True, seconds=time.monotonic() - started), records
     finally:
         over.set()
         asking.join()
