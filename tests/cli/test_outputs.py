@@ -100,6 +100,19 @@ def test_pictures_go_into_folders_that_are_no_runs(kind, told, runs, prunebench)
     assert content(runs.parent) == before
 
 
+@pytest.mark.parametrize(("place", "told"), [("a pipe", "no folder"), ("a device", "no folder"), ("a run", "inside")])
+def test_tables_go_into_folders_that_are_no_runs(place, told, runs, prunebench):
+    (run,) = runs.glob("resnet18-structured-*")
+    if place != "a run":
+        ODD[place](runs.parent / "tables")
+    before = content(runs.parent)
+    where = str(run / "steps" / "new") if place == "a run" else "tables"
+    finished = prunebench(*COMMANDS["prune"][:-1], "--results-dir", where)
+    assert (finished.status, finished.out) == (2, "")
+    assert told in finished.err
+    assert content(runs.parent) == before
+
+
 def test_a_picture_does_not_replace_a_pipe(runs, prunebench):
     assert prunebench("plot", "runs", "-o", "plots", "--figure", "accuracy").status == 0
     (picture,) = (runs.parent / "plots").glob("*.png")

@@ -38,7 +38,7 @@ from prunebench.models.architecture import models
 from prunebench.pruning.registry import criteria, methods
 
 GRACE = 30.0
-MEMORY = 4 * 2**30
+MEMORY = 3 * 2**29
 """Bytes of address space that a child may take besides what is imported."""
 
 

@@ -33,9 +33,9 @@ def time_onnx(
     from prunebench.records import FORMAT
     from prunebench.results.latency_tables import of_files
     from prunebench.runs import environment as hardware
-    from prunebench.runs.files import check_writable, write_atomically, writing
+    from prunebench.runs.files import check_output, write_atomically, writing
 
-    check_writable(results_dir)
+    check_output(Path(results_dir), folder=True)
     hardware.check_processes("--threads", threads)
     threads = threads or os.cpu_count() or 1
     paths = [Path(name) for name in files]

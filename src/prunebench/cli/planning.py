@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 
 import msgspec
 
@@ -18,7 +19,7 @@ from prunebench.experiment.plan import pruning_plan, summary_lines, training_pla
 from prunebench.experiment.resolve import resolve
 from prunebench.records import Summary
 from prunebench.runs.digests import counted, nothing_kept
-from prunebench.runs.files import check_writable
+from prunebench.runs.files import check_output, check_writable
 from prunebench.runs.run import Run
 from prunebench.studies.stopping import done
 
@@ -116,7 +117,7 @@ def _announce(console: Console, experiment: Experiment, run: Run, plan: Iterable
         say(f"  new      {reason}")
     if not (dry_run or answered):
         check_writable(settings.runs_dir)
-        check_writable(settings.results_dir)
+        check_output(Path(settings.results_dir), folder=True)
 
 
 def _foretell(console: Console, experiment: Experiment, run: Run, steps: Sequence[int]) -> None:

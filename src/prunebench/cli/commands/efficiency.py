@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -25,7 +26,6 @@ from prunebench.cli.stopping import Stopping
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     from prunebench.config import RunConfig
     from prunebench.experiment.experiment import Experiment
@@ -161,7 +161,7 @@ def _time(  # noqa: PLR0917
     from prunebench.latency.steps import planned_steps, timed_steps
     from prunebench.results import latency_tables
     from prunebench.results.matrices import write_timings
-    from prunebench.runs.files import check_writable
+    from prunebench.runs.files import check_output, check_writable
 
     into = efficiency_run(experiment, efficiency.settings(), run)
     if fresh:
@@ -177,7 +177,7 @@ def _time(  # noqa: PLR0917
     else:
         from prunebench.latency.timing import time_run, time_untrained
 
-        check_writable(experiment.settings.results_dir)
+        check_output(Path(experiment.settings.results_dir), folder=True)
         check_writable(experiment.settings.runs_dir)
         at_most = f"{efficiency.time_budget:g} s of timing at most, preparation not counted"
         console.note(f"on {machine_line(experiment.settings)}, {efficiency.backend}, {efficiency.dtype}, {at_most}")
