@@ -282,8 +282,9 @@ LATER = ("mean", "std", "class_weights", *(f"finetune_{name}" for name in AS_TRA
 
 def told(stored: Mapping[str, Any], name: str) -> Any:
     """A setting as a run has stored it; None where it came later and is the default, as runs of before have it."""
-    value = stored.get(name)
-    return None if name in LATER and value == default(name) else value
+    value, usual = stored.get(name), default(name)
+    alike = (usual, list(usual)) if isinstance(usual, tuple) else (usual,)  # JSON has lists
+    return None if name in LATER and value in alike else value
 
 
 def deciding(*parts: Decides) -> list[str]:

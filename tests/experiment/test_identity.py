@@ -58,6 +58,10 @@ OTHER = {
     "encoding": "cp1252",
     "trust_data": True,
     "finetune_momentum": 0.5,
+    "prune": ("heads",),
+    "layer_fraction": ("layer1=0.5",),
+    "floor": 0.5,
+    "through_norms": True,
     "class_weights": "balanced",
 }
 

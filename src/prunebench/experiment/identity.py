@@ -80,7 +80,7 @@ def identity(
         {
             name: without_folder(values[name])
             for name in DECIDING[kind]
-            if name not in LATER or values[name] != default(name)
+            if name not in LATER or values[name] != storable(default(name))
         },
         {name: found for name, found in contents.items() if found is not None},
         source,

@@ -1,6 +1,8 @@
 """Plots: pictures of runs, studies and matrices. Figures are in `figures`, one file each.
 
 Doors:
-    sources  what paths hold that can be drawn
-    drawing  figures as files
+    sources     what paths hold that can be drawn
+    drawing     figures as files
+    inspection  layers of a model before and after a step
+    style       what every picture looks like
 """

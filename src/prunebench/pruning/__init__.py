@@ -1,8 +1,9 @@
 """Pruning: what goes, how much, and in which order. Entries are in `methods` and `criteria`, one file each.
 
 Doors:
-    registry  the registries of methods and criteria, and what passes between them and the loop
-    methods   unstructured, structured, none
+    registry    the registries of methods and criteria, and what passes between them and the loop
+    requests    what settings ask a method to prune
+    methods     unstructured, structured, none
     multiplied  the parameters that are multiplied with data
-    units     what can only be removed together, found and proved
+    units       what can only be removed together, found and proved
 """
