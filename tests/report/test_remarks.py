@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from prunebench.records import ProofRecord, Summary
 from prunebench.report.figures import figures
 from prunebench.report.remarks import remarks
 from prunebench.report.sources import gather
@@ -34,3 +35,17 @@ def test_collapsed_layers_are_a_warning_with_the_way_in_which_they_did(tmp_path,
 
 def test_where_nothing_is_to_be_told_nothing_is(study):
     assert told(study) == []
+
+
+def test_what_was_proved_is_told_once_for_all_seeds(tmp_path, pruned, commit):
+    proof = ProofRecord(groups=12, difference=1e-15, through_norms=True)
+    for seed in range(2):
+        run = pruned(tmp_path, steps=1, seed=seed)
+        record = run.record(0)
+        empty = dict.fromkeys(("left_out", "weights", "mean", "std"), ())
+        summary = Summary(data="digits", digest=None, parts={}, params=1, macs=1, proof=proof, **empty)
+        commit(run, msgspec.structs.replace(record, summary=summary))
+    assert told(tmp_path) == [
+        "tiny on digits, tiny structured: removal proved exact on this model: 12 groups of units; norms average over "
+        "the channels that are left."
+    ]

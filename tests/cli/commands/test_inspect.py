@@ -42,3 +42,32 @@ def test_a_model_that_does_not_run_is_refused_in_a_line(prunebench, tmp_path, mo
     failed = prunebench("inspect", "--model", "net.py:build", "--image-size", "8")
     assert (failed.status, failed.out) == (2, "")
     assert "Traceback" not in failed.err
+
+
+def test_layers_are_drawn_where_that_is_asked_for(prunebench, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.py").write_text(NET)
+    asked = ("inspect", "--model", "net.py:build", "--image-size", "8")
+    shown = prunebench(*asked, "-o", "layers.png")
+    assert (shown.status, "written layers.png" in shown.err) == (0, True)
+    assert (tmp_path / "layers.png").read_bytes().startswith(b"\x89PNG")
+    for name, words in (("layers.jpg", "ends with .png or .svg"), ("net.py/a.png", "net.py")):
+        refused = prunebench(*asked, "-o", name)
+        assert (refused.status, refused.out) == (2, "")
+        assert words in refused.err
+
+
+def test_units_are_chosen_and_norms_are_told_of(prunebench, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = "class Net(nn.Module):\n    def __init__(self, classes):\n        super().__init__()\n"
+    text += "        self.stem, self.norm, self.head = nn.Conv2d(3, 8, 2, 2), nn.LayerNorm(8), nn.Linear(8, classes)\n"
+    text += "    def forward(self, x):\n        return self.head(self.norm(self.stem(x).flatten(2).mT).mean(1))\n"
+    (tmp_path / "net.py").write_text(
+        f"from torch import nn\n\n{text}\n\ndef build(classes):\n    return Net(classes)\n"
+    )
+    asked = ("inspect", "--model", "net.py:build", "--image-size", "8")
+    assert "its channels hang together" in prunebench(*asked).err + prunebench(*asked).out
+    through = prunebench(*asked, "--through-norms", "--floor", "0.75", "--fraction", "0.5")
+    assert "norms average over the channels that are left" in through.out
+    assert "8×3×2×2 → 6×3×2×2" in through.out
+    assert "none of --prune heads" in prunebench(*asked, "--through-norms", "--prune", "heads").err
