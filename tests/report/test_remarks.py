@@ -44,7 +44,7 @@ def test_what_was_proved_is_told_once_for_all_seeds(tmp_path, pruned, commit):
         record = run.record(0)
         empty = dict.fromkeys(("left_out", "weights", "mean", "std"), ())
         summary = Summary(data="digits", digest=None, parts={}, params=1, macs=1, proof=proof, **empty)
-        commit(run, msgspec.structs.replace(record, summary=summary))
+        commit(run, msgspec.structs.replace(record, step=1, summary=summary))
     assert told(tmp_path) == [
         "tiny on digits, tiny structured: removal proved exact on this model: 12 groups of units; norms average over "
         "the channels that are left."
