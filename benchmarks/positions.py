@@ -35,20 +35,24 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True)
 class Kind:
-    """How a floating-point type is laid out, and how many of its binades are used for matrices."""
+    """How a floating-point type is laid out, which binades matrices use, and what counts positions."""
 
+    dtype: torch.dtype
     integer: torch.dtype
+    counts: torch.dtype
     mantissa: int
     binades: int
     bias: int
-    width: int
 
 
 KINDS = {
-    torch.float64: Kind(torch.int64, 52, 3, 1023, 64),
-    torch.float32: Kind(torch.int32, 23, 3, 127, 32),
-    torch.bfloat16: Kind(torch.int16, 7, 5, 127, 16),
-    torch.float16: Kind(torch.int16, 10, 2, 15, 16),
+    kind.dtype: kind
+    for kind in (
+        Kind(torch.float64, torch.int64, torch.int64, 52, 3, 1023),
+        Kind(torch.float32, torch.int32, torch.int32, 23, 3, 127),
+        Kind(torch.bfloat16, torch.int16, torch.int32, 7, 5, 127),
+        Kind(torch.float16, torch.int16, torch.int32, 10, 2, 15),
+    )
 }
 
 
@@ -92,7 +96,7 @@ def mark(model: nn.Module) -> Marks:
             raise Unreadable(f"{name} has {parameter.numel()} values of too few bits")
         flat = torch.empty(parameter.numel(), dtype=parameter.dtype)
         for start, stop in _chunks(len(flat)):
-            flat[start:stop] = _values(torch.arange(start, stop), own)
+            flat[start:stop] = _values(start, stop, own)
         with torch.no_grad():
             parameter.copy_(flat.view(parameter.shape))
     return marks
@@ -109,6 +113,10 @@ def kept(marks: Marks, model: nn.Module) -> dict[str, list[torch.Tensor]]:
         if name not in marks or parameter.ndim != len(marks[name].shape):
             raise Unreadable(f"{name} is not a parameter of the whole model")
         found[name] = _kept(name, parameter.detach(), marks[name])
+    if missing := marks.keys() - found.keys():
+        raise Unreadable(f"{min(missing)} is gone")
+    if mixed := [name for name, axes in found.items() if any((axis.diff() <= 0).any() for axis in axes)]:
+        raise Unreadable(f"{mixed[0]} holds its slices in another order")
     return found
 
 
@@ -121,14 +129,14 @@ def _kept(name: str, values: torch.Tensor, own: Mark) -> list[torch.Tensor]:
         ids = _ids(line, own)
         if not bool(((ids >= 0) & (ids < math.prod(own.shape))).all()):
             raise Unreadable(f"{name} holds other values than it did")
-        axes.append(ids // math.prod(own.shape[dim + 1 :]) % own.shape[dim])
+        axes.append(ids.long() // math.prod(own.shape[dim + 1 :]) % own.shape[dim])
     wanted = torch.zeros((), dtype=torch.int64)
     for dim, axis in enumerate(axes):
         shape = [-1 if d == dim else 1 for d in range(values.ndim)]
         wanted = wanted + (axis * math.prod(own.shape[dim + 1 :])).view(shape)
     flat, wanted = values.reshape(-1), wanted.expand(values.shape).reshape(-1)
     for start, stop in _chunks(len(flat)):
-        if not torch.equal(_ids(flat[start:stop], own), wanted[start:stop]):
+        if not torch.equal(_ids(flat[start:stop], own), wanted[start:stop].to(own.kind.counts)):
             raise Unreadable(f"{name} holds values that are not slices of what it was")
     return axes
 
@@ -137,25 +145,24 @@ def _chunks(count: int) -> Iterator[tuple[int, int]]:
     return ((start, min(count, start + CHUNK)) for start in range(0, count, CHUNK))
 
 
-def _values(ids: torch.Tensor, own: Mark) -> torch.Tensor:
-    kind, code = own.kind, _scrambled(ids, own.bits)
+def _values(start: int, stop: int, own: Mark) -> torch.Tensor:
+    kind = own.kind
+    code = _scrambled(torch.arange(start, stop, dtype=kind.counts), own.bits)
     fraction, above = code & ((1 << kind.mantissa) - 1), code >> kind.mantissa
     binade, sign = above & ((1 << kind.binades) - 1), above >> kind.binades
-    bits = (kind.bias + own.exponent - binade << kind.mantissa) | fraction | (sign << kind.width - 1)
-    dtype = next(dtype for dtype, each in KINDS.items() if each == kind)
-    return bits.to(kind.integer).view(dtype)
+    size = (kind.bias + own.exponent - binade << kind.mantissa) | fraction
+    values = size.to(kind.integer).view(kind.dtype)
+    return torch.where(sign == 1, -values, values)
 
 
 def _ids(values: torch.Tensor, own: Mark) -> torch.Tensor:
+    """Positions, or −1 where a value says none."""
     kind = own.kind
-    bits = values.contiguous().view(kind.integer).to(torch.int64)
-    fraction = bits & ((1 << kind.mantissa) - 1)
-    sign = bits >> kind.width - 1 & 1
-    exponent = bits >> kind.mantissa & ((1 << kind.width - 1 - kind.mantissa) - 1)
-    binade = kind.bias + own.exponent - exponent
-    room = 1 if own.vector else 1 << kind.binades
-    code = (sign << kind.binades | binade) << kind.mantissa | fraction
-    sound = (binade >= 0) & (binade < room) & (sign == 0 if own.vector else sign >= 0)
+    size = values.abs().contiguous().view(kind.integer).to(kind.counts)
+    binade = kind.bias + own.exponent - (size >> kind.mantissa)
+    above = torch.signbit(values).to(kind.counts) << kind.binades | binade
+    code = above << kind.mantissa | size & ((1 << kind.mantissa) - 1)
+    sound = (binade >= 0) & (above < 1 << own.bits - kind.mantissa)
     return torch.where(sound, _plain(torch.where(sound, code, 0), own.bits), -1)
 
 
@@ -166,18 +173,18 @@ def _scrambled(ids: torch.Tensor, bits: int) -> torch.Tensor:
     """A permutation of the numbers of so many bits."""
     half, below = (bits + 1) // 2, (1 << bits) - 1
     for _ in range(2):
-        ids = (ids ^ ids >> half) * FACTOR & below
+        ids = (ids ^ ids >> half).mul_(FACTOR & below).bitwise_and_(below)
     return ids ^ ids >> half
 
 
 def _plain(codes: torch.Tensor, bits: int) -> torch.Tensor:
     """The numbers that were scrambled."""
-    half, below, inverse = (bits + 1) // 2, (1 << bits) - 1, pow(FACTOR, -1, 1 << bits)
-    inverse -= 1 << 64 if inverse >= 1 << 63 else 0
+    half, below = (bits + 1) // 2, (1 << bits) - 1
+    inverse = pow(FACTOR, -1, 1 << bits)
     codes = codes ^ codes >> half
     for _ in range(2):
-        codes = codes * inverse & below
-        codes = codes ^ codes >> half
+        codes = (codes * inverse).bitwise_and_(below)
+        codes ^= codes >> half
     return codes
 
 
@@ -192,7 +199,7 @@ def settle(model: nn.Module, inputs: Any) -> None:
     try:
         with torch.no_grad():
             output_of(model, inputs)
-    except ValueError:  # a channel of one value has no variance
+    except Exception:  # a channel of one value has no variance; a model that does not run is told of elsewhere
         pass
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.eval()
@@ -226,20 +233,21 @@ def judge(whole: nn.Module, marks: Marks, pruned: nn.Module, inputs: Any) -> Jud
     except Unreadable as error:
         return Judgement("differs", str(error))
     gone = {name: _gone(marks[name].shape, axes) for name, axes in left.items()}
-    missing = marks.keys() - left.keys()
-    if missing or not any(len(index) for dims in gone.values() for index in dims):
-        return Judgement("differs", f"{min(missing)} is gone") if missing else Judgement("nothing goes")
-    if mixed := [n for n, axes in left.items() if any((axis.diff() <= 0).any() for axis in axes)]:
-        return Judgement("differs", f"{mixed[0]} holds its slices in another order")
+    if not any(len(index) for dims in gone.values() for index in dims):
+        return Judgement("nothing goes")
     full = _run(whole.double(), inputs)
     _mask(whole, gone)
     wanted = _run(whole, inputs)
-    if not torch.isfinite(wanted).all() or not torch.isfinite(full).all():
-        return Judgement("not judged", "the masked model's outputs are not finite")
     try:
         found = _run(pruned.double(), inputs)
     except Exception as error:  # of a model of anybody's
         return Judgement("differs", f"it does not run: {type(error).__name__}: {str(error)[:120]}")
+    return _compared(full, wanted, found)
+
+
+def _compared(full: torch.Tensor, wanted: torch.Tensor, found: torch.Tensor) -> Judgement:
+    if not torch.isfinite(wanted).all() or not torch.isfinite(full).all():
+        return Judgement("not judged", "the masked model's outputs are not finite")
     if found.shape != wanted.shape:
         return Judgement("differs", f"outputs {tuple(found.shape)} instead of {tuple(wanted.shape)}")
     scale = float(wanted.abs().max()) or 1.0

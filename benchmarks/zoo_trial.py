@@ -5,15 +5,17 @@ l2, a checkpoint is written and loaded in a clean build, which is trained for a 
 says of itself is not believed: each time the weights carry their positions (`positions`), and the pruned model is
 compared with the masked one.
 
-*Whole* is a model whose every layer with weights loses units, apart from layers whose outputs are the model's, layers
-that make one channel, and layers of residual streams that norms over channels hold together: those that units are found
-of as soon as such norms let channels pass (`through_norms`), which is not exact. Depthwise filters go with the channels
-that they filter.
+*Whole* is a model whose every layer with weights loses units, apart from layers whose outputs are the model's, or that
+these do not depend on, layers that make one channel, and layers of residual streams that norms over channels hold
+together: those that units are found of as soon as such norms let channels pass (`through_norms`), which is not exact.
+Depthwise filters go with the channels that they filter. What else keeps all its units is named with the reason that the
+library gives, and the model is whole *partly*.
 """
 
 from __future__ import annotations
 
 import contextlib
+import copy
 import tempfile
 import time
 import traceback
@@ -24,6 +26,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 import positions
 from prunebench.errors import PrunebenchError
@@ -111,6 +114,17 @@ def example(inputs: InputSpec) -> Any:
     return batch
 
 
+class _Undrawn(TorchFunctionMode):
+    """Within, no random numbers are drawn for parameters: they are filled in anyhow, and large ones take seconds."""
+
+    DRAWN = (torch.Tensor.normal_, torch.Tensor.uniform_, torch.Tensor.erfinv_)
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in self.DRAWN and isinstance(args[0], nn.Parameter):
+            return args[0]
+        return func(*args, **(kwargs or {}))
+
+
 class _Whole:
     """A model as it is built, always with the same values."""
 
@@ -119,8 +133,15 @@ class _Whole:
         self.architecture = Architecture("zoo", {"classes": CLASSES, "image_size": inputs.size}, inputs)
 
     def build(self) -> nn.Module:
+        """With values of parameters that nobody has drawn yet."""
         torch.manual_seed(0)
-        return self.architecture.build(self.entry).eval()
+        with _Undrawn():
+            return self.architecture.build(self.entry).eval()
+
+    def load(self, folder: Path) -> nn.Module:
+        """A checkpoint's model, in a clean build."""
+        with _Undrawn():
+            return load(folder, self.entry).model
 
     def request(self, found: Removable | None) -> Request:
         return Request(fraction=FRACTION, criterion=l2, inputs=self.inputs, removable=found)
@@ -132,25 +153,24 @@ def pruned_by_prunebench(build: Callable[[], nn.Module], inputs: InputSpec) -> O
     with _told(found), tempfile.TemporaryDirectory() as folder:
         about = _Whole(ModelEntry("zoo", "of the zoo", build), inputs)
         model = about.build()
-        found.params = params(model)
+        found.params, marks = params(model), _marked(model, inputs)
         found.stage = "check"
         check_forward(model, inputs, lambda shape: "" if shape == (1, CLASSES) else f"expected (1, {CLASSES})", "zoo")
         check_training(model, inputs, "zoo")
-        removable = _step(found, about, model, Path(folder))
+        removable = _step(found, about, model, marks, Path(folder))
         del model
         found.stage = "train"
-        again = load(Path(folder), about.entry)
-        _train(about, again.model)
+        again = about.load(Path(folder))
+        _train(about, again)
         found.stage = "prune again"
         _again(found, about, again, removable)
         found.verdict = "partly" if found.spared else "whole"
     return found
 
 
-def _step(found: Outcome, about: _Whole, model: nn.Module, folder: Path) -> Removable:
+def _step(found: Outcome, about: _Whole, model: nn.Module, marks: positions.Marks, folder: Path) -> Removable:
     """Prune, look at what is left, write it to a folder, load it, and judge it; the model is used up."""
-    marks = _marked(model, about.inputs)
-    state = {name: value.clone() for name, value in model.state_dict().items()}
+    state = copy.deepcopy(model.state_dict())
     multiplied = uses(model, about.inputs)
     found.macs, found.stage = total(multiplied), "find"
     started = time.perf_counter()
@@ -166,7 +186,7 @@ def _step(found: Outcome, about: _Whole, model: nn.Module, folder: Path) -> Remo
     found.stage = "save and load"
     save(Checkpoint(about.architecture, model, {}), folder)
     before = _output(model, about.inputs)
-    if not torch.equal(before, _output(load(folder, about.entry).model, about.inputs)):
+    if not torch.equal(before, _output(about.load(folder), about.inputs)):
         raise _Wrong("loaded, it gives other outputs")
     found.stage = "compare"
     whole = about.build()
@@ -215,16 +235,16 @@ def _descend(model: nn.Module, inputs: InputSpec) -> None:
     model.eval()
 
 
-def _again(found: Outcome, about: _Whole, loaded: Checkpoint, removable: Removable) -> None:
+def _again(found: Outcome, about: _Whole, model: nn.Module, removable: Removable) -> None:
     """Prune once more what was loaded and trained, as a run does that goes on, and judge it."""
-    model, inputs = loaded.model, about.inputs
+    inputs = about.inputs
     with tempfile.TemporaryDirectory() as folder:
         marks = _marked(model, inputs)
-        save(loaded, Path(folder))
+        save(Checkpoint(about.architecture, model, {}), Path(folder))
         if all(group.units == 1 for group in left_of(model, inputs, removable)):
             return
         structured.prune(model, {}, replace(about.request(removable), step=2))
-        whole = load(Path(folder), about.entry).model
+        whole = about.load(Path(folder))
     _believe(found, positions.judge(whole, marks, model, example(inputs)))
 
 
@@ -237,20 +257,61 @@ def _tell_kept(found: Outcome, about: _Whole, model: nn.Module, removable: Remov
     found.macs_kept = cost / max(1, found.macs)
     streams: set[str] = set()
     if any(why != OUT for why in kept.values()):
-        groups = find(model, about.inputs.example(), through_norms=True).groups
-        streams = {module for group in groups for module in group.modules} | _filters(model, groups)
+        streams = _behind_norms(model, about.inputs)
     modules = dict(model.named_modules())
     for name, why in kept.items():
-        norms, one = name in streams, getattr(modules.get(name), "out_channels", 0) == 1
-        place = found.excused if why == OUT or norms or one else found.spared
-        told = "norms over channels hold them together" if norms else "it makes one channel" if one else why
-        place.setdefault(told, []).append(name)
+        if name in streams:
+            excuse = "norms over channels hold them together"
+        elif getattr(modules.get(name), "out_channels", 0) == 1:
+            excuse = "it makes one channel"
+        elif why != OUT and name in modules and not _matters(model, modules[name], about.inputs):
+            excuse = "the outputs do not depend on it"
+        else:
+            excuse = OUT if why == OUT else ""
+        place = found.excused if excuse else found.spared
+        place.setdefault(excuse or why, []).append(name)
+
+
+def _behind_norms(model: nn.Module, inputs: InputSpec) -> set[str]:
+    """Layers that lose units where norms over channels let each channel pass, by the library's own option, and where
+    they are left out: some are no module or operation that it knows by name."""
+    norms = [module for name, module in model.named_modules() if _is_norm(name, module)]
+    found = find(model, inputs.example(), through_norms=True).groups
+    for norm in norms:
+        norm.forward = lambda x, *args, **kwargs: x
+    try:
+        found += find(model, inputs.example(), through_norms=True).groups
+    finally:
+        for norm in norms:
+            del norm.forward
+    return {module for group in found for module in group.modules} | _filters(model, found)
+
+
+def _is_norm(name: str, module: nn.Module) -> bool:
+    """Whether a module is called a norm, and is neither a block with one, nor one of each channel or of weights."""
+    called = "Norm" in type(module).__name__ and "parametrizations" not in name
+    return called and not isinstance(module, BY_CHANNEL) and not any(True for _ in module.children())
+
+
+BY_CHANNEL = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)
 
 
 def _filters(model: nn.Module, groups: tuple[Group, ...]) -> set[str]:
     """Depthwise and grouped convolutions that go with the channels that they read."""
     parts = {module_of(part.parameter) for group in groups for part in group.parts}
     return {name for name, module in model.named_modules() if name in parts and getattr(module, "groups", 1) != 1}
+
+
+def _matters(model: nn.Module, layer: nn.Module, inputs: InputSpec) -> bool:
+    """Whether the outputs change with what a layer holds."""
+    before = _output(model, inputs)
+    state = copy.deepcopy(layer.state_dict())
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.mul_(1.25)
+    changed = not torch.equal(_output(model, inputs), before)
+    layer.load_state_dict(state)
+    return changed
 
 
 def _tied(model: nn.Module, made: set[str]) -> set[str]:
@@ -268,7 +329,7 @@ def pruned_by_torch_pruning(build: Callable[[], nn.Module], inputs: InputSpec) -
         about = _Whole(ModelEntry("zoo", "of the zoo", build), inputs)
         model = about.build()
         marks = _marked(model, inputs)
-        state = {name: value.clone() for name, value in model.state_dict().items()}
+        state = copy.deepcopy(model.state_dict())
         found.params, found.macs = params(model), total(uses(model, inputs))
         widths = {m: getattr(m, "out_features", getattr(m, "out_channels", 0)) for m in model.modules()}
         found.stage, started = "prune", time.perf_counter()
