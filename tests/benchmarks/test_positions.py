@@ -12,14 +12,8 @@ import positions
 
 
 def net():
-    return nn.Sequential(
-        nn.Conv2d(3, 6, 3, **kwargs),
-        nn.BatchNorm2d(6),
-        nn.Sigmoid(),
-        nn.Conv2d(6, 5, 3),
-        nn.Flatten(),
-        nn.Linear(20, 4),
-    ).eval()
+    convs = nn.Conv2d(3, 6, 3), nn.Conv2d(6, 5, 3)
+    return nn.Sequential(convs[0], nn.BatchNorm2d(6), nn.Sigmoid(), convs[1], nn.Flatten(), nn.Linear(20, 4)).eval()
 
 
 @pytest.fixture

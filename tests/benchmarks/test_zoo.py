@@ -124,23 +124,21 @@ def test_models_of_every_library_are_known():
 
 
 HARD = """
-import time, torch
+import os, time, torch
 from torch import nn
 def fine(): return nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 10))
 def slow():
     while True: pass
 def large(): kept = torch.ones(3 * 2**28); time.sleep(60)
-MODELS = {"fine": fine, "slow": slow, "large": large, "gone": lambda: exit(3)}
+MODELS = {"fine": fine, "slow": slow, "large": large, "gone": lambda: os._exit(3)}
 """
 
 
 @pytest.mark.slow
 def test_no_model_stops_the_rest_and_what_is_done_is_not_done_again(tmp_path):
     (tmp_path / "own.py").write_text(HARD)
-    line = (
-        f"--library hard --hard {tmp_path}/own.py --into {tmp_path}/zoo.jsonl --side prunebench --seconds 6 --memory 2"
-    )
-    given = zoo.options().parse_args(line.split())
+    line = f"--library hard --hard {tmp_path}/own.py --into {tmp_path}/zoo.jsonl --side prunebench"
+    given = zoo.options().parse_args(f"{line} --seconds 9 --memory 2".split())
     zoo.run(given)
     verdicts = {name: row["verdict"] for (_, name, _), row in zoo.read(given.into).items()}
     assert verdicts == {"fine": "whole", "slow": "does not end", "large": "too large", "gone": "died"}
