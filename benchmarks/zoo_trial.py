@@ -6,10 +6,11 @@ says of itself is not believed: each time the weights carry their positions (`po
 compared with the masked one.
 
 *Whole* is a model whose every layer with weights loses units, apart from layers whose outputs are the model's, or that
-these do not depend on, layers that make one channel, and layers of residual streams that norms over channels hold
-together: those that units are found of as soon as such norms let channels pass (`through_norms`), which is not exact.
-Depthwise filters go with the channels that they filter. What else keeps all its units is named with the reason that the
-library gives, and the model is whole *partly*.
+these do not depend on; layers that make one channel; layers of residual streams that norms over channels hold together
+(units are found of them as soon as such norms let channels pass, `through_norms`, which is not exact; or what changes
+with one of their channels is some of the channels that the next norm reads); and layers that make positions instead of
+channels, of which a norm reads each beside the others. Depthwise filters go with the channels that they filter. What
+else keeps all its units is named with the reason that the library gives, and the model is whole *partly*.
 """
 
 from __future__ import annotations
@@ -257,34 +258,72 @@ def _tell_kept(found: Outcome, about: _Whole, model: nn.Module, removable: Remov
     found.macs_kept = cost / max(1, found.macs)
     streams: set[str] = set()
     if any(why != OUT for why in kept.values()):
-        streams = _behind_norms(model, about.inputs)
+        groups = find(model, about.inputs.example(), through_norms=True).groups
+        streams = {module for group in groups for module in group.modules} | _filters(model, groups)
+    norms = _Norms(model, about.inputs)
     modules = dict(model.named_modules())
     for name, why in kept.items():
-        if name in streams:
-            excuse = "norms over channels hold them together"
-        elif getattr(modules.get(name), "out_channels", 0) == 1:
-            excuse = "it makes one channel"
-        elif why != OUT and name in modules and not _matters(model, modules[name], about.inputs):
-            excuse = "the outputs do not depend on it"
-        else:
+        layer = modules.get(name)
+        if why == OUT or layer is None:
             excuse = OUT if why == OUT else ""
+        elif getattr(layer, "out_channels", 0) == 1:
+            excuse = "it makes one channel"
+        elif name in streams:
+            excuse = HELD
+        else:
+            excuse = norms.hold(layer) or ("" if _matters(model, layer, about.inputs) else UNUSED)
         place = found.excused if excuse else found.spared
         place.setdefault(excuse or why, []).append(name)
 
 
-def _behind_norms(model: nn.Module, inputs: InputSpec) -> set[str]:
-    """Layers that lose units where norms over channels let each channel pass, by the library's own option, and where
-    they are left out: some are no module or operation that it knows by name."""
-    norms = [module for name, module in model.named_modules() if _is_norm(name, module)]
-    found = find(model, inputs.example(), through_norms=True).groups
-    for norm in norms:
-        norm.forward = lambda x, *args, **kwargs: x
-    try:
-        found += find(model, inputs.example(), through_norms=True).groups
-    finally:
-        for norm in norms:
-            del norm.forward
-    return {module for group in found for module in group.modules} | _filters(model, found)
+class _Norms:
+    """Norms over channels that are modules, and what they read: whether they hold a layer's channels together."""
+
+    def __init__(self, model: nn.Module, inputs: InputSpec) -> None:
+        self.model, self.inputs = model, inputs
+        self.norms = [module for name, module in model.named_modules() if _is_norm(name, module)]
+        self.before = self._read()
+
+    def _read(self) -> list[torch.Tensor]:
+        found: list[torch.Tensor] = []
+        hooks = [norm.register_forward_pre_hook(lambda _, given: found.append(given[0].clone())) for norm in self.norms]
+        try:
+            _output(self.model, self.inputs)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return found
+
+    def hold(self, layer: nn.Module) -> str:
+        """Why a layer's first channel cannot go alone, if the first norm that it gets to reads it beside others."""
+        weight = layer._parameters.get("weight")
+        if not self.norms or weight is None:
+            return ""
+        made = 1 if type(layer).__name__ == "Conv1D" or getattr(layer, "transposed", False) else 0
+        made = 1 if isinstance(layer, nn.Embedding) else made
+        state = copy.deepcopy(layer.state_dict())
+        with torch.no_grad():
+            weight.select(made, 0).mul_(1.25)
+        after = self._read()
+        layer.load_state_dict(state)
+        rows = weight.shape[made]
+        for old, new in zip(self.before, after, strict=True):
+            changed = old != new
+            if changed.any():
+                sizes = range(1, old.ndim)
+                some = [d for d in sizes if 0 < changed.transpose(0, d).flatten(1).any(1).sum() < old.shape[d]]
+                if any(old.shape[d] >= rows and self._is_channel(old, d) for d in some):
+                    return HELD
+                return POSITIONS if any(old.shape[d] == rows for d in some) else ""
+        return ""
+
+    def _is_channel(self, read: torch.Tensor, dim: int) -> bool:
+        return dim == read.ndim - 1 or (read.ndim == 4 and dim == 1)
+
+
+UNUSED = "the outputs do not depend on it"
+POSITIONS = "it makes positions, not channels"
+HELD = "norms over channels hold them together"
 
 
 def _is_norm(name: str, module: nn.Module) -> bool:
