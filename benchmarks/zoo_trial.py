@@ -7,10 +7,10 @@ compared with the masked one.
 
 *Whole* is a model whose every layer with weights loses units, apart from layers whose outputs are the model's, or that
 these do not depend on; layers that make one channel; layers of residual streams that norms over channels hold together
-(units are found of them as soon as such norms let channels pass, `through_norms`, which is not exact; or what changes
-with one of their channels is some of the channels that the next norm reads); and layers that make positions instead of
-channels, of which a norm reads each beside the others. Depthwise filters go with the channels that they filter. What
-else keeps all its units is named with the reason that the library gives, and the model is whole *partly*.
+(what changes with one of their channels is some of the channels that the next norm reads, or units are found of them
+where norms let channels pass, and not where they do not: none can go without changing the others); and layers that make positions instead of channels. Depthwise filters go with the channels that
+they filter. What else keeps all its units is named with the reason that the library gives, and the model is whole
+*partly*.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -256,10 +257,6 @@ def _tell_kept(found: Outcome, about: _Whole, model: nn.Module, removable: Remov
     kept = spared(model, about.request(removable), made)
     cost = sum(n for names, n in multiplied.items() if names and {module_of(name) for name in names} <= kept.keys())
     found.macs_kept = cost / max(1, found.macs)
-    streams: set[str] = set()
-    if any(why != OUT for why in kept.values()):
-        groups = find(model, about.inputs.example(), through_norms=True).groups
-        streams = {module for group in groups for module in group.modules} | _filters(model, groups)
     norms = _Norms(model, about.inputs)
     modules = dict(model.named_modules())
     for name, why in kept.items():
@@ -268,10 +265,8 @@ def _tell_kept(found: Outcome, about: _Whole, model: nn.Module, removable: Remov
             excuse = OUT if why == OUT else ""
         elif getattr(layer, "out_channels", 0) == 1:
             excuse = "it makes one channel"
-        elif name in streams:
-            excuse = HELD
         else:
-            excuse = norms.hold(layer) or ("" if _matters(model, layer, about.inputs) else UNUSED)
+            excuse = norms.hold(layer, name) or ("" if _matters(model, layer, about.inputs) else UNUSED)
         place = found.excused if excuse else found.spared
         place.setdefault(excuse or why, []).append(name)
 
@@ -294,13 +289,24 @@ class _Norms:
                 hook.remove()
         return found
 
-    def hold(self, layer: nn.Module) -> str:
-        """Why a layer's first channel cannot go alone, if the first norm that it gets to reads it beside others."""
-        weight = layer._parameters.get("weight")
+    @cached_property
+    def opened(self) -> set[str]:
+        """Layers of which units are found only where norms let channels pass."""
+        found = []
+        for through in (False, True):
+            groups = find(self.model, self.inputs.example(), through_norms=through).groups
+            found.append({module for group in groups for module in group.modules} | _filters(self.model, groups))
+        return found[1] - found[0]
+
+    def hold(self, layer: nn.Module, name: str) -> str:
+        """What a layer is excused by: the first norm that its first channel gets to reads it beside others, or the
+        library finds units of it where norms let channels pass."""
+        return self._reached(layer) or (HELD if name in self.opened else "")
+
+    def _reached(self, layer: nn.Module) -> str:
+        weight, made = _channels(layer)
         if not self.norms or weight is None:
             return ""
-        made = 1 if type(layer).__name__ == "Conv1D" or getattr(layer, "transposed", False) else 0
-        made = 1 if isinstance(layer, nn.Embedding) else made
         state = copy.deepcopy(layer.state_dict())
         with torch.no_grad():
             weight.select(made, 0).mul_(1.25)
@@ -319,6 +325,16 @@ class _Norms:
 
     def _is_channel(self, read: torch.Tensor, dim: int) -> bool:
         return dim == read.ndim - 1 or (read.ndim == 4 and dim == 1)
+
+
+def _channels(layer: nn.Module) -> tuple[nn.Parameter | None, int]:
+    """The parameter that makes a layer's channels, and their dimension: the last of a parameter that stands alone."""
+    weight = layer._parameters.get("weight")
+    if weight is None:
+        own = [p for p in layer.parameters(recurse=False) if p.ndim > 1]
+        return (own[0] if own else None), -1
+    last = type(layer).__name__ == "Conv1D" or getattr(layer, "transposed", False) or isinstance(layer, nn.Embedding)
+    return weight, 1 if last else 0
 
 
 UNUSED = "the outputs do not depend on it"
