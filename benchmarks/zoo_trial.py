@@ -8,9 +8,9 @@ compared with the masked one.
 *Whole* is a model whose every layer with weights loses units, apart from layers whose outputs are the model's, or that
 these do not depend on; layers that make one channel; layers of residual streams that norms over channels hold together
 (what changes with one of their channels is some of the channels that the next norm reads, or units are found of them
-where norms let channels pass, and not where they do not: none can go without changing the others); and layers that make positions instead of channels. Depthwise filters go with the channels that
-they filter. What else keeps all its units is named with the reason that the library gives, and the model is whole
-*partly*.
+where norms let channels pass, and not where they do not: none can go without changing the others); and layers that make
+positions instead of channels. Depthwise filters go with the channels that they filter. What else keeps all its units is
+named with the reason that the library gives, and the model is whole *partly*.
 """
 
 from __future__ import annotations
