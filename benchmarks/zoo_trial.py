@@ -6,11 +6,10 @@ says of itself is not believed: each time the weights carry their positions (`po
 compared with the masked one.
 
 *Whole* is a model whose every layer with weights loses units, apart from layers whose outputs are the model's, or that
-these do not depend on; layers that make one channel; layers of residual streams that norms over channels hold together
-(what changes with one of their channels is some of the channels that the next norm reads, or units are found of them
-where norms let channels pass, and not where they do not: none can go without changing the others); and layers that make
-positions instead of channels. Depthwise filters go with the channels that they filter. What else keeps all its units is
-named with the reason that the library gives, and the model is whole *partly*.
+these do not depend on; layers that make a single channel or head; layers of residual streams that norms over channels
+hold together (`zoo_excuses`); and layers that make positions instead of channels. Depthwise filters go with the
+channels that they filter. What else keeps all its units is named with the reason that the library gives, and the model
+is whole *partly*.
 """
 
 from __future__ import annotations
@@ -22,7 +21,6 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +40,10 @@ from prunebench.models.sharing import first_names
 from prunebench.pruning.criteria.magnitude import l2
 from prunebench.pruning.methods import structured
 from prunebench.pruning.registry import Request
-from prunebench.pruning.units.find import find
 from prunebench.pruning.units.groups import Group, module_of
 from prunebench.pruning.units.makers import OUT
 from prunebench.pruning.units.removable import Removable, find_removable, left_of
+from zoo_excuses import Excuses
 from zoo_models import CLASSES
 
 FRACTION = 0.3
@@ -257,116 +255,17 @@ def _tell_kept(found: Outcome, about: _Whole, model: nn.Module, removable: Remov
     kept = spared(model, about.request(removable), made)
     cost = sum(n for names, n in multiplied.items() if names and {module_of(name) for name in names} <= kept.keys())
     found.macs_kept = cost / max(1, found.macs)
-    norms = _Norms(model, about.inputs)
-    modules = dict(model.named_modules())
+    excuses = Excuses(model, about.inputs).of([name for name, why in kept.items() if why != OUT])
     for name, why in kept.items():
-        layer = modules.get(name)
-        if why == OUT or layer is None:
-            excuse = OUT if why == OUT else ""
-        elif getattr(layer, "out_channels", 0) == 1:
-            excuse = "it makes one channel"
-        else:
-            excuse = norms.hold(layer, name) or ("" if _matters(model, layer, about.inputs) else UNUSED)
+        excuse = OUT if why == OUT else excuses[name]
         place = found.excused if excuse else found.spared
         place.setdefault(excuse or why, []).append(name)
-
-
-class _Norms:
-    """Norms over channels that are modules, and what they read: whether they hold a layer's channels together."""
-
-    def __init__(self, model: nn.Module, inputs: InputSpec) -> None:
-        self.model, self.inputs = model, inputs
-        self.norms = [module for name, module in model.named_modules() if _is_norm(name, module)]
-        self.before = self._read()
-
-    def _read(self) -> list[torch.Tensor]:
-        found: list[torch.Tensor] = []
-        hooks = [norm.register_forward_pre_hook(lambda _, given: found.append(given[0].clone())) for norm in self.norms]
-        try:
-            _output(self.model, self.inputs)
-        finally:
-            for hook in hooks:
-                hook.remove()
-        return found
-
-    @cached_property
-    def opened(self) -> set[str]:
-        """Layers of which units are found only where norms let channels pass."""
-        found = []
-        for through in (False, True):
-            groups = find(self.model, self.inputs.example(), through_norms=through).groups
-            found.append({module for group in groups for module in group.modules} | _filters(self.model, groups))
-        return found[1] - found[0]
-
-    def hold(self, layer: nn.Module, name: str) -> str:
-        """What a layer is excused by: the first norm that its first channel gets to reads it beside others, or the
-        library finds units of it where norms let channels pass."""
-        return self._reached(layer) or (HELD if name in self.opened else "")
-
-    def _reached(self, layer: nn.Module) -> str:
-        weight, made = _channels(layer)
-        if not self.norms or weight is None:
-            return ""
-        state = copy.deepcopy(layer.state_dict())
-        with torch.no_grad():
-            weight.select(made, 0).mul_(1.25)
-        after = self._read()
-        layer.load_state_dict(state)
-        rows = weight.shape[made]
-        for old, new in zip(self.before, after, strict=True):
-            changed = old != new
-            if changed.any():
-                sizes = range(1, old.ndim)
-                some = [d for d in sizes if 0 < changed.transpose(0, d).flatten(1).any(1).sum() < old.shape[d]]
-                if any(old.shape[d] >= rows and self._is_channel(old, d) for d in some):
-                    return HELD
-                return POSITIONS if any(old.shape[d] == rows for d in some) else ""
-        return ""
-
-    def _is_channel(self, read: torch.Tensor, dim: int) -> bool:
-        return dim == read.ndim - 1 or (read.ndim == 4 and dim == 1)
-
-
-def _channels(layer: nn.Module) -> tuple[nn.Parameter | None, int]:
-    """The parameter that makes a layer's channels, and their dimension: the last of a parameter that stands alone."""
-    weight = layer._parameters.get("weight")
-    if weight is None:
-        own = [p for p in layer.parameters(recurse=False) if p.ndim > 1]
-        return (own[0] if own else None), -1
-    last = type(layer).__name__ == "Conv1D" or getattr(layer, "transposed", False) or isinstance(layer, nn.Embedding)
-    return weight, 1 if last else 0
-
-
-UNUSED = "the outputs do not depend on it"
-POSITIONS = "it makes positions, not channels"
-HELD = "norms over channels hold them together"
-
-
-def _is_norm(name: str, module: nn.Module) -> bool:
-    """Whether a module is called a norm, and is neither a block with one, nor one of each channel or of weights."""
-    called = "Norm" in type(module).__name__ and "parametrizations" not in name
-    return called and not isinstance(module, BY_CHANNEL) and not any(True for _ in module.children())
-
-
-BY_CHANNEL = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)
 
 
 def _filters(model: nn.Module, groups: tuple[Group, ...]) -> set[str]:
     """Depthwise and grouped convolutions that go with the channels that they read."""
     parts = {module_of(part.parameter) for group in groups for part in group.parts}
     return {name for name, module in model.named_modules() if name in parts and getattr(module, "groups", 1) != 1}
-
-
-def _matters(model: nn.Module, layer: nn.Module, inputs: InputSpec) -> bool:
-    """Whether the outputs change with what a layer holds."""
-    before = _output(model, inputs)
-    state = copy.deepcopy(layer.state_dict())
-    with torch.no_grad():
-        for parameter in layer.parameters():
-            parameter.mul_(1.25)
-    changed = not torch.equal(_output(model, inputs), before)
-    layer.load_state_dict(state)
-    return changed
 
 
 def _tied(model: nn.Module, made: set[str]) -> set[str]:
