@@ -153,8 +153,8 @@ def _role(name: str) -> str:
 
 def _channels(layer: nn.Module) -> tuple[nn.Parameter | None, int]:
     """The parameter that makes a layer's channels, and their dimension: the last of a parameter that stands alone."""
-    weight = layer._parameters.get("weight")
-    if weight is None:
+    weight = getattr(layer, "weight", None)
+    if not isinstance(weight, nn.Parameter):
         own = [p for p in layer.parameters(recurse=False) if p.ndim > 1]
         return (own[0] if own else None), -1
     last = type(layer).__name__ == "Conv1D" or getattr(layer, "transposed", False) or isinstance(layer, nn.Embedding)

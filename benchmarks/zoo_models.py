@@ -115,7 +115,7 @@ hgnet hgnetv2_b0
 inception_next inception_next_atto
 nextvit nextvit_small
 repvit repvit_m0_9
-tiny_vit tiny_vit_5m_224 64 img_size
+tiny_vit tiny_vit_5m_224
 hiera hiera_tiny_224 64 img_size
 """
 """Family, its member, its image size where that is not 64, and the argument that says it where the builder has one."""
