@@ -16,7 +16,7 @@ COLUMNS = (
     *("seconds", "torch-pruning", "its MACs left"),
 )
 PASSES = ("whole", "partly")
-VERDICTS = ("whole", "partly", "refused", "wrong", "traceback", "does not end", "too large", "died")
+VERDICTS = ("whole", "partly", "refused", "wrong", "traceback", "does not end", "too large", "died", "not judged")
 RIVAL = ("equal", "differs", "nothing goes", "traceback", "does not end", "too large", "died", "not judged")
 
 
@@ -101,7 +101,7 @@ def _seconds(rows: Sequence[Row]) -> str:
 
 def missing(rows: Sequence[Row]) -> Iterator[str]:
     """What is not whole, worst first, and why."""
-    worst = ("wrong", "traceback", "died", "does not end", "too large", "refused", "partly")
+    worst = ("wrong", "traceback", "died", "does not end", "too large", "not judged", "refused", "partly")
     for verdict in worst:
         for row in rows:
             if row["verdict"] == verdict:

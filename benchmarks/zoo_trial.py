@@ -87,7 +87,11 @@ class Outcome:
 
 
 class _Wrong(Exception):
-    """The independent check, or the round trip, says no."""
+    """The independent check, or the round trip, says no, or cannot say."""
+
+    def __init__(self, why: str, verdict: str = "wrong") -> None:
+        super().__init__(why)
+        self.verdict = verdict
 
 
 @contextlib.contextmanager
@@ -96,7 +100,7 @@ def _told(found: Outcome) -> Iterator[None]:
     try:
         yield
     except _Wrong as error:
-        found.verdict, found.why = "wrong", f"{found.stage}: {error}"
+        found.verdict, found.why = error.verdict, f"{found.stage}: {error}"
     except PrunebenchError as error:
         found.verdict = "refused" if found.stage in ("build", "check", "find", "prune") else "traceback"
         found.why = str(error)
@@ -211,6 +215,8 @@ def _output(model: nn.Module, inputs: InputSpec) -> torch.Tensor:
 
 def _believe(found: Outcome, judged: positions.Judgement) -> None:
     found.difference = max(judged.difference or 0.0, found.difference or 0.0)
+    if judged.verdict == "not judged":
+        raise _Wrong(judged.why, judged.verdict)
     if judged.verdict != "equal":
         raise _Wrong(f"{judged.verdict} {judged.why}".strip())
 
