@@ -30,7 +30,7 @@ from torch.overrides import TorchFunctionMode
 
 import positions
 from prunebench.errors import PrunebenchError
-from prunebench.experiment.summary import spared
+from prunebench.experiment.summary import spared_layers
 from prunebench.models.architecture import Architecture, ModelEntry
 from prunebench.models.checkpoint import Checkpoint, load, save
 from prunebench.models.costs import params
@@ -258,7 +258,7 @@ def _tell_kept(found: Outcome, about: _Whole, model: nn.Module, removable: Remov
     """Tell which layers keep all their units, and whether they may."""
     made = {module for group in removable.groups for module in group.modules} | _filters(model, removable.groups)
     made |= _tied(model, made)
-    kept = spared(model, about.request(removable), made)
+    kept = spared_layers(model, about.request(removable), made)
     cost = sum(n for names, n in multiplied.items() if names and {module_of(name) for name in names} <= kept.keys())
     found.macs_kept = cost / max(1, found.macs)
     excuses = Excuses(model, about.inputs).of([name for name, why in kept.items() if why != OUT])
