@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -106,7 +107,7 @@ def missing(rows: Sequence[Row]) -> Iterator[str]:
         for row in rows:
             if row["verdict"] == verdict:
                 spared = "; ".join(f"{_some(names)} ({why})" for why, names in row.get("spared", {}).items())
-                told = row.get("why") or ""
+                told = re.sub(r" \([^()]*, line \d+\)", "", row.get("why") or "")
                 yield f"- {row['name']}: {verdict}: {told if verdict != 'partly' else spared}"
 
 
