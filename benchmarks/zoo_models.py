@@ -23,7 +23,7 @@ CLASSES = 10
 SIZE = 64
 LIBRARIES = ("torchvision", "huggingface", "hard", "timm")
 
-TORCHVISION_SIZES = {"inception_v3": 128, "maxvit_t": 224, "vit_h_14": 56}
+TORCHVISION_SIZES = {"inception_v3": 299, "maxvit_t": 224, "vit_h_14": 56}
 
 TIMM = """
 vgg vgg11
