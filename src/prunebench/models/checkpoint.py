@@ -30,7 +30,7 @@ from prunebench.models.masks import Masks
 from prunebench.models.reshaping import Reshaping, reshapings_of
 from prunebench.models.sharing import by_first_names, first_names, part
 from prunebench.models.sizes import Sizes, integers, restore, tensors_of
-from prunebench.models.tensor_files import owned, read_tensors
+from prunebench.models.tensor_files import owned, read_tensors, with_versions
 from prunebench.reading import RECORD, read_plain, read_text
 from prunebench.records import FORMAT, other_format
 from prunebench.runs.files import permit
@@ -155,7 +155,7 @@ def assemble(
     state = _with_all_names(model, state)
     resize(model, found.sizes, state, found.reshapings)
     try:
-        model.load_state_dict(state)
+        model.load_state_dict(with_versions(model, state))
     except RuntimeError as error:
         raise RunError(f"{name}: its weights do not fit {found.architecture.model}: {error}") from error
     return Checkpoint(found.architecture, model.eval(), by_first_names(masks, model), tokenizer)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections import OrderedDict
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import load
+from torch import nn
 
 from prunebench.reading import check_plain
 
@@ -40,3 +43,10 @@ def owned(path: Path) -> dict[str, torch.Tensor]:
         SafetensorError: it is none, or damaged.
     """
     return {name: tensor.clone() for name, tensor in read_tensors(path)[0].items()}
+
+
+def with_versions(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Tensors of a model as a state that it loads: some modules ask for their version, which files of tensors lack."""
+    state = OrderedDict(tensors)
+    state._metadata = model.state_dict()._metadata  # type: ignore[attr-defined]
+    return state

@@ -49,6 +49,28 @@ def test_a_group_stays_one_when_its_last_unit_is_left():
         assert [(group.name, group.units) for group in left_of(each, SMALL, found)] == [("3", 1), ("0", 6)]
 
 
+def test_a_single_unit_is_known_again_though_its_parts_could_be_told_apart():
+    model = Gated().eval()
+    found = find_removable(model, SMALL)
+    heads = next(group for group in found.groups if group.units == 2)
+    take(model, SMALL, found, {heads.name: [1]})
+    (again,) = (group for group in left_of(copy.deepcopy(model), SMALL, found) if group.name == heads.name)
+    assert again.units == 1
+    assert content([again]) == content([group for group in left_of(model, SMALL, found) if group.name == heads.name])
+
+
+class Gated(nn.Module):
+    """Two heads of three channels, each scaled by a gate of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.value, self.gate, self.head = nn.Conv2d(3, 6, 3), nn.Conv2d(3, 2, 3), nn.Linear(6, 2)
+
+    def forward(self, x):
+        value = self.value(x).unflatten(1, (-1, 3))
+        return self.head((value * self.gate(x).sigmoid()[:, :, None]).flatten(1, 2).mean((2, 3)))
+
+
 def test_units_are_found_once_while_a_process_lasts(monkeypatch):
     model = net()
     found = find_removable(model, SMALL)

@@ -98,10 +98,16 @@ def left_of(model: nn.Module, inputs: InputSpec, found: Removable) -> tuple[Grou
     else:
         first = frozenset(group.modules[0] for group in found.groups) | frozenset(group.name for group in found.groups)
         there = {group.name: group for group in _units(model, inputs, first, through_norms=found.through_norms).groups}
-        each = (there.get(group.name) or _last(model, group) for group in found.groups)
+        each = (_same(there.get(group.name), group) or _last(model, group) for group in found.groups)
         groups = tuple(group for group in each if group is not None)
     _left[model] = shapes, groups
     return groups
+
+
+def _same(found: Group | None, group: Group) -> Group | None:
+    """A group that was found anew, if its units are built as they were: of a single one nothing may tell what it is."""
+    builds = [{(p.parameter, p.dim, len(p.index) // each.units) for p in each.parts} for each in (found, group) if each]
+    return found if found is not None and builds[0] == builds[1] else None
 
 
 def _last(model: nn.Module, group: Group) -> Group | None:
