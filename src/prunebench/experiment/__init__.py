@@ -14,5 +14,6 @@ Doors:
     given       weights as they are, scored without a run
     untrained   a schedule without training
     inspection  what of a model can be pruned, without data
+    findings    what the structure of a model decides, found once per process
     verify      a run computed anew from its files, and compared
 """

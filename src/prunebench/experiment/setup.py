@@ -18,6 +18,7 @@ from prunebench.experiment.answers import Answered, Watching
 from prunebench.experiment.data import make_task
 from prunebench.experiment.dataset import used
 from prunebench.experiment.experiment import Experiment
+from prunebench.experiment.findings import once
 from prunebench.experiment.identity import packages
 from prunebench.experiment.summary import summary_of
 from prunebench.experiment.weights import Start, open_start
@@ -123,13 +124,19 @@ class Setup:
         def pace(what: str, done: int, total: int) -> None:
             self.progress(Tick(what, 0, 0, 1, done, total, None, "", 0.0))
 
-        inputs, through = self.task.inputs, asked.through_norms
-        return find_removable(self.fresh().model, inputs, shares, through_norms=through, pace=pace)
+        start, inputs, through = self.fresh(), self.task.inputs, asked.through_norms
+
+        def find() -> Removable:
+            return find_removable(start.model, inputs, shares, through_norms=through, pace=pace)
+
+        alike = () if asked.layer_fractions else tuple(shares)
+        return once(start.architecture, ("removable", alike, through), find) if alike else find()
 
     @cached_property
     def weights(self) -> Weights:
         """Which parameters of the model are weights."""
-        return find_weights(self.fresh().model, self.task.inputs)
+        start = self.fresh()
+        return once(start.architecture, "weights", lambda: find_weights(start.model, self.task.inputs))
 
     def request(self, step: int) -> Request:
         """What to prune in a step."""

@@ -9,11 +9,13 @@ from torch import nn
 from torch.nn.utils import prune as torch_prune
 
 from prunebench.experiment.experiment import Experiment
+from prunebench.experiment.findings import once
 from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.sharing import first_names
 from prunebench.models.taken_over import copied
 from prunebench.pruning.registry import criteria
 from prunebench.pruning.requests import request_of
+from prunebench.pruning.units.removable import find_removable
 from prunebench.records import VARIANTS
 
 MULTIPLE = 8
@@ -48,15 +50,20 @@ def rounded_up(original: Checkpoint, experiment: Experiment, step: int) -> Check
     settings, method = experiment.settings, experiment.method
     if not method.lowers_macs or settings.round_to % MULTIPLE == 0 or step == 0:
         return None
-    model = copied(original.model)
+    model, inputs = copied(original.model), original.architecture.inputs
     request = request_of(
         settings,
         method,
-        original.architecture.inputs,
+        inputs,
         experiment.model.keeps,
         criterion=criteria.get("l2").score,
         step=step,
         round_to=MULTIPLE,
+        removable=once(
+            original.architecture,
+            ("removable", (settings.fraction,), settings.through_norms),
+            lambda: find_removable(original.model, inputs, (settings.fraction,), through_norms=settings.through_norms),
+        ),
     )
     method.prune(model, {}, request)
     return replace(original, model=model.eval())
