@@ -282,9 +282,13 @@ LATER = ("mean", "std", "class_weights", *(f"finetune_{name}" for name in AS_TRA
 
 def told(stored: Mapping[str, Any], name: str) -> Any:
     """A setting as a run has stored it; None where it came later and is the default, as runs of before have it."""
-    value, usual = stored.get(name), default(name)
-    alike = (usual, list(usual)) if isinstance(usual, tuple) else (usual,)  # JSON has lists
-    return None if name in LATER and value in alike else value
+    value = stored.get(name)
+    if name not in LATER:
+        return value
+    usual = default(name)
+    return (
+        None if value in ((usual, list(usual)) if isinstance(usual, tuple) else (usual,)) else value
+    )  # JSON has lists
 
 
 def deciding(*parts: Decides) -> list[str]:
