@@ -106,7 +106,7 @@ def texts(run):
     return {str(path.relative_to(run.folder)): path.read_bytes() for path in files}
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2, 3))])
 @pytest.mark.parametrize("method", ["structured", "unstructured"])
 def test_a_run_stopped_after_many_batches_equals_one_that_never_stopped(method, seed, tiny_config, tmp_path):
     about = {"validation": 0.2} | ({"round_to": 4} if method == "structured" else {})

@@ -108,7 +108,11 @@ def counted(model, inputs):
     return sum(by_operator[name] for name in ("conv", "linear", "matmul", "addmm", "bmm")), parameter_count(model)[""]
 
 
-@pytest.mark.parametrize("name", models.names())
+EACH = [pytest.param(name, marks=pytest.mark.slow if name == "vgg16" else ()) for name in models.names()]
+"""The one of 138 million parameters takes a minute; its layers are those of the others."""
+
+
+@pytest.mark.parametrize("name", EACH)
 def test_macs_and_parameters_agree_with_an_independent_counter_before_and_after_pruning(name, request_for):
     state = realistic(name)
     for fraction in (0.0, 0.3):

@@ -28,7 +28,8 @@ from prunebench.pruning.methods import structured, unstructured
 PROGRAMS = ("pt2", "onnx")
 
 
-SLOW = [(name, "onnx") for name in ("alexnet", "resnet50", "vgg16")]  # their operators are those of the others
+SLOW = [(name, "onnx") for name in ("alexnet", "resnet50")]  # their operators are those of the others
+SLOW += [("vgg16", to) for to in FORMATS]
 CONTRACT = [
     pytest.param(name, to, marks=pytest.mark.slow if (name, to) in SLOW else ())
     for name in models.names()

@@ -73,8 +73,9 @@ def test_parameter_counts_are_those_of_the_original_study(name, size, fresh, req
 def test_removing_units_equals_masking_them(name, fresh, request_for):
     state = fresh(name)
     model, inputs = state.model, state.architecture.inputs
-    structured.prune(model, {}, request_for(inputs, 0.1))  # what is compared is a second step
-    request, whole = request_for(inputs, 0.3), copy.deepcopy(model)
+    found = find_removable(model, inputs)
+    structured.prune(model, {}, request_for(inputs, 0.1, removable=found))  # what is compared is a second step
+    request, whole = request_for(inputs, 0.3, removable=found), copy.deepcopy(model)
     masked = [zero_chosen(copy.deepcopy(model), request, dim) for dim in (0, 1)]
     structured.prune(model, {}, request)
     for attention in ("sdpa", "eager") if inputs.kind == "text" else (None,):
