@@ -26,7 +26,13 @@ def files() -> dict[str, str]:
     return dict(blocks)
 
 
-@pytest.mark.parametrize("line", PLANNED)
+LARGE = ("resnet50", "vgg16")
+"""Models whose plans take long."""
+
+
+@pytest.mark.parametrize(
+    "line", [pytest.param(line, marks=pytest.mark.slow if any(map(line.count, LARGE)) else ()) for line in PLANNED]
+)
 def test_commands_have_a_plan(line, tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     places = ["--runs-dir", str(tmp_path / "runs"), "--results-dir", str(tmp_path / "results")]

@@ -76,7 +76,9 @@ def test_what_starts_over_is_not_repeated(given, left, monkeypatch):
     assert resuming() == left
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
+)
 def test_a_run_that_is_stopped_goes_on_to_the_same_table(number, status, digits_run, tmp_path):
     """A real process: the signal comes while it trains or prunes."""
     places = ("--runs-dir", str(tmp_path / "runs"), "--results-dir", str(tmp_path / "performance"))

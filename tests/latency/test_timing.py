@@ -48,6 +48,7 @@ def test_the_unpruned_model_can_be_timed_against_itself(tiny_config):
     assert record.original == record.pruned
 
 
+@pytest.mark.slow
 def test_a_run_is_timed_by_a_config_that_is_not_resolved(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config = RunConfig(model="resnet18", limit_train=40, limit_test=20, epochs=1, iterations=1)

@@ -38,8 +38,8 @@ def test_versions_beside_the_usual_ones_are_to_be_those_that_are_here(here):
 
     check_versions("tiny-1", computed(torch="0", numpy="0"))
     check_versions("tiny-1", computed(pillow=version_of("pillow")))
-    with pytest.raises(RunError, match=r"computed with timm 1, pillow 0; here is timm none, pillow \d.*verify"):
-        check_versions("tiny-1", computed(timm="1", pillow="0"))
+    with pytest.raises(RunError, match=r"computed with absent 1, pillow 0; here is absent none, pillow \d.*verify"):
+        check_versions("tiny-1", computed(absent="1", pillow="0"))
 
 
 def test_of_packages_that_not_every_run_needs_those_count_that_were_recorded(here):

@@ -83,10 +83,10 @@ def test_a_real_search_is_the_same_when_it_is_made_again_and_shares_its_run(tiny
 @pytest.mark.parametrize(
     ("keep", "goal", "kept"),
     [
-        ("records", "latency@1<=0.0001", []),
+        pytest.param("records", "latency@1<=0.0001", [], marks=pytest.mark.slow),
         ("last", "latency@1<=0.0001", [2]),
         ("last", "latency@1<=100000ms", [0]),
-        ("all", "latency@1<=0.0001", [0, 1, 2]),
+        pytest.param("all", "latency@1<=0.0001", [0, 1, 2], marks=pytest.mark.slow),
     ],
 )
 def test_a_step_is_timed_before_its_checkpoint_goes_and_a_finished_search_answers_without(

@@ -112,6 +112,7 @@ def test_what_is_timed_already_is_answered_from_its_records(digits_run, pruneben
     assert "starting over; what there was is kept in" in anew.err
 
 
+@pytest.mark.slow
 def test_timing_goes_on_with_the_steps_that_are_missing(digits_run, prunebench, results, tmp_path):
     options = ("--batch-sizes", "2", "--time-budget", "0.3", "--runs-dir", str(tmp_path / "runs"), *results)
     shutil.copytree(digits_run.folder / "runs", tmp_path / "runs")

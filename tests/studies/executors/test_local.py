@@ -10,6 +10,8 @@ import sys
 import threading
 import time
 
+import pytest
+
 from prunebench.studies.executors import Options, executors
 from prunebench.studies.jobs import do, jobs_of
 from prunebench.studies.study import folder_of
@@ -108,6 +110,7 @@ def test_workers_end_when_the_process_that_began_them_is_killed(small, monkeypat
     process.stderr.close()
 
 
+@pytest.mark.slow
 def test_where_all_processes_are_asked_to_stop_no_run_is_said_to_have_failed(small, monkeypatch, tmp_path):
     """As `timeout` and systems of clusters ask: SIGTERM comes to the study and to its workers alike."""
     monkeypatch.setenv("PRUNEBENCH_TEST_PAUSE", "1")
@@ -129,6 +132,7 @@ def test_where_all_processes_are_asked_to_stop_no_run_is_said_to_have_failed(sma
     assert not [word for word in ("failed", "leaked", "Traceback") if word in rest]
 
 
+@pytest.mark.slow
 def test_a_worker_that_alone_is_asked_to_stop_has_not_done_its_run(small, monkeypatch):
     monkeypatch.setenv("PRUNEBENCH_TEST_PAUSE", "0.5")
     planned = small('criterion = "{parts}:slow"\n')
@@ -173,6 +177,7 @@ def test_a_worker_is_not_stopped_by_ctrl_c_before_its_batch_is_done():
     assert seen == [signal.SIG_IGN]
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_while_it_is_idle_is_replaced(small):
     planned = small("[grid]\nfraction = [0.1, 0.2]\n")
     outcomes = LOCAL.run(jobs_of(planned), Options(jobs=1))

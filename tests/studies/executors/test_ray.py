@@ -75,6 +75,7 @@ def on_cluster(tmp_path):
     return compute
 
 
+@pytest.mark.slow
 def test_a_study_ends_to_the_bit_as_on_one_machine_though_a_node_is_killed(
     small, on_cluster, contents, monkeypatch, tmp_path
 ):

@@ -39,7 +39,8 @@ class Removable:
         spared: layers of which nothing can be removed, and why.
         bindings: attributes that follow when units go, beside those of known layers.
         shapes: of the parameters of the model that was looked at.
-        largest: the largest relative difference that the proof saw, between pruned and masked.
+        largest: the largest relative difference between pruned and masked that the proof of the first share saw, which
+            does not depend on how many steps are asked for.
         problem: what went wrong with all groups together; empty where nothing did.
         through_norms: units are among the groups that norms average over.
     """
@@ -81,7 +82,7 @@ def find_removable(
         units = replace(units, groups=proof.groups)
         spared += proof.spared
         bindings, problem = proof.bindings, problem or proof.problem
-        largest, seconds = max(largest, proof.largest), seconds + proof.seconds
+        largest, seconds = largest or proof.largest, seconds + proof.seconds
     return Removable(
         units.groups, tuple(spared), bindings, _shapes(model), largest, seconds, problem, through_norms=through_norms
     )
