@@ -44,7 +44,7 @@ def steps(tiny_state, request_for):
 
 
 def conditions(method="structured", score=None, stop=None, **about):
-    efficiency = EfficiencyConfig(**{"batch_sizes": (2, 1), "time_budget": 0.3, **about})
+    efficiency = EfficiencyConfig(**{"batch_sizes": (2, 1), "time_budget": 0.1, **about})
     named = {"run": None, "model": "tiny", "method": method}
     masks = methods.get(method).masks
     return Conditions(backends.get(efficiency.backend), CPU, efficiency, named, masks, score, stop)

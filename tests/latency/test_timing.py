@@ -11,7 +11,7 @@ from prunebench.errors import ConfigError, ModelError, RunError
 from prunebench.experiment.existing import efficiency_run
 from prunebench.experiment.resolve import resolve
 
-SHORT = EfficiencyConfig(batch_sizes=(1, 3), time_budget=0.2)
+SHORT = EfficiencyConfig(batch_sizes=(1, 3), time_budget=0.1)
 STRUCTURED = ("masked", "original", "pruned", "rounded")
 
 

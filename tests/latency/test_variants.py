@@ -48,7 +48,7 @@ def test_masks_of_single_weights_are_put_in_place_as_they_are(tiny_state, reques
     assert torch.equal(masked(example), state.model(example))
 
 
-@pytest.mark.parametrize("name", ["resnet18", "alexnet"])
+@pytest.mark.parametrize("name", ["resnet18", pytest.param("alexnet", marks=pytest.mark.slow)])
 def test_rounded_channels_are_the_next_multiple_of_eight(name):
     config = resolve(RunConfig(model=name, fraction=0.1, iterations=5, device="cpu"))
     states = {step: state for step, _, state in untrained(config)}

@@ -108,8 +108,8 @@ def counted(model, inputs):
     return sum(by_operator[name] for name in ("conv", "linear", "matmul", "addmm", "bmm")), parameter_count(model)[""]
 
 
-EACH = [pytest.param(name, marks=pytest.mark.slow if name == "vgg16" else ()) for name in models.names()]
-"""The one of 138 million parameters takes a minute; its layers are those of the others."""
+EACH = [pytest.param(name, marks=pytest.mark.slow if name in ("alexnet", "vgg16") else ()) for name in models.names()]
+"""Those of 61 and 138 million parameters take long; their layers are those of the others."""
 
 
 @pytest.mark.parametrize("name", EACH)

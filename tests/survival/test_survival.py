@@ -159,7 +159,7 @@ def check_survives(nursery, reference, config, folder, *, kills, seed):
             return
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", ["cnn-unstructured", pytest.param("resnet18-structured", marks=pytest.mark.slow)])
 def test_a_run_killed_at_random_moments_equals_one_that_never_stopped(name, nursery, reference, tmp_path):
     check_survives(nursery, reference, RUNS[name], tmp_path, kills=5, seed=1)
 

@@ -13,7 +13,7 @@ from prunebench import RunConfig, pruning_run
 from prunebench.records import Environment, TimingRecord
 
 HERE = Environment(seed=0, device="cpu", hardware="", threads=1, platform="", python="", versions={})
-SHORT = ("--batch-sizes", "1,3", "--time-budget", "0.2")
+SHORT = ("--batch-sizes", "1,3", "--time-budget", "0.1")
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_options_that_contradict_a_named_run_are_refused(digits_run, prunebench,
 
 
 def test_what_is_timed_already_is_answered_from_its_records(digits_run, prunebench, results):
-    options = ("--model", "resnet18", "--batch-sizes", "1,2", "--time-budget", "0.3", *digits_run.places[:2], *results)
+    options = ("--model", "resnet18", "--batch-sizes", "1,2", "--time-budget", "0.1", *digits_run.places[:2], *results)
     first = prunebench("efficiency", *options)
     again = prunebench("efficiency", *options)
     assert (again.status, again.out) == (0, first.out)
@@ -114,7 +114,7 @@ def test_what_is_timed_already_is_answered_from_its_records(digits_run, pruneben
 
 @pytest.mark.slow
 def test_timing_goes_on_with_the_steps_that_are_missing(digits_run, prunebench, results, tmp_path):
-    options = ("--batch-sizes", "2", "--time-budget", "0.3", "--runs-dir", str(tmp_path / "runs"), *results)
+    options = ("--batch-sizes", "2", "--time-budget", "0.1", "--runs-dir", str(tmp_path / "runs"), *results)
     shutil.copytree(digits_run.folder / "runs", tmp_path / "runs")
     first = prunebench("efficiency", "--model", "resnet18", *options)
     assert prunebench("prune", *digits_run.options, "--iterations", "3", *options[4:]).status == 0
@@ -133,7 +133,7 @@ def test_several_engines_have_a_file_each_and_one_that_is_missing_stops_no_other
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "onnx" else real(name, *rest))
     backends = ("--backend", "eager", "--backend", "onnxruntime", "--backend", "channels-last")
     places = (*digits_run.places[:2], *results)
-    options = ("--model", "resnet18", "--steps", "0,2", "--batch-sizes", "1", "--time-budget", "0.2", *places)
+    options = ("--model", "resnet18", "--steps", "0,2", "--batch-sizes", "1", "--time-budget", "0.1", *places)
     finished = prunebench("efficiency", *options, *backends)
     assert finished.status == 0, finished.err
     (warning,) = (line for line in finished.err.splitlines() if line.startswith("Warning"))
@@ -150,7 +150,7 @@ def test_several_engines_have_a_file_each_and_one_that_is_missing_stops_no_other
 
 def test_bf16_shows_accuracy_and_another_image_size_is_timed(prunebench, digits_run, results):
     places = (*digits_run.places[:2], *results)
-    options = ("--model", "resnet18", "--steps", "2", "--batch-sizes", "2", "--time-budget", "0.2", *places)
+    options = ("--model", "resnet18", "--steps", "2", "--batch-sizes", "2", "--time-budget", "0.1", *places)
     finished = prunebench("efficiency", *options, "--dtype", "bf16", "--image-size", "40")
     assert finished.status == 0, finished.err
     assert "eager, bf16, 40×40 images" in finished.out

@@ -106,6 +106,7 @@ def test_the_same_command_goes_on_with_what_is_missing_and_times_it(study, folde
     assert study("--dry-run").out.endswith("nothing is left to do\n")
 
 
+@pytest.mark.slow
 def test_a_run_that_is_damaged_stops_no_other_and_what_is_said_to_do_helps(folder, prunebench, monkeypatch, tmp_path):
     shutil.copytree(folder / "runs", tmp_path / "runs")
     (tmp_path / "parts.py").write_text(PARTS, encoding="utf-8")

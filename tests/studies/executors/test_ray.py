@@ -97,6 +97,7 @@ def test_a_study_ends_to_the_bit_as_on_one_machine_though_a_node_is_killed(
     assert len(contents(folder_of(alone))) > 10
 
 
+@pytest.mark.slow
 def test_when_asked_to_stop_every_run_ends_its_batch_and_keeps_what_it_has(
     small, on_cluster, contents, monkeypatch, tmp_path
 ):
