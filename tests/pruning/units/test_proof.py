@@ -149,3 +149,16 @@ def test_what_a_model_keeps_in_dicts_and_lists_is_copied_with_it(written, images
     model.kept = {"bias": model.fc.weight.sum() * 0, "places": [torch.arange(3)]}  # no leaf: it cannot be copied
     assert proof_of(model, images).sound
     assert fresh(model).kept["places"][0].dtype == torch.int64
+
+
+def test_a_model_that_cannot_be_trained_is_proved_without(written, images):
+    def forward(m, x):
+        x = m.a(x).sigmoid()
+        y = m.b(x)
+        x += 1  # which the gradient of the sigmoid needs as it was
+        return m.fc(pooled(x)) + m.head(pooled(y))
+
+    model = written(forward, a=conv(3, 6), b=conv(6, 4), fc=nn.Linear(6, 2), head=nn.Linear(4, 2))
+    proof = proof_of(model, images)
+    assert [group.name for group in proof.groups] == ["a", "b"]
+    assert (proof.sound, proof.problem) == (True, "")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import nn
 
@@ -71,7 +73,9 @@ def test_shares_leave_a_unit_and_take_one(written, images):
     groups = find(two_layers(written), images).groups
     assert {name: len(units) for name, units in shares(groups, 0.01).items()} == {"a": 1, "b": 1}
     assert {name: len(units) for name, units in shares(groups, 1.0, which="first").items()} == {"a": 5, "b": 4}
-    assert {len(shares(groups, 0.5, seed)["a"]) for seed in range(30)} == {2, 3, 4}
-    assert {len(shares(groups, 1.0, seed)["b"]) for seed in range(30)} == {3, 4}
+    heads = [replace(group, kind="heads") for group in groups]
+    assert {len(shares(heads, 0.5, seed)["a"]) for seed in range(30)} == {2, 3, 4}
+    assert {len(shares(heads, 1.0, seed)["b"]) for seed in range(30)} == {3, 4}
+    assert {len(shares(groups, 0.5, seed)["a"]) for seed in range(30)} == {3}
     assert shares(groups, 0.5, which="last") == {"a": [3, 4, 5], "b": [3, 4]}
     assert shares(groups, 0.5, which="first") == {"a": [0, 1, 2], "b": [0, 1]}

@@ -148,12 +148,12 @@ def sizes_of(model: nn.Module, full: Mapping[str, list[int]], bindings: Sequence
 
 def shares(groups: Sequence[Group], fraction: Share, seed: int = 0, which: str = "any") -> dict[str, list[int]]:
     """A share of each group's units, at least one and never all: the first or last ones; or any, drawn at random, and
-    about so many of each group, since it may be by chance that the same share of all is right."""
+    of heads about so many, since those of all layers are ranked together, and some layers lose more than others."""
     generator = torch.Generator().manual_seed(seed)
     found = {}
     for group in groups:
         share = fraction if isinstance(fraction, float) else fraction(group)
-        if which == "any":
+        if which == "any" and group.kind == "heads":
             share *= 0.5 + float(torch.rand(1, generator=generator))
         count = min(group.units - 1, max(1, round(share * group.units)))
         order = torch.randperm(group.units, generator=generator) if which == "any" else torch.arange(group.units)

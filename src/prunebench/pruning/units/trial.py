@@ -163,7 +163,7 @@ class Trial:
             try:
                 self._train(fresh(self.model, self.seed))
             except Exception:  # it cannot be trained as it is, either
-                pruned.eval()
+                pruned.double().eval()
             else:
                 return f"it cannot be trained without them: {fault}"
         try:
