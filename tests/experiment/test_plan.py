@@ -113,3 +113,11 @@ def test_a_plan_says_that_a_run_was_begun_and_until_when_it_prunes(plan_of, here
             run.write_progress(0, lambda folder: None)
     assert plan_of().endswith("(begun, and goes on)")
     assert "\n".join(training_plan(resolve(RunConfig(model="resnet18")))).endswith("(begun, and goes on)")
+
+
+def test_layers_that_lose_another_share_are_told_in_the_schedule():
+    given = {"fraction": 0.5, "iterations": 1, "prune": ("heads", "neurons"), "layer_fraction": ("layer1=0", "*=0.2")}
+    told = schedule(resolve(RunConfig(model="bert", **given, floor=0.25)))
+    assert (
+        told == "1 × 0.5 → 50 % of heads and neurons; other fractions: layer1=0, *=0.2; every layer keeps 25 % at least"
+    )

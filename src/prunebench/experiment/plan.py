@@ -60,13 +60,16 @@ def pruning_plan(experiment: Experiment) -> Iterator[str]:
 
 
 def schedule(experiment: Experiment) -> str:
-    """`10 × 0.1 → 34.9 % of channels`; `10 × nothing removed` of a control."""
+    """`10 × 0.1 → 34.9 % of channels`; `10 × nothing removed` of a control; and what goes otherwise in some layers."""
     settings, method = experiment.settings, experiment.method
     if not method.removes:
         return f"{settings.iterations} × nothing removed"
     left = 100 * method.left(settings.fraction, settings.iterations)
-    unit = method.units[experiment.model.reads]
-    return f"{settings.iterations} × {settings.fraction:g} → {left:.3g} % of {unit}"
+    units = " and ".join(settings.prune) or method.units[experiment.model.reads]
+    text = f"{settings.iterations} × {settings.fraction:g} → {left:.3g} % of {units}"
+    if settings.layer_fraction:
+        text += f"; other fractions: {', '.join(settings.layer_fraction)}"
+    return text + (f"; every layer keeps {100 * settings.floor:g} % at least" if settings.floor else "")
 
 
 def summary_lines(summary: Summary) -> Iterator[str]:
