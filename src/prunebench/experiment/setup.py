@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal
 
 import msgspec
@@ -127,7 +127,8 @@ class Setup:
         start, inputs, through = self.fresh(), self.task.inputs, asked.through_norms
 
         def find() -> Removable:
-            return find_removable(start.model, inputs, shares, through_norms=through, pace=pace)
+            build = partial(start.architecture.build, self.experiment.model)
+            return find_removable(start.model, inputs, shares, through_norms=through, pace=pace, build=build)
 
         alike = () if asked.layer_fractions else tuple(shares)
         return once(start.architecture, ("removable", alike, through), find) if alike else find()

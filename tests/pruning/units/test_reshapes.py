@@ -133,5 +133,39 @@ def test_what_stands_beside_heads_goes_with_them_and_what_was_kept_of_it_is_forg
     assert not model.training
 
 
+class Keeping(Attention):
+    """Asks for more sizes in its first pass, and keeps what comes of it for ever."""
+
+    def __init__(self) -> None:
+        super().__init__("packed")
+        self.kept = None
+
+    def train(self, mode=True):
+        return self
+
+    def forward(self, x):
+        self.training = False
+        if self.kept is None:
+            self.kept = torch.arange(4).view(2, 2)
+        return super().forward(x)
+
+
+class First(Net):
+    def __init__(self) -> None:
+        super().__init__("packed")
+        self.attention = Keeping()
+
+
+def test_heads_stay_where_a_model_that_is_built_anew_asks_for_others():
+    model = First().eval()
+    model(torch.randn(1, 3, 8, 8))
+    assert heads(find_removable(model, IMAGES)) == [("attention.qkv", 4)]
+    found = find_removable(model, IMAGES, build=First)
+    assert (heads(found), found.problem) == ([], "")
+    assert heads(find_removable(Still("packed").eval(), IMAGES, build=lambda: Still("packed"))) == [
+        ("attention.qkv", 4)
+    ]
+
+
 def test_heads_stay_where_a_model_asks_for_them_in_its_first_pass_alone():
     assert heads(find_removable(Biased(asks=True).eval(), IMAGES)) == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -62,6 +62,7 @@ def find_removable(
     *,
     through_norms: bool = False,
     pace: Pace = quiet,
+    build: Callable[[], nn.Module] | None = None,
 ) -> Removable:
     """Find the units of a model, and prove that they can be removed.
 
@@ -70,6 +71,7 @@ def find_removable(
         shares: of each group's units, that are removed at once in the proof, one share after the other.
         through_norms: whether channels may go that norms average over.
         pace: told how far it is, where it takes more than two seconds.
+        build: builds the model anew, to see that what is left of it comes back; else a copy stands for that.
     """
     pace = patient(pace)
     units = _units(model, inputs, through_norms=through_norms, pace=pace)
@@ -78,7 +80,11 @@ def find_removable(
     for share in dict.fromkeys(shares):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of sizes that are not told yet
-            proof = prove(model, inputs.example(), units, fraction=share, pace=pace)
+            proof = prove(model, inputs.example(), units, fraction=share, pace=pace, build=build)
+            if proof.problem and any(isinstance(binding, Reshape) for binding in proof.bindings):
+                # in its first pass it asks for other sizes, as one may that keeps something
+                units = replace(units, reshapes=lambda group: ())
+                proof = prove(model, inputs.example(), units, fraction=share, pace=pace, build=build)
         units = replace(units, groups=proof.groups)
         spared += proof.spared
         bindings, problem = proof.bindings, problem or proof.problem

@@ -168,9 +168,10 @@ class Trial:
                 return f"it cannot be trained without them: {fault}"
         try:
             data = json.loads(json.dumps(sizes_of(pruned, shapes_of(self.model), bindings).to_json()))
-            again = hollow(self.model).double() if build is None else build().double()
+            again = hollow(self.model) if build is None else build()
             restore(again.eval(), Sizes.from_json(data))
             again.load_state_dict(pruned.state_dict(), assign=True)
+            again.double()
             before, after = self.run(pruned, self.variants[0]), self.run(again, self.variants[0])
         except Exception as error:  # of a model of anybody's
             return f"it cannot be restored without them: {told(error)}"
