@@ -178,7 +178,7 @@ def _step(found: Outcome, about: _Whole, model: nn.Module, marks: positions.Mark
     multiplied = uses(model, about.inputs)
     found.macs, found.stage = total(multiplied), "find"
     started = time.perf_counter()
-    removable = find_removable(model, about.inputs, (FRACTION,))
+    removable = find_removable(model, about.inputs, (FRACTION,), build=about.build)
     found.seconds = time.perf_counter() - started
     found.proved = len(removable.groups)
     _tell_kept(found, about, model, removable, multiplied)
