@@ -197,7 +197,7 @@ def test_looking_whether_a_run_is_computed_keeps_nobody_from_computing_it(folder
     try:
         for _ in range(100):
             with held(folder):
-                pass
+                assert holder(folder).pid == os.getpid()
     finally:
         looking.set()
         looker.join()

@@ -20,9 +20,9 @@ from prunebench.pruning.units.copies import fresh
 from prunebench.pruning.units.groups import Group, Spared, Units
 from prunebench.pruning.units.modes import preserved
 from prunebench.pruning.units.pace import Pace, quiet
-from prunebench.pruning.units.removal import Doomed, Share, masked, remove
+from prunebench.pruning.units.removal import Doomed, Follows, Share, masked, remove
 from prunebench.pruning.units.sifting import Sieve
-from prunebench.pruning.units.trial import TOLERANCE, Follows, Trial, difference, is_float, told
+from prunebench.pruning.units.trial import TOLERANCE, Trial, difference, is_float, told
 
 
 @dataclass(frozen=True)

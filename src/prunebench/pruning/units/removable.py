@@ -21,7 +21,7 @@ from prunebench.pruning.units.modes import preserved
 from prunebench.pruning.units.order import arranged
 from prunebench.pruning.units.pace import Pace, patient, quiet
 from prunebench.pruning.units.proof import check, prove
-from prunebench.pruning.units.removal import Binding, Doomed, Share, remove
+from prunebench.pruning.units.removal import Doomed, Follows, Share, remove
 from prunebench.pruning.units.reshapes import Reshape
 
 Shapes = dict[str, tuple[int, ...]]
@@ -47,7 +47,7 @@ class Removable:
 
     groups: tuple[Group, ...]
     spared: tuple[Spared, ...]
-    bindings: tuple[Binding | Reshape, ...]
+    bindings: tuple[Follows, ...]
     shapes: Shapes
     largest: float
     seconds: float
@@ -76,7 +76,7 @@ def find_removable(
     pace = patient(pace)
     units = _units(model, inputs, through_norms=through_norms, pace=pace)
     spared, largest, seconds, problem = list(units.spared), 0.0, units.seconds, ""
-    bindings: tuple[Binding | Reshape, ...] = ()
+    bindings: tuple[Follows, ...] = ()
     for share in dict.fromkeys(shares):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of sizes that are not told yet

@@ -36,8 +36,12 @@ class Binding:
     dim: int = 0
 
 
+Follows = Binding | Reshape
+"""What must follow where units go."""
+
+
 def remove(
-    model: nn.Module, groups: Sequence[Group], doomed: Doomed, bindings: Sequence[Binding | Reshape] = ()
+    model: nn.Module, groups: Sequence[Group], doomed: Doomed, bindings: Sequence[Follows] = ()
 ) -> tuple[Group, ...]:
     """Remove units from a model, in place; parameters are replaced. What is left of the groups.
 
@@ -132,7 +136,7 @@ def shapes_of(model: nn.Module) -> dict[str, list[int]]:
     return {name: list(tensor.shape) for name, tensor in [*model.named_parameters(), *model.named_buffers()]}
 
 
-def sizes_of(model: nn.Module, full: Mapping[str, list[int]], bindings: Sequence[Binding | Reshape] = ()) -> Sizes:
+def sizes_of(model: nn.Module, full: Mapping[str, list[int]], bindings: Sequence[Follows] = ()) -> Sizes:
     """What a pruned model differs in from the full one, whose `shapes_of` are given."""
     shapes = {name: shape for name, shape in shapes_of(model).items() if shape != full[name]}
     attributes: dict[str, dict[str, int]] = {}

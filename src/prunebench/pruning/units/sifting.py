@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from prunebench.pruning.units.groups import Group
-from prunebench.pruning.units.removal import Binding
+from prunebench.pruning.units.removal import Binding, Follows
 from prunebench.pruning.units.reshapes import Reshape
-from prunebench.pruning.units.trial import Follows, Trial
+from prunebench.pruning.units.trial import Trial
 from prunebench.pruning.units.trying import candidates, spoken, tried
 
 TRIALS = 100

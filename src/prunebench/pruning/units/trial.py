@@ -18,12 +18,8 @@ from prunebench.pruning.units.groups import Group
 from prunebench.pruning.units.modes import training
 from prunebench.pruning.units.pace import Pace, quiet
 from prunebench.pruning.units.record import call, tensors_of
-from prunebench.pruning.units.removal import Binding, Share, masked, remove, shapes_of, shares, sizes_of
-from prunebench.pruning.units.reshapes import Reshape
+from prunebench.pruning.units.removal import Follows, Share, masked, remove, shapes_of, shares, sizes_of
 from prunebench.pruning.units.trying import reads
-
-Follows = Binding | Reshape
-"""What must follow where units go."""
 
 TOLERANCE = 1e-9
 """Relative difference in double precision."""
@@ -197,10 +193,12 @@ class Trial:
 
 
 def is_float(value: Any) -> bool:
+    """Whether a value is a tensor of floating-point numbers."""
     return isinstance(value, torch.Tensor) and value.is_floating_point()
 
 
 def told(error: Exception) -> str:
+    """An error in a line, shortened."""
     text = str(error).strip()
     return f"{type(error).__name__}: {text.splitlines()[0][:120] if text else ''}"
 
@@ -220,5 +218,6 @@ def difference(found: Sequence[torch.Tensor], wanted: Sequence[torch.Tensor]) ->
 
 
 def samples(inputs: Any) -> int:
+    """The samples of a batch, by its first tensor."""
     tensors = tensors_of(inputs)
     return tensors[0].shape[0] if tensors and tensors[0].ndim else 1
