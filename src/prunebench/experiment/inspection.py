@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
+from functools import partial
 
 from prunebench.config import RunConfig
 from prunebench.errors import ConfigError
@@ -14,6 +14,7 @@ from prunebench.models.costs import params
 from prunebench.models.input_spec import InputSpec, output_of
 from prunebench.models.layers import layer_records
 from prunebench.models.macs import total, uses
+from prunebench.models.taken_over import copied
 from prunebench.pruning.methods import structured
 from prunebench.pruning.multiplied import find_weights
 from prunebench.pruning.requests import request_of
@@ -58,16 +59,18 @@ def inspect(config: RunConfig, classes: int = 10, pace: Pace = quiet) -> Inspect
         "given": given_arguments(settings.model_arg),
     }
     seed_all(settings.seed, "init")
-    model = Architecture(reference(settings.model), arguments, inputs).build(entry).eval()
+    build = partial(Architecture(reference(settings.model), arguments, inputs).build, entry)
+    model = build().eval()
     more = {"criterion": experiment.criterion.score, "seed": settings.seed}
     request = request_of(settings, experiment.method, inputs, entry.keeps, **more)
-    found = find_removable(model, inputs, (request.share(),), through_norms=request.through_norms, pace=pace)
+    through = request.through_norms
+    found = find_removable(model, inputs, (request.share(),), through_norms=through, pace=pace, build=build)
     weights = find_weights(model, inputs)
     request = dataclasses.replace(request, removable=found, weights=weights)
     groups = structured.groups_of(model, request) if found.groups else []
     reached = structured.reached(model, request) if groups else []
     multiplied, layers = uses(model, inputs), layer_records(model, {}, (), {}, weights.names)
-    pruned = copy.deepcopy(model)
+    pruned = copied(model)
     if groups:
         structured.prune(pruned, {}, request)
     output_of(pruned, inputs.example())
