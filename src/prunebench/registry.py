@@ -20,15 +20,43 @@ from datetime import date, time
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType, ModuleType, NoneType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from prunebench.errors import ConfigError, PrunebenchError, UnknownName
 from prunebench.user_code import digest, failure, hidden, import_file, importable, imported_by_path, starts_a_program
 
 Entry = TypeVar("Entry")
+Entry_co = TypeVar("Entry_co", covariant=True)
 
 PLAIN = (str, int, float, bool, NoneType)
 """Values that are told by their text."""
+
+LIBRARIES = {"model": ("torchvision", "timm", "hf")}
+"""Kinds of entries that libraries have by their own names: `torchvision:resnet34` is such a name, and no function."""
+
+
+def is_code(kind: str, name: str) -> bool:
+    """Whether a name is a reference to a function, which is imported, and not that of an entry or of a library's."""
+    prefix, colon, _ = name.partition(":")
+    return bool(colon) and prefix not in LIBRARIES.get(kind, ())
+
+
+class Library(Protocol[Entry_co]):
+    """What a library has by name. Nothing is imported before an entry is asked what only the library knows."""
+
+    def find(self, name: str) -> Entry_co:
+        """The entry of one of its names, which need not be one: it is looked up when the entry is used.
+
+        Raises:
+            ConfigError: no library has such a name.
+        """
+
+    def search(self, pattern: str) -> list[str]:
+        """Those of its names that fit a glob, sorted.
+
+        Raises:
+            ConfigError: the library is not installed.
+        """
 
 
 class Registry(Generic[Entry]):
@@ -45,6 +73,7 @@ class Registry(Generic[Entry]):
         self._package = package
         self._wrap = wrap
         self._entries: dict[str, Entry] = {}
+        self._libraries: dict[str, Library[Entry]] = {}
         self._complete = False
 
     def add(self, name: str, entry: Entry) -> None:
@@ -53,18 +82,37 @@ class Registry(Generic[Entry]):
             raise ValueError(f"{self.kind} {name!r} is registered twice")
         self._entries[name] = entry
 
+    def add_library(self, name: str, library: Library[Entry]) -> None:
+        """Register a library, whose entries are named `name:ENTRY`."""
+        if name not in LIBRARIES.get(self.kind, ()):
+            raise ValueError(f"{name!r} is not among the libraries of {self.kind}s")
+        self._libraries[name] = library
+
     def names(self) -> list[str]:
         """Every registered name, sorted."""
+        self._complete_entries()
+        return sorted(self._entries)
+
+    def libraries(self) -> dict[str, Library[Entry]]:
+        """Every library by its name, sorted."""
+        self._complete_entries()
+        return dict(sorted(self._libraries.items()))
+
+    def _complete_entries(self) -> None:
         if not self._complete:
             package = importlib.import_module(self._package)
             for module in pkgutil.iter_modules(package.__path__):
                 importlib.import_module(f"{self._package}.{module.name}")
             self._complete = True
-        return sorted(self._entries)
 
     def known(self, name: object) -> Entry | None:
-        """The entry of a registered name; None where there is no such name."""
-        return self._entries[name] if isinstance(name, str) and name in self.names() else None
+        """The entry of a registered name, or of a library's; None where there is no such name."""
+        if not isinstance(name, str):
+            return None
+        if name in self.names():
+            return self._entries[name]
+        library, _, own = name.partition(":")
+        return self._libraries[library].find(own) if library in self._libraries else None
 
     def get(self, name: Any) -> Entry:
         """The entry of a name, of a reference `path.py:function`, or of a function or object itself.
@@ -75,8 +123,8 @@ class Registry(Generic[Entry]):
         """
         if self._wrap and not isinstance(name, (str, int, float, tuple, list, dict, date, time)):  # what TOML holds
             return self._wrap(reference(name), name)
-        if name in self.names():
-            return self._entries[name]
+        if (entry := self.known(name)) is not None:
+            return entry
         if self._wrap and isinstance(name, str) and ":" in name:
             return self._wrap(name, import_reference(name))
         near = difflib.get_close_matches(str(name), self.names(), n=1, cutoff=0.5)

@@ -133,7 +133,7 @@ def test_an_unknown_name_is_told_before_anything_happens(given, message):
     [
         ({"model": "bert", "weights": "imagenet"}, "--weights imagenet: there are none for bert"),
         ({"model": "vgg16", "weights": "none.pth"}, r"--weights none\.pth: there is no such file"),
-        ({"model": "vgg16", "weights": "yesterday"}, "is neither none, imagenet, a file .* nor a run"),
+        ({"model": "vgg16", "weights": "yesterday"}, "is neither none, default, imagenet, a file .* nor a run"),
         ({"model": "vgg16", "model_arg": ("stem=small",)}, "--model-arg stem=small: the builder of vgg16 has no such"),
         ({"model": "resnet18", "model_arg": ("size=2",)}, "resnet18 has no such argument; it has: stem"),
     ],

@@ -16,12 +16,11 @@ from prunebench.experiment.existing import of_run
 from prunebench.experiment.experiment import Experiment
 from prunebench.experiment.identity import NAMES, files_digest
 from prunebench.experiment.resolve import stored_settings
-from prunebench.registry import without_folder
+from prunebench.registry import is_code, without_folder
 from prunebench.runs.apart import data_told, same_folder
 from prunebench.runs.commands import as_options
 from prunebench.runs.index import all_runs, find, is_run_folder
 from prunebench.runs.run import Run
-from prunebench.runs.trust import is_code
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +105,7 @@ def _fits(run: Run, chosen: Mapping[str, Any], of: Callable[[Any], Any] = withou
 
 def _in_place(run: Run, field: str, value: object) -> bool:
     """Whether a function is given in the place of one that a run names."""
-    return field in NAMES and is_code(str(value)) and is_code(str(run.manifest.config.get(field)))
+    return field in NAMES and is_code(field, str(value)) and is_code(field, str(run.manifest.config.get(field)))
 
 
 def as_computed(run: Run, given: RunConfig, *, trusted: bool) -> Experiment:

@@ -30,19 +30,20 @@ class Origin:
     """Where the first model of a run comes from, as `weights` says.
 
     Attributes:
-        kind: fresh weights, ImageNet's, a file, a run, a run that another config makes, or Hugging Face.
+        kind: fresh weights, those that a library has of the model, a file, a run, a run that another config makes, or
+            Hugging Face.
         run: the run; of another config even where it is not trained yet.
         before: the experiment of the other config.
     """
 
-    kind: Literal["none", "imagenet", "file", "run", "config", "hub"]
+    kind: Literal["none", "published", "file", "run", "config", "hub"]
     run: Run | None = None
     before: Experiment | None = None
 
     @property
     def pretrained(self) -> bool:
         """Whether the weights are published, or come from a file: they were trained elsewhere, on other data."""
-        return self.kind in ("imagenet", "file", "hub")
+        return self.kind in ("published", "file", "hub")
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from prunebench.data.dataset import Dataset, DatasetEntry
 from prunebench.models.architecture import models
 from prunebench.models.normalisation import statistics_beside, told
 from prunebench.pruning.registry import methods
-from prunebench.registry import content, reference, source_of, without_folder
+from prunebench.registry import content, is_code, reference, source_of, without_folder
 from prunebench.runs.digests import digests_of
 from prunebench.runs.environment import distributions
 from prunebench.runs.index import any_seed, identify
@@ -58,13 +58,15 @@ def identity(
     values = as_stored(settings, start)
     contents = {
         name: content(getattr(settings, name), partial(digest_with_imports, beside=name != "dataset"))
-        for name in _named(kind)  # files that a loader reads are known by what it returns
+        for name in _code_named(kind, settings)  # files that a loader reads are known by what it returns
     }
     if start is not None:
         contents["weights"] = f"step {max(start.steps(), default=0)}"
         if start.manifest.config.get("seed") == settings.seed:
             values[ANY_SEED] = any_seed(start.manifest)
-    elif settings.weights not in ("none", "imagenet"):
+    elif (published := models.get(settings.model).published.get(settings.weights)) is not None:
+        contents["weights"] = published.version()
+    elif settings.weights != "none":
         contents["weights"] = _weights_digest(Path(settings.weights))
         if settings.mean is None and is_weight_file(settings.weights):
             beside = statistics_beside(Path(settings.weights))
@@ -96,7 +98,11 @@ def _names_tables(settings: Settings) -> bool:
 
 def file_contents(settings: Settings) -> dict[str, str]:
     """Of what `identity` finds the contents of, those that can be told of the settings of a run without importing."""
-    found = {name: digest_of_defined(str(getattr(settings, name)), beside=name != "dataset") for name in NAMES}
+    named = {name: str(getattr(settings, name)) for name in NAMES}
+    found = {
+        name: digest_of_defined(value, beside=name != "dataset") if is_code(name, value) else None
+        for name, value in named.items()
+    }
     path = Path(settings.weights)
     if is_weight_file(settings.weights) and path.is_file():
         beside = statistics_beside(path) if settings.mean is None else None
@@ -110,7 +116,7 @@ def packages(kind: Kind, settings: Settings) -> set[str]:
     prunebench's own are not among them. What is not installed as a package has no name here.
     """
     modules: set[str] = set()
-    for thing in (getattr(settings, name) for name in _named(kind)):
+    for thing in (getattr(settings, name) for name in _code_named(kind, settings)):
         if hasattr(thing, "modules") and not inspect.isclass(thing):  # a model itself
             modules |= {type(module).__module__.partition(".")[0] for module in thing.modules()}
         elif (place := source_of(thing)) is not None:
@@ -118,8 +124,10 @@ def packages(kind: Kind, settings: Settings) -> set[str]:
     return distributions(modules)
 
 
-def _named(kind: Kind) -> list[str]:
-    return [name for name in NAMES if name in DECIDING[kind]]
+def _code_named(kind: Kind, settings: Settings) -> list[str]:
+    """Settings of a run whose values are functions or objects, and not names."""
+    values = {name: getattr(settings, name) for name in NAMES if name in DECIDING[kind]}
+    return [name for name, value in values.items() if not isinstance(value, str) or is_code(name, value)]
 
 
 def as_stored(config: RunConfig, start: Run | None = None) -> dict[str, Any]:

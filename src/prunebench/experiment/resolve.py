@@ -168,10 +168,10 @@ def _origin(config: RunConfig, entry: ModelEntry) -> Origin:
     weights = config.weights
     if weights in (None, "none"):
         return Origin("none")
-    if weights == "imagenet":
-        if entry.published != "torchvision":
-            raise ConfigError(f"--weights imagenet: there are none for {entry.name}.")
-        return Origin("imagenet")
+    if weights in entry.published:
+        return Origin("published")
+    if weights in ("imagenet", "default"):
+        raise ConfigError(f"--weights {weights}: there are none for {entry.name}.")
     if weights.endswith(SETTINGS_FILE):
         before = resolve(_first_phase(config))
         return Origin("config", before.dense, before)
@@ -184,12 +184,10 @@ def _origin(config: RunConfig, entry: ModelEntry) -> Origin:
     except AmbiguousRun:
         raise
     except RunError as error:
-        if entry.published == "huggingface":
+        if entry.hub:
             return Origin("hub")
-        files = ", ".join((*WEIGHT_FILES, SETTINGS_FILE))
-        raise ConfigError(
-            f"--weights {weights} is neither none, imagenet, a file ({files}) nor a run. {error}"
-        ) from None
+        files, names = ", ".join((*WEIGHT_FILES, SETTINGS_FILE)), ", ".join(("none", *entry.published))
+        raise ConfigError(f"--weights {weights} is neither {names}, a file ({files}) nor a run. {error}") from None
     if run.manifest.kind == "efficiency":
         raise ConfigError(f"--weights {weights} is a run of timings, which holds no weights.")
     return Origin("run", run)

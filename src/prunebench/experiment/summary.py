@@ -125,7 +125,8 @@ def _weights(experiment: Experiment) -> str:
         return "fresh, from the seed"
     if origin.run is not None:
         return f"of run {origin.run.key}"
-    return {"imagenet": "ImageNet's, as torchvision has them"}.get(origin.kind, f"of {weights}")
+    published = experiment.model.published.get(weights) if origin.kind == "published" else None
+    return f"of {weights}" if published is None else published.called
 
 
 def proof_of(found: Removable) -> ProofRecord:

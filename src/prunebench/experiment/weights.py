@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from prunebench.data.task import Task
 from prunebench.errors import DataError, ModelError
 from prunebench.experiment.experiment import Experiment
 from prunebench.models import checkpoint, fitting, hub, weight_files
-from prunebench.models.architecture import Architecture, asks_for, given_arguments, models
+from prunebench.models.architecture import Architecture, Published, asks_for, given_arguments, models
 from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.input_spec import InputSpec
 from prunebench.models.normalisation import Statistics, statistics_of
@@ -63,8 +64,9 @@ def open_start(experiment: Experiment) -> Start:
         return _checked(experiment, _from_hub(experiment))
     if kind == "none":
         return Start(None, None, lambda task: _build(experiment, task, adapt=True))
-    if kind == "imagenet":
-        return _checked(experiment, Start(None, IMAGENET, lambda task: _published(experiment, task)))
+    if kind == "published":
+        published = experiment.model.published[experiment.settings.weights]
+        return _checked(experiment, Start(None, published.statistics(), partial(_published, experiment, published)))
     return _checked(experiment, _from_file(experiment, Path(experiment.settings.weights)))
 
 
@@ -135,22 +137,18 @@ def _build(experiment: Experiment, task: Task, *, adapt: bool, shape: dict[str, 
     )
 
 
-def _published(experiment: Experiment, task: Task) -> Checkpoint:
-    """torchvision's ImageNet weights, version 1 (those of the papers)."""
-    from torchvision.models import get_model_weights
-
-    name = experiment.model.name
-    weights = get_model_weights(name).IMAGENET1K_V1
-    if not (Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name).exists():
-        about_to_download(f"ImageNet's weights of {name}")
+def _published(experiment: Experiment, weights: Published, task: Task) -> Checkpoint:
+    """The weights that a library has of the model."""
+    if not weights.here():
+        about_to_download(weights.called)
     try:
-        state = weights.get_state_dict(weights_only=True, progress=False)
+        state = weights.load()
     except (OSError, RuntimeError) as error:
         raise DataError(
-            f"torchvision's weights of {name} could not be downloaded ({error}). Connect to the network, "
-            f"or give a copy with --weights FILE.pth."
+            f"{weights.called} could not be downloaded ({error}). Connect to the network, or give a copy with "
+            f"--weights FILE.pth."
         ) from error
-    return _from_state(experiment, task, WeightFile(dict(state)), "ImageNet's weights")
+    return _from_state(experiment, task, WeightFile(dict(state)), weights.called)
 
 
 def _from_state(experiment: Experiment, task: Task, file: WeightFile, name: str) -> Checkpoint:

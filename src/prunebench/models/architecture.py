@@ -17,8 +17,9 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from weakref import WeakValueDictionary
 
@@ -34,17 +35,39 @@ from prunebench.registry import Registry, call, parameters
 from prunebench.user_code import failure
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
+
+    from prunebench.models.normalisation import Statistics
+
+
+@dataclass(frozen=True)
+class Published:
+    """Weights that a library has of a model.
+
+    Attributes:
+        called: as they are told, such as "ImageNet's weights of vgg16".
+        version: which they are, where a name does not say so for ever; it is in a run's key.
+        here: whether they are on this machine, so that nothing is downloaded.
+        load: name → tensor, float.
+        statistics: the mean and standard deviation that they expect images to be normalised with.
+    """
+
+    called: str
+    version: Callable[[], str | None]
+    here: Callable[[], bool]
+    load: Callable[[], Mapping[str, torch.Tensor]]
+    statistics: Callable[[], Statistics]
 
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """A registered model: how it is built, what it reads, and the values of RunConfig fields that suit it.
+    """A registered model, or a library's: how it is built, what it reads, and values of RunConfig fields that suit it.
 
-    `pretrained` overrides `defaults` where published weights are loaded; `published` says where torchvision or
-    Hugging Face has them. `keeps` are globs of modules whose units stay unless they are asked for, `tables` names of
-    those that hold nothing but look-up tables. `arguments` are the only ones that a file may have it called with; None:
-    any.
+    `pretrained` overrides `defaults` where published weights are loaded; `published` are those, by what `--weights`
+    calls them; `hub` says whether `--weights` may be a name or folder of Hugging Face too. `keeps` are globs of modules
+    whose units stay unless they are asked for, `tables` names of those that hold nothing but look-up tables.
+    `arguments` are the only ones that a file may have it called with; None: any.
     """
 
     name: str
@@ -53,7 +76,8 @@ class ModelEntry:
     reads: Literal["images", "text"] | None = None
     defaults: Mapping[str, Any] = field(default_factory=dict)
     pretrained: Mapping[str, Any] = field(default_factory=dict)
-    published: Literal["torchvision", "huggingface"] | None = None
+    published: Mapping[str, Published] = field(default_factory=dict)
+    hub: bool = False
     keeps: tuple[str, ...] = ()
     tables: tuple[str, ...] = ()
     arguments: Mapping[str, Any] | None = None
@@ -63,6 +87,26 @@ def _users_own(name: str, thing: Any) -> ModelEntry:
     """An entry of a user's builder, or of a model itself, of which every run takes a copy."""
     is_model = hasattr(thing, "state_dict") and not inspect.isclass(thing)
     return ModelEntry(name, "your own", (lambda: copied(thing)) if is_model else thing)
+
+
+class Later(Mapping[str, Any]):
+    """A mapping that is found when it is first looked at, such as what a library says of a model."""
+
+    def __init__(self, find: Callable[[], Mapping[str, Any]]) -> None:
+        self._find = find
+
+    @cached_property
+    def _found(self) -> Mapping[str, Any]:
+        return self._find()
+
+    def __getitem__(self, name: str) -> Any:
+        return self._found[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
 
 
 OFFERED = {"classes", "channels", "image_size", "adapt", "vocab_size", "config"}

@@ -33,8 +33,8 @@ from prunebench.models.sizes import Sizes, integers, restore, tensors_of
 from prunebench.models.tensor_files import owned, read_tensors, with_versions
 from prunebench.reading import RECORD, read_plain, read_text
 from prunebench.records import FORMAT, other_format
+from prunebench.registry import is_code
 from prunebench.runs.files import permit
-from prunebench.runs.trust import is_code
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def assemble(
     if unknown := found.architecture.arguments.keys() - ARGUMENTS.keys():
         raise RunError(f"{name} cannot be read as a checkpoint: a model is not built from {min(unknown)!r}.")
     about = found.architecture
-    if entry is None and is_code(about.model):  # nothing is imported because a file names it
+    if entry is None and is_code("model", about.model):  # nothing is imported because a file names it
         raise RunError(f"{name} names {about.model}. Give what builds the model: load(path, model=build).")
     model = about.build(entry)
     state = _with_all_names(model, state)

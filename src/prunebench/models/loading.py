@@ -20,8 +20,9 @@ from prunebench.models.architecture import ModelEntry, models
 from prunebench.models.checkpoint import Checkpoint, Structure
 from prunebench.models.tensor_files import read_tensors
 from prunebench.models.undisturbed import undisturbed
+from prunebench.registry import is_code
 from prunebench.runs.index import find, is_run_folder
-from prunebench.runs.trust import check, is_code
+from prunebench.runs.trust import check
 
 PICKLES = (".pt", ".pth", ".pkl")
 OPENED_BY = {".pt2": "torch.export.load", ".onnx": "onnxruntime.InferenceSession"}
@@ -83,7 +84,7 @@ def _believed(folder: Path) -> ModelEntry | None:
     if models.known(about.model) is not None:
         return None
     build = "Give what builds the model: load(path, model=build)."
-    if not is_code(about.model):
+    if not is_code("model", about.model):
         raise ModelError(f"{folder} names {about.model}, which only the program that made it holds. {build}")
     try:
         check("model", about.model, about.arguments.get("given"), whose=str(folder), instead=build)
@@ -114,9 +115,10 @@ def _from_file(path: Path, entry: ModelEntry | None) -> Checkpoint:
 
 
 def _users_own(structure: bytes) -> str | None:
-    """What builds the model of a Structure's JSON, unless that is a registered name or the JSON is damaged."""
+    """What builds the model of a Structure's JSON, unless that is a registered name, or a library's, or the JSON is
+    damaged."""
     try:
         name = msgspec.json.decode(structure, type=Structure).architecture.model
     except msgspec.MsgspecError:
         return None  # assembling tells what is wrong with it
-    return None if name in models.names() else name
+    return name if models.known(name) is None else None

@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from prunebench.errors import ConfigError
+from prunebench.registry import is_code
 from prunebench.runs.files import make, write_new
 from prunebench.runs.user_files import digest_of_reference
 
@@ -27,7 +28,7 @@ log = logging.getLogger(__name__)
 
 def note(kind: str, name: str, arguments: Mapping[str, Any] | None = None) -> None:
     """Note that the user has given a function for something, such as "model"; registered names need no note."""
-    if not is_code(name):
+    if not is_code(kind, name):
         return
     try:
         path = _folder() / _mark(kind, name, arguments)
@@ -49,7 +50,7 @@ def check(kind: str, name: str, arguments: Mapping[str, Any] | None = None, *, w
         whose: what names it, for the message.
         instead: what the user can do, for the message.
     """
-    if not is_code(name):
+    if not is_code(kind, name):
         return
     place = name.rpartition(":")[0]
     if place.endswith(".py") and not os.path.isfile(place):  # noqa: PTH113 — any text may stand here
@@ -65,11 +66,6 @@ def check(kind: str, name: str, arguments: Mapping[str, Any] | None = None, *, w
         f"{whose} names {name}, which was not given on this machine or has changed since, and is not imported. "
         f"{instead}"
     )
-
-
-def is_code(name: str) -> bool:
-    """Whether a name is a reference to a function, which is imported, and not that of a registered entry."""
-    return ":" in name
 
 
 def _folder() -> Path:

@@ -23,7 +23,7 @@ MINI = {
     "bert",
     "BERT for classification; BERT-mini's size unless --weights names another",
     reads="text",
-    published="huggingface",
+    hub=True,
     keeps=("*.pooler",),
     tables=("bert.embeddings", *(f"bert.embeddings.{of}_embeddings" for of in ("word", "position", "token_type"))),
     defaults={

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from prunebench.errors import ConfigError
 from prunebench.models.architecture import register
+from prunebench.models.zoo.torchvision import weights_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -24,7 +25,7 @@ PRETRAINED = {
     "resnet18",
     "ResNet18, 8 residual blocks of two 3×3 convolutions",
     reads="images",
-    published="torchvision",
+    published=weights_of("resnet18"),
     defaults={
         "image_size": 32,
         "optimizer": "adamw",
@@ -47,7 +48,7 @@ def resnet18(classes: int, stem: str = "standard") -> nn.Module:
     "resnet50",
     "ResNet50, 16 residual blocks with bottlenecks",
     reads="images",
-    published="torchvision",
+    published=weights_of("resnet50"),
     defaults={
         "image_size": 32,
         "optimizer": "adamw",

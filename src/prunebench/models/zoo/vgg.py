@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from prunebench.models.architecture import register
+from prunebench.models.zoo.torchvision import weights_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     "vgg16",
     "VGG16 without batch norm, 13 conv and 3 linear layers",
     reads="images",
-    published="torchvision",
+    published=weights_of("vgg16"),
     keeps=("classifier",),
     defaults={
         "image_size": 32,
