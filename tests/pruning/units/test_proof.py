@@ -133,6 +133,25 @@ def test_what_is_asked_for_is_checked_as_it_is(written, images):
     assert "differ" in (check(model, images, groups, {"a": [6]}) or "")
 
 
+class Squared(nn.Module):
+    """A layer whose values grow with every one like it, but for the statistics of its batch norm."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = conv(4, 4), nn.BatchNorm2d(4)
+
+    def forward(self, x):
+        values = self.norm(self.conv(x))
+        return values + 0.3 * values**2
+
+
+def test_a_deep_model_is_checked_with_values_of_moderate_size(written, images):
+    model = written(lambda m, x: m.fc(pooled(m.body(m.a(x)))), a=conv(3, 4), fc=nn.Linear(4, 2))
+    model.body = nn.Sequential(*(Squared() for _ in range(12)))
+    groups = find(model.eval(), images).groups
+    assert check(model, images, groups, {group.name: [0] for group in groups}) is None
+
+
 def test_of_two_groups_of_channels_each_is_tried(written, images):
     model = written(
         lambda m, x: m.fc(pooled(m.c(m.b(m.a(x)).roll(2, 1)))),

@@ -16,7 +16,6 @@ import torch
 from torch import nn
 from torch.utils._pytree import tree_map
 
-from prunebench.pruning.units.copies import fresh
 from prunebench.pruning.units.groups import Group, Spared, Units
 from prunebench.pruning.units.modes import preserved
 from prunebench.pruning.units.pace import Pace, quiet
@@ -82,9 +81,8 @@ def check(
     model: nn.Module, inputs: Any, groups: tuple[Group, ...], doomed: Doomed, bindings: Sequence[Follows] = ()
 ) -> str | None:
     """What is wrong if just these units go, on fresh weights in double precision, or None: the proof of one step."""
-    base = fresh(model).eval()
-    given = _variants(inputs)[0]
-    trial = Trial(model, [given], 0.0, 0)
+    trial = Trial(model, _variants(inputs), 0.0, 0)
+    base, given = trial.copy(), trial.variants[0]
     with masked(base, groups, doomed):
         wanted = trial.run(base, given)
     try:

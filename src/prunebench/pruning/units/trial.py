@@ -77,7 +77,7 @@ class Trial:
         self, groups: tuple[Group, ...], variants: Sequence[Any], bindings: Sequence[Follows], which: str
     ) -> str | None:
         """What is wrong if some go for the first variant, some of the rest for the next, and so on."""
-        model, left = self._copy(), groups
+        model, left = self.copy(), groups
         for i, inputs in enumerate(variants):
             doomed = shares(left, self.fraction, i, which)
             key = (which, *(group.name for group in groups))
@@ -105,14 +105,15 @@ class Trial:
     def read(self) -> frozenset[tuple[str, str]]:
         """The attributes that the model reads while it runs."""
         if self._reads is None:
-            model = self._copy()
+            model = self.copy()
             with reads(model) as found:
                 self.run(model, self.variants[0])
             self._reads = frozenset(found)
         return self._reads
 
-    def _copy(self) -> nn.Module:
-        """The full model with fresh weights; a large one is made anew, to hold one copy at a time."""
+    def copy(self) -> nn.Module:
+        """The full model with fresh weights, whose batch norms hold what they see of them; a large one is made anew, to hold
+        one copy at a time."""
         self.pruned = None
         if self.base is None:
             base = fresh(self.model, self.seed).eval()
