@@ -112,8 +112,10 @@ class Trial:
         return self._reads
 
     def copy(self) -> nn.Module:
-        """The full model with fresh weights, whose batch norms hold what they see of them; a large one is made anew, to hold
-        one copy at a time."""
+        """The full model with fresh weights, whose batch norms hold what they see.
+
+        A large one is made anew, to hold one copy at a time.
+        """
         self.pruned = None
         if self.base is None:
             base = fresh(self.model, self.seed).eval()
