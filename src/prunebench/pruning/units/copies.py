@@ -47,6 +47,8 @@ def _fresh(name: str, tensor: torch.Tensor, generator: torch.Generator) -> torch
 def settle(model: nn.Module, run: Callable[[nn.Module], object]) -> None:
     """Give batch norms the statistics of the data that they see, so that values neither grow nor vanish with depth."""
     norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.running_var is not None]
+    if not norms:
+        return
     momenta = [norm.momentum for norm in norms]
     try:
         for norm in norms:

@@ -83,7 +83,7 @@ def check(
     """What is wrong if just these units go, on fresh weights in double precision, or None: the proof of one step."""
     trial = Trial(model, _variants(inputs), 0.0, 0)
     base, given = trial.copy(), trial.variants[0]
-    with masked(base, groups, doomed):
+    with masked(base, groups, doomed, back=False):
         wanted = trial.run(base, given)
     try:
         remove(base, groups, doomed, bindings)

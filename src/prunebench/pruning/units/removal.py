@@ -112,8 +112,12 @@ def _kept(
 
 
 @contextlib.contextmanager
-def masked(model: nn.Module, groups: Sequence[Group], doomed: Doomed) -> Iterator[None]:
-    """Within, the units are zero where they are read; norms average over the others."""
+def masked(model: nn.Module, groups: Sequence[Group], doomed: Doomed, *, back: bool = True) -> Iterator[None]:
+    """Within, the units are zero where they are read; norms average over the others.
+
+    Args:
+        back: whether their values come back afterwards; those of units that are then removed need no memory.
+    """
     known = dict([*model.named_parameters(), *model.named_buffers()])
     readers = [changed(g, parts=tuple(p for p in g.parts if p.reads)) for g in groups]
     was: list[tuple[torch.Tensor, int, torch.Tensor, torch.Tensor]] = []
@@ -121,7 +125,8 @@ def masked(model: nn.Module, groups: Sequence[Group], doomed: Doomed) -> Iterato
         with torch.no_grad():
             for (name, dim), positions in _positions(readers, doomed).items():
                 tensor, index = known[name], positions.to(known[name].device)
-                was.append((tensor, dim, index, tensor.index_select(dim, index)))
+                if back:
+                    was.append((tensor, dim, index, tensor.index_select(dim, index)))
                 tensor.index_fill_(dim, index, 0)
         with narrowed({known[name]: kept for name, kept in _kept(groups, doomed, known)}):
             yield

@@ -83,7 +83,7 @@ class Trial:
             key = (which, *(group.name for group in groups))
             wanted = self.wanted if i == 0 and self.wanted_of == key else None
             if wanted is None:
-                with masked(model, left, doomed):
+                with masked(model, left, doomed, back=self.base is not None):
                     wanted = self.run(model, inputs)
             if i == 0:
                 self.wanted_of, self.wanted = key, wanted
