@@ -36,7 +36,7 @@ KINDS = {"float": "a number", "int": "a whole number", "str": "a text", "bool": 
 
 Decides = Literal["training", "pruning", "nothing"]
 
-Unit = Literal["channels", "neurons", "heads", "groups"]
+Unit = Literal["channels", "neurons", "heads", "groups", "experts"]
 """Kinds of units that structured pruning removes."""
 
 
@@ -154,8 +154,8 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     round_to: Annotated[int,
         _pruning("Channels and neurons that stay are a multiple of this; 8 suits most hardware, 1 is off.", 1, ge=1)] = NOT_GIVEN
     prune: Annotated[tuple[Unit, ...],
-        _pruning("Of structured pruning: units to remove, of channels, neurons, heads and groups (of grouped convolutions); "
-                 "repeatable.  [default: all]", ())] = NOT_GIVEN
+        _pruning("Of structured pruning: units to remove, of channels, neurons, heads, groups (of grouped convolutions) and "
+                 "experts; repeatable.  [default: all]", ())] = NOT_GIVEN
     layer_fraction: Annotated[tuple[str, ...],
         _pruning("Of structured pruning: another fraction for modules that match a glob, such as 'layer4.*=0.3'; repeatable, the "
                  "last one that matches counts.", ())] = NOT_GIVEN

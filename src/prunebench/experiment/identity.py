@@ -32,7 +32,7 @@ NAMES = ("model", "dataset", "criterion")
 OF_WEIGHTS = ("scope", "targets")
 """Settings that say how single weights are ranked: of a method that masks none they are empty."""
 
-UNITS = "2"
+UNITS = "3"
 """How units of users' own models are found; where it changes, other units go. Of registered models the same ones do."""
 
 TARGETS = "2"

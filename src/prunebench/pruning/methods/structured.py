@@ -134,11 +134,11 @@ def choose(model: nn.Module, groups: list[Group], request: Request) -> list[list
 def _least(group: Group, original: Mapping[str, int], request: Request) -> int:
     """How many units of a group stay whatever is asked for."""
     floor = math.ceil(request.floor * original[group.name] - ROUNDING)
-    return max(1, -(-floor // _multiple(group, request)) * _multiple(group, request))
+    return max(group.least, -(-floor // _multiple(group, request)) * _multiple(group, request))
 
 
 def _multiple(group: Group, request: Request) -> int:
-    return 1 if group.kind == "heads" else request.round_to
+    return 1 if group.kind in ("heads", "experts") else request.round_to
 
 
 def _quota(pool: list[Group], original: Mapping[str, int], request: Request, fraction: float) -> int:
@@ -205,7 +205,7 @@ def count(model: nn.Module, masks: Masks, request: Request) -> dict[str, int]:
 
 
 def kind_of(group: Group) -> str:
-    """What users call the units of a group: heads, channels of convolutions, or neurons."""
+    """What users call the units of a group: heads, experts, channels of convolutions, or neurons."""
     return "channels" if group.kind == "groups" else group.kind
 
 

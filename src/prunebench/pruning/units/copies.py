@@ -12,6 +12,8 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
+from prunebench.pruning.units.grouped import grouped, is_grouped
+
 LOW = (torch.float16, torch.bfloat16, torch.float32)
 
 
@@ -94,6 +96,9 @@ class _Doubles(TorchDispatchMode):
         kwargs = kwargs or {}
         if kwargs.get("dtype") in LOW:
             kwargs = {**kwargs, "dtype": torch.float64}
+        if is_grouped(func, args):
+            with self:
+                return grouped(*args, **kwargs)
         return func(*args, **kwargs)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,7 +12,8 @@ from torch import nn
 
 from prunebench.pruning.units import recurrent
 from prunebench.pruning.units.analysis import Roles, analysis
-from prunebench.pruning.units.groups import Units, form
+from prunebench.pruning.units.experts import find_experts
+from prunebench.pruning.units.groups import Group, Spared, Units, form
 from prunebench.pruning.units.makers import follow_makers
 from prunebench.pruning.units.modes import recordings
 from prunebench.pruning.units.nodes import Links
@@ -56,7 +58,16 @@ def find(
     _bar_scripted(model, links)
     order = [name for name, _ in [*model.named_parameters(), *model.named_buffers()]]
     groups, spared = form(links, roles, order, known)
+    if experts := find_experts(model, inputs):
+        groups, spared, passes = (*groups, *experts), _without(spared, experts), passes + 1
     return Units(groups, spared, passes, time.perf_counter() - started, partial(reshapes, analyses))
+
+
+def _without(spared: tuple[Spared, ...], groups: list[Group]) -> tuple[Spared, ...]:
+    """What is spared beside the layers of some groups."""
+    theirs = {module for group in groups for module in group.modules}
+    left = (replace(each, modules=tuple(name for name in each.modules if name not in theirs)) for each in spared)
+    return tuple(each for each in left if each.modules)
 
 
 def _bar_scripted(model: nn.Module, links: Links) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -13,7 +13,7 @@ import torch
 from prunebench.pruning.units.analysis import Roles
 from prunebench.pruning.units.nodes import Links
 
-Kind = Literal["channels", "neurons", "heads", "groups"]
+Kind = Literal["channels", "neurons", "heads", "groups", "experts"]
 Key = tuple[str, int]
 """A parameter or buffer, and a dimension of it."""
 
@@ -50,6 +50,7 @@ class Group:
     Attributes:
         name: the first layer that makes the units, with a number if another group has the same.
         modules: all layers that make them.
+        least: how many units stay at least.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Group:
     units: int
     parts: tuple[Part, ...]
     modules: tuple[str, ...]
+    least: int = 1
 
 
 @dataclass(frozen=True)
@@ -174,5 +176,5 @@ def _named(groups: list[Group]) -> tuple[Group, ...]:
     for group in groups:
         seen[group.name] += 1
         name = group.name if seen[group.name] == 1 else f"{group.name} {seen[group.name]}"
-        found.append(Group(name, group.kind, group.units, group.parts, group.modules))
+        found.append(replace(group, name=name))
     return tuple(found)

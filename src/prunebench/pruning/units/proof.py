@@ -69,12 +69,23 @@ def prove(
     trial = Trial(model, _variants(inputs), fraction, seed, pace)
     sieve = Sieve(trial, units.reshapes)
     with preserved(model):
-        groups = sieve.sift(units.groups)
+        fault = _start(trial)
+        sieve.failed = dict.fromkeys((group.name for group in units.groups), fault)
+        groups = () if fault else sieve.sift(units.groups)
         problem = trial.finish(sieve.of(groups), build) if groups else ""
     spared = tuple(Spared(tuple(g.modules), sieve.failed.get(g.name, "")) for g in units.groups if g not in groups)
     bindings = tuple(sieve.of(groups))
     seconds = time.perf_counter() - started
     return Proof(groups, spared, bindings, trial.largest, trial.passes, seconds, not problem, problem)
+
+
+def _start(trial: Trial) -> str:
+    """What is wrong with a trial before anything goes; empty where nothing is."""
+    try:
+        trial.copy()
+    except Exception as error:  # of a model of anybody's
+        return f"nothing can be proved, since the model does not run in double precision: {told(error)}"
+    return ""
 
 
 def check(

@@ -21,6 +21,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from prunebench.models.reshaping import asked, dimensions
+from prunebench.pruning.units.grouped import grouped, is_grouped
 
 
 @dataclass(frozen=True)
@@ -200,6 +201,9 @@ class _Recorder(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if is_grouped(func, args):
+            with self:
+                return grouped(*args, **kwargs)
         out = func(*args, **kwargs)
         flat, spec = tree_flatten((args, kwargs))
         inputs = [self.number(value) for value in flat if isinstance(value, torch.Tensor)]

@@ -12,6 +12,7 @@ from torch import nn
 
 from prunebench.models.reshaping import reshapings_of
 from prunebench.models.sizes import Sizes, integers, replace
+from prunebench.pruning.units.experts import unrouted
 from prunebench.pruning.units.groups import Group
 from prunebench.pruning.units.modes import forgetful
 from prunebench.pruning.units.norms import narrowed
@@ -113,13 +114,13 @@ def _kept(
 
 @contextlib.contextmanager
 def masked(model: nn.Module, groups: Sequence[Group], doomed: Doomed, *, back: bool = True) -> Iterator[None]:
-    """Within, the units are zero where they are read; norms average over the others.
+    """Within, the units are zero where they are read; norms average over the others, and routers choose among them.
 
     Args:
         back: whether their values come back afterwards; those of units that are then removed need no memory.
     """
     known = dict([*model.named_parameters(), *model.named_buffers()])
-    readers = [changed(g, parts=tuple(p for p in g.parts if p.reads)) for g in groups]
+    readers = [changed(g, parts=tuple(p for p in g.parts if p.reads)) for g in groups if g.kind != "experts"]
     was: list[tuple[torch.Tensor, int, torch.Tensor, torch.Tensor]] = []
     try:
         with torch.no_grad():
@@ -128,7 +129,8 @@ def masked(model: nn.Module, groups: Sequence[Group], doomed: Doomed, *, back: b
                 if back:
                     was.append((tensor, dim, index, tensor.index_select(dim, index)))
                 tensor.index_fill_(dim, index, 0)
-        with narrowed({known[name]: kept for name, kept in _kept(groups, doomed, known)}):
+        narrow = {known[name]: kept for name, kept in _kept(groups, doomed, known)}
+        with narrowed(narrow), unrouted(groups, doomed, known):
             yield
     finally:
         with torch.no_grad():
@@ -156,15 +158,16 @@ def sizes_of(model: nn.Module, full: Mapping[str, list[int]], bindings: Sequence
 
 
 def shares(groups: Sequence[Group], fraction: Share, seed: int = 0, which: str = "any") -> dict[str, list[int]]:
-    """A share of each group's units, at least one and never all: the first or last ones; or any, drawn at random, and
-    of heads about so many, since those of all layers are ranked together, and some layers lose more than others."""
+    """A share of each group's units, at least one where not all must stay: the first or last ones; or any, drawn at
+    random, and of heads about so many, since those of all layers are ranked together, and some lose more than others.
+    """
     generator = torch.Generator().manual_seed(seed)
     found = {}
     for group in groups:
         share = fraction if isinstance(fraction, float) else fraction(group)
         if which == "any" and group.kind == "heads":
             share *= 0.5 + float(torch.rand(1, generator=generator))
-        count = min(group.units - 1, max(1, round(share * group.units)))
+        count = min(group.units - group.least, max(1, round(share * group.units)))
         order = torch.randperm(group.units, generator=generator) if which == "any" else torch.arange(group.units)
-        found[group.name] = sorted((order[-count:] if which == "last" else order[:count]).tolist())
+        found[group.name] = sorted((order[group.units - count :] if which == "last" else order[:count]).tolist())
     return found

@@ -98,7 +98,7 @@ class Trial:
             if not apart <= TOLERANCE:
                 return f"pruned and masked differ by {apart:.1g}"
             self.largest = max(self.largest, apart)
-            left = tuple(group for group in left if group.units > 1)
+            left = tuple(group for group in left if group.units > group.least)
         self.pruned, self.pruned_of = model, tuple(group.name for group in groups)
         return None
 

@@ -19,7 +19,10 @@ MOST = 6
 """Attributes that are tried together, at most."""
 
 
-OF_HEADS = ("num_attention_heads", "num_heads", "n_heads", "n_head", "heads", "all_head_size")
+SPOKEN = {
+    "heads": ("num_attention_heads", "num_heads", "n_heads", "n_head", "heads", "all_head_size"),
+    "experts": ("num_experts", "num_local_experts", "n_routed_experts"),
+}
 
 
 def candidates(model: nn.Module, group: Group, read: frozenset[tuple[str, str]] | None = None) -> list[Binding]:
@@ -50,9 +53,10 @@ def candidates(model: nn.Module, group: Group, read: frozenset[tuple[str, str]] 
 
 
 def spoken(model: nn.Module, group: Group) -> list[Binding]:
-    """Attributes that tell of the heads of a group, as they are usually called: they follow even where the model runs
-    without."""
-    return [b for b in candidates(model, group) if b.attribute in OF_HEADS] if group.kind == "heads" else []
+    """Attributes that tell of the heads or experts of a group, as they are usually called: they follow even where the
+    model runs without."""
+    names = SPOKEN.get(group.kind, ())
+    return [b for b in candidates(model, group) if b.attribute in names] if names else []
 
 
 @contextlib.contextmanager

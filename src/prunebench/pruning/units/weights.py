@@ -43,7 +43,9 @@ def _place(at: Analysis, tensor: int, dim: int) -> list[int]:
         mixing = at.mixings[index]
         ids, several = decode(table, count)
         by_rows, by_columns = bool((table == table[:, :1]).all()), bool((table == table[:1]).all())
-        if by_columns and not by_rows and mixing.columns:
+        if by_rows and by_columns and min(mixing.rows, mixing.columns) > 1 and not several.any():
+            at.links.bar(nodes[ids[:1, 0]], "whole matrices lie along it")
+        elif by_columns and not by_rows and mixing.columns:
             _reads(at, tensor, dim, index, ids[0].expand(mixing.columns))
         elif by_rows and not bool(several.all()):
             _makes(at, tensor, dim, index, ids[:, 0].expand(mixing.rows))
