@@ -195,6 +195,22 @@ def test_an_ambiguous_run_is_no_name_at_hugging_face(model, make_record, commit)
         resolve(RunConfig(model=model, weights=f"{model}-dense"))
 
 
+def test_a_folder_of_weights_is_itself_though_a_run_begins_with_its_name(make_record, commit, tmp_path):
+    commit(dense_run(RunConfig(model="bert")), make_record())
+    assert resolve(RunConfig(model="bert", weights="bert")).origin.kind == "run"
+    (tmp_path / "bert").mkdir()
+    experiment = resolve(RunConfig(model="bert", weights="bert"))
+    assert (experiment.origin.kind, experiment.settings.weights) == ("hub", "bert")
+
+
+def test_a_folder_that_is_called_as_a_run_begins_is_not_taken_for_it(make_record, commit, tmp_path):
+    commit(first := dense_run(RunConfig(model="resnet18")), make_record())
+    (tmp_path / "resnet18").mkdir()
+    with pytest.raises(ConfigError, match=f"resnet18 is a folder, and the beginning of {first.key}"):
+        resolve(RunConfig(model="resnet18", weights="resnet18"))
+    assert resolve(RunConfig(model="resnet18", weights=first.key)).origin.run.key == first.key
+
+
 @pytest.fixture
 def head(tmp_path):
     """A config of a first phase: the classifier alone, of any model."""

@@ -7,6 +7,7 @@ experiment of its own.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ from prunebench.experiment.identity import OF_WEIGHTS, as_stored
 from prunebench.models.architecture import ModelEntry, arguments_told, check_needed, models
 from prunebench.pruning.registry import methods
 from prunebench.registry import reference, without_folder
-from prunebench.runs.index import find
+from prunebench.runs.index import find, is_run_folder
 from prunebench.runs.run import Run
 
 TRAINS = (
@@ -179,6 +180,13 @@ def _origin(config: RunConfig, entry: ModelEntry) -> Origin:
         if not Path(weights).is_file():
             raise ConfigError(f"--weights {weights}: there is no such file.")
         return Origin("file")
+    if entry.hub and _is_other_folder(weights):
+        return Origin("hub")
+    return _of_run(weights, config, entry)
+
+
+def _of_run(weights: str, config: RunConfig, entry: ModelEntry) -> Origin:
+    """Where `--weights` points, if at no file or folder; raises as `_origin`."""
     try:
         run = find(config.runs_dir or default("runs_dir"), weights)
     except AmbiguousRun:
@@ -188,9 +196,18 @@ def _origin(config: RunConfig, entry: ModelEntry) -> Origin:
             return Origin("hub")
         files, names = ", ".join((*WEIGHT_FILES, SETTINGS_FILE)), ", ".join(("none", *entry.published))
         raise ConfigError(f"--weights {weights} is neither {names}, a file ({files}) nor a run. {error}") from None
+    if run.key != weights and _is_other_folder(weights):
+        raise ConfigError(
+            f"--weights {weights} is a folder, and the beginning of {run.key}. Give the run's whole key, or a file."
+        )
     if run.manifest.kind == "efficiency":
         raise ConfigError(f"--weights {weights} is a run of timings, which holds no weights.")
     return Origin("run", run)
+
+
+def _is_other_folder(text: str) -> bool:
+    """Whether a text is the path of a folder that is no run's."""
+    return os.path.isdir(text) and not is_run_folder(text)  # noqa: PTH112 — any text may stand here
 
 
 def _first_phase(config: RunConfig) -> RunConfig:
