@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -44,6 +46,13 @@ def test_a_batch_is_three_channels_of_the_size_that_was_asked_for(shape, size):
 )
 def test_images_in_memory_of_another_size_are_told(shape, notes):
     assert ImageTask(dataset(*shape), 8).notes == notes
+
+
+def test_images_in_memory_that_look_nearly_alike_are_told_by_their_part():
+    data = dataset(9, 8, 8)
+    masks = replace(data, test=Split(data.test.inputs % 2, data.test.labels))
+    (note,) = ImageTask(masks, 8).notes
+    assert note.startswith("test: all values of 4 images are from 0 to 1 of 255, so they look nearly alike.")
 
 
 def test_a_batch_holds_the_samples_in_the_order_asked_for():

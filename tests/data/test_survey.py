@@ -1,7 +1,9 @@
 """Every image file is opened before anything is trained, once, and what is seen decides how they are read."""
 
 import os
+import struct
 import time
+import zlib
 
 import numpy as np
 import pytest
@@ -47,6 +49,22 @@ def opened(monkeypatch):
 
 def grey(level=100, size=8, kind=np.uint8):
     return np.full((size, size), level, kind)
+
+
+def shades(high=255, size=8):
+    return np.linspace(0, high, size * size).astype(np.uint8).reshape(size, size)
+
+
+def deep_colours(high, size=8):
+    """A PNG of 16 bits a colour, whose values go up to `high`."""
+    values = np.linspace(0, high, size * size * 3).astype(">u2").reshape(size, -1)
+    rows = b"".join(b"\0" + row.tobytes() for row in values)
+    header = struct.pack(">IIBBBBB", size, size, 16, 2, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    made = [
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(made)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -136,8 +154,8 @@ def test_notes_say_what_was_converted_and_how_files_are_read(make, look):
     exif[274] = 3
     clear = Image.fromarray(np.dstack([grey()] * 3 + [grey(0)]))
     dataset = make(grey(), clear, grey())
-    Image.fromarray(grey()).save(dataset.train.inputs[0], exif=exif)
-    frames = [Image.fromarray(grey(level)) for level in (1, 2)]
+    Image.fromarray(shades()).save(dataset.train.inputs[0], exif=exif)
+    frames = [Image.fromarray(shades(high)) for high in (200, 250)]
     frames[0].save(dataset.test.inputs[0], save_all=True, append_images=frames[1:])
     assert look(dataset)[0].notes == (
         "before",
@@ -146,6 +164,25 @@ def test_notes_say_what_was_converted_and_how_files_are_read(make, look):
         "1 files hold several pictures, of which the first is read.",
         "all images are 8×8, and are used as they are.",
     )
+
+
+def test_a_part_whose_images_look_nearly_alike_is_told(make, look):
+    told = [note for note in look(make(shades(), shades(), shades(1)))[0].notes if "alike" in note]
+    assert told == [
+        "test: all values of 1 image are from 0 to 1 of 255, so they look nearly alike. If that is not meant, convert "
+        "them so that 0 is black and 255 white."
+    ]
+    assert not any("alike" in note for note in look(make(shades(), shades(0), shades(32)))[0].notes)
+
+
+def test_colours_of_16_bits_are_told_and_apart_from_others_whether_they_become_dark(make, look):
+    dataset = make(*[shades()] * 4)
+    for path, high in zip(dataset.train.inputs[:2], (4095, 65535), strict=True):
+        path.write_bytes(deep_colours(high))
+    assert "2 images have 16 bits a colour, of which the upper 8 are read." in look(dataset)[0].notes
+    dataset.train.inputs[1].write_bytes(deep_colours(4095))
+    told = [note for note in look(dataset)[0].notes if "alike" in note]
+    assert [note.partition(" of 255")[0] for note in told] == ["train: all values of 2 images are from 0 to 15"]
 
 
 def test_notes_name_what_is_damaged_and_count_colours_that_are_not_applied(make, look):

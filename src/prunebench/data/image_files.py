@@ -24,7 +24,7 @@ from prunebench.errors import ConfigError
 from prunebench.reading import open_plain
 from prunebench.runs.mistaken import beginning, kind_by, stand_in
 
-VERSION = f"pillow {PIL.__version__} 2"
+VERSION = f"pillow {PIL.__version__} 3"
 """What decides what `examine` finds: Pillow, and this module."""
 
 DEEP = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
@@ -59,6 +59,8 @@ class Seen(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
         white: what its format says that white is; 0 where it says nothing.
         low, high: its least and largest value, where they are of more than 8 bits.
         profile: what its colours are meant in, where that is visibly other than sRGB and not applied.
+        colours: bits of a value of red, green or blue as they are stored; Pillow reads the upper 8 of them.
+        darkest, brightest: the least and largest value of the picture, of 0 to 255.
     """
 
     version: str
@@ -73,6 +75,9 @@ class Seen(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
     low: float = 0.0
     high: float = 0.0
     profile: str = ""
+    colours: int = 8
+    darkest: int = 0
+    brightest: int = 255
 
 
 @dataclass(frozen=True)
@@ -123,9 +128,9 @@ def examine(path: Path, look: Look) -> Seen:
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         with _opened(path) as file:
-            several, form = bool(getattr(file, "is_animated", False)), file.format
+            several, form, colours = bool(getattr(file, "is_animated", False)), file.format, _bits_of_colours(file)
             image, about = _shown(file, look)
-            about["profile"] = unapplied(file)
+            about |= {"profile": unapplied(file), "colours": colours} | _extremes(image)
         texts = [damage(path, form)]
     texts += [str(warning.message) for warning in told if warning.category is not Image.DecompressionBombWarning]
     warned = next((" ".join(text.split())[:80] for text in texts if text), "")
@@ -180,6 +185,16 @@ def _shown(file: Image.Image, look: Look) -> tuple[Image.Image, dict[str, Any]]:
     if image.has_transparency_data:
         image, about["clear"] = _on(image, look.background)
     return image.convert("RGB"), about | {"turned": turned}
+
+
+def _bits_of_colours(file: Image.Image) -> int:
+    """Bits of each colour as a file that is not loaded yet stores them; Pillow has no mode for colours of 16."""
+    return 16 if file.mode not in DEEP and any(";16" in str(tile[3]) for tile in getattr(file, "tile", ())) else 8
+
+
+def _extremes(image: Image.Image) -> dict[str, int]:
+    lows, highs = zip(*image.getextrema(), strict=True)
+    return {"darkest": int(min(lows)), "brightest": int(max(highs))}
 
 
 def _orientation(image: Image.Image) -> int:

@@ -13,6 +13,7 @@ from prunebench.data.classification import Classification, Labels
 from prunebench.data.dataset import Dataset, Part
 from prunebench.data.image_files import Look, decode, reason
 from prunebench.data.resizing import Resizing
+from prunebench.data.shades import faint
 from prunebench.data.survey import Reading
 from prunebench.data.task import Batch, Objective, Targets
 from prunebench.data.workers import read_by
@@ -54,7 +55,7 @@ class ImageTask:
         self.classes = len(dataset.classes)
         self.objective: Objective = Classification(self.classes, class_weights)
         self.targets: Targets = Labels(dataset)
-        self.notes = (*dataset.notes, *(_scaled(dataset, size) if dataset.kind == "images" else ()))
+        self.notes = (*dataset.notes, *(_doubted(dataset, size) if dataset.kind == "images" else ()))
         self._layout = torch.channels_last if channels_last else torch.contiguous_format
         self._sources: dict[str, _Memory | _Files] = {}
         reading = reading or Reading(Look(), Resizing("crop", size))
@@ -87,12 +88,15 @@ class ImageTask:
         return prepared
 
 
-def _scaled(dataset: Dataset, size: int) -> Iterator[str]:
-    """Which sizes of images in memory are not what the model reads, in words."""
+def _doubted(dataset: Dataset, size: int) -> Iterator[str]:
+    """Which sizes of images in memory are not what the model reads, and which parts look nearly alike, in words."""
     sizes = {tuple(split.inputs.shape[-2:]) for split in dataset.splits.values() if len(split)}
     for height, width in sorted(sizes - {(size, size)}):
         stretched = ", which stretches them" if height != width else ""
         yield f"images of {height}×{width} are scaled to {size}×{size} (--image-size){stretched}"
+    for part, split in dataset.splits.items():
+        if len(split) and (note := faint(part, len(split), int(split.inputs.min()), int(split.inputs.max()))):
+            yield note
 
 
 def crop_and_flip(pixels: torch.Tensor) -> torch.Tensor:

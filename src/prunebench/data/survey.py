@@ -19,6 +19,7 @@ import torch
 from prunebench.data.dataset import Dataset
 from prunebench.data.image_files import VERSION, Look, Seen, colour, examine, reason
 from prunebench.data.resizing import Resizing, chosen
+from prunebench.data.shades import faint
 from prunebench.data.workers import read_by
 from prunebench.errors import DataError
 from prunebench.runs.digests import counted, findings, listed, remember, shown
@@ -86,7 +87,7 @@ def surveyed(
     seen = survey(paths, data_dir=data_dir, runs_dir=runs_dir, workers=workers, told=told)
     look, values = _with_white(look, seen)
     resizing, rule = chosen(resize, size, {path: seen[path] for path in dataset.train.inputs}, seen)
-    notes = (*dataset.notes, *_converted(seen), *values, f"{rule}.")
+    notes = (*dataset.notes, *_converted(seen), *values, *_faint(dataset, seen), f"{rule}.")
     return replace(dataset, notes=notes), Reading(look, resizing)
 
 
@@ -243,8 +244,20 @@ def _converted(seen: Mapping[Path, Seen]) -> Iterator[str]:
         yield f"{clear:,} images with transparent pixels are laid on --background."
     if several := sum(found.several for found in seen.values()):
         yield f"{several:,} files hold several pictures, of which the first is read."
+    if coarse := sum(found.colours > 8 for found in seen.values()):
+        yield f"{coarse:,} images have 16 bits a colour, of which the upper 8 are read."
     if others := Counter(found.profile for found in seen.values() if found.profile):
         names = listed([f"{name} {count:,}" for name, count in sorted(others.items())])
         yield f"{others.total():,} images have colours of other profiles than sRGB, which are not applied: {names}."
     if warned := [f"{path} ({found.warned})" for path, found in seen.items() if found.warned]:
         yield f"{len(warned):,} images are damaged or odd, and are read as far as they can be: {listed(warned)}."
+
+
+def _faint(dataset: Dataset, seen: Mapping[Path, Seen]) -> Iterator[str]:
+    """Parts whose images look nearly alike; images of 16 bits a colour apart from others, since they become so."""
+    for part, split in dataset.splits.items():
+        for bits in (8, 16):
+            found = [each for path in split.inputs if (each := seen[path]).colours == bits]
+            if found:
+                low, high = min(each.darkest for each in found), max(each.brightest for each in found)
+                yield from [note] if (note := faint(part, len(found), low, high)) else []
