@@ -45,6 +45,13 @@ def test_classes_are_a_list_of_several_names(classes, message):
         checked(Dataset(split, split, classes), "mine")
 
 
+def test_classes_that_share_a_name_are_told():
+    split = Split(IMAGES.inputs, np.zeros(4, int))
+    told = checked(Dataset(split, split, ["crane", "owl", "crane"], notes=("before",)), "mine").notes
+    assert told == ("before", "several classes have one name, and are classes of their own: crane")
+    assert checked(Dataset(split, split, ["crane", "owl"]), "mine").notes == ()
+
+
 def test_other_sequences_are_lists():
     class Column(UserList):
         """As a table of another library has it."""

@@ -53,7 +53,7 @@ def test_everything_that_is_passed_over_is_counted_with_the_reason(tmp_path):
     assert part.classes == ("cat",)
     assert part.passed_over() == (
         "1 folders of the system (@eaDir 1), 3 hidden, 1 in no class's folder, 1 links to a folder above, "
-        "1 links to nothing, 1 no files, 5 of another suffix (.gif 2, .txt 2, none 1)"
+        "1 links to nothing, 1 neither file nor folder, 5 of another suffix (.gif 2, .txt 2, none 1)"
     )
 
 

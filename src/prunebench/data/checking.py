@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 from prunebench.data.dataset import Dataset, Split, kind_of
 from prunebench.data.folders import SUFFIXES
 from prunebench.errors import DataError
+from prunebench.runs.digests import listed, shown
 
 
 def checked(dataset: object, name: str) -> Dataset:
@@ -35,7 +37,14 @@ def checked(dataset: object, name: str) -> Dataset:
     if len(dataset.classes) < 2:
         raise DataError(f"{name}: there is one class, {dataset.classes[0]!r}, so there is nothing to tell apart.")
     train, test = (replace(split, labels=labels[part]) for part, split in _parts(dataset))
-    return replace(dataset, train=train, test=test)
+    return replace(dataset, train=train, test=test, notes=(*dataset.notes, *_called_alike(dataset.classes)))
+
+
+def _called_alike(classes: Sequence[str]) -> Iterator[str]:
+    """What is said of classes that share a name, as two of ImageNet's do."""
+    counts = Counter(str(name) for name in classes)
+    if several := [shown(name) for name, count in counts.items() if count > 1]:
+        yield f"several classes have one name, and are classes of their own: {listed(several)}"
 
 
 def _parts(dataset: Dataset) -> tuple[tuple[str, Split], ...]:

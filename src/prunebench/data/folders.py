@@ -22,7 +22,7 @@ SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".ppm", ".pgm", ".bmp", ".tif", ".
 SYSTEM = ("__MACOSX", "@eaDir", "lost+found", "$RECYCLE.BIN", "System Volume Information", "__pycache__")
 """Folders that systems put beside a user's: archives of macOS, thumbnails of a Synology, and the like."""
 
-HIDDEN, LOOSE, BROKEN, SPECIAL = "hidden", "in no class's folder", "links to nothing", "no files"
+HIDDEN, LOOSE, BROKEN, SPECIAL = "hidden", "in no class's folder", "links to nothing", "neither file nor folder"
 UNKNOWN, UNLABELLED = "of another suffix", "not listed"
 
 

@@ -74,6 +74,15 @@ def test_an_unknown_class_in_the_test_set_is_refused(pets):
         load(pets)
 
 
+@pytest.mark.parametrize("name", ["Cafe\u0301", "caf\u00e9 "])
+def test_a_class_of_the_test_set_that_is_written_otherwise_is_told(pets, name):
+    put(pets / "train" / "caf\u00e9", "1.png")
+    put(pets / "test" / name, "1.png")
+    with pytest.raises(DataError, match="only in how it is written") as caught:
+        load(pets)
+    assert f"{name!a} differs from 'caf\\xe9'" in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("missing", "message"),
     [

@@ -109,8 +109,10 @@ def _check_full(part: Part) -> None:
 
 def _unknown(part: Part, train: Part) -> DataError:
     names = sorted(set(part.classes) - set(train.classes))
+    pairs = [pair for pair in alike([*train.classes, *names]) if pair[0] in names and pair[1] in train.classes]
+    told = "".join(f" {name!a} differs from {other!a} only in how it is written." for name, other in pairs[:3])
     return DataError(
-        f"{part.labels or part.folder} holds classes that {train.folder.name} does not: {listed(names)}. "
+        f"{part.labels or part.folder} holds classes that {train.folder.name} does not: {listed(names)}.{told} "
         f"Give both splits the same folders."
     )
 
