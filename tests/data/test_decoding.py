@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prunebench.data.decoding import decoded, doubt, shortened
-from prunebench.data.encodings import likely
+from prunebench.data.encodings import IN_PAIRS, likely
 from prunebench.errors import ConfigError, DataError
 
 ENGLISH = "text,label\n" + "".join(f"plain film {i},0\n" for i in range(9))
@@ -52,7 +52,17 @@ def test_the_line_is_right_wherever_the_byte_is_and_however_long_the_file(tmp_pa
     [
         ("un été à la crème, naïve", "cp1252"),
         ("un été à la crème, “naïve”", "mac_roman"),
+        ("it’s a “fine” film – of sorts", "cp1252"),
+        ("it’s a “fine” film – of sorts", "mac_roman"),
+        ("Ärger über Öl, GROẞE? nein, Größe".replace("ẞ", "ß"), "cp1252"),
+        ("źdźbło, które żółkło wśród łąk", "cp1250"),
+        ("un été à la crème, naïve", "cp850"),
+        ("el niño que soñó cómo volvía", "cp850"),
+        ("ein größerer Käse für später", "mac_roman"),
         ("хороший фильм и прекрасная музыка", "cp1251"),
+        ("хороший фильм и прекрасная музыка", "koi8_r"),
+        ("Хороший фильм, и Прекрасная музыка", "cp866"),
+        ("хороший фильм и прекрасная музыка", "iso8859_5"),
         ("这部电影很好看", "gb18030"),
         ("這部電影很好看", "big5"),
         ("この映画はとても面白いです", "shift_jis"),
@@ -69,6 +79,8 @@ def test_the_line_is_right_wherever_the_byte_is_and_however_long_the_file(tmp_pa
 def test_what_a_file_is_likely_to_be_is_among_what_is_said_and_so_is_the_option(tmp_path, text, encoding):
     data = f"text,label\n{text},1\n".encode(encoding)
     assert encoding in likely(data)
+    if encoding not in IN_PAIRS:
+        assert likely(data)[0] == encoding
     assert f"give --encoding {likely(data)[0]}" in refused(tmp_path, data)
 
 

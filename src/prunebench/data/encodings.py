@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Sequence
+from contextlib import suppress
 
 MARKS = (
     *((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32")),
@@ -17,6 +19,11 @@ IN_PAIRS = ("gb18030", "shift_jis", "euc_jp", "euc_kr", "big5")
 SAMPLE = 1 << 20
 """Bytes of a file by which its encoding is guessed."""
 
+OF_LATIN = ("cp1252", "cp1250", "mac_roman", "cp850", "cp437")
+"""Encodings of Latin letters with accents: of Windows, of old Macs, and of DOS."""
+
+OF_CYRILLIC = ("cp1251", "koi8_r", "cp866", "iso8859_5")
+
 WINDOWS = {
     **{"iso8859-1": "cp1252", "iso8859-15": "cp1252", "iso8859-2": "cp1250"},
     **{"iso8859-7": "cp1253", "iso8859-9": "cp1254"},
@@ -26,6 +33,17 @@ WINDOWS = {
 _CONTROL = re.compile("[\x80-\x9f]")
 _RARE = re.compile("[\ue000-\uf8ff\uff61-\uff9f]{2}")
 """Letters that a wrong guess has in a row: private ones, and katakana of half the width."""
+
+_CAPITALS = "".join(letter for letter in map(chr, range(0xC0, 0x180)) if letter.isupper())
+_SIGNS = "\u2018\u2019\u201c\u201d\u201e\u2013\u2014\u2026\u20ac\xa0\xa1\xa3\xa7\xab\xb0\xbb\xbf"
+_ODD = re.compile(
+    rf"(?<=[a-z])[{_CAPITALS}]|(?<=[A-Za-z])[^\W\d_A-Za-z\xc0-\u017f\u2019]|[^\w\s\x00-\x7f{_SIGNS}]"
+    rf"|(?<=[A-Za-z])[^\w\s\x00-\x7f\u2019](?=[A-Za-z])"
+)
+"""What Latin text seldom holds: capitals after small letters, strange letters or signs in words, and rare signs."""
+
+_NOT_SMALL = re.compile("[^\\x00-\\x7f\u0430-\u044f\u0451]")
+"""What is beyond ASCII and no small letter of Cyrillic, as few letters of a text are."""
 
 
 def likely(data: bytes) -> list[str]:
@@ -43,10 +61,16 @@ def likely(data: bytes) -> list[str]:
     lines = around[0] or around[2]
     runs = re.findall(rb"[\x80-\xff]+", lines)
     if sum(map(len, runs)) < 1.5 * len(runs):  # as letters with accents are, alone among others
-        return [name for name in ("cp1252", "mac_roman") if decodes(lines, name)][:1]
-    names = [name for name in (*IN_PAIRS, "cp1251", "cp1252") if decodes(lines, name)]
-    names = [name for name in names if not _RARE.search(lines.decode(name))]
+        return _best(lines, OF_LATIN, _ODD)[:1]
+    names = [*IN_PAIRS, *_best(lines, OF_CYRILLIC, _NOT_SMALL)[:1], "cp1252"]
+    names = [name for name in names if decodes(lines, name) and not _RARE.search(lines.decode(name))]
     return sorted(names, key=lambda name: not _reads_well(lines.decode(name), name))[:3]
+
+
+def _best(data: bytes, names: Sequence[str], odd: re.Pattern[str]) -> list[str]:
+    """The encodings in which bytes are a text, those first in which least is odd."""
+    texts = {name: data.decode(name) for name in names if decodes(data, name)}
+    return sorted(texts, key=lambda name: len(odd.findall(texts[name])))
 
 
 def wide(data: bytes) -> str | None:
@@ -108,6 +132,16 @@ def _is_cut_off(run: bytes) -> bool:
     except UnicodeDecodeError as error:
         return error.reason == "unexpected end of data" and error.end - error.start > 1
     return False
+
+
+def once(text: str) -> str:
+    """What a text was before its UTF-8 was read as another encoding, and written again; itself where it was not."""
+    if text.isascii():
+        return text
+    for name in ("cp1252", "latin-1"):
+        with suppress(UnicodeError):
+            return text.encode(name).decode()
+    return text
 
 
 def decodes(data: bytes, name: str) -> bool:

@@ -161,6 +161,18 @@ def test_whole_numbers_with_a_point_are_the_same_classes_and_that_is_said(tmp_pa
     )
 
 
+def test_texts_that_were_lost_or_garbled_before_they_were_written_are_told(tmp_path):
+    good = [(f"{text} à la crème", label) for text, label in SAMPLES]
+    twice = "un été".encode().decode("cp1252"), "À Á".encode().decode("latin-1")
+    bad = [("un \ufffdt\ufffd", "0"), *((text, "1") for text in twice)]
+    written(tmp_path, train_csv=as_csv(good), test_csv=as_csv(good + bad))
+    assert load(tmp_path).notes == (
+        "test.csv: texts in which letters were lost when they were converted (U+FFFD stands for each): 1",
+        "test.csv: texts that are UTF-8 twice, as when it was read as another encoding once: 2, such as 'un Ã©tÃ©', "
+        "which was 'un été'",
+    )
+
+
 def test_what_is_asked_about_is_taken_on_trust_and_told(tmp_path, caplog):
     written(
         tmp_path, train_csv=as_csv([(f"film {i}", f"class {i}") for i in range(9)]), test_csv=as_csv([("a", "class 3")])

@@ -10,6 +10,7 @@ from pathlib import Path
 from prunebench.data.columns import Columns, Sample, choose, sample_of
 from prunebench.data.dataset import Dataset, Split, register
 from prunebench.data.decoding import NEWLINE, shortened
+from prunebench.data.encodings import once
 from prunebench.data.folders import check_folder
 from prunebench.data.labels import Labelled, alike, class_names, label_of, questions
 from prunebench.data.rows import DELIMITERS, SUFFIXES, Row, Table, kind_of, read
@@ -20,6 +21,9 @@ TRAIN, TEST = ("train",), ("test", "dev", "val")
 
 LISTED = 10
 """Lines that a message names, at most."""
+
+LOST = "\ufffd"
+"""What programs write for letters that they could not read."""
 
 HEADINGS = {"label", "labels", "class", "category", "target", "sentiment"}
 """Labels of a first row that is a header."""
@@ -263,9 +267,19 @@ def _decided(table: Table, columns: Columns, samples: Sequence[Sample]) -> Itera
         yield f"texts that are empty or stand for none, taken on trust: {count}"
     if count := converted.count("no label"):
         yield f"labels that stand for none, taken on trust: {count}"
+    yield from _garbled([sample.text for sample in samples])
     parts = {"texts": [each.text for each in samples], "labels": [each.label for each in samples]}
     if kind_of(table.path) == ".tsv" and (quoted := [what for what, of in parts.items() if _are_quoted(of)]):
         yield f"quotes around {' and '.join(quoted)} are part of them, since a .tsv is read without quoting"
+
+
+def _garbled(texts: Sequence[str]) -> Iterable[str]:
+    """What of texts was lost or garbled before they were written to their file."""
+    if lost := sum(LOST in text for text in texts):
+        yield f"texts in which letters were lost when they were converted (U+FFFD stands for each): {lost}"
+    if twice := [text for text in texts if once(text) != text]:
+        was = f"{shortened(twice[0])}, which was {shortened(once(twice[0]))}"
+        yield f"texts that are UTF-8 twice, as when it was read as another encoding once: {len(twice)}, such as {was}"
 
 
 def _are_quoted(texts: Sequence[str]) -> bool:
