@@ -43,6 +43,12 @@ def test_how_many_texts_are_cut_is_told(task):
     assert TextTask(longer, task.tokenizer, 9).notes == ("before",)
 
 
+def test_a_part_of_which_the_tokenizer_knows_little_is_told(task):
+    known, foreign = Split(SENTENCES, [0, 1, 1, 0]), Split(["warm фильм", "warm Ω", "dull", "was dull"], [0, 1, 1, 0])
+    notes = TextTask(Dataset(known, foreign, ["no", "yes"]), task.tokenizer, 9).notes
+    assert notes == ("test: 29 % of the tokens are none that the tokenizer knows",)
+
+
 def test_ids_are_below_the_vocabulary_and_spell_the_sentence(task):
     batch, _ = next(iter(task.batches("test", [torch.tensor([0])], CPU)))
     ids = batch["input_ids"][0]

@@ -270,6 +270,14 @@ def berts(tmp_path, architecture_of):
     return tmp_path
 
 
+def test_tokens_that_the_tokenizer_of_a_folder_does_not_know_are_told(berts):
+    given = RunConfig(model="bert", weights=str(berts), limit_train=20, limit_test=10, sequence_length=16)
+    experiment = resolve(given)
+    start = open_start(experiment)
+    notes = start.make(make_task(experiment, tokenizer=start.tokenizer)).notes
+    assert f"their tokenizer knows {start.tokenizer.get_vocab_size()} of their 50 tokens" in notes
+
+
 def settings_changed(**changes):
     return lambda folder: (folder / "config.json").write_text(
         json.dumps(json.loads((folder / "config.json").read_text()) | changes)

@@ -137,6 +137,14 @@ def test_a_folder_in_several_parts_is_read_whole(state, tmp_path):
         read_folder(tmp_path / "empty")
 
 
+def test_weights_beside_those_that_are_read_are_told(state, tmp_path):
+    save_file(state, tmp_path / "model.safetensors")
+    torch.save({name: tensor + 1 for name, tensor in state.items()}, tmp_path / "pytorch_model.bin")
+    found = read_folder(tmp_path)
+    assert same(found.tensors, state)
+    assert found.notes == ("pytorch_model.bin beside model.safetensors is not read",)
+
+
 def test_a_file_whose_parts_have_other_checksums_is_damaged_which_torch_does_not_see(state, tmp_path):
     torch.save(state, path := tmp_path / "w.pth")
     content = bytearray(path.read_bytes())

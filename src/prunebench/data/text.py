@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,6 +15,9 @@ from prunebench.models.input_spec import InputSpec
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 VOCABULARY = 8_000
+
+UNKNOWN = 0.05
+"""Share of tokens from which on it is told that the tokenizer does not know them."""
 
 
 class TextTask:
@@ -46,7 +49,8 @@ class TextTask:
             encoded = tokenizer.encode_batch(list(split.inputs))
             self._ids[part] = [torch.tensor(sentence.ids) for sentence in encoded]
             cut += sum(bool(sentence.overflowing) for sentence in encoded)
-        self.notes = (*dataset.notes, *_cut(cut, sum(map(len, self._ids.values())), length))
+        unknown = _unknown(tokenizer, self._ids)
+        self.notes = (*dataset.notes, *_cut(cut, sum(map(len, self._ids.values())), length), *unknown)
 
     def batches(
         self, part: Part, chunks: Sequence[torch.Tensor], device: torch.device, *, augment: bool = False
@@ -67,6 +71,16 @@ def _cut(cut: int, texts: int, length: int) -> Iterator[str]:
     """How many of the texts are longer than what is read of them, in words."""
     if cut:
         yield f"{cut:,} of {texts:,} texts are longer than {length} tokens; the rest is cut (--sequence-length)"
+
+
+def _unknown(tokenizer: Tokenizer, ids: Mapping[str, Sequence[torch.Tensor]]) -> Iterator[str]:
+    """Parts of which the tokenizer does not know much, as where it is of another language, in words."""
+    mark = tokenizer.token_to_id(getattr(tokenizer.model, "unk_token", None) or "[UNK]")
+    for part, texts in ids.items():
+        tokens = sum(map(len, texts)) - len(texts) * tokenizer.num_special_tokens_to_add(False)
+        count = sum(int((text == mark).sum()) for text in texts) if mark is not None else 0
+        if count > UNKNOWN * tokens:
+            yield f"{part}: {100 * count / tokens:.0f} % of the tokens are none that the tokenizer knows"
 
 
 def train_tokenizer(sentences: Sequence[str]) -> Tokenizer:

@@ -220,6 +220,9 @@ def _from_hub(experiment: Experiment) -> Start:
     if getattr(settings, "quantization_config", None):
         raise ModelError(f"--weights {name} is quantised. Give the weights as they were before they were quantised.")
 
+    known, all_tokens = tokenizer.get_vocab_size(), settings.vocab_size
+    unknown = [f"their tokenizer knows {known:,} of their {all_tokens:,} tokens"] * (known < all_tokens)
+
     def make(task: Task) -> Checkpoint:
         differing = {
             key: value
@@ -232,7 +235,7 @@ def _from_hub(experiment: Experiment) -> Start:
         start = _build(experiment, task, adapt=False, shape={**differing, **full})
         loaded = hub.read(name, start.model, task.objective.arguments["classes"])
         start.model.load_state_dict(loaded.tensors)
-        return replace(start, masks=loaded.masks, notes=loaded.notes, fresh=loaded.fresh)
+        return replace(start, masks=loaded.masks, notes=(*loaded.notes, *unknown), fresh=loaded.fresh)
 
     return Start(tokenizer, None, make)
 

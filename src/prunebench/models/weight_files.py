@@ -76,17 +76,23 @@ def read_weights(path: Path) -> WeightFile:
     return WeightFile(tensors, notes, statistics_in(about) or statistics_beside(path))
 
 
+IN_FOLDERS = ("model.safetensors", "model-*.safetensors", "pytorch_model.bin", "pytorch_model-*.bin")
+"""Weight files of a Hugging Face folder; of several kinds the first is read."""
+
+
 def read_folder(folder: Path) -> WeightFile:
     """The tensors of all weight files of a Hugging Face folder, which may be in several parts.
 
     Raises:
         ModelError: there are none, or they cannot be read.
     """
-    for pattern in ("model.safetensors", "model-*.safetensors", "pytorch_model.bin", "pytorch_model-*.bin"):
-        if paths := _named(folder, sorted(folder.glob(pattern))):
-            files = [read_weights(path) for path in paths]
-            tensors = {name: tensor for file in files for name, tensor in file.tensors.items()}
-            return WeightFile(tensors, tuple(dict.fromkeys(note for file in files for note in file.notes)))
+    found = {pattern: paths for pattern in IN_FOLDERS if (paths := _named(folder, sorted(folder.glob(pattern))))}
+    for paths in found.values():
+        files = [read_weights(path) for path in paths]
+        tensors = {name: tensor for file in files for name, tensor in file.tensors.items()}
+        others = [path.name for several in found.values() for path in several if path not in paths]
+        beside = [f"{names_told(others)} beside {paths[0].name} is not read"] if others else []
+        return WeightFile(tensors, tuple(dict.fromkeys([*beside, *(note for file in files for note in file.notes)])))
     raise ModelError(f"{folder} holds no weights: neither model.safetensors nor pytorch_model.bin.")
 
 
