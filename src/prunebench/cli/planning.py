@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import msgspec
@@ -107,17 +107,20 @@ def machine_line(settings: Settings) -> str:
 def _announce(console: Console, experiment: Experiment, run: Run, plan: Iterable[str], dry_run: bool) -> None:
     settings = experiment.settings
     say = console.result if dry_run else console.note
-    if not dry_run and not run.steps():
-        _ = experiment.dataset  # what is wrong with it is told instead of the plan
-    say("\n".join(plan))
     answered = done(run, experiment)  # from its records: nothing need be written
+    if not (dry_run or answered):
+        check_writable(settings.runs_dir)
+        check_output(Path(settings.results_dir), folder=True)
+    if not run.steps():
+        from prunebench.experiment.usable import check_usable
+
+        with suppress(DownloadNeeded):
+            check_usable(experiment, console.tick)  # what is wrong with it is told instead of the plan
+    say("\n".join(plan))
     if dry_run or not answered:
         say(f"  machine  {machine_line(settings)}")
     if not run.steps() and (reason := why_new(run)):
         say(f"  new      {reason}")
-    if not (dry_run or answered):
-        check_writable(settings.runs_dir)
-        check_output(Path(settings.results_dir), folder=True)
 
 
 def _foretell(console: Console, experiment: Experiment, run: Run, steps: Sequence[int]) -> None:

@@ -32,7 +32,8 @@ def training_plan(experiment: Experiment) -> Iterator[str]:
     how = f"{epochs}, batch {settings.batch_size}{weighted}"
     how = how if settings.epochs else "taken as they are, nothing is trained"
     yield f"  from     {start}: {how}"
-    yield f"  run      {run.key} in {run.root} ({'finished' if run.steps() else _begun(run) or 'new'}{_data(run)})"
+    state = "finished" if run.steps() else _begun(run) or "new"
+    yield f"  run      {run.key} in {run.root} ({state}{_data(run, experiment)})"
 
 
 def pruning_plan(experiment: Experiment) -> Iterator[str]:
@@ -56,7 +57,7 @@ def pruning_plan(experiment: Experiment) -> Iterator[str]:
         yield "  tuning   none"
     done = len([step for step in run.steps() if step <= settings.iterations])
     state = f"{done} of {settings.iterations + 1} steps are there" if done else _begun(run) or "new"
-    yield f"  run      {run.key} in {run.root} ({state}{_data(run)})"
+    yield f"  run      {run.key} in {run.root} ({state}{_data(run, experiment)})"
 
 
 def schedule(experiment: Experiment) -> str:
@@ -121,10 +122,11 @@ def _start(experiment: Experiment) -> str:
     return "fresh weights" if origin.kind == "none" else f"weights {weights}"
 
 
-def _data(run: Run) -> str:
+def _data(run: Run, experiment: Experiment) -> str:
     """`; data 3f2a91c04b`: the beginning of the digest of what the run is computed with."""
-    digest = run.manifest.contents.get("data")
-    return f"; data {digest[:10]}" if digest else ""
+    if digest := run.manifest.contents.get("data"):
+        return f"; data {digest[:10]}"
+    return "; its key is another once the data is here" if experiment.data.downloads else ""
 
 
 def _trained(run: Run, epochs: object) -> str:

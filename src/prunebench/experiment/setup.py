@@ -13,7 +13,7 @@ from torch import nn
 
 from prunebench.data.dataset import Dataset, Part
 from prunebench.data.task import Task
-from prunebench.errors import ConfigError, Stopped
+from prunebench.errors import ConfigError
 from prunebench.experiment.answers import Answered, Watching
 from prunebench.experiment.data import make_task
 from prunebench.experiment.dataset import used
@@ -21,6 +21,7 @@ from prunebench.experiment.experiment import Experiment
 from prunebench.experiment.findings import once
 from prunebench.experiment.identity import packages
 from prunebench.experiment.summary import summary_of
+from prunebench.experiment.usable import opening
 from prunebench.experiment.weights import Start, open_start
 from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.collapse import collapsed
@@ -242,12 +243,7 @@ def set_up(
     device = use(experiment.settings)
     start = start or open_start(experiment)
     progress, stop = progress or (lambda tick: None), stop or (lambda: False)
-
-    def opened(done: int, total: int) -> None:
-        progress(Tick("check images", 0, 0, 1, done, total, None, "", 0.0))
-        if stop():
-            raise Stopped(f"Stopped after {done} of {total} images were checked.")
-
-    task = make_task(experiment, tokenizer=start.tokenizer, statistics=start.statistics, told=start.told, opened=opened)
+    told, opened = start.told, opening(progress, stop)
+    task = make_task(experiment, tokenizer=start.tokenizer, statistics=start.statistics, told=told, opened=opened)
     experiment.check_data()
     return Setup(experiment, device, start, task, progress, stop)

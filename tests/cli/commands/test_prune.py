@@ -127,6 +127,7 @@ def test_a_dry_run_downloads_nothing(options, what, prunebench, tmp_path, monkey
     last = finished.out.splitlines()[-1]
     assert last.startswith("  disk     can be told once the data is there. Not on this machine yet: ")
     assert what in last
+    assert ("its key is another once the data is here" in finished.out) == ("sst2" in options)
     plan = json.loads(prunebench("prune", *options, "--dry-run", "--json").out)
     assert what in plan["needed"]
     assert (plan["bytes"], plan["summary"]) == (None, None)

@@ -6,6 +6,7 @@ import json
 
 import msgspec
 import pytest
+from PIL import Image
 from safetensors.torch import load_file
 
 from prunebench.records import StepRecord
@@ -119,3 +120,16 @@ def test_pruning_options_are_not_for_training(prunebench, tmp_path):
     finished = prunebench("train", *TINY, "--fraction", "0.5")
     assert (finished.status, list(tmp_path.iterdir())) == (2, [])
     assert "--fraction" in finished.err
+
+
+@pytest.mark.parametrize("options", [(), ("--dry-run",)])
+def test_what_is_wrong_with_an_image_is_told_instead_of_the_plan(options, prunebench, tmp_path):
+    for part in ("train", "test"):
+        for name in ("cat", "dog"):
+            (tmp_path / part / name).mkdir(parents=True)
+            Image.new("RGB", (32, 32)).save(tmp_path / part / name / "1.png")
+    (tmp_path / "test" / "dog" / "1.png").write_bytes(b"no image")
+    data = ("--dataset", "image-folder", "--data-dir", str(tmp_path), "--image-size", "32")
+    finished = prunebench("train", "--model", "resnet18", *data, *options)
+    assert (finished.status, finished.out) == (2, "")
+    assert finished.err.startswith("Error: 1 of 4 images cannot be read: ")
