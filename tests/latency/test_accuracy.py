@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from prunebench import EfficiencyConfig, RunConfig, prune
+from prunebench import EfficiencyConfig, RunConfig, prune, time_run
+from prunebench.errors import RunError
 from prunebench.experiment.resolve import resolve
 from prunebench.experiment.setup import set_up
 from prunebench.latency.accuracy import score_of
@@ -33,7 +34,7 @@ def test_accuracy_is_that_of_the_step_and_every_batch_has_the_same_size(sizes, t
 
         return call
 
-    score = score_of(experiment, EfficiencyConfig(batch_sizes=sizes), state, CPU)
+    score = score_of(run, experiment, EfficiencyConfig(batch_sizes=sizes), state, CPU)
     with torch.inference_mode():
         found, expected = score(Loaded(loaded.place, runner)), records[1].test_after
     assert list(found.counted) == list(expected.counted) == ["top1", "loss"]
@@ -53,9 +54,27 @@ def test_sentences_are_padded_to_the_length_that_an_engine_was_made_for():
         shapes.update(tuple(part.shape) for part in batch.values())
         return batch
 
-    score = score_of(experiment, EfficiencyConfig(batch_sizes=(4,)), state, CPU)
+    score = score_of(experiment.run, experiment, EfficiencyConfig(batch_sizes=(4,)), state, CPU)
     with torch.inference_mode():
         found = score(Loaded(place, loaded.runner))
     assert (found.correct, found.total) == (expected.correct, 13)
     assert found["loss"] == pytest.approx(expected["loss"], rel=1e-5)
     assert shapes == {(4, state.architecture.inputs.length)}
+
+
+def test_accuracy_on_other_data_than_the_runs_is_refused(tiny_config, blobs):
+    config = tiny_config(iterations=1)
+    list(prune(config, run := resolve(config).run))
+    state = load_checkpoint(run.checkpoint(1), resolve(config).model)
+
+    def other():
+        data = blobs()
+        data.test.inputs[0] ^= 1
+        return data
+
+    changed = resolve(tiny_config(iterations=1, dataset=other))
+    score = score_of(run, changed, EfficiencyConfig(batch_sizes=(4,)), state, CPU)
+    with pytest.raises(RunError, match="was computed with other contents of: data"):
+        score(eager.load(state, CPU, "fp32"))
+    with pytest.raises(RunError, match="was computed with other contents of: data"):
+        next(time_run(run, changed, EfficiencyConfig(batch_sizes=(4,), dtype="bf16")))

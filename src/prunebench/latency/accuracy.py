@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from prunebench.data.task import Task
 from prunebench.experiment.data import make_task
+from prunebench.experiment.existing import check_data
 from prunebench.experiment.experiment import Experiment
 from prunebench.experiment.weights import start_of
 from prunebench.latency.backends import Loaded
@@ -19,6 +20,7 @@ from prunebench.latency.config import EfficiencyConfig
 from prunebench.latency.prepare import Scorer, as_logits
 from prunebench.models.checkpoint import Checkpoint
 from prunebench.records import Scores
+from prunebench.runs.run import Run
 
 SAMPLES = 10_000
 """Test samples at most: a fixed stratified subset of more."""
@@ -27,9 +29,12 @@ BATCH = 64
 
 
 def score_of(
-    experiment: Experiment, efficiency: EfficiencyConfig, original: Checkpoint, device: torch.device
+    run: Run, experiment: Experiment, efficiency: EfficiencyConfig, original: Checkpoint, device: torch.device
 ) -> Scorer:
-    """What measures the accuracy of a run's models in a backend; data is loaded when it is first called."""
+    """What measures the accuracy of a run's models in a backend; data is loaded when it is first called.
+
+    Then it raises RunError where that is not the run's own.
+    """
     sizes = {"image_size": efficiency.image_size, "sequence_length": efficiency.sequence_length}
     timed = {name: value for name, value in sizes.items() if value is not None}
     resized = replace(experiment, settings=msgspec.structs.replace(experiment.settings, **timed))
@@ -37,6 +42,7 @@ def score_of(
 
     @cache
     def task() -> Task:
+        check_data(run, experiment)
         return make_task(resized, tokenizer=start.tokenizer, statistics=start.statistics)
 
     length = original.architecture.inputs.length

@@ -13,6 +13,7 @@ import torch
 
 from prunebench.config import RunConfig
 from prunebench.errors import ConfigError
+from prunebench.experiment.existing import check_data
 from prunebench.experiment.experiment import Experiment
 from prunebench.experiment.resolve import resolve
 from prunebench.experiment.untrained import untrained
@@ -37,6 +38,9 @@ from prunebench.training.fit import Stop
 State = tuple[int, float, Checkpoint]
 """A step, its nominal share left, and its model."""
 
+FULL = "fp32"
+"""The dtype of runs."""
+
 
 @undisturbed
 def time_run(
@@ -58,7 +62,7 @@ def time_run(
 
     Raises:
         ConfigError: this backend, dtype or size of inputs cannot be timed here.
-        RunError: the run has no such step, or one cannot be read.
+        RunError: the run has no such step, one cannot be read, or accuracy would be that on other data.
         ModelError: the backend cannot run the model, or answers otherwise than eager PyTorch.
         Stopped: `stop` asked for it.
     """
@@ -69,7 +73,7 @@ def time_run(
         for step in missing:
             yield step, run.record(step).nominal_left, checkpoint.load(run.checkpoint(step), experiment.model)
 
-    yield from _time(experiment, efficiency, states, key=run.key, steps=steps, into=into, stop=stop)
+    yield from _time(experiment, efficiency, states, of=run, steps=steps, into=into, stop=stop)
 
 
 @undisturbed
@@ -90,7 +94,7 @@ def time_untrained(
                 yield state
 
     steps = planned_steps(experiment.settings, efficiency)
-    yield from _time(experiment, efficiency, states, key=None, steps=steps, into=into, stop=stop)
+    yield from _time(experiment, efficiency, states, of=None, steps=steps, into=into, stop=stop)
 
 
 def _time(
@@ -98,7 +102,7 @@ def _time(
     efficiency: EfficiencyConfig,
     states: Callable[[Sequence[int]], Iterator[State]],
     *,
-    key: str | None,
+    of: Run | None,
     steps: Sequence[int],
     into: Run | None,
     stop: Stop | None,
@@ -112,6 +116,8 @@ def _time(
     if not missing:
         return
     check_usable(backend, device, efficiency.dtype)
+    if of is not None and efficiency.dtype != FULL:  # whose answers are scored: told now, not when all is timed
+        check_data(of, experiment)
     here = environment(device, settings.seed, backend.needs)
     with into.working(here) if into is not None else nullcontext():
         pruned = states(missing)
@@ -122,13 +128,13 @@ def _time(
             device=device,
             efficiency=efficiency,
             about={
-                "run": key,
+                "run": of and of.key,
                 "model": reference(settings.model),
                 "method": settings.method,
                 "inputs": original.architecture.inputs.text(),
             },
             compressible=experiment.method.masks,
-            score=None if key is None else score_of(experiment, efficiency, original, device),
+            score=None if of is None else score_of(of, experiment, efficiency, original, device),
             stop=stop,
         )
         subjects = (
