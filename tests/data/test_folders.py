@@ -118,6 +118,7 @@ def test_a_file_of_labels_says_which_class_images_are_of(tmp_path):
     [
         ("1.JPEG\tn01\n9.JPEG\tn01\n", "names 1 images that are not in .*: 9.JPEG. Unpack the data again."),
         ("1.JPEG\tn01\n1.JPEG n01\n", r"val_annotations.txt:2: expected an image's name, a tab and its class; has '1"),
+        ("1.JPEG\tn01\t0\n1.JPEG\tn02\n", r"val_annotations.txt:2: 1.JPEG is of n01 above, and of n02 here. Leave one"),
     ],
 )
 def test_labels_that_do_not_fit_the_images_are_refused(tmp_path, text, message):

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from prunebench.errors import DataError
-from prunebench.runs.digests import listed
+from prunebench.runs.digests import listed, shown
 
 SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".ppm", ".pgm", ".bmp", ".tif", ".tiff", ".webp")
 """What names of images end with: torchvision's, and another name of JPEG's."""
@@ -101,7 +101,7 @@ def read_annotated(part: Part, labels: Path) -> Part:
     So are Tiny-ImageNet's validation images, in `images` beside `val_annotations.txt`.
 
     Raises:
-        DataError: the file cannot be read, or names images that are not there.
+        DataError: the file cannot be read, names images that are not there, or gives one several classes.
     """
     try:
         lines = labels.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
@@ -112,7 +112,11 @@ def read_annotated(part: Part, labels: Path) -> Part:
         raise DataError(
             f"{labels}:{wrong[0]}: expected an image's name, a tab and its class; has {lines[wrong[0] - 1][:60]!r}."
         )
-    classes = {row[0]: row[1].strip() for row in rows if len(row) > 1}
+    classes: dict[str, str] = {}
+    for number, (name, label, *_) in ((number, row) for number, row in enumerate(rows, 1) if len(row) > 1):
+        if classes.setdefault(name, label.strip()) != label.strip():
+            told = f"{shown(name)} is of {shown(classes[name])} above, and of {shown(label.strip())} here"
+            raise DataError(f"{labels}:{number}: {told}. Leave one of the lines out.")
     found = {path.name: path for path, _ in part.images}
     if missing := [name for name in classes if name not in found]:
         raise DataError(
