@@ -7,7 +7,15 @@ import pytest
 import torch
 from torch import nn
 
-from prunebench.models.normalisation import problem_of, statistics_beside, statistics_in, statistics_of, told
+from prunebench.models.normalisation import (
+    problem_of,
+    statistics_beside,
+    statistics_in,
+    statistics_of,
+    told,
+    unsound_beside,
+    unsound_in,
+)
 
 HALF = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 
@@ -51,6 +59,17 @@ def test_files_beside_a_weight_file_tell_them(tmp_path):
     assert statistics_beside(path) is None
     (tmp_path / "preprocessor_config.json").write_text(json.dumps({"image_mean": HALF[0], "image_std": HALF[1]}))
     assert statistics_beside(path) == HALF
+
+
+def test_what_is_told_and_cannot_be_taken_is_said(tmp_path):
+    bytes_ = {"args": {"mean": [127.5], "std": [60.0]}}
+    said = "mean 127.5, std 60 is not taken: images are scaled to 0 to 1 before; of 0 to 255, the mean is 0.5"
+    assert unsound_in(bytes_) == said
+    assert not unsound_in({"mean": HALF[0], "std": HALF[1], **bytes_})
+    assert not unsound_in({})
+    (tmp_path / "config.json").write_text(json.dumps(bytes_))
+    assert unsound_beside(tmp_path / "w.pth") == f"config.json: {said}"
+    assert statistics_beside(tmp_path / "w.pth") is None
 
 
 def test_a_model_of_timm_tells_them():

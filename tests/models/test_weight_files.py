@@ -145,6 +145,13 @@ def test_weights_beside_those_that_are_read_are_told(state, tmp_path):
     assert found.notes == ("pytorch_model.bin beside model.safetensors is not read",)
 
 
+def test_a_normalisation_that_cannot_be_taken_is_told(state, tmp_path):
+    torch.save({"state_dict": state, "mean": [125.0], "std": [60.0]}, path := tmp_path / "w.pth")
+    assert read_weights(path).notes[-1].startswith("mean 125, std 60 is not taken: images are scaled to 0 to 1")
+    torch.save({"state_dict": state, "mean": [0.5], "std": [0.25]}, path)
+    assert not any("not taken" in note for note in read_weights(path).notes)
+
+
 def test_a_file_whose_parts_have_other_checksums_is_damaged_which_torch_does_not_see(state, tmp_path):
     torch.save(state, path := tmp_path / "w.pth")
     content = bytearray(path.read_bytes())

@@ -9,6 +9,7 @@ Doors:
     goals       bounds on costs and scores
     plan        what a run will do, in a few lines
     data        the task of an experiment
+    usable      what can be checked of the data without the model
     weights     where a run starts from
     loop        train, prune
     given       weights as they are, scored without a run

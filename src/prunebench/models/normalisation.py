@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +43,14 @@ def problem_of(mean: Any, std: Any) -> str:
 
 def statistics_in(found: Any) -> Statistics | None:
     """The statistics that a mapping, or an object with attributes, tells; None where it tells none that are sound."""
-    for place in (found, *(_get(found, name) for name in INSIDE)):
-        if statistics := _statistics(place):
-            return statistics
-    return None
+    return next((each for each in _told_in(found) if not problem_of(*each)), None)
+
+
+def unsound_in(found: Any) -> str:
+    """What is wrong with the statistics that a mapping tells, where none of them is sound; else empty."""
+    every = list(_told_in(found))
+    problems = [problem_of(*each) for each in every]
+    return f"{told(every[0])} is not taken: {problems[0]}" if every and all(problems) else ""
 
 
 def statistics_of(model: object) -> Statistics | None:
@@ -54,24 +59,37 @@ def statistics_of(model: object) -> Statistics | None:
 
 
 def _statistics(place: Any) -> Statistics | None:
-    if place is not None:
-        for names in NAMES:
-            mean, std = (_numbers(_get(place, name)) for name in names)
-            if mean and std and not problem_of(mean, std):
-                return mean, std
-    return None
+    return next((each for each in _told_at(place) if not problem_of(*each)), None)
+
+
+def _told_in(found: Any) -> Iterator[Statistics]:
+    """Every mean and standard deviation, sound or not, at the top of a mapping and where else they may be."""
+    for place in (found, *(_get(found, name) for name in INSIDE)):
+        yield from _told_at(place)
+
+
+def _told_at(place: Any) -> Iterator[Statistics]:
+    for names in NAMES if place is not None else ():
+        mean, std = (_numbers(_get(place, name)) for name in names)
+        if mean and std:
+            yield mean, std
 
 
 def statistics_beside(path: Path) -> Statistics | None:
     """The statistics that timm's or transformers' file beside a weight file tells."""
+    return next((statistics for _, found in _beside(path) if (statistics := statistics_in(found))), None)
+
+
+def unsound_beside(path: Path) -> str:
+    """What is wrong with the statistics that a file beside a weight file tells, with its name; else empty."""
+    told_by = ((name, unsound_in(found)) for name, found in _beside(path))
+    return next((f"{name}: {what}" for name, what in told_by if what), "")
+
+
+def _beside(path: Path) -> Iterator[tuple[str, Any]]:
     for name in BESIDE:
-        try:
-            found = json.loads(read_text(path.parent / name))
-        except (OSError, ValueError, RecursionError):
-            continue
-        if statistics := statistics_in(found):
-            return statistics
-    return None
+        with suppress(OSError, ValueError, RecursionError):
+            yield name, json.loads(read_text(path.parent / name))
 
 
 def told(statistics: Statistics) -> str:

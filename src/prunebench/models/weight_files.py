@@ -19,7 +19,7 @@ import torch
 from safetensors import SafetensorError
 
 from prunebench.errors import ModelError
-from prunebench.models.normalisation import Statistics, statistics_beside, statistics_in
+from prunebench.models.normalisation import Statistics, statistics_beside, statistics_in, unsound_beside, unsound_in
 from prunebench.models.tensor_files import read_tensors
 from prunebench.reading import check_plain, open_plain, read_text
 from prunebench.runs.mistaken import beginning, kind_by, stand_in
@@ -73,7 +73,9 @@ def read_weights(path: Path) -> WeightFile:
     """
     found, about = _opened(path)
     tensors, notes = _state_in(found, str(path))
-    return WeightFile(tensors, notes, statistics_in(about) or statistics_beside(path))
+    statistics = statistics_in(about) or statistics_beside(path)
+    unsound = "" if statistics else unsound_in(about) or unsound_beside(path)
+    return WeightFile(tensors, (*notes, unsound) if unsound else notes, statistics)
 
 
 IN_FOLDERS = ("model.safetensors", "model-*.safetensors", "pytorch_model.bin", "pytorch_model-*.bin")
