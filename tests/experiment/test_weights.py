@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn.utils import prune as torch_prune
 from transformers import PreTrainedTokenizerFast
 
-from prunebench import RunConfig, prune, pruning_run, train
+from prunebench import Dataset, RunConfig, Split, prune, pruning_run, train
 from prunebench.data.dataset import no_downloads
 from prunebench.data.images import IMAGENET
 from prunebench.data.text import train_tokenizer
@@ -27,6 +27,7 @@ from prunebench.experiment.setup import set_up
 from prunebench.experiment.weights import filled, open_start
 from prunebench.models import checkpoint
 from prunebench.models.architecture import models
+from prunebench.models.export import export
 from prunebench.models.weight_files import WeightFile
 
 
@@ -398,3 +399,63 @@ def test_a_model_of_images_is_told_of_no_tokens():
 def test_the_number_of_tokens_is_not_the_users_to_give():
     with pytest.raises(ConfigError, match=r"--model-arg vocab_size=9: the builder of .* has no such argument"):
         resolve(RunConfig(model=bag, dataset="reviews", model_arg=("vocab_size=9",)))
+
+
+def exported(config, path, step=None):
+    """The run that is exported to a file, by its last step or another."""
+    run = pruning_run(config)
+    for _ in prune(config, run=run):
+        pass
+    number = run.steps()[-1] if step is None else step
+    export(checkpoint.load(run.checkpoint(number), models.get(config.model)), "safetensors", path)
+    return run
+
+
+def test_an_exported_file_is_started_from_in_its_shape_and_with_its_own_normalisation(tiny_config, tmp_path):
+    path = tmp_path / "pruned.safetensors"
+    run = exported(tiny_config(method="structured", iterations=1, fraction=0.4), path)
+    experiment = resolve(tiny_config(weights=str(path), epochs=0))
+    start = open_start(experiment)
+    state = start.make(make_task(experiment, statistics=start.statistics))
+    pruned = checkpoint.load(run.checkpoint(1), experiment.model)
+    assert {name: value.shape for name, value in state.model.state_dict().items()} == {
+        name: value.shape for name, value in pruned.model.state_dict().items()
+    }
+    assert start.statistics == (pruned.architecture.inputs.mean, pruned.architecture.inputs.std)
+    assert train(tiny_config(weights=str(path), epochs=0)).test_after == run.record(1).test_after
+
+
+def test_an_exported_file_of_another_model_is_refused_by_name(tiny_config, tmp_path):
+    path = tmp_path / "pruned.safetensors"
+    exported(tiny_config(method="none", iterations=1), path)
+    config = RunConfig(model="resnet18", weights=str(path), limit_train=20, limit_test=10)
+    with pytest.raises(ModelError, match=r"pruned\.safetensors is a .*build_tiny_net, not a resnet18"):
+        open_start(resolve(config))
+
+
+def test_zeros_of_an_exported_file_are_told_where_they_are_many(tiny_config, tmp_path):
+    path = tmp_path / "pruned.safetensors"
+    exported(tiny_config(method="unstructured", iterations=1, fraction=0.4), path)
+    experiment = resolve(tiny_config(weights=str(path), epochs=1))
+    start = open_start(experiment)
+    state = start.make(make_task(experiment, statistics=start.statistics))
+    assert any("of its weights are zero, and are trained as the others are" in note for note in state.notes)
+
+
+def test_only_what_has_lost_nothing_starts_with_a_fresh_classifier(tiny_config, tmp_path, blobs):
+    whole, pruned = tmp_path / "whole.safetensors", tmp_path / "pruned.safetensors"
+    run_of = tiny_config(method="structured", iterations=1, fraction=0.4)
+    run = exported(run_of, pruned)
+    export(checkpoint.load(run.checkpoint(0), models.get(run_of.model)), "safetensors", whole)
+    data = blobs()
+
+    def few(part):
+        return Split(part.inputs[part.labels < 2], part.labels[part.labels < 2])
+
+    def fewer():
+        return Dataset(few(data.train), few(data.test), data.classes[:2])
+
+    config = tiny_config(weights=str(whole), epochs=1, dataset=fewer)
+    assert train(config).test_after
+    with pytest.raises(ModelError, match="A run goes on with its own classes alone"):
+        train(tiny_config(weights=str(pruned), epochs=1, dataset=fewer))

@@ -15,6 +15,7 @@ from typing import Any
 from prunebench.config import LATER, RunConfig, Settings, deciding, default, field_types, is_weight_file
 from prunebench.data.dataset import Dataset, DatasetEntry
 from prunebench.models.architecture import models
+from prunebench.models.exported import is_export
 from prunebench.models.normalisation import statistics_beside, told
 from prunebench.pruning.registry import methods
 from prunebench.registry import content, is_code, reference, source_of, without_folder
@@ -38,6 +39,9 @@ UNITS = "3"
 TARGETS = "2"
 """What counts as weight in users' own models; where it changes, other weights go. In registered models the same do, but
 for look-up tables that are named."""
+
+EXPORTS = "2"
+"""How a file of `prunebench export` is started from: as it is, with its own shape, tokenizer and normalisation."""
 
 DECIDING = {"train": deciding("training"), "prune": deciding("training", "pruning")}
 """Settings that decide the result of each kind of run."""
@@ -71,6 +75,7 @@ def identity(
         if settings.mean is None and is_weight_file(settings.weights):
             beside = statistics_beside(Path(settings.weights))
             contents["normalisation"] = None if beside is None else told(beside)
+        contents["export"] = EXPORTS if is_export(Path(settings.weights)) else None
     contents["data"] = data()
     if kind == "prune" and methods.get(settings.method).lowers_macs:
         contents["units"] = None if models.known(settings.model) else UNITS

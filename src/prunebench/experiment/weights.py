@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 log = logging.getLogger(__name__)
+
+MANY_ZEROS = 0.01
+"""Share of weights that are zero from which they were masked rather than trained to be zero."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,8 @@ def _checked(experiment: Experiment, start: Start) -> Start:
 def _from_file(experiment: Experiment, path: Path) -> Start:
     """Weights of a file. Images are normalised as it says, else as the model says, else as ImageNet's are."""
     file = weight_files.read_weights(path)
+    if file.structure is not None:
+        return _from_export(experiment, path, file, file.structure)
     images = experiment.model.reads != "text"
     found = file.statistics if images else None
 
@@ -110,6 +115,46 @@ def _from_file(experiment: Experiment, path: Path) -> Start:
         return None if named else statistics_of(_build(experiment, task, adapt=False).model)
 
     return Start(None, (found or IMAGENET) if images else None, make, told_by_model)
+
+
+def _from_export(experiment: Experiment, path: Path, file: WeightFile, structure: str) -> Start:
+    """The model of a file of `prunebench export`: in the shape that it has there, with its own tokenizer and
+    normalisation. Only of a model that has lost nothing the classifier may start fresh.
+
+    Raises:
+        ModelError: it is another model.
+        RunError: the file is damaged, or its weights do not fit the model.
+    """
+    mine, other = reference(experiment.settings.model), checkpoint.model_of(structure)
+    if other is not None and without_folder(mine) != without_folder(other):
+        raise ModelError(f"--weights {path} is a {other}, not a {mine}.")
+    found = checkpoint.assemble(
+        structure.encode(), dict(file.tensors), {}, file.tokenizer, entry=experiment.model, name=str(path)
+    )
+    start, notes = start_of(found), (*file.notes, *_zeros(file))
+
+    def make(task: Task) -> Checkpoint:
+        try:
+            state = start.make(task)
+        except ModelError as problem:
+            try:
+                state = _from_state(experiment, task, file, str(path))
+            except ModelError:
+                raise problem from None
+        return replace(state, notes=(*notes, *state.notes))
+
+    return replace(start, make=make)
+
+
+def _zeros(file: WeightFile) -> Iterator[str]:
+    """How many weights of a file are zero, in words, where they are many: nothing in it says that they are masked."""
+    matrices = [tensor for tensor in file.tensors.values() if tensor.ndim > 1]
+    zero, count = sum(int((tensor == 0).sum()) for tensor in matrices), sum(tensor.numel() for tensor in matrices)
+    if zero > MANY_ZEROS * count:
+        yield (
+            f"{zero / count:.1%} of its weights are zero, and are trained as the others are; "
+            f"a file of prunebench export --to masks keeps them masked"
+        )
 
 
 def _build(experiment: Experiment, task: Task, *, adapt: bool, shape: dict[str, Any] | None = None) -> Checkpoint:

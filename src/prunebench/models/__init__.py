@@ -12,6 +12,7 @@ Doors:
     fitting        what others have saved, made to fit a model
     hub            BERT as transformers loads it
     normalisation  what images are normalised with, as others write it down
+    exported       whether a file is one of our exports
     loading        a pruned model alone, from a run or an exported file
     export         a model for use elsewhere
     costs          parameters, multiply-accumulates, bytes

@@ -125,6 +125,14 @@ def structure_of(checkpoint: Checkpoint) -> bytes:
     return msgspec.json.encode(Structure(FORMAT, checkpoint.architecture, found, reshapings_of(checkpoint.model)))
 
 
+def model_of(structure: str | bytes) -> str | None:
+    """The name of, or reference to, what builds the model of a Structure's JSON; None where that is damaged."""
+    try:
+        return msgspec.json.decode(structure, type=Structure).architecture.model
+    except msgspec.MsgspecError:
+        return None
+
+
 def assemble(
     structure: bytes,
     state: dict[str, torch.Tensor],

@@ -10,14 +10,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from safetensors import SafetensorError
 from torch import nn
 
 from prunebench.errors import ConfigError, ModelError, RunError
 from prunebench.models import checkpoint
 from prunebench.models.architecture import ModelEntry, models
-from prunebench.models.checkpoint import Checkpoint, Structure
+from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.tensor_files import read_tensors
 from prunebench.models.undisturbed import undisturbed
 from prunebench.registry import is_code
@@ -117,8 +116,5 @@ def _from_file(path: Path, entry: ModelEntry | None) -> Checkpoint:
 def _users_own(structure: bytes) -> str | None:
     """What builds the model of a Structure's JSON, unless that is a registered name, or a library's, or the JSON is
     damaged."""
-    try:
-        name = msgspec.json.decode(structure, type=Structure).architecture.model
-    except msgspec.MsgspecError:
-        return None  # assembling tells what is wrong with it
+    name = checkpoint.model_of(structure)  # where it is damaged, assembling tells
     return name if models.known(name) is None else None

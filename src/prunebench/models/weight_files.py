@@ -58,11 +58,15 @@ class WeightFile:
         tensors: by the names that the file has for them.
         notes: what was done with the file, a line each.
         statistics: what images are to be normalised with, where the file or one beside it says so.
+        structure: of a file that `prunebench export` wrote, the JSON of its model's Structure.
+        tokenizer: of such a file, where its model reads text.
     """
 
     tensors: Tensors
     notes: tuple[str, ...] = ()
     statistics: Statistics | None = None
+    structure: str | None = None
+    tokenizer: str | None = None
 
 
 def read_weights(path: Path) -> WeightFile:
@@ -75,7 +79,10 @@ def read_weights(path: Path) -> WeightFile:
     tensors, notes = _state_in(found, str(path))
     statistics = statistics_in(about) or statistics_beside(path)
     unsound = "" if statistics else unsound_in(about) or unsound_beside(path)
-    return WeightFile(tensors, (*notes, unsound) if unsound else notes, statistics)
+    own = about if path.suffix.lower() == ".safetensors" or _is_safetensors(path) else {}
+    return WeightFile(
+        tensors, (*notes, unsound) if unsound else notes, statistics, own.get("structure"), own.get("tokenizer")
+    )
 
 
 IN_FOLDERS = ("model.safetensors", "model-*.safetensors", "pytorch_model.bin", "pytorch_model-*.bin")
