@@ -34,6 +34,9 @@ PLAIN = (str, int, float, bool, NoneType)
 LIBRARIES = {"model": ("torchvision", "timm", "hf")}
 """Kinds of entries that libraries have by their own names: `torchvision:resnet34` is such a name, and no function."""
 
+FOLDERS = "hf:"
+"""How names begin of which the rest may be a folder."""
+
 
 def is_code(kind: str, name: str) -> bool:
     """Whether a name is a reference to a function, which is imported, and not that of an entry or of a library's."""
@@ -180,6 +183,9 @@ def reference(thing: Any) -> str:
     A lambda, a nested function or a callable object is written as `<name>`, a `functools.partial` as `<name(width=8)>`:
     its runs are kept, but only a program that holds the object can continue them.
     """
+    if isinstance(thing, str) and thing.startswith(FOLDERS):
+        folder = Path(thing.removeprefix(FOLDERS))
+        return f"{FOLDERS}{folder.resolve()}" if folder.is_dir() else thing
     if isinstance(thing, str):
         place, _, name = thing.rpartition(":")
         return f"{Path(place).resolve()}:{name}" if place.endswith(".py") else thing
@@ -210,7 +216,9 @@ def check_installed(packages: Sequence[str], option: str, extra: str) -> None:
 
 
 def without_folder(value: Any) -> Any:
-    """Of a path only its name decides a result: `/some/where/net.py:build` → `net.py:build`."""
+    """Of a path only its name decides a result: `/some/where/net.py:build` → `net.py:build`, `hf:/there/vit` → `hf:vit`."""
+    if isinstance(value, str) and value.startswith(FOLDERS) and Path(value.removeprefix(FOLDERS)).is_absolute():
+        return f"{FOLDERS}{Path(value).name}"
     named = isinstance(value, str) and (".py:" in value or os.path.exists(value))  # noqa: PTH110 — any text may stand here
     return Path(value).name if named else value
 

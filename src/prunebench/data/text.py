@@ -25,7 +25,7 @@ class TextTask:
 
     Args:
         dataset: sentences and labels.
-        tokenizer: turns sentences into ids; it must know how to pad.
+        tokenizer: turns sentences into ids; it pads as it says, else with [PAD].
         length: longest sentence in tokens, special tokens included; the rest is cut.
         class_weights: of each class in the loss.
     """
@@ -40,15 +40,18 @@ class TextTask:
         self.objective: Objective = Classification(self.classes, class_weights)
         self.targets: Targets = Labels(dataset)
         self.inputs = InputSpec(kind="text", vocabulary=tokenizer.get_vocab_size(), length=length)
+        padding = tokenizer.padding
         tokenizer.no_padding()
         tokenizer.enable_truncation(length)
-        self._pad = tokenizer.token_to_id("[PAD]") or 0
+        self._pad: int = padding["pad_id"] if padding else tokenizer.token_to_id("[PAD]") or 0
         self._ids: dict[str, list[torch.Tensor]] = {}
         cut = 0
         for part, split in dataset.splits.items():
             encoded = tokenizer.encode_batch(list(split.inputs))
             self._ids[part] = [torch.tensor(sentence.ids) for sentence in encoded]
             cut += sum(bool(sentence.overflowing) for sentence in encoded)
+        if padding:  # which token pads is kept with the tokenizer
+            tokenizer.enable_padding(pad_id=padding["pad_id"], pad_token=padding["pad_token"])
         unknown = _unknown(tokenizer, self._ids)
         self.notes = (*dataset.notes, *_cut(cut, sum(map(len, self._ids.values())), length), *unknown)
 

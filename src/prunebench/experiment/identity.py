@@ -76,6 +76,8 @@ def identity(
             beside = statistics_beside(Path(settings.weights))
             contents["normalisation"] = None if beside is None else told(beside)
         contents["export"] = EXPORTS if is_export(Path(settings.weights)) else None
+    if (folder := models.get(settings.model).folder) is not None:
+        contents["model"] = folder.digest()
     contents["data"] = data()
     if kind == "prune" and methods.get(settings.method).lowers_macs:
         contents["units"] = None if models.known(settings.model) else UNITS
@@ -108,6 +110,8 @@ def file_contents(settings: Settings) -> dict[str, str]:
         name: digest_of_defined(value, beside=name != "dataset") if is_code(name, value) else None
         for name, value in named.items()
     }
+    if (entry := models.known(named["model"])) is not None and entry.folder is not None:
+        found["model"] = entry.folder.digest()
     path = Path(settings.weights)
     if is_weight_file(settings.weights) and path.is_file():
         beside = statistics_beside(path) if settings.mean is None else None

@@ -10,6 +10,7 @@ from prunebench.errors import ConfigError
 from prunebench.experiment.resolve import resolve
 from prunebench.experiment.summary import proof_of, spared_layers
 from prunebench.models.architecture import Architecture, asks_for, given_arguments
+from prunebench.models.configs import value_in
 from prunebench.models.costs import params
 from prunebench.models.input_spec import InputSpec, output_of
 from prunebench.models.layers import layer_records
@@ -45,16 +46,18 @@ def inspect(config: RunConfig, classes: int = 10, pace: Pace = quiet) -> Inspect
     if not experiment.method.lowers_macs:
         raise ConfigError("inspect looks at units, which structured pruning removes; leave out --method.")
     if entry.reads == "text":
-        inputs = InputSpec(kind="text", vocabulary=VOCABULARY, length=settings.sequence_length)
+        tokens = value_in(entry.folder.config, "vocab_size") if entry.folder else VOCABULARY
+        inputs = InputSpec(kind="text", vocabulary=tokens, length=settings.sequence_length)
     else:
         inputs = InputSpec(kind="images", size=settings.image_size)
-    text = {"vocab_size": VOCABULARY} if inputs.kind == "text" else {}
+    config = entry.folder.config if entry.folder else {}
+    text = {"vocab_size": inputs.vocabulary} if inputs.kind == "text" else {}
     arguments = {
         "classes": classes,
         "channels": inputs.channels,
         "image_size": inputs.size,
         "adapt": True,
-        "config": text,
+        "config": {**config, **text},
         **(text if asks_for(entry, "vocab_size") else {}),
         "given": given_arguments(settings.model_arg),
     }

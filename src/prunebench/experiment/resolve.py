@@ -27,7 +27,7 @@ from prunebench.config import (
     merge,
     read_toml,
 )
-from prunebench.data.dataset import DatasetEntry, datasets
+from prunebench.data.dataset import DatasetEntry, about_to_download, datasets
 from prunebench.errors import AmbiguousRun, ConfigError, RunError, UnknownName
 from prunebench.experiment.checks import check, check_folder, check_reading, unread
 from prunebench.experiment.experiment import Experiment, Origin, check_code
@@ -62,7 +62,7 @@ def resolve(config: RunConfig | Experiment) -> Experiment:
         return config
     if config.model is None:
         raise ConfigError(f"--model is missing. There are: {', '.join(models.names())}; or path.py:function.")
-    entry = models.get(config.model)
+    entry = _model(config.model)
     origin = _origin(config, entry)
     inherited = _inherited(origin.run) if origin.run is not None else {}
     method = methods.get(config.method or default("method"))
@@ -96,6 +96,23 @@ def resolve(config: RunConfig | Experiment) -> Experiment:
     experiment = Experiment(settings, goals, origin)
     check(experiment)
     return experiment
+
+
+def _model(name: Any) -> ModelEntry:
+    """The entry of a model, whose folder, if it is named by one, is there.
+
+    Raises:
+        ConfigError: there is no such model.
+        DataError: its folder cannot be downloaded.
+        ModelError: its folder is none of a classifier.
+    """
+    folder = models.get(name).folder
+    if folder is not None:
+        if not folder.here:
+            about_to_download(f"{folder.name} of Hugging Face")
+        folder.fetch()
+        _ = folder.config
+    return models.get(name)
 
 
 def _dataset(name: Any) -> DatasetEntry:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 import torch
@@ -17,9 +17,11 @@ from prunebench.data.images import IMAGENET
 from prunebench.data.task import Task
 from prunebench.errors import DataError, ModelError
 from prunebench.experiment.experiment import Experiment
+from prunebench.experiment.of_folder import config_of_weights, prepare
 from prunebench.models import checkpoint, fitting, hub, weight_files
 from prunebench.models.architecture import Architecture, Published, asks_for, given_arguments, models
 from prunebench.models.checkpoint import Checkpoint
+from prunebench.models.folders import Folder
 from prunebench.models.input_spec import InputSpec
 from prunebench.models.normalisation import Statistics, statistics_of
 from prunebench.models.taken_over import copied, told
@@ -63,6 +65,8 @@ def open_start(experiment: Experiment) -> Start:
     kind, run = experiment.origin.kind, experiment.origin.run
     if run is not None:
         return _from_run(experiment, run) if run.steps() else _without_first_phase(experiment)
+    if (folder := experiment.model.folder) is not None:
+        return _checked(experiment, _of_transformers(experiment, folder))
     if kind == "hub":
         return _checked(experiment, _from_hub(experiment))
     if kind == "none":
@@ -157,7 +161,39 @@ def _zeros(file: WeightFile) -> Iterator[str]:
         )
 
 
-def _build(experiment: Experiment, task: Task, *, adapt: bool, shape: dict[str, Any] | None = None) -> Checkpoint:
+def _of_transformers(experiment: Experiment, folder: Folder) -> Start:
+    """A model of transformers by its folder; of weights of its own, or of another folder, by the one that these are of."""
+    kind, weights = experiment.origin.kind, experiment.settings.weights
+    source = None
+    if kind in ("published", "hub"):
+        source = folder if kind == "published" else Folder(weights)
+    prepared = prepare(experiment, folder, source)
+
+    def fresh(task: Task) -> Checkpoint:
+        found = _build(experiment, task, adapt=False, shape=prepared.config)
+        return replace(found, notes=(*found.notes, *prepared.notes))
+
+    def loaded(task: Task) -> Checkpoint:
+        start, about = fresh(task), cast(Folder, source)
+        classes = task.objective.arguments["classes"]
+        settings = config_of_weights(about, prepared.config, classes, task.inputs.size)
+        found = hub.read(str(about.place), start.model, classes, settings)
+        start.model.load_state_dict(found.tensors)
+        return replace(start, masks=found.masks, notes=(*start.notes, *found.notes), fresh=found.fresh)
+
+    if kind == "file":
+        file = weight_files.read_weights(Path(weights))
+        if file.structure is not None:
+            return _from_export(experiment, Path(weights), file, file.structure)
+        return Start(
+            prepared.tokenizer,
+            (file.statistics or prepared.statistics or IMAGENET) if experiment.model.reads == "images" else None,
+            lambda task: filled(fresh(task), file),
+        )
+    return Start(prepared.tokenizer, prepared.statistics, loaded if source is not None else fresh)
+
+
+def _build(experiment: Experiment, task: Task, *, adapt: bool, shape: Mapping[str, Any] | None = None) -> Checkpoint:
     """Fresh weights from torch's global generator; `shape` is transformers' configuration."""
     inputs = task.inputs
     text = {"vocab_size": inputs.vocabulary} if inputs.kind == "text" else {}
@@ -244,6 +280,7 @@ def _from_hub(experiment: Experiment) -> Start:
                 raise ModelError(f"--weights {name} is a {settings.model_type} model, not BERT.")
             found = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
         tokenizer, special = found.backend_tokenizer, set(found.all_special_tokens)
+        tokenizer.no_padding()
     except ModelError:
         raise
     except Exception as error:  # transformers raises whatever the files lead it to

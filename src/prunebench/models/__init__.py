@@ -10,7 +10,9 @@ Doors:
     tensor_files   safetensors
     weight_files   what others have saved
     fitting        what others have saved, made to fit a model
-    hub            BERT as transformers loads it
+    hub            weights as transformers loads them
+    configs        transformers' configurations, as data
+    folders        a model as Hugging Face keeps it, but for its weights
     normalisation  what images are normalised with, as others write it down
     exported       whether a file is one of our exports
     loading        a pruned model alone, from a run or an exported file

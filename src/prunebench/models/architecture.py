@@ -27,6 +27,7 @@ import msgspec
 
 from prunebench.config import toml_tables
 from prunebench.errors import ConfigError, ModelError, PrunebenchError
+from prunebench.models.configs import most_modules
 from prunebench.models.input_spec import InputSpec, output_of
 from prunebench.models.masks import Masks
 from prunebench.models.sharing import by_first_names, settle
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from prunebench.models.folders import Folder
     from prunebench.models.normalisation import Statistics
 
 
@@ -60,6 +62,21 @@ class Published:
     statistics: Callable[[], Statistics]
 
 
+CONFIG = (
+    *("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "hidden_act"),
+    *("hidden_dropout_prob", "attention_probs_dropout_prob", "max_position_embeddings", "type_vocab_size"),
+    *("initializer_range", "layer_norm_eps", "pad_token_id", "bos_token_id", "eos_token_id", "classifier_dropout"),
+    *("is_decoder", "add_cross_attention", "tie_word_embeddings", "use_cache"),
+)
+"""Keys of transformers' configuration of BERT that a model is built by. Others, of a file from elsewhere, could have
+code fetched (`_attn_implementation`), or do nothing to the model."""
+
+
+def settings_of_bert(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a configuration, what a BERT is built by."""
+    return {name: value for name, value in config.items() if name in CONFIG}
+
+
 @dataclass(frozen=True)
 class ModelEntry:
     """A registered model, or a library's: how it is built, what it reads, and values of RunConfig fields that suit it.
@@ -67,7 +84,9 @@ class ModelEntry:
     `pretrained` overrides `defaults` where published weights are loaded; `published` are those, by what `--weights`
     calls them; `hub` says whether `--weights` may be a name or folder of Hugging Face too. `keeps` are globs of modules
     whose units stay unless they are asked for, `tables` names of those that hold nothing but look-up tables.
-    `arguments` are the only ones that a file may have it called with; None: any.
+    `arguments` are the only ones that a file may have it called with; None: any. `settings` makes of transformers'
+    configuration, which may be a file's from elsewhere, what the builder gets, or raises ModelError; `folder` is what a
+    model of transformers is named by.
     """
 
     name: str
@@ -81,6 +100,8 @@ class ModelEntry:
     keeps: tuple[str, ...] = ()
     tables: tuple[str, ...] = ()
     arguments: Mapping[str, Any] | None = None
+    settings: Callable[[Mapping[str, Any]], dict[str, Any]] = settings_of_bert
+    folder: Folder | None = None
 
 
 def _users_own(name: str, thing: Any) -> ModelEntry:
@@ -120,17 +141,8 @@ ARGUMENTS: dict[str, Any] = {
 }
 """Arguments of an architecture, and what they are; `given` are those that the user gave. No other is handed on."""
 
-CONFIG = (
-    *("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "hidden_act"),
-    *("hidden_dropout_prob", "attention_probs_dropout_prob", "max_position_embeddings", "type_vocab_size"),
-    *("initializer_range", "layer_norm_eps", "pad_token_id", "bos_token_id", "eos_token_id", "classifier_dropout"),
-    *("is_decoder", "add_cross_attention", "tie_word_embeddings", "use_cache"),
-)
-"""Keys of transformers' configuration that a model is built by. Others, of a file from elsewhere, could have code
-fetched (`_attn_implementation`), or do nothing to the model."""
-
 MOST_LAYERS = 1000
-"""Layers of a text model, at most: one with more would fill the memory before its weights are looked at."""
+"""Layers of a model of transformers, at most: one with more would fill the memory before its weights are looked at."""
 
 _built: WeakValueDictionary[int, Any] = WeakValueDictionary()
 """Models that builders have returned and that are still there: what is trained and pruned is not handed out again."""
@@ -266,9 +278,11 @@ class Architecture(msgspec.Struct, frozen=True):
                 raise ModelError(f"{self.model}: a model is not built by {name!r} = {repr(value)[:60]}.") from None
         offered = {name: value for name, value in self.arguments.items() if name != "given"}
         if "config" in offered:
-            offered["config"] = {name: value for name, value in offered["config"].items() if name in CONFIG}
-            layers = offered["config"].get("num_hidden_layers", 0)
-            if isinstance(layers, int) and layers > MOST_LAYERS:
+            try:
+                offered["config"] = entry.settings(offered["config"])
+            except ModelError as error:
+                raise ModelError(f"{self.model} cannot be built: {str(error).rstrip('.')}.") from error
+            if (layers := most_modules(offered["config"])) > MOST_LAYERS:
                 raise ModelError(f"{self.model} of {layers:,} layers is not built; {MOST_LAYERS:,} is the most.")
         given: dict[str, Any] = self.arguments.get("given", {})
         if entry.arguments is not None and given != entry.arguments:

@@ -1,10 +1,10 @@
-"""Hub: BERT as transformers loads it, from Hugging Face or a local folder, with everything that does not fit named."""
+"""Hub: weights as transformers loads them, from Hugging Face or a local folder; everything that does not fit is named."""
 
 from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,16 +13,23 @@ import torch
 from torch import nn
 
 from prunebench.errors import ModelError
-from prunebench.models.architecture import CONFIG
+from prunebench.models.architecture import settings_of_bert
 from prunebench.models.fitting import Fitted, check_types, in_types, merged, misfit, unwrapped
 from prunebench.models.masks import Masks
 from prunebench.models.weight_files import Tensors, WeightFile, names_told, read_folder
 from prunebench.reading import RECORD, check_plain
 
-OTHER_TASKS = ("cls.", "qa_outputs.")
+OTHER_TASKS = (
+    *("cls.", "qa_outputs.", "lm_head.", "lm_loss.", "predictions.", "sop_classifier.", "vocab_transform."),
+    *("vocab_layer_norm.", "vocab_projector.", "generator_", "discriminator_predictions.", "multiple_choice_head."),
+)
 """How the names of heads begin that other tasks have; they are left out, and that is said."""
 
-HEAD = "classifier."
+POOLER = "pooler"
+"""What a model has, or has not, beside its layers; one that it has not is left out, and that is said."""
+
+OF_FILE = ("id2label", "label2id", "dtype")
+"""What the config of weights says of them alone."""
 
 TEXTS = (".json", ".txt", ".model")
 """How names of files end that are read whole."""
@@ -49,8 +56,8 @@ def quiet() -> Iterator[None]:
 
 
 @quiet()
-def read(name: str, model: nn.Module, classes: int) -> Fitted:
-    """The weights of a BERT for a classifier of so many classes; the classifier alone may start fresh.
+def read(name: str, model: nn.Module, classes: int, config: Any = None) -> Fitted:
+    """The weights of a name or folder for a classifier of so many classes; the classifier alone may start fresh.
 
     transformers renames what old files call otherwise and draws a fresh classifier from torch's global generator. What
     it finds missing, unexpected or of another shape is refused, and not drawn.
@@ -59,13 +66,18 @@ def read(name: str, model: nn.Module, classes: int) -> Fitted:
         name: of Hugging Face, or a local folder.
         model: what they are for.
         classes: that the data has.
+        config: transformers' object of the model's configuration; None: that of the BERT that the name is of.
 
     Raises:
         ModelError: the weights cannot be read, or do not fit; the message names the keys.
     """
     own: Tensors = model.state_dict()
-    local = Path(name).is_dir()
-    loaded = None if local else _loaded(name, classes)
+    local, kind = Path(name).is_dir(), type(model)
+
+    def _loaded(tensors: Tensors | None = None, dtype: torch.dtype | None = None) -> tuple[Any, dict[str, Any]]:
+        return _load(name, kind, (lambda: _settings(name, classes)) if config is None else lambda: config, tensors, dtype)
+
+    loaded = None if local else _loaded()
     folder = Path(name) if local else _cached(name)
     file = WeightFile({}) if folder is None else read_folder(folder)
     try:
@@ -73,21 +85,21 @@ def read(name: str, model: nn.Module, classes: int) -> Fitted:
         tensors, masks, unmasked = merged(tensors, own)
         check_types(tensors)
         if loaded is None or renamed or unmasked:
-            loaded = _loaded(name, classes, tensors if renamed or unmasked else None)
+            loaded = _loaded(tensors if renamed or unmasked else None)
         types = {value.dtype for value in tensors.values() if value.is_floating_point()}
         if types and types != {loaded[0].dtype}:  # their config asks for another type than the file has
-            loaded = _loaded(name, classes, tensors if renamed or unmasked else None, torch.float32)
+            loaded = _loaded(tensors if renamed or unmasked else None, torch.float32)
         found, info = loaded
-        fresh, left_out = _refused(info, own)
+        fresh, left_out = _refused(info, own, f"{kind.base_model_prefix}.")
         has, _ = in_types(found.state_dict(), own)
     except ModelError as problem:
-        raise ModelError(f"--weights {name} does not fit bert: {problem}.") from problem
+        raise ModelError(f"--weights {name} does not fit {kind.config_class.model_type}: {problem}.") from problem
     others = sorted(types - {torch.float32}, key=str)
     converted = [f"converted from {_type(dtype)} to float32" for dtype in others]
     notes = [*file.notes, *renamed, *unmasked, *converted, *left_out, *_labels(found, fresh)]
     if fresh:
         notes.append(f"the classifier starts fresh, since the weights have {_other(info)}")
-    return Fitted(has, _named_as(own, masks), fresh, tuple(notes))
+    return Fitted(has, _named_as(own, masks, f"{kind.base_model_prefix}."), fresh, tuple(notes))
 
 
 def check_folder(folder: Path) -> None:
@@ -110,32 +122,32 @@ def _settings(name: str, classes: int) -> Any:
     from transformers import BertConfig
 
     told = BertConfig.from_pretrained(name, num_labels=classes)
-    chosen = {key: getattr(told, key) for key in (*CONFIG, "id2label", "label2id", "dtype") if hasattr(told, key)}
-    return BertConfig(**chosen)
+    chosen = settings_of_bert(vars(told))
+    return BertConfig(**chosen, **{key: getattr(told, key) for key in OF_FILE if hasattr(told, key)})
 
 
-def _loaded(
-    name: str, classes: int, tensors: Tensors | None = None, dtype: torch.dtype | None = None
+def _load(
+    name: str, kind: Any, config: Callable[[], Any], tensors: Tensors | None, dtype: torch.dtype | None
 ) -> tuple[Any, dict[str, Any]]:
     """The model as transformers has it, and what it says of the keys; of these tensors, where they are given."""
-    from transformers import BertForSequenceClassification
-
     how: dict[str, Any] = {"ignore_mismatched_sizes": True, "trust_remote_code": False, "output_loading_info": True}
     if dtype is not None:
         how["dtype"] = dtype
     if tensors is not None:
         how["state_dict"] = dict(tensors)
     try:
-        how["config"] = _settings(name, classes)
-        found: Any = BertForSequenceClassification.from_pretrained(name if tensors is None else None, **how)
+        how["config"] = config()
+        found: Any = kind.from_pretrained(name if tensors is None else None, **how)
     except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
         reason = (str(error) or repr(error)).splitlines()[0].rstrip(".")
         raise ModelError(f"transformers cannot load it: {reason}") from error
     return found[0], found[1]
 
 
-def _refused(info: dict[str, Any], own: Tensors) -> tuple[tuple[str, ...], list[str]]:
-    """Names of the classifier's parameters if it starts fresh, and what is said of heads of other tasks.
+def _refused(info: dict[str, Any], own: Tensors, base: str) -> tuple[tuple[str, ...], list[str]]:
+    """Names of the classifier's parameters that start fresh, by whole layers, and what is said of heads of other tasks.
+
+    The classifier is what stands outside the model that other tasks have too, whose names begin with `base`.
 
     Raises:
         ModelError: anything else is missing, unexpected or of another shape.
@@ -143,9 +155,10 @@ def _refused(info: dict[str, Any], own: Tensors) -> tuple[tuple[str, ...], list[
     missing, unexpected = sorted(info["missing_keys"]), sorted(info["unexpected_keys"])
     shapes: dict[str, Any] = {name: value.shape for name, value in own.items() if name not in missing}
     others = {name: was for name, was, _ in info["mismatched_keys"]}
-    heads = [name for name in unexpected if name.startswith(OTHER_TASKS)]
-    absent = {name for name in {*missing, *others} if name.startswith(HEAD)}
-    fresh = tuple(name for name in own if name.startswith(HEAD) and absent)
+    pooled = any(f".{POOLER}." in f".{name}" for name in own)
+    heads = [name for name in unexpected if name.startswith(OTHER_TASKS) or (f".{POOLER}." in f".{name}" and not pooled)]
+    absent = {_layer(name) for name in {*missing, *others} if not name.startswith(base)}
+    fresh = tuple(name for name in own if _layer(name) in absent and not name.startswith(base))
     unknown = [name for name in unexpected if name not in heads]
     shapes |= others | dict.fromkeys(unknown, ())
     if len(missing) == len(own):
@@ -156,6 +169,10 @@ def _refused(info: dict[str, Any], own: Tensors) -> tuple[tuple[str, ...], list[
         raise ModelError("; ".join(errors))
     tasks = sorted({".".join(name.split(".")[:2]) for name in heads})
     return fresh, [f"{names_told(tasks)} left out: heads of other tasks"] if heads else []
+
+
+def _layer(name: str) -> str:
+    return name.rpartition(".")[0]
 
 
 def _other(info: dict[str, Any]) -> str:
@@ -171,9 +188,10 @@ def _labels(model: Any, fresh: tuple[str, ...]) -> list[str]:
     return [f"their classes are, in this order, {names_told(names)}"]
 
 
-def _named_as(own: Tensors, masks: Masks) -> Masks:
-    """Masks by the model's names; those of a bare BERT have none of its prefix."""
-    return {name if name in own else f"bert.{name}": mask for name, mask in masks.items() if not name.startswith(HEAD)}
+def _named_as(own: Tensors, masks: Masks, base: str) -> Masks:
+    """Masks by the model's names; those of a bare model have none of its prefix. The classifier is not masked."""
+    named = {name if name in own else f"{base}{name}": mask for name, mask in masks.items()}
+    return {name: mask for name, mask in named.items() if name.startswith(base)}
 
 
 def _cached(name: str) -> Path | None:

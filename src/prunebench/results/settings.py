@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from prunebench.config import deciding, told
-from prunebench.registry import without_folder
+from prunebench.registry import FOLDERS, without_folder
 from prunebench.runs.apart import data_name, digest_in
 from prunebench.runs.index import weights_without_seed
 from prunebench.runs.run import Run
@@ -92,6 +92,7 @@ def called(reference: object) -> str:
 
     Of a path only its end, whatever is in it: the name is never a path.
     """
+    reference = without_folder(reference) if str(reference).startswith(FOLDERS) else reference
     place, colon, function = str(reference).rpartition(":")
     if not colon:
         return _plain(str(reference).strip("<>"))

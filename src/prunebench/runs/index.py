@@ -75,7 +75,7 @@ def any_seed(manifest: Manifest) -> str:
 
 def title(name: object) -> str:
     """What a run's key begins with: `resnet18`, and `net` for `/some/where/net.py:build`; never a path."""
-    place, colon, function = str(name).rpartition(":")
+    place, colon, function = str(without_folder(name)).rpartition(":")
     short = Path(place).stem if colon and place.endswith(".py") else function.strip("<>")
     return "".join(c if c.isalnum() or c in "-_" else "-" for c in short)
 
