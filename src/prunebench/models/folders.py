@@ -187,7 +187,10 @@ class Folder:
         """SHA-256 of what the model is and reads, whatever the folder is called; None where it is not on this machine."""
         if self.place is None:
             return None
-        decides = {key: value for key, value in self.settings.items() if key[:1] != "_" and key not in NO_RESULT}
+        try:
+            decides = {key: value for key, value in self.settings.items() if key[:1] != "_" and key not in NO_RESULT}
+        except ModelError:  # whatever was made of it was made of something else
+            return None
         total = hashlib.sha256(json.dumps(decides, sort_keys=True).encode())
         for name in SMALL[1:]:
             if (self.place / name).is_file():
