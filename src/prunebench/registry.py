@@ -216,7 +216,7 @@ def check_installed(packages: Sequence[str], option: str, extra: str) -> None:
 
 
 def without_folder(value: Any) -> Any:
-    """Of a path only its name decides a result: `/some/where/net.py:build` → `net.py:build`, `hf:/there/vit` → `hf:vit`."""
+    """Of a path only its name decides a result: `/there/net.py:build` → `net.py:build`, `hf:/there/vit` → `hf:vit`."""
     if isinstance(value, str) and value.startswith(FOLDERS) and Path(value.removeprefix(FOLDERS)).is_absolute():
         return f"{FOLDERS}{Path(value).name}"
     named = isinstance(value, str) and (".py:" in value or os.path.exists(value))  # noqa: PTH110 — any text may stand here

@@ -1,4 +1,4 @@
-"""Classifiers of transformers go by the command line from a folder, and on without it: eight families, text and image."""
+"""Eight families of transformers go by the command line from a folder, and on without it."""
 
 from __future__ import annotations
 
@@ -47,15 +47,11 @@ FAMILIES = {
         {"heads", "neurons"},
     ),
     "swin": (
-        lambda: t.SwinConfig(
-            image_size=16, patch_size=2, embed_dim=24, depths=[1, 1], num_heads=[3, 6], window_size=4
-        ),
+        lambda: t.SwinConfig(image_size=16, patch_size=2, embed_dim=24, depths=[1, 1], num_heads=[3, 6], window_size=4),
         {"heads", "neurons"},
     ),
     "convnext": (
-        lambda: t.ConvNextConfig(
-            hidden_sizes=[16, 32], depths=[1, 1], num_stages=2, patch_size=2, image_size=16
-        ),
+        lambda: t.ConvNextConfig(hidden_sizes=[16, 32], depths=[1, 1], num_stages=2, patch_size=2, image_size=16),
         {"neurons"},
     ),
 }

@@ -12,9 +12,17 @@ from prunebench.runs.run import Run
 
 FORMATS = ("safetensors", "pt2", "onnx")
 
+FOLDER = "hf"
+"""The format that is a folder, and no file."""
+
+READS = "transformers reads it too, and answers alike; so does prunebench: --model hf:FOLDER --weights default"
+
 
 class Exported(msgspec.Struct, frozen=True):
-    """A file that was written, its bytes, and the largest absolute difference of its outputs to the model's."""
+    """A file or folder that was written, its bytes, and the largest absolute difference of its outputs to the model's.
+
+    `transformers` says whether transformers reads a folder, or why not; empty of a file.
+    """
 
     run: str
     step: int
@@ -23,6 +31,7 @@ class Exported(msgspec.Struct, frozen=True):
     difference: float
     reads: str
     classes: tuple[str, ...] = ()
+    transformers: str = ""
 
     def text(self) -> str:
         """What is said of it."""
@@ -31,6 +40,7 @@ class Exported(msgspec.Struct, frozen=True):
             f"written {self.path} ({self.bytes / 1e6:.1f} MB): step {self.step} of run {self.run}\n"
             f"reads {self.reads}\n{answers}"
             f"largest difference to the model's outputs, over batches of 1, 2 and 5: {self.difference:.2g}"
+            f"{self.transformers and chr(10)}{self.transformers}"
         )
 
 
@@ -55,17 +65,24 @@ def check_target(path: str | None, *runs: Run, keep: str | None = None) -> None:
 def write_export(run: Run, step: int, entry: ModelEntry | None, path: Path, to: str | None = None) -> Exported:
     """Write a step of a run to a file, in the format that its name or `to` says."""
     from prunebench.models import checkpoint
-    from prunebench.models.export import export
-    from prunebench.runs.files import writing
+    from prunebench.models.export import export, export_folder
+    from prunebench.runs.files import size, writing
 
     state = checkpoint.load(run.checkpoint(step), entry)
     summary = run.record(run.steps()[0]).summary
     classes = summary.classes if summary else ()
+    transformers = ""
     with writing(f"Step {step} of run {run.key}", path.parent):
-        difference = export(state, to or path.suffix.removeprefix("."), path, classes, entry)
+        if to == FOLDER:
+            difference, why = export_folder(state, path, classes)
+            reading = f"transformers does not read it: {why}; prunebench.load does" if why else READS
+            transformers = reading
+        else:
+            difference = export(state, to or path.suffix.removeprefix("."), path, classes, entry)
     inputs = state.architecture.inputs
     reads = f"{inputs.text()}, batch size free"
     if inputs.kind == "images":
         mean, std = (", ".join(f"{value:.4f}" for value in values) for values in (inputs.mean, inputs.std))
         reads += f"; pixels scaled to 0 to 1, then normalised with mean ({mean}) and standard deviation ({std})"
-    return Exported(run.key, step, str(path), path.stat().st_size, difference, reads, classes)
+    amount = size(path) if to == FOLDER else path.stat().st_size
+    return Exported(run.key, step, str(path), amount, difference, reads, classes, transformers)

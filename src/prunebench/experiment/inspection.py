@@ -7,10 +7,10 @@ from functools import partial
 
 from prunebench.config import RunConfig
 from prunebench.errors import ConfigError
+from prunebench.experiment.of_folder import prepare
 from prunebench.experiment.resolve import resolve
 from prunebench.experiment.summary import proof_of, spared_layers
 from prunebench.models.architecture import Architecture, asks_for, given_arguments
-from prunebench.models.configs import value_in
 from prunebench.models.costs import params
 from prunebench.models.input_spec import InputSpec, output_of
 from prunebench.models.layers import layer_records
@@ -45,19 +45,19 @@ def inspect(config: RunConfig, classes: int = 10, pace: Pace = quiet) -> Inspect
     settings, entry = experiment.settings, experiment.model
     if not experiment.method.lowers_macs:
         raise ConfigError("inspect looks at units, which structured pruning removes; leave out --method.")
+    shape = prepare(experiment, entry.folder, None).config if entry.folder else {}
     if entry.reads == "text":
-        tokens = value_in(entry.folder.config, "vocab_size") if entry.folder else VOCABULARY
+        tokens = shape.get("vocab_size", VOCABULARY)
         inputs = InputSpec(kind="text", vocabulary=tokens, length=settings.sequence_length)
     else:
         inputs = InputSpec(kind="images", size=settings.image_size)
-    config = entry.folder.config if entry.folder else {}
     text = {"vocab_size": inputs.vocabulary} if inputs.kind == "text" else {}
     arguments = {
         "classes": classes,
         "channels": inputs.channels,
         "image_size": inputs.size,
         "adapt": True,
-        "config": {**config, **text},
+        "config": {**shape, **text},
         **(text if asks_for(entry, "vocab_size") else {}),
         "given": given_arguments(settings.model_arg),
     }

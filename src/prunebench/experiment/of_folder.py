@@ -84,13 +84,13 @@ def _check_type(model: Folder, weights: Folder) -> None:
 
 
 def _text(about: Folder, length: int, trained: bool) -> Prepared:
-    """What a folder says of text; where it has no tokenizer, one is learnt of the data, unless its weights are taken."""
+    """What a folder says of text; where it has no tokenizer, one is learnt of the data, unless it has `trained`."""
     longest = configs.longest(about.config)
     if longest is not None and longest < length:
         raise ModelError(f"{about.name} reads at most {longest} tokens: give --sequence-length {longest}, or less.")
     if not about.has_tokenizer:
         if trained:
-            raise ConfigError(f"{about.name} has weights, but no tokenizer. Give the whole folder of the model.")
+            raise ConfigError(f"{about.name} has no tokenizer, which its weights need. Give the whole folder.")
         return Prepared(configs.as_learnt(about.config))
     found = about.tokenizer()
     tokenizer, vocabulary = found.backend_tokenizer, configs.value_in(about.config, "vocab_size")
@@ -122,5 +122,5 @@ def _padding(about: Folder, tokenizer: PreTrainedTokenizerFast, vocabulary: int)
         token = tokenizer.convert_ids_to_tokens(usable[1][0])
         return usable[1][0], (f"sentences are padded with {token}, since {about.name} has no token for that",)
     raise ModelError(
-        f"{about.name} has no token to pad sentences with, and none that ends them: set pad_token_id in its config.json."
+        f"{about.name} has no token to pad sentences with, and none that ends them: set its config's pad_token_id."
     )

@@ -24,6 +24,7 @@ from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.folders import Folder
 from prunebench.models.input_spec import InputSpec
 from prunebench.models.normalisation import Statistics, statistics_of
+from prunebench.models.quiet import quiet
 from prunebench.models.taken_over import copied, told
 from prunebench.models.weight_files import WeightFile
 from prunebench.registry import reference, without_folder
@@ -162,7 +163,7 @@ def _zeros(file: WeightFile) -> Iterator[str]:
 
 
 def _of_transformers(experiment: Experiment, folder: Folder) -> Start:
-    """A model of transformers by its folder; of weights of its own, or of another folder, by the one that these are of."""
+    """A model of transformers by its folder, or by the one that its weights are of."""
     kind, weights = experiment.origin.kind, experiment.settings.weights
     source = None
     if kind in ("published", "hub"):
@@ -274,7 +275,7 @@ def _from_hub(experiment: Experiment) -> Start:
     else:
         hub.check_folder(Path(name))
     try:
-        with hub.quiet():
+        with quiet():
             settings = BertConfig.from_pretrained(name)
             if settings.model_type != "bert":
                 raise ModelError(f"--weights {name} is a {settings.model_type} model, not BERT.")

@@ -13,6 +13,7 @@ Doors:
     hub            weights as transformers loads them
     configs        transformers' configurations, as data
     folders        a model as Hugging Face keeps it, but for its weights
+    quiet          transformers says nothing but errors
     normalisation  what images are normalised with, as others write it down
     exported       whether a file is one of our exports
     loading        a pruned model alone, from a run or an exported file

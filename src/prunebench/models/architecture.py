@@ -27,7 +27,7 @@ import msgspec
 
 from prunebench.config import toml_tables
 from prunebench.errors import ConfigError, ModelError, PrunebenchError
-from prunebench.models.configs import most_modules
+from prunebench.models.configs import MOST_LAYERS, most_modules
 from prunebench.models.input_spec import InputSpec, output_of
 from prunebench.models.masks import Masks
 from prunebench.models.sharing import by_first_names, settle
@@ -140,9 +140,6 @@ ARGUMENTS: dict[str, Any] = {
     "given": dict[str, str | int | float | bool],
 }
 """Arguments of an architecture, and what they are; `given` are those that the user gave. No other is handed on."""
-
-MOST_LAYERS = 1000
-"""Layers of a model of transformers, at most: one with more would fill the memory before its weights are looked at."""
 
 _built: WeakValueDictionary[int, Any] = WeakValueDictionary()
 """Models that builders have returned and that are still there: what is trained and pruned is not handed out again."""
@@ -278,12 +275,12 @@ class Architecture(msgspec.Struct, frozen=True):
                 raise ModelError(f"{self.model}: a model is not built by {name!r} = {repr(value)[:60]}.") from None
         offered = {name: value for name, value in self.arguments.items() if name != "given"}
         if "config" in offered:
+            if (layers := most_modules(offered["config"])) > MOST_LAYERS:
+                raise ModelError(f"{self.model} of {layers:,} layers is not built; {MOST_LAYERS:,} is the most.")
             try:
                 offered["config"] = entry.settings(offered["config"])
             except ModelError as error:
                 raise ModelError(f"{self.model} cannot be built: {str(error).rstrip('.')}.") from error
-            if (layers := most_modules(offered["config"])) > MOST_LAYERS:
-                raise ModelError(f"{self.model} of {layers:,} layers is not built; {MOST_LAYERS:,} is the most.")
         given: dict[str, Any] = self.arguments.get("given", {})
         if entry.arguments is not None and given != entry.arguments:
             raise ModelError(f"{self.model} is named with other arguments in the checkpoint than in its run.")

@@ -40,6 +40,9 @@ COUNTS = re.compile(
 )
 """Keys that say how many modules there are, whatever a type calls them."""
 
+MOST_LAYERS = 1000
+"""Layers of a model of transformers, at most: one with more would fill the memory before its weights are looked at."""
+
 IDS = {"pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3, "cls_token_id": 2, "sep_token_id": 3}
 """Keys that name tokens, and which these are in a vocabulary that is learnt of the data (`data/text`)."""
 
@@ -94,11 +97,10 @@ def model_class(config: Mapping[str, Any]) -> Any:
     return getattr(transformers, _chosen(config)[1])  # a name of transformers' own table
 
 
-def _config_class(model_type: str) -> type[PreTrainedConfig]:
+def _config_class(model_type: str) -> Any:
     from transformers import CONFIG_MAPPING
 
-    found: type[PreTrainedConfig] = CONFIG_MAPPING[model_type]
-    return found
+    return CONFIG_MAPPING[model_type]
 
 
 def own_keys(kind: type[PreTrainedConfig]) -> list[str]:
@@ -106,7 +108,8 @@ def own_keys(kind: type[PreTrainedConfig]) -> list[str]:
     from transformers import PreTrainedConfig
 
     base = {field.name for field in fields(PreTrainedConfig)}
-    return list(dict.fromkeys([*(f.name for f in fields(kind) if f.name not in base and not NEVER.match(f.name)), *ASKED]))
+    names = (field.name for field in fields(kind))
+    return list(dict.fromkeys([*(name for name in names if name not in base and not NEVER.match(name)), *ASKED]))
 
 
 def settled(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -115,7 +118,8 @@ def settled(found: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ModelError: it has no classifier, is quantised, or is not as its class wants it.
     """
-    reading, name = _chosen(found)
+    _, name = _chosen(found)
+    _check_counts(found)
     if any(key.startswith("quantization") and found[key] for key in found):
         raise ModelError("it is quantised. Give the model as it was before it was quantised")
     several = len([each for names in classifiers(found["model_type"]).values() for each in names]) > 1
@@ -139,8 +143,9 @@ def _without(found: Mapping[str, Any]) -> dict[str, Any]:
 
 def _differing(config: PreTrainedConfig) -> dict[str, Any]:
     """The own keys of a configuration whose values are not its class's."""
-    usual, keys = type(config)(), own_keys(type(config))
-    return {key: value for key in keys if (value := _data(getattr(config, key, None))) != _data(getattr(usual, key, None))}
+    usual = type(config)()
+    values = {key: (_data(getattr(config, key, None)), getattr(usual, key, None)) for key in own_keys(type(config))}
+    return {key: value for key, (value, other) in values.items() if value != _data(other)}
 
 
 def _data(value: Any) -> Any:
@@ -156,6 +161,7 @@ def _data(value: Any) -> Any:
 
 def check(config: Mapping[str, Any]) -> None:
     """Raise ModelError where a configuration, which may come from anywhere, is none that a model is built by."""
+    _check_counts(config)
     named = config.get("architectures", [])
     if not isinstance(config.get("model_type"), str) or not isinstance(named, list):
         raise ModelError("its configuration names no type of model")
@@ -190,6 +196,11 @@ def most_modules(config: Mapping[str, Any]) -> int:
     return max(_counts(config), default=0)
 
 
+def _check_counts(config: Mapping[str, Any]) -> None:
+    if (most := most_modules(config)) > MOST_LAYERS:
+        raise ModelError(f"a model of {most:,} layers is not built; {MOST_LAYERS:,} is the most")
+
+
 def _counts(config: Mapping[str, Any]) -> Iterator[int]:
     for key, value in config.items():
         if isinstance(value, Mapping):
@@ -218,7 +229,8 @@ def configuration(config: Mapping[str, Any], classes: int, image_size: int = 0) 
     if "use_cache" in keys:
         told["use_cache"] = False
     attention = "sdpa" if model_class(config)._supports_sdpa else "eager"
-    return kind(**told, num_labels=classes, attn_implementation=attention)
+    found: PreTrainedConfig = kind(**told, num_labels=classes, attn_implementation=attention)
+    return found
 
 
 def value_in(config: Mapping[str, Any], key: str) -> Any:

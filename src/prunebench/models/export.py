@@ -29,11 +29,12 @@ from torch.export import Dim, ExportedProgram
 from prunebench.errors import ConfigError, ModelError
 from prunebench.models.architecture import ModelEntry, models
 from prunebench.models.checkpoint import Checkpoint, structure_of, write_tensors
+from prunebench.models.folder_export import refuse_existing, write_folder
 from prunebench.models.input_spec import InputSpec, output_of
 from prunebench.models.loading import load
 from prunebench.models.taken_over import copied
 from prunebench.models.undisturbed import undisturbed
-from prunebench.runs.files import check_output, fresh, make
+from prunebench.runs.files import check_output, fresh, make, move
 from prunebench.runs.files import replace as replace_file
 
 FORMATS = ("safetensors", "pt2", "onnx")
@@ -85,6 +86,38 @@ def export(
         other = "pt2" if to == "safetensors" else "safetensors"
         name = checkpoint.architecture.model
         raise ModelError(f"{name} cannot be exported to {to}: {_reason(error)}. Try {other} instead.") from error
+
+
+@undisturbed
+def export_folder(checkpoint: Checkpoint, path: Path, classes: Sequence[str] = ()) -> tuple[float, str]:
+    """Write a model of transformers as a folder like those of Hugging Face, whole or not at all.
+
+    Returns how far the answers of the folder are from the model's, as `export` does, and why transformers itself does
+    not read it, which is empty where it does: that was tried.
+
+    Raises:
+        ConfigError: it is no model of transformers, or there is something in its place.
+        ModelError: it cannot be written so.
+        OSError: it cannot be written, for example because the disk is full.
+    """
+    check_output(path, folder=True)
+    refuse_existing(path)
+    make(path.parent)
+    plain = replace(checkpoint, model=_plain(checkpoint.model))
+    try:
+        with fresh(path) as folder, _silence(), torch.no_grad():
+            whole = folder / "whole"
+            make(whole)
+            why = write_folder(plain, whole, classes)
+            difference = _difference(plain, partial(output_of, load(whole)))
+            refuse_existing(path)
+            move(whole, path)
+            return difference, why
+    except (ConfigError, OSError):
+        raise
+    except Exception as error:  # transformers fails in its own ways
+        name = checkpoint.architecture.model
+        raise ModelError(f"{name} cannot be exported to hf: {_reason(error)}. Try safetensors instead.") from error
 
 
 def onnx_program(state: Checkpoint) -> bytes:

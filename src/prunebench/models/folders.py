@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from prunebench.errors import ConfigError, DataError, ModelError, PrunebenchError
 from prunebench.models import configs
 from prunebench.models.normalisation import Statistics, problem_of
+from prunebench.models.quiet import quiet
 from prunebench.reading import read_text, sha256
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ class Folder:
             ConfigError: there is no such folder, or it has no config.
             DataError: they cannot be downloaded.
         """
+        if not self.name:
+            raise ConfigError("--model hf: lacks a name of Hugging Face, or a folder: give hf:NAME or hf:FOLDER.")
         if self.is_path and self.place is None:
             raise ConfigError(f"{self.name}: there is no such folder. Give one that has a {CONFIG}, or a name.")
         place = self.place if self.is_path else _downloaded(self.name, SMALL)
@@ -89,11 +92,10 @@ class Folder:
         Raises:
             ModelError: its type has no classifier, it is quantised, or the file is damaged.
         """
-        from prunebench.models.hub import quiet
-
+        found = self.settings
         try:
             with quiet():
-                return configs.settled(self.settings)
+                return configs.settled(found)
         except ModelError as error:
             raise ModelError(f"{self.name}: {str(error).rstrip('.')}.") from error
         except Exception as error:  # transformers raises whatever the file leads it to
@@ -131,11 +133,9 @@ class Folder:
         """
         from transformers import AutoTokenizer
 
-        from prunebench.models.hub import quiet
-
         try:
             with quiet():
-                found = AutoTokenizer.from_pretrained(str(self.place), trust_remote_code=False)
+                found: Any = AutoTokenizer.from_pretrained(str(self.place), trust_remote_code=False)
             _ = found.backend_tokenizer
         except Exception as error:  # transformers raises whatever the files lead it to
             raise ModelError(f"{self.name}: its tokenizer cannot be read: {_reason(error)}.") from error
@@ -184,7 +184,7 @@ class Folder:
         return found
 
     def digest(self) -> str | None:
-        """SHA-256 of what the model is and reads, whatever the folder is called; None where it is not on this machine."""
+        """SHA-256 of what the model is and reads, whatever the folder is called; None where it cannot be read."""
         if self.place is None:
             return None
         try:
@@ -240,8 +240,6 @@ def _downloaded(name: str, patterns: tuple[str, ...]) -> Path:
         DataError: they cannot be had.
     """
     from huggingface_hub import snapshot_download
-
-    from prunebench.models.hub import quiet
 
     try:
         with quiet():

@@ -1,13 +1,12 @@
-"""Hub: weights as transformers loads them, from Hugging Face or a local folder; everything that does not fit is named."""
+"""Hub: weights as transformers loads them, from Hugging Face or a folder; everything that does not fit is named."""
 
 from __future__ import annotations
 
 import errno
-import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -16,6 +15,7 @@ from prunebench.errors import ModelError
 from prunebench.models.architecture import settings_of_bert
 from prunebench.models.fitting import Fitted, check_types, in_types, merged, misfit, unwrapped
 from prunebench.models.masks import Masks
+from prunebench.models.quiet import quiet
 from prunebench.models.weight_files import Tensors, WeightFile, names_told, read_folder
 from prunebench.reading import RECORD, check_plain
 
@@ -25,7 +25,7 @@ OTHER_TASKS = (
 )
 """How the names of heads begin that other tasks have; they are left out, and that is said."""
 
-POOLER = "pooler"
+POOLER = "pooler."
 """What a model has, or has not, beside its layers; one that it has not is left out, and that is said."""
 
 OF_FILE = ("id2label", "label2id", "dtype")
@@ -33,26 +33,6 @@ OF_FILE = ("id2label", "label2id", "dtype")
 
 TEXTS = (".json", ".txt", ".model")
 """How names of files end that are read whole."""
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Within it transformers and the hub tell errors only; after it, whatever their user wants to hear."""
-    from transformers.utils import logging as transformers_logging
-
-    hub = logging.getLogger("huggingface_hub")
-    verbosity, level = transformers_logging.get_verbosity(), hub.level
-    bars = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    hub.setLevel(logging.ERROR)  # its retries are no news
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(verbosity)
-        hub.setLevel(level)
-        if bars:
-            transformers_logging.enable_progress_bar()
 
 
 @quiet()
@@ -72,10 +52,11 @@ def read(name: str, model: nn.Module, classes: int, config: Any = None) -> Fitte
         ModelError: the weights cannot be read, or do not fit; the message names the keys.
     """
     own: Tensors = model.state_dict()
-    local, kind = Path(name).is_dir(), type(model)
+    local, kind = Path(name).is_dir(), cast(Any, type(model))
 
     def _loaded(tensors: Tensors | None = None, dtype: torch.dtype | None = None) -> tuple[Any, dict[str, Any]]:
-        return _load(name, kind, (lambda: _settings(name, classes)) if config is None else lambda: config, tensors, dtype)
+        settings = partial(_settings, name, classes) if config is None else lambda: config
+        return _load(name, kind, settings, tensors, dtype)
 
     loaded = None if local else _loaded()
     folder = Path(name) if local else _cached(name)
@@ -155,8 +136,8 @@ def _refused(info: dict[str, Any], own: Tensors, base: str) -> tuple[tuple[str, 
     missing, unexpected = sorted(info["missing_keys"]), sorted(info["unexpected_keys"])
     shapes: dict[str, Any] = {name: value.shape for name, value in own.items() if name not in missing}
     others = {name: was for name, was, _ in info["mismatched_keys"]}
-    pooled = any(f".{POOLER}." in f".{name}" for name in own)
-    heads = [name for name in unexpected if name.startswith(OTHER_TASKS) or (f".{POOLER}." in f".{name}" and not pooled)]
+    others_have = OTHER_TASKS if any(map(_is_pooler, own)) else (*OTHER_TASKS, POOLER, f"{base}{POOLER}")
+    heads = [name for name in unexpected if name.startswith(others_have)]
     absent = {_layer(name) for name in {*missing, *others} if not name.startswith(base)}
     fresh = tuple(name for name in own if _layer(name) in absent and not name.startswith(base))
     unknown = [name for name in unexpected if name not in heads]
@@ -169,6 +150,10 @@ def _refused(info: dict[str, Any], own: Tensors, base: str) -> tuple[tuple[str, 
         raise ModelError("; ".join(errors))
     tasks = sorted({".".join(name.split(".")[:2]) for name in heads})
     return fresh, [f"{names_told(tasks)} left out: heads of other tasks"] if heads else []
+
+
+def _is_pooler(name: str) -> bool:
+    return f".{POOLER}" in f".{name}"
 
 
 def _layer(name: str) -> str:

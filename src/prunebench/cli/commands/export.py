@@ -8,15 +8,15 @@ from typing import Any
 import click
 
 from prunebench.cli.console import Console
-from prunebench.cli.exported import FORMATS
+from prunebench.cli.exported import FOLDER, FORMATS
 from prunebench.cli.options import Command, common_options, field_options, gather, trust_option
 
 
 @click.command("export", cls=Command)
 @click.argument("run_name", metavar="RUN")
 @click.option("--step", type=int, metavar="N", help="Step to write.  [default: the last]")
-@click.option("--to", type=click.Choice(FORMATS), default="safetensors", show_default=True, help="Format.")
-@click.option("--output", metavar="FILE", help="File.  [default: RUN-stepN.FORMAT]")
+@click.option("--to", type=click.Choice([*FORMATS, FOLDER]), default="safetensors", show_default=True, help="Format.")
+@click.option("-o", "--output", metavar="FILE", help="File, or of hf a new folder.  [default: RUN-stepN.FORMAT]")
 @field_options("model", "runs_dir")
 @trust_option
 @common_options
@@ -32,10 +32,11 @@ def command(
     debug: bool,
     **values: Any,
 ) -> None:
-    """Write a step of a run as one file for use elsewhere, and compare its outputs with the model's.
+    """Write a step of a run for use elsewhere, and compare its outputs with the model's.
 
     RUN is a key, the beginning of one, or a folder. safetensors is read by prunebench.load, pt2 by torch.export.load,
-    onnx by ONNX runtimes; the batch size of the latter two is free.
+    onnx by ONNX runtimes; the batch size of the latter two is free. hf, of models of transformers, is a folder as
+    transformers keeps them: prunebench.load reads it, and so does transformers where its config can say the shapes.
     """
     console = Console(as_json, quiet)
     from prunebench.cli.exported import write_export
@@ -51,7 +52,7 @@ def command(
         raise RunError(f"Run {run.key} has kept no checkpoint (--keep).")
     number = steps[-1] if step is None else step
     path = Path(output or f"{run.key}-step{number}.{to}")
-    check_output(path)
+    check_output(path, folder=to == FOLDER)
     written = write_export(run, number, experiment_of(run, given, trusted=trust).model, path, to)
     console.records([written])
     console.result(written.text())

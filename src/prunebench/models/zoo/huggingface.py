@@ -10,6 +10,7 @@ from prunebench.errors import ModelError
 from prunebench.models import configs
 from prunebench.models.architecture import Later, ModelEntry, Published, models
 from prunebench.models.folders import Folder, stamped
+from prunebench.models.quiet import quiet
 
 if TYPE_CHECKING:
     import torch
@@ -27,7 +28,7 @@ class HuggingFace:
     """Classifiers of transformers, by a name of Hugging Face or a folder."""
 
     def find(self, name: str) -> ModelEntry:
-        """The entry of a name or a folder; one that is not on this machine is known by what a checkpoint holds alone."""
+        """The entry of a name or a folder; of one that is not here a model is built by what a checkpoint holds."""
         folder = stamped(name)
         return ModelEntry(
             f"hf:{name}",
@@ -54,8 +55,6 @@ def build(classes: int, image_size: int, config: dict[str, Any]) -> nn.Module:
     Raises:
         ModelError: the configuration is none that a model is built by.
     """
-    from prunebench.models.hub import quiet
-
     with quiet():
         settings = configs.configuration(config, classes, image_size)
         model: nn.Module = configs.model_class(config)(settings)
