@@ -184,8 +184,8 @@ def reference(thing: Any) -> str:
     its runs are kept, but only a program that holds the object can continue them.
     """
     if isinstance(thing, str) and thing.startswith(FOLDERS):
-        folder = Path(thing.removeprefix(FOLDERS))
-        return f"{FOLDERS}{folder.resolve()}" if folder.is_dir() else thing
+        folder = thing.removeprefix(FOLDERS)
+        return f"{FOLDERS}{Path(folder).resolve()}" if folder and os.path.isdir(folder) else thing  # noqa: PTH112 — as below
     if isinstance(thing, str):
         place, _, name = thing.rpartition(":")
         return f"{Path(place).resolve()}:{name}" if place.endswith(".py") else thing

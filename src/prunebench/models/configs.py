@@ -205,7 +205,7 @@ def _counts(config: Mapping[str, Any]) -> Iterator[int]:
     for key, value in config.items():
         if isinstance(value, Mapping):
             yield from _counts(value)
-        elif COUNTS.match(key):
+        elif COUNTS.match(str(key)):
             several = value if isinstance(value, list) else [value]
             yield math.ceil(sum(abs(each) for each in several if isinstance(each, int | float)))
 

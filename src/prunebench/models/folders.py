@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -49,14 +50,14 @@ class Folder:
     @cached_property
     def place(self) -> Path | None:
         """Where the files are on this machine; None where they are not."""
-        if Path(self.name).is_dir():
+        if _is_folder(self.name):
             return Path(self.name)
         return None if self.is_path else _cached(self.name)
 
     @property
     def is_path(self) -> bool:
         """Whether it can only be a folder on the disk."""
-        return Path(self.name).is_dir() or self.name.startswith((".", "/", "~")) or Path(self.name).is_absolute()
+        return _is_folder(self.name) or self.name.startswith((".", "/", "~")) or Path(self.name).is_absolute()
 
     @property
     def here(self) -> bool:
@@ -215,10 +216,13 @@ def folder_of(name: str, stamp: tuple[int, ...]) -> Folder:
 
 def stamped(name: str) -> Folder:
     """As `folder_of`, by the size and time of the files that are there."""
-    place = Path(name)
-    files = [place / file for file in SMALL] if place.is_dir() else []
+    files = [Path(name) / file for file in SMALL] if _is_folder(name) else []
     about = [file.stat() for file in files if file.is_file()]
     return folder_of(name, tuple(value for each in about for value in (each.st_ino, each.st_size, each.st_mtime_ns)))
+
+
+def _is_folder(name: str) -> bool:
+    return bool(name) and os.path.isdir(name)  # noqa: PTH112 — any text may stand here
 
 
 def _cached(name: str) -> Path | None:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 LENGTH, SIZE = 128, 224
 """Tokens that are read unless a model has fewer positions; pixels where neither its processor nor its config says."""
 
+KEPT = ("*.pooler", "pre_classifier", "classifier.dense")
+"""Layers between a model and its classifier, whose sizes no config of transformers can say."""
+
 PRETRAINED = {"optimizer": "adamw", "lr": 2e-5, "finetune_lr": 2e-5}
 
 
@@ -39,7 +42,7 @@ class HuggingFace:
             pretrained=PRETRAINED,
             published={"default": _published(folder)},
             hub=True,
-            keeps=("*.pooler",),
+            keeps=KEPT,
             folder=folder,
             settings=_checked,
         )
