@@ -13,7 +13,7 @@ from prunebench.studies.study import experiments_of, read_study
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^    prunebench (.+)$", README, re.MULTILINE)
-READERS = ("net.py", "own.pth")
+READERS = ("net.py", "own.pth", "hf:")
 """Files that are the reader's."""
 PLANNED = [
     line for line in COMMANDS if line.startswith(("train", "prune")) and not any(name in line for name in READERS)
@@ -62,6 +62,24 @@ def test_python_example_prints_a_line_per_step(tmp_path, monkeypatch, capsys):
     exec(compile(small, "README.md", "exec"), {})
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["0", "1"]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_of_transformers_is_pruned_and_read_by_transformers(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    make, use = (
+        block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "from transformers" in block
+    )
+    exec(compile(make, "README.md", "exec"), {})
+    line = next(line for line in COMMANDS if "hf:tiny" in line)
+    small = ("--epochs", "1", "--limit-train", "64", "--limit-test", "32", "--sequence-length", "16")
+    result = CliRunner().invoke(cli, [*shlex.split(line), *small])
+    assert result.exit_code == 0, result.output
+    (run,) = (path.name for path in (tmp_path / "runs").glob("tiny-structured-*"))
+    line = next(line for line in COMMANDS if "--to hf" in line).replace("RUN", run)
+    result = CliRunner().invoke(cli, shlex.split(line))
+    assert "transformers reads it too, and answers alike" in result.output
+    exec(compile(use, "README.md", "exec"), {})
+    assert re.search(r"'label': '(negative|positive)'", capsys.readouterr().out)
 
 
 def test_the_study_that_is_shown_has_a_plan(tmp_path):

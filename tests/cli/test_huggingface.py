@@ -113,6 +113,10 @@ def test_a_family_goes_all_the_way(family, prunebench, tmp_path, monkeypatch):
         assert "as they were recorded" in do("verify", str(run)).out
         do("evaluate", "--run", run.name)
         do("export", str(run), "--output", f"{run.name}.safetensors")
+        told = do("export", str(run), "--to", "hf", "-o", f"{run.name}-hf").out
+        assert "transformers reads it too, and answers alike" in told or (run == folder and "has no sizes for" in told)
+        there = tensors_of(load(f"{run.name}-hf"))
+        assert all(torch.equal(tensor, there[name]) for name, tensor in tensors_of(load(run)).items())
     do("efficiency", "--run", folder.name, "--batch-sizes", "1", "--steps", "3", "--time-budget", "0.5")
     fresh = subprocess.run(
         [sys.executable, "-c", LOADED, f"{folder.name}.safetensors"],

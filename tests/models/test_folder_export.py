@@ -85,20 +85,19 @@ def assert_alike(state, folder):
         ("gpt2", ("neurons",), True),
         ("gpt2", ("heads",), False),
         ("vit", ("heads", "neurons"), True),
-        ("swin", ("neurons",), None),
+        ("swin", ("neurons",), True),
         ("convnext", ("neurons",), False),
     ],
 )
 def test_transformers_reads_what_its_config_can_say_and_the_rest_is_told(family, kinds, read, request_for, tmp_path):
     state = state_of(family)
-    structured.prune(state.model, {}, request_for(state.architecture.inputs, 0.3, kinds=kinds, floor=0.7, keeps=KEPT))
+    structured.prune(state.model, {}, request_for(state.architecture.inputs, 0.25, kinds=kinds, floor=0.75, keeps=KEPT))
     difference, why = export_folder(state, tmp_path / "out", ["a", "b", "c"])
     assert difference == 0
     batch = state.architecture.inputs.example(3, seed=7)
     with torch.no_grad():
         assert torch.equal(output_of(load(tmp_path / "out"), batch), output_of(state.model, batch))
-    if read is not None:
-        assert bool(why) != read
+    assert bool(why) != read
     if why:
         assert "has no sizes for" in why
         with pytest.raises((RuntimeError, ValueError)):

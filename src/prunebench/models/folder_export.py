@@ -214,9 +214,14 @@ def _write_tokenizer(text: str, length: int, folder: Path) -> None:
     pads = tokenizer.padding["pad_token"] if tokenizer.padding else "[PAD]"
     roles = {role: token for role, token in ROLES.items() if tokenizer.token_to_id(token) is not None}
     with quiet():
-        fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token=pads, model_max_length=length, **roles)
-        fast.padding_side = "right"
-        fast.save_pretrained(folder)
+        PreTrainedTokenizerFast(
+            tokenizer_object=tokenizer,
+            pad_token=pads,
+            padding_side="right",
+            model_max_length=length,
+            model_input_names=["input_ids", "attention_mask"],
+            **roles,
+        ).save_pretrained(folder)
 
 
 def _processor(inputs: InputSpec) -> dict[str, Any]:

@@ -72,3 +72,14 @@ def test_a_damaged_checkpoint_is_not_written(run, prunebench, tmp_path):
         package.load(tmp_path / "copy" / run.name)
     with pytest.raises(package.PrunebenchError, match="is damaged"):
         package.load(tmp_path / "copy" / run.name / "steps" / "002")
+
+
+def test_a_folder_for_transformers_is_of_its_models_alone_and_replaces_nothing(run, prunebench, tmp_path):
+    refused = prunebench("export", str(run), "--to", "hf", "-o", "out")
+    assert refused.status == 2
+    assert "--to hf is for models of transformers (bert, hf:NAME), and resnet18 is none" in refused.err
+    (tmp_path / "out").mkdir()
+    there = prunebench("export", str(run), "--to", "hf", "-o", "out")
+    assert there.status == 2
+    assert "is there already, and nothing is replaced" in there.err
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
