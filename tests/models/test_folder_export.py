@@ -31,6 +31,7 @@ CONFIGS = {
     "albert": {**TEXT, "embedding_size": 16},
     "distilbert": {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 64, "max_position_embeddings": 34},
     "qwen3": {**TEXT, "num_key_value_heads": 4, "head_dim": 8},
+    "mistral": {**TEXT, "num_key_value_heads": 4, "head_dim": 8},
     "llama": {**TEXT, "num_key_value_heads": 2, "head_dim": 8},
     "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 34, "pad_token_id": 0},
     "vit": {**WIDTHS, "image_size": 16, "patch_size": 4},
@@ -80,6 +81,7 @@ def assert_alike(state, folder):
         ("roberta", ("neurons",), True),
         ("distilbert", ("neurons",), True),
         ("qwen3", ("heads", "neurons"), True),
+        ("mistral", ("heads", "neurons"), True),
         ("albert", ("neurons",), True),
         ("llama", ("neurons",), True),
         ("gpt2", ("neurons",), True),
@@ -137,6 +139,21 @@ def test_a_folder_starts_a_run_as_any_of_hugging_face(request_for, tmp_path):
     own, mine = found.model.state_dict(), state.model.state_dict()
     assert {name for name in mine if own[name].shape != mine[name].shape} == {"classifier.weight", "classifier.bias"}
     assert found.fresh == ("classifier.weight", "classifier.bias")
+
+
+def test_a_folder_that_transformers_would_answer_otherwise_from_has_a_config_that_it_refuses(
+    request_for, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(folder_export, "SAME", ("vocab_size", "num_labels"))  # narrower heads have the same shapes
+    monkeypatch.setattr(folder_export, "_changes", lambda *_: [{"head_dim": 6}])
+    state = state_of("mistral")
+    structured.prune(
+        state.model, {}, request_for(state.architecture.inputs, 0.25, kinds=("heads",), floor=0.75, keeps=KEPT)
+    )
+    _, why = export_folder(state, tmp_path / "out")
+    assert why.startswith("its answers differ by")
+    with pytest.raises(RuntimeError):
+        AUTO["text"].from_pretrained(tmp_path / "out")
 
 
 def test_nothing_is_replaced_and_a_failure_leaves_nothing(tmp_path, monkeypatch):

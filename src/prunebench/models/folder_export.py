@@ -21,7 +21,7 @@ import msgspec
 import torch
 from torch import nn
 
-from prunebench.errors import ConfigError
+from prunebench.errors import ConfigError, ModelError
 from prunebench.models.architecture import models
 from prunebench.models.checkpoint import Checkpoint, structure_of, weights_of, write_tensors
 from prunebench.models.configs import COUNTS, IDS
@@ -31,6 +31,9 @@ from prunebench.models.quiet import quiet
 from prunebench.models.weight_files import names_told
 
 Shapes = dict[str, tuple[int, ...]]
+
+SAME = ("vocab_size", "num_labels", "head_dim")
+"""Sizes that pruning leaves as they are: heads go whole, and narrower ones would have the same shapes."""
 
 TRIED = 6
 """Sizes that one size of the full model became in different layers, of which each is tried for all."""
@@ -57,8 +60,7 @@ def write_folder(plain: Checkpoint, folder: Path, classes: Sequence[str] = ()) -
     if classes and len(classes) == config.num_labels:
         config.id2label = dict(enumerate(map(str, classes)))
         config.label2id = {name: number for number, name in config.id2label.items()}
-    with quiet():
-        config.save_pretrained(folder)
+    _write_config(config, folder)
     write_tensors(weights_of(model), folder / "model.safetensors", {"format": "pt"})
     (folder / "structure.json").write_bytes(msgspec.json.format(structure_of(plain), indent=1))
     inputs = plain.architecture.inputs
@@ -66,7 +68,21 @@ def write_folder(plain: Checkpoint, folder: Path, classes: Sequence[str] = ()) -
         _write_tokenizer(plain.tokenizer, inputs.length, folder)
     elif inputs.kind == "images":
         (folder / PROCESSOR).write_bytes(msgspec.json.format(msgspec.json.encode(_processor(inputs)), indent=2))
-    return left or _unlike(plain, folder)
+    if left or not (why := _unlike(plain, folder)):
+        return left or (_other_tokens(plain.tokenizer, folder) if plain.tokenizer is not None else "")
+    if shapes_of(_plain_class(model), model.config) == _shapes(model):
+        raise ModelError(f"transformers reads it, but {why}")
+    _write_config(_named(model.config, _plain_class(model)), folder)  # which transformers refuses to fill with weights
+    return why
+
+
+def _write_config(config: Any, folder: Path) -> None:
+    with quiet():
+        config.save_pretrained(folder)
+
+
+def _shapes(model: nn.Module) -> Shapes:
+    return {name: tuple(value.shape) for name, value in model.state_dict().items()}
 
 
 def check_exportable(state: Checkpoint) -> None:
@@ -82,7 +98,7 @@ def sized(model: Any) -> tuple[Any, str]:
     """A configuration of transformers for the shapes of a pruned model; and what it cannot say of them, in words."""
     kind = _plain_class(model)
     config = _named(model.config, kind)
-    want: Shapes = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    want = _shapes(model)
     full = shapes_of(kind, config) or {}
     off = _off(full, want)
     while off:
@@ -120,7 +136,7 @@ def shapes_of(kind: Any, config: Any) -> Shapes | None:
             model: nn.Module = kind(copy.deepcopy(config))
     except Exception:  # transformers' models refuse sizes in their own ways
         return None
-    return {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    return _shapes(model)
 
 
 def _off(found: Mapping[str, tuple[int, ...]], want: Shapes) -> list[str]:
@@ -152,7 +168,7 @@ def _changes(config: Any, full: Shapes, want: Shapes) -> Iterator[dict[str, Any]
     told = getattr(config, "head_dim", None) is not None or not (isinstance(hidden, int) and isinstance(heads, int))
     fixed = {} if told else {"head_dim": cast(int, hidden) // cast(int, heads)}
     for key, value in config.to_dict().items():
-        if key[:1] == "_" or key in IDS or key in ("vocab_size", "num_labels") or COUNTS.match(key):
+        if key[:1] == "_" or key in IDS or key in SAME or COUNTS.match(key):
             continue
         for new in _sizes(key, value, became):
             yield {key: new}
@@ -191,7 +207,7 @@ def _unlike(plain: Checkpoint, folder: Path) -> str:
     difference = float((ours - theirs).abs().max())
     if not difference <= CLOSE * float(ours.abs().max()):
         return f"its answers differ by {difference:.2g}"
-    return _other_tokens(plain.tokenizer, folder) if plain.tokenizer is not None else ""
+    return ""
 
 
 def _other_tokens(text: str, folder: Path) -> str:
