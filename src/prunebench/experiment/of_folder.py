@@ -85,6 +85,8 @@ def _check_type(model: Folder, weights: Folder) -> None:
 
 def _text(about: Folder, length: int, trained: bool) -> Prepared:
     """What a folder says of text; where it has no tokenizer, one is learnt of the data, unless it has `trained`."""
+    if configs.value_in(about.config, "vocab_size") is None:
+        raise ModelError(f"{about.name} reads no tokens (its config has no vocab_size), so that no tokenizer suits it.")
     longest = configs.longest(about.config)
     if longest is not None and longest < length:
         raise ModelError(f"{about.name} reads at most {longest} tokens: give --sequence-length {longest}, or less.")

@@ -213,7 +213,8 @@ def _counts(config: Mapping[str, Any]) -> Iterator[int]:
 def configuration(config: Mapping[str, Any], classes: int, image_size: int = 0) -> PreTrainedConfig:
     """transformers' object of a configuration, of so many classes; where its class has a size of images, of this size.
 
-    Attention is PyTorch's scaled dot product where the model has it. Nothing is cached for a token to come.
+    Attention is PyTorch's scaled dot product where the model has it; experts are computed one by one, in any type.
+    Nothing is cached for a token to come.
 
     Raises:
         ModelError: as `check`.
@@ -229,7 +230,8 @@ def configuration(config: Mapping[str, Any], classes: int, image_size: int = 0) 
     if "use_cache" in keys:
         told["use_cache"] = False
     attention = "sdpa" if model_class(config)._supports_sdpa else "eager"
-    found: PreTrainedConfig = kind(**told, num_labels=classes, attn_implementation=attention)
+    how = {"attn_implementation": attention, "experts_implementation": "eager"}
+    found: PreTrainedConfig = kind(**told, num_labels=classes, **how)
     return found
 
 
