@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -108,7 +109,7 @@ def test_a_family_goes_all_the_way(family, prunebench, tmp_path, monkeypatch):
 
     shutil.rmtree(tmp_path / "own")  # what a run is made of is in it
     (masked,) = tmp_path.glob("runs/*-unstructured-*")
-    assert kinds <= {name for step in [3] for name in units_of(folder, step)}
+    assert kinds <= {unit["kind"] for unit in record_of(folder, 3)["units"]}
     for run in (folder, masked):
         assert "as they were recorded" in do("verify", str(run)).out
         do("evaluate", "--run", run.name)
@@ -117,6 +118,9 @@ def test_a_family_goes_all_the_way(family, prunebench, tmp_path, monkeypatch):
         assert "transformers reads it too, and answers alike" in told or (run == folder and "has no sizes for" in told)
         there = tensors_of(load(f"{run.name}-hf"))
         assert all(torch.equal(tensor, there[name]) for name, tensor in tensors_of(load(run)).items())
+    again = ("--model", f"hf:{masked.name}-hf", "--weights", f"{masked.name}-hf", *of[2:-2], "--epochs", "0", "--json")
+    found = json.loads(do("evaluate", *again).out)["test_after"]["counted"]
+    assert found == record_of(masked, 1)["test_after"]["counted"]
     do("efficiency", "--run", folder.name, "--batch-sizes", "1", "--steps", "3", "--time-budget", "0.5")
     fresh = subprocess.run(
         [sys.executable, "-c", LOADED, f"{folder.name}.safetensors"],
@@ -129,8 +133,5 @@ def test_a_family_goes_all_the_way(family, prunebench, tmp_path, monkeypatch):
     assert int(fresh.stdout) == sum(p.numel() for p in load(folder).parameters())
 
 
-def units_of(folder, step):
-    import json
-
-    record = json.loads((folder / "steps" / f"{step:03}" / "record.json").read_text())
-    return {unit["kind"] for unit in record["units"]}
+def record_of(folder, step):
+    return json.loads((folder / "steps" / f"{step:03}" / "record.json").read_text())
