@@ -78,10 +78,13 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     dataset: Annotated[Any, _training("Dataset: a name, or path.py:function.  [default: digits; reviews for models that read text]")] = NOT_GIVEN
     data_dir: Annotated[str, _neutral("Where datasets are, or are downloaded to.", "data")] = NOT_GIVEN
     weights: Annotated[str,
-        _training("Start from: none, imagenet, a Hugging Face name or folder, a weight file such as .pth or .safetensors, "
+        _training("Start from: none, default or imagenet (as the model's library has them), a Hugging Face name or folder, a weight file such as .pth or .safetensors, "
                   "a run, or a .toml of settings to train by first.", "none")] = NOT_GIVEN
     model_arg: Annotated[tuple[str, ...],
         _training("Argument of the model's builder, such as stem=small of the ResNets; repeatable.", ())] = NOT_GIVEN
+    output: Annotated[str,
+        _training("Which of the tensors that the model returns are its scores: a key, a field, or a number from 0, such as aux or 1.  "
+                  "[default: logits, else the first of shape (batch, classes)]")] | None = None
 
     # Data
     image_size: Annotated[int,
@@ -276,7 +279,7 @@ AS_TRAINED = ("momentum", "weight_decay", "clip_norm")
 OF_UNITS = ("prune", "layer_fraction", "floor", "through_norms")
 """Settings that say which units go: of structured pruning alone."""
 
-LATER = ("mean", "std", "class_weights", *(f"finetune_{name}" for name in AS_TRAINED), *OF_UNITS)
+LATER = ("output", "mean", "std", "class_weights", *(f"finetune_{name}" for name in AS_TRAINED), *OF_UNITS)
 """Settings that came later: where they are the default they are no part of a key, so that runs of before are found."""
 
 

@@ -31,8 +31,15 @@ Entry_co = TypeVar("Entry_co", covariant=True)
 PLAIN = (str, int, float, bool, NoneType)
 """Values that are told by their text."""
 
-LIBRARIES = {"model": ("torchvision", "timm", "hf")}
-"""Kinds of entries that libraries have by their own names: `torchvision:resnet34` is such a name, and no function."""
+LIBRARIES = {
+    "model": {
+        "torchvision": "every classification model of torchvision",
+        "timm": "every model of timm, with or without the tag of its weights (pip install 'prunebench[timm]')",
+        "hf": "a name of Hugging Face, or a local folder that transformers reads",
+    }
+}
+"""Kinds of entries that libraries have by their own names, such as `torchvision:resnet34`, which is no function; and
+what can be named there."""
 
 FOLDERS = "hf:"
 """How names begin of which the rest may be a folder."""
@@ -41,7 +48,7 @@ FOLDERS = "hf:"
 def is_code(kind: str, name: str) -> bool:
     """Whether a name is a reference to a function, which is imported, and not that of an entry or of a library's."""
     prefix, colon, _ = name.partition(":")
-    return bool(colon) and prefix not in LIBRARIES.get(kind, ())
+    return bool(colon) and prefix not in LIBRARIES.get(kind, {})
 
 
 class Library(Protocol[Entry_co]):
@@ -87,7 +94,7 @@ class Registry(Generic[Entry]):
 
     def add_library(self, name: str, library: Library[Entry]) -> None:
         """Register a library, whose entries are named `name:ENTRY`."""
-        if name not in LIBRARIES.get(self.kind, ()):
+        if name not in LIBRARIES.get(self.kind, {}):
             raise ValueError(f"{name!r} is not among the libraries of {self.kind}s")
         self._libraries[name] = library
 
@@ -134,7 +141,8 @@ class Registry(Generic[Entry]):
         hint = f" Did you mean {near[0]!r}?" if near else ""
         hint = f" Give the function in that file as well: {name}:FUNCTION." if str(name).endswith(".py") else hint
         own = "; or give your own as path.py:function" if self._wrap else ""
-        raise UnknownName(f"There is no {self.kind} {name!r}.{hint} There are: {', '.join(self.names())}{own}.")
+        there = ", ".join([*self.names(), *(f"{library}:NAME" for library in self.libraries())])
+        raise UnknownName(f"There is no {self.kind} {name!r}.{hint} There are: {there}{own}.")
 
 
 def import_reference(text: str) -> Callable[..., Any]:
@@ -339,7 +347,8 @@ def call(
     except PrunebenchError:
         raise
     except (Exception, SystemExit) as error:
-        if str(getattr(function, "__module__", "")).partition(".")[0] == "prunebench":
+        own = function.func if isinstance(function, partial) else function
+        if str(getattr(own, "__module__", "")).partition(".")[0] == "prunebench":
             raise
         missed = error.args[0] if isinstance(error, KeyError) and error.args[0] in offered else None
         hint = f"**kwargs has only what you give: name {missed} as a parameter" if missed else "--debug shows more"

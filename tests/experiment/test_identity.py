@@ -63,6 +63,7 @@ OTHER = {
     "floor": 0.5,
     "through_norms": True,
     "class_weights": "balanced",
+    "output": "aux",
 }
 
 

@@ -70,14 +70,14 @@ class Returns(nn.Module):
 @pytest.mark.parametrize(
     ("output", "told"),
     [
-        ((torch.zeros(1, 10), torch.zeros(1)), "a tuple of 2"),
-        ([torch.zeros(1, 10)], "a list of 1"),
-        ({"out": torch.zeros(1, 10)}, "dict"),
+        ((torch.zeros(1, 9), torch.zeros(())), r"a tuple of 2: 0 \(1×9\), 1 \(a number\)"),
+        ([torch.zeros(1, 9)], r"a list of 1: 0 \(1×9\)"),
+        ({"out": torch.zeros(1, 9)}, r"dict: out \(1×9\)"),
         (None, "NoneType"),
     ],
 )
-def test_a_model_that_returns_no_tensor_is_told_what_to_return(output, told):
-    with pytest.raises(ModelError, match=f"^net returns {told}; a model returns one tensor, .* return that alone"):
+def test_a_model_that_returns_no_scores_is_told_what_there_is_instead(output, told):
+    with pytest.raises(ModelError, match=f"^net returns {told}; its scores of each class are none of that. .*--output"):
         check_forward(Returns(output), IMAGES, ten, "net")
 
 
@@ -132,8 +132,8 @@ class Learner(nn.Module):
 @pytest.mark.parametrize(
     ("otherwise", "message"),
     [
-        (lambda scores: (scores, scores), "net returns a tuple of 2 while it trains; .* in training as well"),
-        (lambda scores: {"scores": scores}, "net returns dict while it trains"),
+        (lambda scores: (scores.T, scores.T), "net returns a tuple of 2: .* while it trains; .* in training as well"),
+        (lambda scores: {"scores": scores.T}, "net returns dict: .* while it trains"),
         (lambda scores: scores @ scores, "net does not train on 8×8 images: RuntimeError"),
     ],
 )

@@ -23,6 +23,7 @@ METAVARS = {
     "until": "GOAL",
     "layer_fraction": "GLOB=SHARE",
     "model_arg": "NAME=VALUE",
+    "output": "KEY",
     "text_column": "COLUMN",
     "label_column": "COLUMN",
 }

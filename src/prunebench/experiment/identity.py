@@ -120,11 +120,13 @@ def file_contents(settings: Settings) -> dict[str, str]:
 
 
 def packages(kind: Kind, settings: Settings) -> set[str]:
-    """The installed packages that the user's own model, loader or criterion of a run comes from, or imports.
+    """The installed packages that the model of a library comes from, and that the user's own model, loader or criterion
+    of a run comes from, or imports.
 
     prunebench's own are not among them. What is not installed as a package has no name here.
     """
-    modules: set[str] = set()
+    library = models.known(settings.model)
+    modules: set[str] = set(library.packages if library is not None else ())
     for thing in (getattr(settings, name) for name in _code_named(kind, settings)):
         if hasattr(thing, "modules") and not inspect.isclass(thing):  # a model itself
             modules |= {type(module).__module__.partition(".")[0] for module in thing.modules()}

@@ -62,7 +62,7 @@ def inspect(config: RunConfig, classes: int = 10, pace: Pace = quiet) -> Inspect
         "given": given_arguments(settings.model_arg),
     }
     seed_all(settings.seed, "init")
-    build = partial(Architecture(reference(settings.model), arguments, inputs).build, entry)
+    build = partial(Architecture(reference(settings.model), arguments, inputs, settings.output).build, entry)
     model = build().eval()
     more = {"criterion": experiment.criterion.score, "seed": settings.seed}
     request = request_of(settings, experiment.method, inputs, entry.keeps, **more)

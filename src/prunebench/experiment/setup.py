@@ -26,6 +26,7 @@ from prunebench.experiment.weights import Start, open_start
 from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.collapse import collapsed
 from prunebench.models.input_spec import check_forward, check_training, outputs, trains_on_one
+from prunebench.models.outputs import left_out
 from prunebench.pruning.multiplied import Weights, find_weights
 from prunebench.pruning.registry import Request
 from prunebench.pruning.requests import request_of
@@ -64,7 +65,9 @@ class Setup:
         state, inputs = self.fresh(), self.task.inputs
         about = self.experiment, self.dataset, state.model
         doubt = self.task.objective.doubt(outputs(state.model, inputs, FEW))
-        return summary_of(*about, inputs=inputs, request=request, notes=state.notes, doubt=doubt)
+        trains = bool(self.recipe().epochs or (pruned and self.finetuning().epochs))
+        notes = (*state.notes, *left_out(state.model, inputs.example(2), training=trains))
+        return summary_of(*about, inputs=inputs, request=request, notes=notes, doubt=doubt)
 
     def fresh(self) -> Checkpoint:
         """The model before any training, initialised by the seed.
@@ -76,14 +79,16 @@ class Setup:
         settings = self.experiment.settings
         seed_all(settings.seed, "init")
         state = self.start.make(self.task)
-        check_forward(state.model, self.task.inputs, self.task.objective.problem, reference(settings.model))
+        hint = self.experiment.model.hint(self.task.inputs.size)
+        check_forward(state.model, self.task.inputs, self.task.objective.problem, reference(settings.model), hint)
         self.check_batches(state.model, self.recipe(), "--batch-size")
         return state
 
     def check_batches(self, model: nn.Module, recipe: Recipe, option: str) -> None:
         """Raise ConfigError where a recipe has batches of one sample, and the model cannot be trained on one."""
         if recipe.epochs:
-            check_training(model, self.task.inputs, reference(self.experiment.settings.model))
+            hint = self.experiment.model.hint(self.task.inputs.size)
+            check_training(model, self.task.inputs, reference(self.experiment.settings.model), hint)
         alone = min(recipe.batch_size, len(self.task.targets.some("train"))) == 1
         if recipe.epochs and alone and not recipe.freeze and not trains_on_one(model, self.task.inputs):
             raise ConfigError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.folders import Folder
 from prunebench.models.input_spec import InputSpec
 from prunebench.models.normalisation import Statistics, statistics_of
+from prunebench.models.outputs import Choice, choose
 from prunebench.models.quiet import quiet
 from prunebench.models.taken_over import copied, told
 from prunebench.models.weight_files import WeightFile
@@ -37,6 +38,9 @@ log = logging.getLogger(__name__)
 
 MANY_ZEROS = 0.01
 """Share of weights that are zero from which they were masked rather than trained to be zero."""
+
+CROP = 7 / 8
+"""Share of the resized shorter side that is left where pictures are cropped (see `data.resizing`)."""
 
 
 @dataclass(frozen=True)
@@ -96,12 +100,15 @@ def _checked(experiment: Experiment, start: Start) -> Start:
 
 
 def _from_file(experiment: Experiment, path: Path) -> Start:
-    """Weights of a file. Images are normalised as it says, else as the model says, else as ImageNet's are."""
+    """Weights of a file. Images are normalised as it says, else as the model or its library says, else as ImageNet's
+    are."""
     file = weight_files.read_weights(path)
     if file.structure is not None:
         return _from_export(experiment, path, file, file.structure)
     images = experiment.model.reads != "text"
     found = file.statistics if images else None
+    library = experiment.model.published.get("default") if images and found is None else None
+    usual = IMAGENET if library is None else library.statistics()
 
     def make(task: Task) -> Checkpoint:
         state = _from_state(experiment, task, file, str(path))
@@ -111,15 +118,19 @@ def _from_file(experiment: Experiment, path: Path) -> Start:
         whose = "as ImageNet's, since neither the file nor the model says how; --mean and --std set others"
         if experiment.settings.mean is not None:
             whose = "as --mean and --std say"
-        elif found is not None or used != IMAGENET:
-            whose = "as the weights' own files say" if found is not None else "as the model's pretrained_cfg says"
+        elif found is not None:
+            whose = "as the weights' own files say"
+        elif experiment.model.made_for is not None:
+            whose = "as the model's library says"
+        elif used != IMAGENET:
+            whose = "as the model's pretrained_cfg says"
         return replace(state, notes=(*state.notes, f"images are normalised {whose}"))
 
     def told_by_model(task: Task) -> Statistics | None:
         named = found is not None or models.known(experiment.settings.model) is not None
         return None if named else statistics_of(_build(experiment, task, adapt=False).model)
 
-    return Start(None, (found or IMAGENET) if images else None, make, told_by_model)
+    return Start(None, (found or usual) if images else None, make, told_by_model)
 
 
 def _from_export(experiment: Experiment, path: Path, file: WeightFile, structure: str) -> Start:
@@ -194,8 +205,11 @@ def _of_transformers(experiment: Experiment, folder: Folder) -> Start:
     return Start(prepared.tokenizer, prepared.statistics, loaded if source is not None else fresh)
 
 
-def _build(experiment: Experiment, task: Task, *, adapt: bool, shape: Mapping[str, Any] | None = None) -> Checkpoint:
-    """Fresh weights from torch's global generator; `shape` is transformers' configuration."""
+def _build(
+    experiment: Experiment, task: Task, *, adapt: bool, shape: Mapping[str, Any] | None = None, published: bool = False
+) -> Checkpoint:
+    """Fresh weights from torch's global generator; `shape` is transformers' configuration, and `published` says whether
+    the library's weights will be loaded."""
     inputs = task.inputs
     text = {"vocab_size": inputs.vocabulary} if inputs.kind == "text" else {}
     arguments = {
@@ -205,9 +219,10 @@ def _build(experiment: Experiment, task: Task, *, adapt: bool, shape: Mapping[st
         "adapt": adapt,
         "config": {**text, **(shape or {})},
         **(text if asks_for(experiment.model, "vocab_size") else {}),
+        **({"published": published} if asks_for(experiment.model, "published") else {}),
         "given": given_arguments(experiment.settings.model_arg),
     }
-    architecture = Architecture(reference(experiment.settings.model), arguments, inputs)
+    architecture = Architecture(reference(experiment.settings.model), arguments, inputs, experiment.settings.output)
     tokenizer = getattr(task, "tokenizer", None)
     model, masks = architecture.build_masked(experiment.model)
     return Checkpoint(
@@ -230,29 +245,47 @@ def _published(experiment: Experiment, weights: Published, task: Task) -> Checkp
             f"{weights.called} could not be downloaded ({error}). Connect to the network, or give a copy with "
             f"--weights FILE.pth."
         ) from error
-    return _from_state(experiment, task, WeightFile(dict(state)), weights.called)
+    found = _from_state(experiment, task, WeightFile(dict(state)), weights.called, published=True)
+    return replace(found, notes=(*found.notes, *_prepared_otherwise(experiment, weights)))
 
 
-def _from_state(experiment: Experiment, task: Task, file: WeightFile, name: str) -> Checkpoint:
+def _prepared_otherwise(experiment: Experiment, weights: Published) -> Iterator[str]:
+    """How a library prepares pictures in files, where that is not what is done to them here."""
+    share, interpolation = weights.evaluation()
+    if experiment.dataset.kind == "files" and (abs(share - CROP) > 0.005 or interpolation != "bilinear"):
+        yield (
+            f"its library scores these weights on images whose shorter side is resized ({interpolation}) so that the "
+            f"centre is {share:.3g} of it; here files are resized as --resize says (crop: {CROP:g}), bilinear"
+        )
+
+
+def _from_state(
+    experiment: Experiment, task: Task, file: WeightFile, name: str, *, published: bool = False
+) -> Checkpoint:
     """Weights of the published architecture, or of the one that is adapted to small images, whichever fits."""
-    tried = _build(experiment, task, adapt=False)
+    heads = experiment.model.heads()
+    tried = _build(experiment, task, adapt=False, published=published)
+    file = fitting.without_auxiliary(file, tried.model, experiment.model.auxiliary)
     try:
-        return filled(tried, file)
+        return filled(tried, file, heads)
     except ModelError as problem:
-        adapted = _build(experiment, task, adapt=True)
+        adapted = _build(experiment, task, adapt=True, published=published)
         try:
-            return filled(adapted, file)
+            return filled(adapted, file, heads)
         except ModelError:
-            raise ModelError(f"{name} does not fit {reference(experiment.settings.model)}: {problem}.") from None
+            hint = experiment.model.hint(task.inputs.size) if task.inputs.kind == "images" else ""
+            raise ModelError(f"{name} does not fit {reference(experiment.settings.model)}: {problem}.{hint}") from None
 
 
-def filled(state: Checkpoint, file: WeightFile) -> Checkpoint:
+def filled(state: Checkpoint, file: WeightFile, heads: Sequence[str] = ()) -> Checkpoint:
     """A checkpoint with the weights of a file in its model; the output layer stays fresh where the classes differ.
+
+    `heads` are the modules that are the output layer, where they are known.
 
     Raises:
         ModelError: they do not fit, and nothing was copied.
     """
-    found = fitting.fitted(state.model, file, state.architecture.arguments.get("classes"))
+    found = fitting.fitted(state.model, file, state.architecture.arguments.get("classes"), heads)
     state.model.load_state_dict(found.tensors, strict=False)
     if found.tells_masks:  # in the place of those that the builder has put in
         return replace(state, masks=found.masks, notes=found.notes, fresh=found.fresh)
@@ -344,7 +377,10 @@ def _from_run(experiment: Experiment, run: Run) -> Start:
     mine, other = reference(experiment.settings.model), str(run.manifest.config["model"])
     if without_folder(mine) != without_folder(other):
         raise ModelError(f"--weights {experiment.settings.weights} is a {other}, not a {mine}.")
-    return start_of(checkpoint.load(run.checkpoint(run.steps()[-1]), experiment.model))
+    found = checkpoint.load(run.checkpoint(run.steps()[-1]), experiment.model)
+    architecture = msgspec.structs.replace(found.architecture, output=experiment.settings.output)
+    choose(found.model, Choice(architecture.output, architecture.arguments.get("classes")))
+    return start_of(replace(found, architecture=architecture))
 
 
 def start_of(found: Checkpoint) -> Start:

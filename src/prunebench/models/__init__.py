@@ -3,6 +3,7 @@
 Doors:
     architecture   the registry of models; a model as data
     input_spec     what a model reads, as data
+    outputs        which tensor of what a model returns are its scores
     masks          which weights are left
     sharing        parameters with several names
     taken_over     masks and weights that hooks of PyTorch have left

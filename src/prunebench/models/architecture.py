@@ -8,6 +8,7 @@ A builder takes, by name, those of these arguments that it asks for, and returns
     adapt        whether the shape may follow a small input (no published weights are loaded)
     vocab_size   how many tokens there are; ids are below it (text models)
     config       transformers' configuration as a dict (text models)
+    published    whether the library's own weights are loaded into it
 
 Whatever else it asks for, users may give as `--model-arg NAME=VALUE`. `**kwargs` takes that too and, of a builder
 that asks for the number of classes by neither name, `num_classes`, as torchvision's and timm's do.
@@ -30,6 +31,7 @@ from prunebench.errors import ConfigError, ModelError, PrunebenchError
 from prunebench.models.configs import MOST_LAYERS, most_modules
 from prunebench.models.input_spec import InputSpec, output_of
 from prunebench.models.masks import Masks
+from prunebench.models.outputs import Choice, choose
 from prunebench.models.sharing import by_first_names, settle
 from prunebench.models.taken_over import copied, cut_off, take_masks
 from prunebench.registry import Registry, call, parameters
@@ -53,6 +55,8 @@ class Published:
         here: whether they are on this machine, so that nothing is downloaded.
         load: name → tensor, float.
         statistics: the mean and standard deviation that they expect images to be normalised with.
+        evaluation: how the library itself prepares pictures: the share of the shorter side that is left after it was
+            resized, and the interpolation of resizing.
     """
 
     called: str
@@ -60,6 +64,7 @@ class Published:
     here: Callable[[], bool]
     load: Callable[[], Mapping[str, torch.Tensor]]
     statistics: Callable[[], Statistics]
+    evaluation: Callable[[], tuple[float, str]]
 
 
 CONFIG = (
@@ -87,6 +92,9 @@ class ModelEntry:
     `arguments` are the only ones that a file may have it called with; None: any. `settings` makes of transformers'
     configuration, which may be a file's from elsewhere, what the builder gets, or raises ModelError; `folder` is what a
     model of transformers is named by.
+    `arguments` are the only ones that a file may have it called with; None: any. Of a library's model, `made_for` tells
+    the size of images, pixels, `heads` the modules that are its classifier, `auxiliary` are modules for training from
+    scratch that weights may hold beside the model's, and `packages` are recorded with their versions.
     """
 
     name: str
@@ -102,6 +110,15 @@ class ModelEntry:
     arguments: Mapping[str, Any] | None = None
     settings: Callable[[Mapping[str, Any]], dict[str, Any]] = settings_of_bert
     folder: Folder | None = None
+    made_for: Callable[[], int] | None = None
+    heads: Callable[[], tuple[str, ...]] = tuple
+    auxiliary: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+
+    def hint(self, size: int) -> str:
+        """What else can be done where the model fails on images of a size; empty where nothing is known."""
+        usual = self.made_for() if self.made_for is not None else size
+        return f" It is made for {usual}×{usual} images: give --image-size {usual}." if usual != size else ""
 
 
 def _users_own(name: str, thing: Any) -> ModelEntry:
@@ -130,12 +147,12 @@ class Later(Mapping[str, Any]):
         return len(self._found)
 
 
-OFFERED = {"classes", "channels", "image_size", "adapt", "vocab_size", "config"}
+OFFERED = {"classes", "channels", "image_size", "adapt", "vocab_size", "config", "published"}
 """What every builder may have."""
 
 ARGUMENTS: dict[str, Any] = {
     **dict.fromkeys(("classes", "channels", "image_size", "vocab_size"), Annotated[int, msgspec.Meta(ge=0, le=2**31)]),
-    "adapt": bool,
+    **dict.fromkeys(("adapt", "published"), bool),
     "config": dict[str, Any],
     "given": dict[str, str | int | float | bool],
 }
@@ -218,12 +235,14 @@ def given_arguments(texts: Iterable[str]) -> dict[str, str | int | float | bool]
     return {text.partition("=")[0]: value_of(text) for text in texts}
 
 
-class Architecture(msgspec.Struct, frozen=True):
-    """A model as data: its name or reference, the arguments of its builder, and the shape of its input."""
+class Architecture(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A model as data: its name or reference, the arguments of its builder, the shape of its input, and what of its
+    output are its scores, where that is not the default (see `outputs.Choice`)."""
 
     model: str
     arguments: dict[str, Any]
     inputs: InputSpec
+    output: str | None = None
 
     def build(self, entry: ModelEntry | None = None) -> nn.Module:
         """Build the model with fresh weights from torch's global generator, on the CPU; without its masks.
@@ -249,12 +268,15 @@ class Architecture(msgspec.Struct, frozen=True):
             raise
         except Exception as error:  # builders fail in their own ways, and files may have any arguments
             hint = " Try a larger --image-size." if "too small" in str(error) else ""
-            raise ModelError(f"{self.model} cannot be built for {self.inputs.text()}: {error}.{hint}") from error
+            hint = entry.hint(self.inputs.size) or hint
+            why = " ".join(str(error).split()).rstrip(".!") or type(error).__name__
+            raise ModelError(f"{self.model} cannot be built for {self.inputs.text()}: {why}.{hint}") from error
         if not isinstance(built, nn.Module):
             raise ModelError(f"{self.model} returned {type(built).__name__}; a builder returns an nn.Module.")
         if _built.get(id(built)) is built:
             raise ModelError(f"{self.model} returned the same model again; a builder makes a new one every time.")
         _built[id(built)] = built
+        choose(built, Choice(self.output, self.arguments.get("classes")))
         if _lazy(built):
             _materialise(built, self)
         masks = take_masks(built)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -43,7 +43,21 @@ class Fitted:
     tells_masks: bool = False
 
 
-def fitted(model: nn.Module, file: WeightFile, classes: int | None = None) -> Fitted:
+def without_auxiliary(file: WeightFile, model: nn.Module, modules: Iterable[str]) -> WeightFile:
+    """A file without what belongs to these modules, where the model has none of them: heads that help in training
+    from scratch.
+    """
+    absent = {name for name in modules if name not in dict(model.named_children())}
+    off = [name for name in file.tensors if absent & set(name.split("."))]
+    if not off:
+        return file
+    named = sorted({part for name in off for part in name.split(".") if part in absent})
+    tensors = {name: value for name, value in file.tensors.items() if name not in off}
+    note = f"{names_told(named)} left out: heads for training from scratch, which the model is built without"
+    return replace(file, tensors=tensors, notes=(*file.notes, note))
+
+
+def fitted(model: nn.Module, file: WeightFile, classes: int | None = None, heads: Sequence[str] = ()) -> Fitted:
     """What a model takes of a file; the model stays as it is.
 
     The classifier alone may start fresh: where the file has it for another number of classes, or has none.
@@ -52,6 +66,7 @@ def fitted(model: nn.Module, file: WeightFile, classes: int | None = None) -> Fi
         model: whose names, shapes and types count.
         file: what was read.
         classes: how many the data has; where it is known, nothing but an output layer of so many rows is fresh.
+        heads: modules that are the output layer; by default it is the last linear or convolutional layer.
 
     Raises:
         ModelError: the file does not fit; the message names the tensors.
@@ -62,7 +77,7 @@ def fitted(model: nn.Module, file: WeightFile, classes: int | None = None) -> Fi
     tensors, masks, unmasked = merged(tensors, own)
     tensors = _tied(tensors, own)
     check_types(tensors, own)
-    head = _head(model, own, classes)
+    head = _head(model, own, classes, heads)
     absent = all(name not in tensors for name in head)
     other = all(name in tensors and _other_rows(tensors[name], own[name]) for name in head)
     fresh = tuple(head) if absent or other else ()  # a layer starts fresh as a whole
@@ -73,7 +88,9 @@ def fitted(model: nn.Module, file: WeightFile, classes: int | None = None) -> Fi
     tensors, converted = in_types(tensors, own)
     notes = [*file.notes, *averaged, *renamed, *unmasked, *converted, *_zeros(model, tensors, masks)]
     if fresh:
-        notes.append(f"{fresh[0].rpartition('.')[0]} starts fresh, since the weights have {_others(file, fresh)}")
+        layers = list(dict.fromkeys(name.rpartition(".")[0] for name in fresh))
+        start = "starts" if len(layers) == 1 else "start"
+        notes.append(f"{' and '.join(layers)} {start} fresh, since the weights have {_others(file, fresh)}")
     return Fitted(tensors, masks, fresh, tuple(notes), bool(unmasked))
 
 
@@ -217,10 +234,11 @@ def _without_count(tensors: Tensors, own: Tensors) -> tuple[Tensors, list[str]]:
     return rest, ["n_averaged left out: the weights are an average of several"]
 
 
-def _head(model: nn.Module, own: Tensors, classes: int | None) -> list[str]:
-    """Names of the parameters of the output layer: the last linear or conv layer, if it has a row per class."""
+def _head(model: nn.Module, own: Tensors, classes: int | None, heads: Sequence[str] = ()) -> list[str]:
+    """Names of the parameters of the output layer, if it has a row per class: of what is known to be it, else of the
+    last linear or conv layer."""
     layers = [name for name, module in model.named_modules() if isinstance(module, (nn.Linear, nn.Conv2d))]
-    names = [name for name in own if layers and name.rpartition(".")[0] == layers[-1]]
+    names = [name for name in own if name.rpartition(".")[0] in (heads or layers[-1:])]
     return names if classes is None or all(own[name].shape[:1] == (classes,) for name in names) else []
 
 

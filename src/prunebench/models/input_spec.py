@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from prunebench.errors import ModelError
+from prunebench.errors import ModelError, PrunebenchError
+from prunebench.models.outputs import choice_of, scores_in, told
 from prunebench.models.taken_over import copied
 from prunebench.user_code import failure
 
@@ -47,9 +48,15 @@ class InputSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def output_of(model: nn.Module, inputs: Any) -> torch.Tensor:
-    """Call the model on a batch; its output, the batch first. Models of transformers return an object with logits."""
+    """Call the model on a batch; its scores, the batch first, of all that it returns (see `outputs.Choice`).
+
+    Raises:
+        ModelError: it returns nothing of the name that was chosen.
+    """
     out = model(**inputs) if isinstance(inputs, dict) else model(inputs)
-    output: torch.Tensor = out.logits if hasattr(out, "logits") else out
+    if not hasattr(out, "ndim"):
+        out = scores_in(out, choice_of(model), len(next(iter(inputs.values())) if isinstance(inputs, dict) else inputs))
+    output: torch.Tensor = out
     return output
 
 
@@ -65,50 +72,68 @@ def outputs(model: nn.Module, inputs: InputSpec, batch: int) -> torch.Tensor:
         model.train(training)
 
 
-def check_forward(model: nn.Module, inputs: InputSpec, problem: Callable[[tuple[int, ...]], str], name: str) -> None:
-    """Raise ModelError unless the model turns an example into finite values, whose shape has no `problem`."""
+def check_forward(
+    model: nn.Module, inputs: InputSpec, problem: Callable[[tuple[int, ...]], str], name: str, hint: str = ""
+) -> None:
+    """Raise ModelError unless the model turns an example into finite values, whose shape has no `problem`.
+
+    `hint` says what else can be done where it fails.
+    """
     import torch
 
     try:
         output = outputs(model, inputs, 1)
+    except PrunebenchError:
+        raise
     except Exception as error:  # a user's model fails in its own ways
-        raise ModelError(f"{name} does not run on {inputs.text()}: {failure(error)}.") from error
+        raise ModelError(f"{name} does not run on {inputs.text()}: {failure(error)}.{hint}") from error
     if not isinstance(output, torch.Tensor):
         raise ModelError(
-            f"{name} returns {_kind(output)}; a model returns one tensor, its scores of each class before any softmax. "
-            f"Have its forward return that alone."
+            f"{name} returns {told(output)}; its scores of each class are none of that. Have its forward return them, "
+            f"before any softmax, or name them: --output KEY."
         )
+    key = choice_of(model).key
     if wrong := problem(shape := tuple(output.shape)):
-        raise ModelError(f"{name} returns shape {shape} for one of {inputs.text()}; {wrong}.")
+        which = f" as {key}" if key else ""
+        raise ModelError(f"{name} returns shape {shape}{which} for one of {inputs.text()}; {wrong}.")
     if not torch.isfinite(output).all():
         raise ModelError(
             f"{name} returns NaN or infinite values for one of {inputs.text()}: its weights, or what its normalisation "
             f"layers hold, are too large, negative where they may not be, or were never set."
         )
+    if key and _returns_one(model, inputs):
+        raise ModelError(f"--output {key}: {name} returns one tensor, so there is nothing to choose. Leave it out.")
 
 
-def check_training(model: nn.Module, inputs: InputSpec, name: str) -> None:
-    """Raise ModelError where a model fails on two examples while it trains, or returns more than its scores then."""
+def check_training(model: nn.Module, inputs: InputSpec, name: str, hint: str = "") -> None:
+    """Raise ModelError where a model fails on two examples while it trains, or returns no scores then."""
     import torch
 
     learner = copied(model).train()
     try:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             output = output_of(learner, inputs.example(2))
+    except PrunebenchError:
+        raise
     except Exception as error:  # a user's model fails in its own ways
-        raise ModelError(f"{name} does not train on {inputs.text()}: {failure(error)}.") from error
+        raise ModelError(f"{name} does not train on {inputs.text()}: {failure(error)}.{hint}") from error
     if not isinstance(output, torch.Tensor):
         raise ModelError(
-            f"{name} returns {_kind(output)} while it trains; a model returns one tensor, its scores of each class. "
-            f"Have its forward return that alone, in training as well."
+            f"{name} returns {told(output)} while it trains; its scores of each class are none of that. Have its "
+            f"forward return them, in training as well, or name them: --output KEY."
         )
 
 
-def _kind(output: Any) -> str:
-    """`a tuple of 2`, or `dict`."""
-    if isinstance(output, (tuple, list)):
-        return f"a {type(output).__name__} of {len(output)}"
-    return type(output).__name__
+def _returns_one(model: nn.Module, inputs: InputSpec) -> bool:
+    """Whether a model returns a single tensor, in training too."""
+    import torch
+
+    def one(module: nn.Module) -> bool:
+        example = inputs.example(2)
+        return hasattr(module(**example) if isinstance(example, dict) else module(example), "ndim")
+
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        return one(copied(model).eval()) and one(copied(model).train())
 
 
 def trains_on_one(model: nn.Module, inputs: InputSpec) -> bool:

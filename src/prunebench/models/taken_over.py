@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+CHOICE = "_prunebench_choice"
+"""The plain attribute in which a model keeps what is taken of its output (see `outputs`)."""
+
+
 def take_masks(model: nn.Module) -> Masks:
     """Take the masks of torch.nn.utils.prune off a model: masked weights are zero, and the masks of those that mask
     anything are returned, by name. A parameter that other layers hold without this mask is one of its own from now on.
@@ -57,7 +61,10 @@ def told(masks: Masks) -> str:
 
 def copied(model: nn.Module) -> nn.Module:
     """A copy of a model, also where hooks have computed weights: no leaves of a graph, which alone can be copied."""
-    return copy.deepcopy(model, dict(_computed(model)))
+    found = copy.deepcopy(model, dict(_computed(model)))
+    if CHOICE in model.__dict__:  # graphs of torch.fx copy no attributes but their own
+        found.__dict__[CHOICE] = model.__dict__[CHOICE]
+    return found
 
 
 def cut_off(model: nn.Module) -> None:

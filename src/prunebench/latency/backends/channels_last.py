@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +17,10 @@ def load(state: Checkpoint, device: torch.device, dtype: str) -> Loaded:
     """A copy of the model in this layout; what reads text has no such layout and stays as it is."""
     import torch
 
+    from prunebench.models.taken_over import copied
+
     images = state.architecture.inputs.kind == "images"
-    model = copy.deepcopy(state.model).to(memory_format=torch.channels_last) if images else state.model
+    model = copied(state.model).to(memory_format=torch.channels_last) if images else state.model
     loaded = eager.load(replace(state, model=model), device, dtype)
 
     def place(batch: Any) -> Any:

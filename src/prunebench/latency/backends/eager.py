@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +18,10 @@ def load(state: Checkpoint, device: torch.device, dtype: str) -> Loaded:
     """The model itself; in bf16 a copy."""
     import torch
 
+    from prunebench.models.taken_over import copied
+
     kind = torch.bfloat16 if dtype == "bf16" else torch.float32
-    model = copy.deepcopy(state.model).to(kind) if dtype == "bf16" else state.model
+    model = copied(state.model).to(kind) if dtype == "bf16" else state.model
 
     def place(batch: Any) -> Any:
         return to(batch, device=device, dtype=kind)

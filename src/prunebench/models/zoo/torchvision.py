@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
-from fnmatch import fnmatchcase
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prunebench.errors import ConfigError, UnknownName
+from prunebench.errors import ConfigError
 from prunebench.models.architecture import Later, ModelEntry, Published, models
+from prunebench.models.libraries import DATA, PRETRAINED, WEIGHTS, check_arguments, check_name, matching
 
 if TYPE_CHECKING:
     import torch
@@ -18,13 +17,14 @@ if TYPE_CHECKING:
 
     from prunebench.models.normalisation import Statistics
 
-OF_THE_LIBRARY = ("weights", "weights_backbone", "progress")
-"""Arguments of torchvision's builders that fetch weights; --weights does."""
+REFUSED = {**DATA, "weights*": WEIGHTS, "progress": WEIGHTS}
+"""Arguments of torchvision's builders that are not the user's."""
 
 SIZE_ARGUMENT = {"vision_transformer": "image_size", "maxvit": "input_size"}
 """Modules of torchvision whose builders must know the size of images, and what they call it."""
 
-PRETRAINED = {"optimizer": "adamw", "lr": 1e-4, "finetune_lr": 1e-4}
+INCEPTIONS = {"googlenet": ("aux1", "aux2"), "inception_v3": ("AuxLogits",)}
+"""Models with heads that are for training alone, and what these are called."""
 
 
 class Torchvision:
@@ -32,38 +32,50 @@ class Torchvision:
 
     def find(self, name: str) -> ModelEntry:
         """The entry of a model; that there is one is checked when its size is asked for, or it is built."""
+        made_for = partial(_size, name)
         return ModelEntry(
             f"torchvision:{name}",
             "of torchvision",
             partial(build, name),
             reads="images",
-            defaults=Later(partial(_suits, name)),
+            defaults=Later(lambda: {"image_size": made_for()}),
             pretrained=PRETRAINED,
             published=weights_of(name),
             keeps=("classifier",) if name == "alexnet" or name.startswith("vgg") else (),
+            made_for=made_for,
+            auxiliary=INCEPTIONS.get(name, ()),
         )
 
     def search(self, pattern: str) -> list[str]:
         """Names that fit a glob."""
-        return [name for name in _names() if fnmatchcase(name, pattern)]
+        return matching(_names(), pattern)
 
 
-def build(name: str, classes: int, image_size: int, **more: Any) -> nn.Module:
+def build(name: str, classes: int, image_size: int, published: bool = False, **more: Any) -> nn.Module:
     """A model with fresh weights.
 
     Raises:
-        ConfigError: `more` asks for weights.
+        ConfigError: `more` asks for weights, or for what data and options decide.
         UnknownName: torchvision has no such model.
     """
     import torchvision
 
-    _check(name)
-    if wrong := sorted(set(more) & set(OF_THE_LIBRARY)):
-        raise ConfigError(f"--model-arg {wrong[0]}: weights are chosen by --weights, such as --weights default.")
+    check_name("torchvision", name, _names())
+    check_arguments(more, REFUSED)
     argument = SIZE_ARGUMENT.get(torchvision.models.get_model_builder(name).__module__.rpartition(".")[2])
     size = {} if argument is None else {argument: image_size if argument == "image_size" else (image_size, image_size)}
-    model: nn.Module = torchvision.models.get_model(name, weights=None, num_classes=classes, **size, **more)
+    own = _of_inception(published) if name in INCEPTIONS else {}
+    model: nn.Module = torchvision.models.get_model(name, weights=None, num_classes=classes, **{**own, **size, **more})
     return model
+
+
+def _of_inception(published: bool) -> dict[str, bool]:
+    """GoogLeNet and Inception v3 as they are used: without the heads that help deep nets to be trained from scratch.
+
+    Their weights are TensorFlow's, so that with these the model turns ImageNet's normalisation into that one, as
+    torchvision has it. Fresh weights are drawn as torchvision draws them today; it warns that it may not for ever.
+    """
+    return {"aux_logits": False, "init_weights": not published, "transform_input": published}
 
 
 def weights_of(name: str) -> dict[str, Published]:
@@ -79,6 +91,7 @@ def _published(name: str, version: str | None = None) -> Published:
         here=lambda: _file(_weights(name, version)).exists(),
         load=lambda: _load(_weights(name, version)),
         statistics=lambda: _statistics(_weights(name, version)),
+        evaluation=lambda: _evaluation(_weights(name, version)),
     )
 
 
@@ -90,34 +103,29 @@ def _names() -> list[str]:
     return found
 
 
-def _check(name: str) -> None:
-    if name not in _names():
-        near = difflib.get_close_matches(name, _names(), n=1)
-        hint = f" Did you mean torchvision:{near[0]}?" if near else ""
-        raise UnknownName(
-            f"torchvision has no classification model {name!r}.{hint} All are told by: "
-            f"prunebench list --models 'torchvision:*'."
-        )
-
-
 def _weights(name: str, version: str | None = None) -> Any:
     from torchvision.models import get_model_weights
 
-    _check(name)
+    check_name("torchvision", name, _names())
     members = get_model_weights(name).__members__
     if version and version not in members:
         raise ConfigError(f"--weights imagenet: there are none for torchvision:{name}; give --weights default.")
     return members[version or "DEFAULT"]
 
 
-def _suits(name: str) -> Mapping[str, Any]:
+def _size(name: str) -> int:
     """The size that its best weights were trained for, pixels."""
-    return {"image_size": _weights(name).transforms().crop_size[0]}
+    return int(_weights(name).transforms().crop_size[0])
 
 
 def _statistics(weights: Any) -> Statistics:
     transforms = weights.transforms()
     return tuple(transforms.mean), tuple(transforms.std)
+
+
+def _evaluation(weights: Any) -> tuple[float, str]:
+    transforms = weights.transforms()
+    return transforms.crop_size[0] / transforms.resize_size[0], str(transforms.interpolation.value)
 
 
 def _file(weights: Any) -> Path:
