@@ -121,8 +121,8 @@ class Registry(Generic[Entry]):
             return None
         if name in self.names():
             return self._entries[name]
-        library, _, own = name.partition(":")
-        return self._libraries[library].find(own) if library in self._libraries else None
+        library, colon, own = name.partition(":")
+        return self._libraries[library].find(own) if colon and library in self._libraries else None
 
     def get(self, name: Any) -> Entry:
         """The entry of a name, of a reference `path.py:function`, or of a function or object itself.

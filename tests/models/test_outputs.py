@@ -85,7 +85,7 @@ class Heads(nn.Module):
 
 def built(output=None):
     architecture = Architecture("heads", {"classes": 10}, IMAGES, output)
-    return architecture.build(ModelEntry("heads", "", lambda classes: Heads(classes)))
+    return architecture.build(ModelEntry("heads", "", Heads))
 
 
 def test_a_built_model_knows_its_scores_and_so_do_its_copies_and_it_returns_what_it_always_did():

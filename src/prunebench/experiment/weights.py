@@ -242,7 +242,7 @@ def _published(experiment: Experiment, weights: Published, task: Task) -> Checkp
         state = weights.load()
     except (OSError, RuntimeError) as error:
         raise DataError(
-            f"{weights.called} could not be downloaded ({error}). Connect to the network, or give a copy with "
+            f"{weights.called}: they could not be had ({error}). Connect to the network, or give a copy with "
             f"--weights FILE.pth."
         ) from error
     found = _from_state(experiment, task, WeightFile(dict(state)), weights.called, published=True)

@@ -268,7 +268,7 @@ class Architecture(msgspec.Struct, frozen=True, omit_defaults=True):
             raise
         except Exception as error:  # builders fail in their own ways, and files may have any arguments
             hint = " Try a larger --image-size." if "too small" in str(error) else ""
-            hint = entry.hint(self.inputs.size) or hint
+            hint = "" if isinstance(error, TypeError) else entry.hint(self.inputs.size) or hint
             why = " ".join(str(error).split()).rstrip(".!") or type(error).__name__
             raise ModelError(f"{self.model} cannot be built for {self.inputs.text()}: {why}.{hint}") from error
         if not isinstance(built, nn.Module):

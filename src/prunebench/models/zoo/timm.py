@@ -6,8 +6,10 @@ timm is an extra. Nothing of it is imported before a model is used, and names th
 
 from __future__ import annotations
 
+import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
@@ -78,7 +80,7 @@ def _published(name: str) -> Published:
     return Published(
         f"the weights of {name}, as timm has them",
         version=lambda: None if "." in name else str(_settings(name).tag or ""),
-        here=lambda: _is_here(_settings(name)),
+        here=lambda: _is_here(_with_weights(name)),
         load=lambda: _load(name),
         statistics=lambda: _statistics(_settings(name)),
         evaluation=lambda: (float(_settings(name).crop_pct), str(_settings(name).interpolation)),
@@ -148,13 +150,49 @@ def _load(name: str) -> Mapping[str, torch.Tensor]:
         ConfigError: timm has none.
         OSError: they cannot be had.
     """
-    settings = _settings(name)
-    if not settings.has_weights:
-        raise ConfigError(f"--weights default: timm has none of {name}; names with weights have a tag.")
+    settings = _with_weights(name)
     try:
-        return dict(_timm().create_model(name, pretrained=True).state_dict())
+        if settings.hf_hub_id and not _is_here(settings):
+            _reach_hub()
+        with _quiet():
+            return dict(_timm().create_model(name, pretrained=True).state_dict())
     except Exception as error:  # the hub and its clients have errors of their own
         raise OSError(f"{type(error).__name__}: {str(error).partition(chr(10))[0]}") from error
+
+
+def _with_weights(name: str) -> Any:
+    """What timm says of a model that it has weights of.
+
+    Raises:
+        ConfigError: it has none.
+    """
+    if not (settings := _settings(name)).has_weights:
+        raise ConfigError(f"--weights default: timm has none for {name}. Train it from scratch, or give a file.")
+    return settings
+
+
+def _reach_hub() -> None:
+    """Raise the client's own error where the hub cannot be reached, which else is found out in a minute of retries."""
+    from huggingface_hub import constants, get_session
+
+    get_session().head(constants.ENDPOINT, timeout=10)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Within it the hub's client shows no bars, and tells errors alone."""
+    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    hub, shown = logging.getLogger("huggingface_hub"), not are_progress_bars_disabled()
+    level = hub.level
+    hub.setLevel(logging.ERROR)
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        hub.setLevel(level)
+        if shown:
+            enable_progress_bars()
 
 
 models.add_library("timm", Timm())
