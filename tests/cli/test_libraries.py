@@ -90,7 +90,7 @@ def replaced(config, **changes):
 
 def weights_in(runs: Path) -> bytes:
     (run,) = (path for path in runs.iterdir() if "-structured-" in path.name)
-    return (run / "steps" / "0002" / "model.safetensors").read_bytes()
+    return (run / "steps" / "002" / "model.safetensors").read_bytes()
 
 
 SEVERAL = """
@@ -139,7 +139,7 @@ def test_which_output_is_meant_is_told_stored_and_heeded_by_every_command(pruneb
     assert "aux is taken for its scores, and features, main left out" in other.err
     assert len([path for path in Path("runs").iterdir() if "-dense-" in path.name]) == 2
     (run,) = (path for path in Path("runs").iterdir() if "-structured-" in path.name)
-    assert '"output": "aux"' in (run / "steps" / "0001" / "structure.json").read_text()
+    assert '"output": "aux"' in (run / "steps" / "001" / "structure.json").read_text()
     assert "ok" in do("verify", str(run)).out
     do("evaluate", *of, "--output", "aux", "--fraction", "0.3", "--steps", "1")
     do("efficiency", "--run", run.name, "--batch-sizes", "1", "--time-budget", "1", "--steps", "1")
@@ -176,7 +176,7 @@ def test_runs_of_timm_are_listed_drawn_and_reported_without_it(prunebench, tmp_p
     done = prunebench("prune", *of, "--method", "unstructured", "--iterations", "1")
     assert done.status == 0, done.err
     (run,) = (path for path in Path("runs").iterdir() if "-unstructured-" in path.name)
-    assert json.loads((run / "run.json").read_text())["environment"]["versions"]["timm"]
+    assert json.loads((run / "environment.json").read_text())["versions"]["timm"]
     (matrix,) = Path("performance").glob("timm-resnet10t_*_performance.txt")
     assert "model=timm:resnet10t" in matrix.read_text()
 
@@ -185,7 +185,7 @@ def test_runs_of_timm_are_listed_drawn_and_reported_without_it(prunebench, tmp_p
         assert done.returncode == status, done.stderr
         return done
 
-    assert "timm:resnet10t" in without("runs").stdout
+    assert "timm-resnet10t-unstructured-" in without("runs").stdout
     without("plot", "runs", "-o", "plots")
     without("report", "runs", "-o", "report.html")
     assert "timm:resnet10t" in Path("report.html").read_text()

@@ -57,6 +57,9 @@ def test_a_key_depends_on_what_decides_alone():
         ("net.py:build", "net"),
         ("package.module:make", "make"),
         ("<lambda>", "lambda"),
+        ("torchvision:resnet18", "torchvision-resnet18"),
+        ("timm:resnet18.a1_in1k", "timm-resnet18-a1_in1k"),
+        ("hf:/some/where/net", "hf-net"),
     ],
 )
 def test_files_are_called_by_a_short_name(name, short):
@@ -80,7 +83,7 @@ def test_files_are_called_by_a_short_name(name, short):
             "C:\\x",
             "con:",
         ),
-        *("a\0b", "a\nb", "-rf", "*", "x.py:", ":", "", "/.py:f", "…/ü.py:f", None, 3),
+        *("a\0b", "a\nb", "-rf", "*", "x.py:", ":", "", "timm:../..", "hf:..", "hf:", "/.py:f", "…/ü.py:f", None, 3),
     ],
 )
 def test_a_title_is_never_a_path(name, tmp_path):

@@ -251,8 +251,10 @@ def _published(experiment: Experiment, weights: Published, task: Task) -> Checkp
 
 def _prepared_otherwise(experiment: Experiment, weights: Published) -> Iterator[str]:
     """How a library prepares pictures in files, where that is not what is done to them here."""
+    if weights.evaluation is None or experiment.dataset.kind != "files":
+        return
     share, interpolation = weights.evaluation()
-    if experiment.dataset.kind == "files" and (abs(share - CROP) > 0.005 or interpolation != "bilinear"):
+    if abs(share - CROP) > 0.005 or interpolation != "bilinear":
         yield (
             f"its library scores these weights on images whose shorter side is resized ({interpolation}) so that the "
             f"centre is {share:.3g} of it; here files are resized as --resize says (crop: {CROP:g}), bilinear"

@@ -56,7 +56,7 @@ class Published:
         load: name → tensor, float.
         statistics: the mean and standard deviation that they expect images to be normalised with.
         evaluation: how the library itself prepares pictures: the share of the shorter side that is left after it was
-            resized, and the interpolation of resizing.
+            resized, and the interpolation of resizing; None where it does not say.
     """
 
     called: str
@@ -64,7 +64,7 @@ class Published:
     here: Callable[[], bool]
     load: Callable[[], Mapping[str, torch.Tensor]]
     statistics: Callable[[], Statistics]
-    evaluation: Callable[[], tuple[float, str]]
+    evaluation: Callable[[], tuple[float, str]] | None = None
 
 
 CONFIG = (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from prunebench.errors import ModelError, PrunebenchError
-from prunebench.models.outputs import choice_of, scores_in, told
+from prunebench.models.outputs import batch_of, choice_of, scores_in, told
 from prunebench.models.taken_over import copied
 from prunebench.user_code import failure
 
@@ -55,7 +55,7 @@ def output_of(model: nn.Module, inputs: Any) -> torch.Tensor:
     """
     out = model(**inputs) if isinstance(inputs, dict) else model(inputs)
     if not hasattr(out, "ndim"):
-        out = scores_in(out, choice_of(model), len(next(iter(inputs.values())) if isinstance(inputs, dict) else inputs))
+        out = scores_in(out, choice_of(model), batch_of(inputs))
     output: torch.Tensor = out
     return output
 

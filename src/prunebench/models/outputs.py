@@ -54,14 +54,23 @@ def scores_in(out: Any, choice: Choice, batch: int) -> Any:
         return getattr(out, USUAL)
     parts = dict(_tensors(out))
     if choice.key is None:
-        wanted = (batch, choice.classes)
-        fitting = (part for part in parts.values() if tuple(part.shape) == wanted)
+        fitting = (part for part in parts.values() if _is_scores(part, batch, choice.classes))
         return parts[USUAL] if USUAL in parts else next(fitting, out)
     if choice.key in parts:
         return parts[choice.key]
     if isinstance(out, (tuple, list)) and choice.key in map(str, range(len(out))):  # a field of a namedtuple by number
         return out[int(choice.key)]
     raise ModelError(f"--output {choice.key}: the model returns no such tensor; it returns {told(out)}.")
+
+
+def batch_of(inputs: Any) -> int:
+    """How many samples a batch has; of one that is traced a symbol, which `len` would fix."""
+    found: int = (next(iter(inputs.values())) if isinstance(inputs, dict) else inputs).shape[0]
+    return found
+
+
+def _is_scores(part: Any, batch: int, classes: int | None) -> bool:
+    return part.ndim == 2 and part.shape[1] == classes and part.shape[0] == batch
 
 
 def told(out: Any) -> str:
@@ -87,8 +96,7 @@ def left_out(model: nn.Module, example: Any, *, training: bool) -> tuple[str, ..
         out = learner(**example) if isinstance(example, dict) else learner(example)
         if isinstance(out, torch.Tensor):
             return ()
-        size = len(next(iter(example.values())) if isinstance(example, dict) else example)
-        scores = scores_in(out, choice_of(model), size)
+        scores = scores_in(out, choice_of(model), batch_of(example))
         parts = list(_tensors(out))
         others = [name for name, part in parts if part is not scores and part.is_floating_point()]
         if not others:

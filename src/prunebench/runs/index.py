@@ -16,7 +16,7 @@ import msgspec
 
 from prunebench.config import LATER, deciding, told
 from prunebench.errors import AmbiguousRun, RunError, on_a_line
-from prunebench.registry import without_folder
+from prunebench.registry import is_code, without_folder
 from prunebench.runs.apart import differing
 from prunebench.runs.files import MARK
 from prunebench.runs.manifest import ANY_SEED, Kind, Manifest, read_manifest
@@ -74,9 +74,13 @@ def any_seed(manifest: Manifest) -> str:
 
 
 def title(name: object) -> str:
-    """What a run's key begins with: `resnet18`, and `net` for `/some/where/net.py:build`; never a path."""
-    place, colon, function = str(without_folder(name)).rpartition(":")
+    """What a run's key begins with: `resnet18`, `timm-resnet18` for `timm:resnet18`, and `net` for
+    `/some/where/net.py:build`; never a path."""
+    place, colon, function = str(name).rpartition(":")
     short = Path(place).stem if colon and place.endswith(".py") else function.strip("<>")
+    library, colon, own = str(name).partition(":")
+    if colon and not is_code("model", str(name)):
+        short = f"{library}-{Path(own).name}"
     return "".join(c if c.isalnum() or c in "-_" else "-" for c in short)
 
 

@@ -26,3 +26,34 @@ def test_every_entry_has_a_line(prunebench):
 def test_each_method_has_one_default_criterion(prunebench):
     marked = [line.split()[1] for line in prunebench("list").out.splitlines() if "(default)" in line]
     assert marked == [methods.get(name).criterion for name in removing()]
+
+
+def test_names_of_libraries_are_searched_one_a_line(prunebench):
+    found = prunebench("list", "--models", "torchvision:resnet*")
+    assert (found.status, found.err) == (0, "")
+    names = [f"torchvision:resnet{depth}" for depth in (101, 152, 18, 34, 50)]
+    assert found.out.splitlines() == names
+    assert "timm:vit_tiny_patch16_224" in prunebench("list", "--models", "timm:vit_tiny*").out.splitlines()
+    assert "timm:resnet18.a1_in1k" in prunebench("list", "--models", "timm:resnet18.*").out.splitlines()
+    assert {"resnet18", "torchvision:resnet18", "timm:resnet18"} <= set(
+        prunebench("list", "--models", "resnet1*").out.splitlines()
+    )
+
+
+def test_a_library_without_a_list_and_a_pattern_without_a_model_are_told(prunebench):
+    for pattern, told in (
+        ("torchvision:xyz*", "no model fits"),
+        ("xyz*", "no model fits"),
+        ("abc:*", "abc has no list"),
+    ):
+        found = prunebench("list", "--models", pattern)
+        assert (found.status, found.out) == (2, "")
+        assert told in found.err
+        assert len(found.err.splitlines()) == 1
+
+
+def test_without_a_pattern_it_says_how_to_search(prunebench):
+    out = prunebench("list").out
+    assert "  timm:NAME " in out
+    assert "  torchvision:NAME " in out
+    assert "prunebench list --models 'timm:*'" in out
