@@ -166,7 +166,7 @@ from prunebench.cli.main import main
 try:
     main()
 finally:
-    assert "--torch" in sys.argv or "torch" not in sys.modules
+    assert "verify" in sys.argv or "torch" not in sys.modules
 """
 
 

@@ -70,7 +70,7 @@ def batch_of(inputs: Any) -> int:
 
 
 def _is_scores(part: Any, batch: int, classes: int | None) -> bool:
-    return part.ndim == 2 and part.shape[1] == classes and part.shape[0] == batch
+    return bool(part.ndim == 2 and part.shape[1] == classes and part.shape[0] == batch)
 
 
 def told(out: Any) -> str:

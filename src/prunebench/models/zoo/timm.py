@@ -181,7 +181,7 @@ def _reach_hub() -> None:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Within it the hub's client shows no bars, and tells errors alone."""
-    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+    from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
     hub, shown = logging.getLogger("huggingface_hub"), not are_progress_bars_disabled()
     level = hub.level
