@@ -96,3 +96,10 @@ def test_the_study_that_is_shown_has_a_plan(tmp_path):
 
 def test_no_place_holder_is_left():
     assert "@@" not in README
+
+
+@pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("list")])
+def test_lists_that_are_shown_print_something(line):
+    result = CliRunner().invoke(cli, shlex.split(line))
+    assert result.exit_code == 0, result.output
+    assert len(result.output.splitlines()) > 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -9,8 +10,10 @@ import pytest
 import timm
 import torch
 
-from prunebench.errors import ConfigError, ModelError, UnknownName
+from prunebench import load
+from prunebench.errors import ConfigError, ModelError, PrunebenchError, UnknownName
 from prunebench.models.architecture import Architecture, arguments_told, models
+from prunebench.models.checkpoint import Checkpoint, save
 from prunebench.models.input_spec import InputSpec, check_forward, output_of
 from prunebench.models.zoo import timm as entries
 
@@ -161,3 +164,50 @@ def test_where_timm_is_missing_one_line_says_how_to_install_it(words, tmp_path):
         "Error: timm is not installed, which --model timm:NAME needs: install it with: pip install 'prunebench[timm]'"
     ]
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """The folder of a checkpoint of a tiny model."""
+    inputs = InputSpec(kind="images", size=32)
+    arguments = {"classes": 3, "channels": 3, "image_size": 32, "adapt": True, "config": {}, "given": {}}
+    architecture = Architecture("timm:mobilenetv3_small_050", arguments, inputs)
+    folder = tmp_path_factory.mktemp("checkpoint")
+    save(Checkpoint(architecture, architecture.build().eval(), {}), folder)
+    return folder
+
+
+def test_a_checkpoint_is_loaded_by_its_name(checkpoint):
+    assert output_of(load(checkpoint), torch.zeros(2, 3, 32, 32)).shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model": "timm:hf-hub:someone/net"},
+        {"model": "timm:local-dir:/etc"},
+        {"model": "timm:../../net.pth"},
+        {"given": {"pretrained": True}},
+        {"given": {"checkpoint_path": "net.pth"}},
+        {"given": {"pretrained_cfg": "a1_in1k"}},
+        {"given": {"act_layer": "os:system"}},
+        {"given": {"num_classes": 3}},
+        {"given": {"name": "resnet18"}},
+        {"output": "__class__"},
+    ],
+)
+@pytest.mark.usefixtures("no_network")
+def test_a_structure_from_elsewhere_reaches_nothing_but_a_builder_of_the_registry(changes, checkpoint, tmp_path):
+    structure = json.loads((checkpoint / "structure.json").read_text())
+    about = structure["architecture"]
+    for name, value in changes.items():
+        (about["arguments"] if name == "given" else about)[name] = value
+    for file in checkpoint.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "structure.json").write_text(json.dumps(structure))
+    if "output" in changes:  # it is looked up among tensors alone, and the model returns one
+        assert output_of(load(tmp_path), torch.zeros(2, 3, 32, 32)).shape == (2, 3)
+        return
+    with pytest.raises(PrunebenchError) as refused:
+        load(tmp_path)
+    assert len(str(refused.value).splitlines()) == 1
