@@ -135,12 +135,21 @@ def _heads(name: str) -> tuple[str, ...]:
 
 def _is_here(settings: Any) -> bool:
     import torch
+
+    if settings.hf_hub_id:
+        return _in_cache(settings) is not None
+    return bool(settings.url) and (Path(torch.hub.get_dir()) / "checkpoints" / Path(settings.url).name).exists()
+
+
+def _in_cache(settings: Any) -> Path | None:
+    """The file of its weights in the hub's cache on this machine."""
     from huggingface_hub import try_to_load_from_cache
 
     if settings.hf_hub_id:
-        names = (settings.hf_hub_filename or "model.safetensors", "model.safetensors", "pytorch_model.bin")
-        return any(isinstance(try_to_load_from_cache(settings.hf_hub_id, file), str) for file in names)
-    return bool(settings.url) and (Path(torch.hub.get_dir()) / "checkpoints" / Path(settings.url).name).exists()
+        for file in (settings.hf_hub_filename or "model.safetensors", "model.safetensors", "pytorch_model.bin"):
+            if isinstance(found := try_to_load_from_cache(settings.hf_hub_id, file), str):
+                return Path(found)
+    return None
 
 
 def _load(name: str) -> Mapping[str, torch.Tensor]:
@@ -154,8 +163,10 @@ def _load(name: str) -> Mapping[str, torch.Tensor]:
     try:
         if settings.hf_hub_id and not _is_here(settings):
             _reach_hub()
+        file = _in_cache(settings) if settings.custom_load != "hf" else None  # which else the hub is asked about
+        of_file = {} if file is None else {"pretrained_cfg_overlay": {"file": str(file), "custom_load": False}}
         with _quiet():
-            return dict(_timm().create_model(name, pretrained=True).state_dict())
+            return dict(_timm().create_model(name, pretrained=True, **of_file).state_dict())
     except Exception as error:  # the hub and its clients have errors of their own
         raise OSError(f"{type(error).__name__}: {str(error).partition(chr(10))[0]}") from error
 
