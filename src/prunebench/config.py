@@ -142,9 +142,9 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         _training("Arithmetic; bf16 is autocast over fp32 weights.", "fp32")] = NOT_GIVEN
 
     # Pruning
-    method: Annotated[str, _pruning("How: unstructured or structured.", "structured")] = NOT_GIVEN
+    method: Annotated[str, _pruning("How: unstructured, structured or depth (whole residual blocks).", "structured")] = NOT_GIVEN
     criterion: Annotated[Any,
-        _pruning("What goes first: l1, l2, random, or path.py:function.  [default: the method's]")] = NOT_GIVEN
+        _pruning("What goes first: l1, l2, random, of depth influence or random, or path.py:function.  [default: the method's]")] = NOT_GIVEN
     fraction: Annotated[float, _pruning("Removed per iteration, of what is left.", 0.1, gt=0, lt=1)] = NOT_GIVEN
     iterations: Annotated[int, _neutral("Times to prune and fine-tune.", 10, ge=1, le=MANY)] = NOT_GIVEN
     scope: Annotated[Literal["global", "layerwise"],

@@ -122,10 +122,13 @@ class PartSummary(msgspec.Struct, frozen=True):
 
 
 class ProofRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What was proved of the removal of units before anything was trained, on this very model with random weights.
+    """What was proved of the removal of units, or of blocks, before anything was trained, on this very model with
+    random weights.
 
     Attributes:
         groups: groups of units whose removal equals masking, in double precision.
+        blocks: blocks whose removal equals having their branches at zero; of `normed` ones something, a norm mostly,
+            follows the sum and goes as well: there it equals handing on what they are given.
         difference: the largest difference of outputs that was seen, relative to the largest output.
         problem: what does not work nevertheless; empty where all does.
         through_norms: channels go that norms average over, so that more changes than masking would; what was proved
@@ -136,6 +139,8 @@ class ProofRecord(msgspec.Struct, frozen=True, kw_only=True):
     difference: float
     problem: str = ""
     through_norms: bool = False
+    blocks: int = 0
+    normed: int = 0
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -250,6 +255,13 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
 
 
+class BlockRecord(msgspec.Struct, frozen=True, array_like=True):
+    """A block that a step removed, and how it scored: lowest of those that were there."""
+
+    name: Name
+    score: float
+
+
 class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One iteration of pruning and fine-tuning; step 0 is the trained, unpruned model.
 
@@ -260,7 +272,7 @@ class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
     `effective_macs` those that are left where masked weights are skipped, which hardware for sparse weights can do
     (None: an earlier version did not count them). `loss` is the mean training loss of the last fine-tuning epoch (for
     step 0, of training). `validation` are the scores after fine-tuning on training data that was held out. `summary`
-    stands in step 0.
+    stands in step 0. `removed` are the blocks that this step removed.
     """
 
     format: int = FORMAT
@@ -291,6 +303,7 @@ class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
     validation: Scores | None = None
     summary: Summary | None = None
     effective_macs: int | None = None
+    removed: tuple[BlockRecord, ...] = ()
 
 
 class Bits(msgspec.Struct, frozen=True):

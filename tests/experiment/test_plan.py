@@ -75,7 +75,7 @@ def test_the_schedule_counts_the_units_of_the_method_and_the_model(name, model, 
         RunConfig(model=tiny_net if model == "own" else model, method=name, fraction=0.5, iterations=3)
     )
     unit = {"resnet18": "channels", "bert": "heads and neurons", "own": "units"}[model]
-    removed = f"0.5 → 12.5 % of {'weights' if name == 'unstructured' else unit}"
+    removed = f"0.5 → 12.5 % of { {'unstructured': 'weights', 'depth': 'blocks'}.get(name, unit) }"
     assert schedule(experiment) == f"3 × {removed if methods.get(name).removes else 'nothing removed'}"
 
 

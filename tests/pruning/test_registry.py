@@ -8,6 +8,7 @@ from prunebench.errors import ConfigError
 from prunebench.models.architecture import models
 from prunebench.models.input_spec import InputSpec
 from prunebench.pruning.registry import Request, criteria, methods
+from prunebench.registry import call
 from prunebench.seeding import generator
 
 IMAGES = InputSpec(kind="images", size=8)
@@ -51,8 +52,8 @@ def test_patterns_are_globs_on_whole_names(pattern, module, matches):
     assert request(include=(pattern,)).selects(module) == matches
 
 
-@pytest.mark.parametrize("name", criteria.names())
-def test_every_criterion_scores_each_weight_and_leaves_the_model_alone(name):
+@pytest.mark.parametrize("name", [name for name in criteria.names() if criteria.get(name).score])
+def test_every_criterion_of_weights_scores_each_weight_and_leaves_the_model_alone(name):
     model = nn.Conv2d(3, 4, 3)
     before = model.weight.detach().clone()
     scores = request(criteria.get(name).score).score(model, "weight", generator(0, "test"))
@@ -64,11 +65,36 @@ def test_every_criterion_scores_each_weight_and_leaves_the_model_alone(name):
     assert torch.equal(model.weight, before)
 
 
+@pytest.mark.parametrize("name", criteria.names())
+def test_every_criterion_of_blocks_scores_one_with_a_number(name):
+    score = criteria.get(name).block
+    if score is None:
+        assert criteria.get(name).score is not None
+        return
+    offered = {"block": nn.Linear(2, 2), "name": "a", "influence": 0.25, "generator": generator(0, "test")}
+    assert 0 <= call(score, offered) <= 1
+
+
+@pytest.mark.parametrize("method", methods.names())
+@pytest.mark.parametrize("name", criteria.names())
+def test_a_criterion_that_does_not_score_what_a_method_removes_is_refused_with_those_that_do(method, name):
+    method, criterion = methods.get(method), criteria.get(name)
+    fit = criterion.block if method.shortens else criterion.score
+    if fit is not None:
+        assert method.ranking(criterion) is fit
+        return
+    with pytest.raises(ConfigError, match=f"--criterion {name} scores .*; give .*random, or your own") as refused:
+        method.ranking(criterion)
+    assert name not in str(refused.value).partition(";")[2]
+
+
 @pytest.mark.parametrize("name", methods.names())
-def test_every_method_has_a_criterion_and_counts_what_it_says(name):
+def test_every_method_has_a_criterion_and_counts_what_it_says(name, residual):
     method = methods.get(name)
     assert method.criterion in criteria.names()
-    counted = method.count(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(144, 2)), {}, request())
+    model = residual.model_of(residual.Residual(), residual.Residual())
+    model(IMAGES.example(2))
+    counted = method.count(model, {}, request())
     assert method.units["images"] in counted
     assert all(count > 0 for count in counted.values())
 

@@ -27,14 +27,14 @@ USED_BY: dict[str, tuple[Kind, ...]] = {
 def check(experiment: Experiment) -> None:
     """Raise ConfigError where two settings do not go together."""
     settings, method = experiment.settings, experiment.method
-    _ = experiment.criterion  # which is imported now, before anything takes long
+    _ = experiment.ranking  # which is imported now, before anything takes long
     check_goals(experiment.goals, method, settings.validation)
     check_fit(experiment, experiment.data.reads)
     _check_normalisation(experiment)
     _check_epochs(experiment)
     check_processes("--threads", settings.threads)
     check_processes("--workers", settings.workers)
-    if settings.round_to > 1 and not method.lowers_macs:
+    if settings.round_to > 1 and not method.narrows:
         raise ConfigError(
             f"--round-to is for structured pruning, which removes whole channels; {settings.method} pruning removes "
             f"none."
@@ -46,7 +46,7 @@ def check(experiment: Experiment) -> None:
                 f"pruning ranks none. Leave it out."
             )
     for name in OF_UNITS:
-        if getattr(settings, name) != default(name) and not method.lowers_macs:
+        if getattr(settings, name) != default(name) and not method.narrows:
             raise ConfigError(
                 f"{option_name(name)} is for structured pruning, which removes whole units; {settings.method} pruning "
                 f"removes none. Leave it out."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -94,6 +94,11 @@ class Experiment:
     def criterion(self) -> Criterion:
         """The criterion's entry; raises as `model`."""
         return criteria.get(self._named("criterion"))
+
+    @property
+    def ranking(self) -> Callable[..., Any]:
+        """How the criterion scores what the method removes; raises ConfigError where it does not, and as `model`."""
+        return self.method.ranking(self.criterion)
 
     def note_code(self) -> None:
         """Note that the user has given the code of this experiment, so that its runs are believed."""

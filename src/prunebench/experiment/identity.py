@@ -36,6 +36,9 @@ OF_WEIGHTS = ("scope", "targets")
 UNITS = "3"
 """How units of users' own models are found; where it changes, other units go. Of registered models the same ones do."""
 
+BLOCKS = "1"
+"""How blocks are found and scored; where it changes, other blocks go."""
+
 TARGETS = "2"
 """What counts as weight in users' own models; where it changes, other weights go. In registered models the same do, but
 for look-up tables that are named."""
@@ -79,8 +82,11 @@ def identity(
     if (folder := models.get(settings.model).folder) is not None:
         contents["model"] = folder.digest()
     contents["data"] = data()
-    if kind == "prune" and methods.get(settings.method).lowers_macs:
+    method = methods.get(settings.method)
+    if kind == "prune" and method.narrows:
         contents["units"] = None if models.known(settings.model) else UNITS
+    elif kind == "prune" and method.shortens:
+        contents["blocks"] = BLOCKS
     elif kind == "prune" and (models.known(settings.model) is None or _names_tables(settings)):
         contents["targets"] = TARGETS
     return identify(

@@ -43,7 +43,7 @@ def inspect(config: RunConfig, classes: int = 10, pace: Pace = quiet) -> Inspect
     """
     experiment = resolve(config)
     settings, entry = experiment.settings, experiment.model
-    if not experiment.method.lowers_macs:
+    if not experiment.method.narrows:
         raise ConfigError("inspect looks at units, which structured pruning removes; leave out --method.")
     shape = prepare(experiment, entry.folder, None).config if entry.folder else {}
     if entry.reads == "text":
@@ -64,7 +64,7 @@ def inspect(config: RunConfig, classes: int = 10, pace: Pace = quiet) -> Inspect
     seed_all(settings.seed, "init")
     build = partial(Architecture(reference(settings.model), arguments, inputs, settings.output).build, entry)
     model = build().eval()
-    more = {"criterion": experiment.criterion.score, "seed": settings.seed}
+    more = {"criterion": experiment.ranking, "seed": settings.seed}
     request = request_of(settings, experiment.method, inputs, entry.keeps, **more)
     through = request.through_norms
     found = find_removable(model, inputs, (request.share(),), through_norms=through, pace=pace, build=build)

@@ -255,7 +255,7 @@ def _pruned(setup: Setup, previous: Checkpoint, step: int) -> StepState:
     found = setup.answered(state, "test", "train")
     seconds = Seconds(prune=between - started, evaluate_before=time.perf_counter() - between)
     scores = found["test"].scores, found["train"].scores
-    return StepState(step, state, before, scores, pruned.notes, seconds, right=_right(found))
+    return StepState(step, state, before, scores, pruned.notes, seconds, right=_right(found), removed=pruned.removed)
 
 
 def _fitted(setup: Setup, store: Store, state: StepState) -> StepState:

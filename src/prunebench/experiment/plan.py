@@ -16,6 +16,9 @@ NAMED = 4
 """Names that a line holds; others are counted."""
 
 
+NORMED = "in {} of them a norm follows the sum, and goes as well: they hand on what they are given, norms and all"
+"""What is said beside a proof where more than a branch goes."""
+
 THROUGH_NORMS = "there norms average over the channels that are left, which is not what they did before"
 """What is said beside a proof where channels go that norms average over."""
 
@@ -95,8 +98,12 @@ def summary_lines(summary: Summary) -> Iterator[str]:
         weights, cost = (f"{100 * share:.1f} %" for share in shares)
         yield f"           pruning can reach {weights} of the parameters, and layers with {cost} of the MACs"
     if (proof := summary.proof) is not None:
-        exact = f"pruned and masked model differ by {proof.difference:.1g} at most, in double precision"
-        yield f"           removal proved exact on this model: {proof.groups} groups of units; {exact}"
+        other = "the model with these branches at zero" if proof.blocks else "masked model"
+        exact = f"pruned and {other} differ by {proof.difference:.1g} at most, in double precision"
+        what = counted(proof.blocks, "block") if proof.blocks else f"{proof.groups} groups of units"
+        yield f"           removal proved exact on this model: {what}; {exact}"
+        if proof.normed:
+            yield f"           {NORMED.format(proof.normed)}"
         if proof.through_norms:
             yield f"           {THROUGH_NORMS}"
     reasons: dict[str, list[str]] = {}

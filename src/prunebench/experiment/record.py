@@ -70,4 +70,5 @@ def _record(
         effective_macs=effective(multiplied, at.masks),
         loss=state.mean_loss,
         notes=state.notes,
+        removed=state.removed,
     )

@@ -27,6 +27,7 @@ from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.collapse import collapsed
 from prunebench.models.input_spec import check_forward, check_training, outputs, trains_on_one
 from prunebench.models.outputs import left_out
+from prunebench.pruning.blocks.proof import Blocks, find_removable_blocks
 from prunebench.pruning.multiplied import Weights, find_weights
 from prunebench.pruning.registry import Request
 from prunebench.pruning.requests import request_of
@@ -122,22 +123,34 @@ class Setup:
         """What can be removed of the model, proved with fresh weights for one step and for all that are asked for; None
         where nothing is to be removed."""
         settings = self.experiment.settings
-        if not self.experiment.method.lowers_macs:
+        if not self.experiment.method.narrows:
             return None
         asked, steps = self._request(), (1,) if settings.until else (1, settings.iterations)
         shares = [asked.share(step) for step in steps]
-
-        def pace(what: str, done: int, total: int) -> None:
-            self.progress(Tick(what, 0, 0, 1, done, total, None, "", 0.0))
-
         start, inputs, through = self.fresh(), self.task.inputs, asked.through_norms
 
         def find() -> Removable:
             build = partial(start.architecture.build, self.experiment.model)
-            return find_removable(start.model, inputs, shares, through_norms=through, pace=pace, build=build)
+            return find_removable(start.model, inputs, shares, through_norms=through, pace=self._pace, build=build)
 
         alike = () if asked.layer_fractions else tuple(shares)
         return once(start.architecture, ("removable", alike, through), find) if alike else find()
+
+    @cached_property
+    def blocks(self) -> Blocks | None:
+        """The blocks of the model that can go, proved with fresh weights; None where none are to go."""
+        if not self.experiment.method.shortens:
+            return None
+        start = self.fresh()
+        build = partial(start.architecture.build, self.experiment.model)
+
+        def find() -> Blocks:
+            return find_removable_blocks(start.model, self.task.inputs, pace=self._pace, build=build)
+
+        return once(start.architecture, "blocks", find)
+
+    def _pace(self, what: str, done: int, total: int) -> None:
+        self.progress(Tick(what, 0, 0, 1, done, total, None, "", 0.0))
 
     @cached_property
     def weights(self) -> Weights:
@@ -148,14 +161,13 @@ class Setup:
     def request(self, step: int) -> Request:
         """What to prune in a step."""
         seed = seed_of(self.experiment.settings.seed, "prune", step)
-        return self._request(seed=seed, task=self.task, step=step, removable=self.removable, weights=self.weights)
+        found = {"removable": self.removable, "weights": self.weights, "blocks": self.blocks}
+        return self._request(seed=seed, task=self.task, step=step, **found)
 
     def _request(self, **more: Any) -> Request:
         experiment = self.experiment
         of_model = (self.task.inputs, experiment.model.keeps)
-        return request_of(
-            experiment.settings, experiment.method, *of_model, criterion=experiment.criterion.score, **more
-        )
+        return request_of(experiment.settings, experiment.method, *of_model, criterion=experiment.ranking, **more)
 
     def scores(self, state: Checkpoint) -> tuple[Scores, Scores]:
         """What is counted on test data, and on all or a fixed representative subset of the training data."""

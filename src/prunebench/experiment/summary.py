@@ -18,7 +18,7 @@ from prunebench.models.input_spec import InputSpec
 from prunebench.models.layers import layer_name
 from prunebench.models.macs import total, uses
 from prunebench.models.sharing import first_names
-from prunebench.pruning.registry import Request
+from prunebench.pruning.registry import Request, matches
 from prunebench.pruning.units.groups import module_of
 from prunebench.pruning.units.removable import Removable
 from prunebench.records import PartSummary, ProofRecord, Summary
@@ -29,6 +29,8 @@ WEIGHTED = (nn.modules.conv._ConvNd, nn.Linear)
 """Layers that are told of whatever the method."""
 
 OTHERWISE = "nothing that it holds can be removed alone"
+
+IN_NO_BLOCK = "in no block"
 
 UNEVEN = 10
 """From so many times as many samples of one class as of another on, imbalance is told."""
@@ -79,7 +81,7 @@ def summary_of(
         reached_macs=sum(count for names, count in multiplied.items() if not names.isdisjoint(reached)),
         spared=spared,
         spared_params=parameters,
-        proof=proof_of(request.removable) if request and request.removable else None,
+        proof=_proof(request) if request else None,
         doubts=(doubt,) if doubt else (),
     )
 
@@ -136,6 +138,16 @@ def proof_of(found: Removable) -> ProofRecord:
     )
 
 
+def _proof(request: Request) -> ProofRecord | None:
+    """What was proved before pruning, of units or of blocks."""
+    if (found := request.blocks) is not None:
+        normed = sum(not block.exact for block in found.blocks)
+        return ProofRecord(
+            groups=0, difference=found.largest, problem=found.problem, blocks=len(found.blocks), normed=normed
+        )
+    return proof_of(request.removable) if request.removable else None
+
+
 def _unreached(sizes: Mapping[str, int], request: Request) -> tuple[dict[str, str], dict[str, int]]:
     """Parameters of two or more dimensions that are not masked → why; and why → how many values they have."""
     found = request.weights
@@ -157,11 +169,13 @@ def spared_layers(model: nn.Module, request: Request, reached: set[str]) -> dict
         reached: names of the layers of which something can.
     """
     layers = [name for name, module in model.named_modules() if isinstance(module, WEIGHTED)]
-    found = request.removable.spared if request.removable else ()
-    told = {name: each.reason for each in found for name in each.modules}
+    found, otherwise = request.removable or request.blocks, OTHERWISE
+    told = {name: each.reason for each in (found.spared if found else ()) for name in each.modules}
+    if request.blocks is not None:
+        layers, otherwise = [name for name in layers if not matches(name, tuple(told))], IN_NO_BLOCK
     why = {name: _unselected(request, name) for name in layers if not request.selects(name)}
     return {
-        name: told.get(name) or why.get(name, OTHERWISE)
+        name: told.get(name) or why.get(name, otherwise)
         for name in dict.fromkeys([*layers, *told])
         if name not in reached
     }

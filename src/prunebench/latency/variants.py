@@ -48,7 +48,7 @@ def rounded_up(original: Checkpoint, experiment: Experiment, step: int) -> Check
     Which channels stay does not matter to time. None where the method masks, or the run rounds by itself.
     """
     settings, method = experiment.settings, experiment.method
-    if not method.lowers_macs or settings.round_to % MULTIPLE == 0 or step == 0:
+    if not method.narrows or settings.round_to % MULTIPLE == 0 or step == 0:
         return None
     model, inputs = copied(original.model), original.architecture.inputs
     request = request_of(
@@ -72,22 +72,25 @@ def rounded_up(original: Checkpoint, experiment: Experiment, step: int) -> Check
 def mask_like(model: nn.Module, pruned: Checkpoint) -> nn.Module:
     """Put `torch.nn.utils.prune` masks into a copy of the original that zero as much as was pruned; returns it.
 
-    Where channels were removed, as many filters are masked in each layer; which ones does not affect the time.
+    Where channels were removed, as many filters are masked in each layer; which ones does not affect the time. Of
+    blocks that were removed all are.
     """
     model.requires_grad_(False)  # a weight computed from a mask can then be copied
-    first = first_names(model)
+    first, kept = first_names(model), dict(pruned.model.named_parameters())
     for path, module in list(model.named_modules()):
         for name, parameter in list(module.named_parameters(recurse=False)):
             full = first[f"{path}.{name}" if path else name]
-            mask = _mask(parameter, pruned.model.get_parameter(full), pruned.masks.get(full))
+            mask = _mask(parameter, kept.get(full), pruned.masks.get(full))
             if mask is not None:
                 torch_prune.custom_from_mask(module, name, mask.to(parameter))
     return model
 
 
-def _mask(original: torch.Tensor, left: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor | None:
+def _mask(original: torch.Tensor, left: torch.Tensor | None, mask: torch.Tensor | None) -> torch.Tensor | None:
     if mask is not None and mask.shape == original.shape:
         return mask
+    if left is None:  # it went with its block
+        return torch.zeros_like(original) if original.ndim > 1 else None
     if original.ndim < 2 or original.shape[0] == left.shape[0]:
         return None
     filters = torch.zeros_like(original)
@@ -98,10 +101,9 @@ def _mask(original: torch.Tensor, left: torch.Tensor, mask: torch.Tensor | None)
 def layers_as_they_were(original: nn.Module, pruned: Checkpoint) -> set[str]:
     """Names of the layers with parameters of their own that pruning has left alone."""
     found, first = set(), first_names(original)
+    kept = dict(pruned.model.named_parameters())
     for path, module in original.named_modules():
         own = {first[f"{path}.{name}" if path else name]: p for name, p in module.named_parameters(recurse=False)}
-        if own and all(
-            n not in pruned.masks and p.shape == pruned.model.get_parameter(n).shape for n, p in own.items()
-        ):
+        if own and all(n not in pruned.masks and n in kept and p.shape == kept[n].shape for n, p in own.items()):
             found.add(path)
     return found

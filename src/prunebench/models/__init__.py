@@ -24,6 +24,7 @@ Doors:
     memory         the most that PyTorch holds while something runs
     layers         how large each layer is
     known_layers   the attributes that follow a layer's parameters
+    passing        blocks that were removed, and hand on what they are given
     reshaping      modules that get other sizes than their code asks for
     sizes          how a full model becomes a pruned one, as data
     collapse       layers that no longer tell samples apart

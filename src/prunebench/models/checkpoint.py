@@ -5,8 +5,9 @@
     masks.safetensors   bool, where weights are masked
     tokenizer.json      for text
 
-A pruned model is loaded by building its full architecture, setting the sizes that pruning changes, and filling
-in the weights. Sizes are whole numbers that the built model has as well; no text from a file reaches `setattr`.
+A pruned model is loaded by building its full architecture, having removed blocks hand on what they are given, setting
+the sizes that pruning changes, and filling in the weights. Sizes are whole numbers that the built model has as well; no
+text from a file reaches `setattr`.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from prunebench.errors import RunError
 from prunebench.models.architecture import ARGUMENTS, Architecture, ModelEntry
 from prunebench.models.input_spec import InputSpec
 from prunebench.models.masks import Masks
+from prunebench.models.passing import Outputs, pass_all_on, passing_of
 from prunebench.models.reshaping import Reshaping, reshapings_of
 from prunebench.models.sharing import by_first_names, first_names, part
 from prunebench.models.sizes import Sizes, integers, restore, tensors_of
@@ -54,13 +56,14 @@ class Checkpoint:
 
 
 class Structure(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """`structure.json`: the architecture, module name → size name → value, and module name → what it gets instead of
-    sizes that its code asks for."""
+    """`structure.json`: the architecture, module name → size name → value, module name → what it gets instead of sizes
+    that its code asks for, and the names of removed blocks → what they give."""
 
     format: int
     architecture: Architecture
     sizes: dict[str, dict[str, int]]
     reshapings: dict[str, Reshaping] = msgspec.field(default_factory=dict)
+    passing: dict[str, Outputs] = msgspec.field(default_factory=dict)
 
 
 def save(checkpoint: Checkpoint, folder: Path) -> None:
@@ -122,7 +125,9 @@ def structure_of(checkpoint: Checkpoint) -> bytes:
     """The JSON of a checkpoint's Structure."""
     sizes = {name: integers(module) for name, module in checkpoint.model.named_modules()}
     found = {name: size for name, size in sizes.items() if size}
-    return msgspec.json.encode(Structure(FORMAT, checkpoint.architecture, found, reshapings_of(checkpoint.model)))
+    model = checkpoint.model
+    told = Structure(FORMAT, checkpoint.architecture, found, reshapings_of(model), passing_of(model))
+    return msgspec.json.encode(told)
 
 
 def model_of(structure: str | bytes) -> str | None:
@@ -160,6 +165,7 @@ def assemble(
     if entry is None and is_code("model", about.model):  # nothing is imported because a file names it
         raise RunError(f"{name} names {about.model}. Give what builds the model: load(path, model=build).")
     model = about.build(entry)
+    pass_all_on(model, found.passing)
     state = _with_all_names(model, state)
     resize(model, found.sizes, state, found.reshapings)
     try:

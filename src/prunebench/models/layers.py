@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from math import prod
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from prunebench.models.masks import Masks
 from prunebench.models.sharing import first_names
 from prunebench.records import LayerRecord, UnitCount
@@ -31,26 +33,36 @@ def layer_records(
 ) -> tuple[LayerRecord, ...]:
     """A record per weight; of layers that hold the same the first stands for all.
 
-    `first` are those of the unpruned model, or none if this is it: what they do not tell of is left out. `collapsed` is
-    what `collapse.collapsed` found, `weights` are the first names of the weights.
+    `first` are those of the unpruned model, or none if this is it: what they do not tell of is left out, and what the
+    model has no more was removed. `collapsed` is what `collapse.collapsed` found, `weights` are the first names of the
+    weights.
     """
-    originals = {layer.name: layer.shape_original for layer in first}
+    whole = {layer.name: layer for layer in first}
     alike: dict[str, list[str]] = {name: [] for name in weights}
-    for name, one in first_names(model).items():
+    known = first_names(model)
+    for name, one in known.items():
         if one in alike:
             alike[one].append(layer_name(name))
     found = []
     for weight, layers in alike.items():
-        name = next((layer for layer in layers if layer in originals), layers[0])
-        if originals and name not in originals:
+        if weight not in known:
+            found += [_removed(whole[layer_name(weight)])] if layer_name(weight) in whole else []
+            continue
+        name = next((layer for layer in layers if layer in whole), layers[0])
+        if whole and name not in whole:
             continue
         mask, shape = masks.get(weight), tuple(model.get_parameter(weight).shape)
-        original = originals.get(name, shape)
+        original = whole[name].shape_original if whole else shape
         left = int(mask.sum()) if mask is not None else prod(shape)
         how = next((collapsed[layer] for layer in layers if layer in collapsed), "" if left else ZERO)
         kind = type(model.get_submodule(_holder(weight))).__name__
         found.append(LayerRecord(name, kind, original, shape, prod(original), left, how))
     return tuple(found)
+
+
+def _removed(layer: LayerRecord) -> LayerRecord:
+    """A layer that went with its block: none of its filters is left."""
+    return msgspec.structs.replace(layer, shape=(0, *layer.shape_original[1:]), weights_left=0, collapsed="")
 
 
 def layer_name(parameter: str) -> str:

@@ -3,7 +3,8 @@
 Doors:
     registry    the registries of methods and criteria, and what passes between them and the loop
     requests    what settings ask a method to prune
-    methods     unstructured, structured, none
+    methods     unstructured, structured, depth, none
     multiplied  the parameters that are multiplied with data
+    blocks      residual blocks, found and proved
     units       what can only be removed together, found and proved
 """

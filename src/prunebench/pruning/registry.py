@@ -13,7 +13,12 @@ tensor of the parameter's shape; what scores lowest goes first.
     generator    a seeded torch.Generator on the CPU
 
 Unstructured pruning removes the weights that score lowest; structured pruning the groups whose scores sum up
-to the least.
+to the least. Where whole blocks go, a criterion scores each of them instead, with a number:
+
+    block        the module
+    name         its name in the model
+    influence    1 − cos(what it is given, what it gives), a mean over training samples
+    model, task, generator as above
 """
 
 from __future__ import annotations
@@ -21,11 +26,12 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prunebench.errors import ConfigError
 from prunebench.models.input_spec import InputSpec
 from prunebench.models.masks import Masks
+from prunebench.records import BlockRecord
 from prunebench.registry import Registry, call
 
 if TYPE_CHECKING:
@@ -33,6 +39,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from prunebench.data.task import Task
+    from prunebench.pruning.blocks.proof import Blocks
     from prunebench.pruning.multiplied import Weights
     from prunebench.pruning.units.removable import Removable
     from prunebench.pruning.units.removal import Share
@@ -50,11 +57,11 @@ class Request:
     is the share of its original units that every group keeps at least; `through_norms` says that a norm over channels
     passes each of them alone.
     `removable` tells what can be removed of the unpruned model, and `weights` which of its parameters are weights;
-    where it is None, it is found of the model as it is.
+    where it is None, it is found of the model as it is. So is `blocks`, the blocks of the unpruned model.
     """
 
     fraction: float
-    criterion: Callable[..., torch.Tensor]
+    criterion: Callable[..., Any]
     inputs: InputSpec
     seed: int = 0
     task: Task | None = None
@@ -72,6 +79,7 @@ class Request:
     through_norms: bool = False
     removable: Removable | None = None
     weights: Weights | None = None
+    blocks: Blocks | None = None
 
     def selects(self, module: str) -> bool:
         """Whether a module may be pruned."""
@@ -130,10 +138,11 @@ def matches(module: str, patterns: tuple[str, ...]) -> bool:
 
 @dataclass(frozen=True)
 class Pruned:
-    """What a method returns: the new masks, and remarks on what could not be removed."""
+    """What a method returns: the new masks, remarks on what could not be removed, and the blocks that went."""
 
     masks: Masks
     notes: tuple[str, ...] = ()
+    removed: tuple[BlockRecord, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -147,7 +156,8 @@ class Method:
         reached: (model, request) → names of the weights of which something may be removed.
         units: what is removed, for sentences, by what the model reads (None: a user's own model).
         masks: whether single weights are masked, and the model keeps its shape.
-        lowers_macs: whether whole units go, so that layers become narrower.
+        narrows: whether whole units go, so that layers become narrower.
+        shortens: whether whole blocks go, which a criterion scores as such, so that the model becomes less deep.
         widths_from_scores: whether it depends on the criterion how many weights each layer keeps, and so on which a
             model takes as long.
     """
@@ -161,8 +171,14 @@ class Method:
     prunable: Callable[[nn.Module, Request], list[str]]
     reached: Callable[[nn.Module, Request], list[str]]
     masks: bool = False
-    lowers_macs: bool = False
+    narrows: bool = False
+    shortens: bool = False
     widths_from_scores: bool = False
+
+    @property
+    def lowers_macs(self) -> bool:
+        """Whether less is multiplied afterwards."""
+        return self.narrows or self.shortens
 
     @property
     def removes(self) -> bool:
@@ -173,19 +189,37 @@ class Method:
         """The nominal share of units that is left after so many steps."""
         return (1 - fraction) ** step if self.removes else 1.0
 
+    def ranking(self, criterion: Criterion) -> Callable[..., Any]:
+        """How a criterion scores what this method removes.
+
+        Raises:
+            ConfigError: it does not.
+        """
+        found = criterion.block if self.shortens else criterion.score
+        if found is None:
+            fit = [c for c in map(criteria.get, criteria.names()) if (c.block if self.shortens else c.score)]
+            scores, ranks = ("single weights", "whole blocks") if self.shortens else ("whole blocks", "single weights")
+            raise ConfigError(
+                f"--criterion {criterion.name} scores {scores}, and {self.name} pruning ranks {ranks}; give "
+                f"{', '.join(c.name for c in fit)}, or your own as path.py:function."
+            )
+        return found
+
 
 @dataclass(frozen=True)
 class Criterion:
-    """A registered criterion; `score` is described at the top of this module."""
+    """A registered criterion. `score` scores single weights, `block` whole blocks, as the top of this module describes;
+    None: it scores none."""
 
     name: str
     summary: str
-    score: Callable[..., torch.Tensor]
+    score: Callable[..., torch.Tensor] | None
+    block: Callable[..., float] | None = None
 
 
 methods: Registry[Method] = Registry("method", "prunebench.pruning.methods", None)
 criteria: Registry[Criterion] = Registry(
-    "criterion", "prunebench.pruning.criteria", lambda name, score: Criterion(name, "your own", score)
+    "criterion", "prunebench.pruning.criteria", lambda name, score: Criterion(name, "your own", score, score)
 )
 
 

@@ -25,7 +25,7 @@ def request_of(settings: Settings, method: Method, inputs: InputSpec, keeps: tup
         "inputs": inputs,
         "include": settings.include,
         "exclude": settings.exclude,
-        "keeps": keeps if method.lowers_macs else (),
+        "keeps": keeps if method.narrows else (),
         "kinds": settings.prune,
         "layer_fractions": layer_fractions(settings.layer_fraction),
         "floor": settings.floor,

@@ -42,6 +42,9 @@ def steps(records: Sequence[StepRecord]) -> str:
             "Effective: MACs that are left where those of masked weights are skipped, as most hardware cannot."
         )
     for record in records:
+        if record.removed:
+            named = ", ".join(f"{block.name} ({block.score:.3g})" for block in record.removed)
+            lines.append(f"Step {record.step} removed {named}: in brackets {record.criterion}.")
         lines += [f"Step {record.step}: {note}." for note in (*record.notes, *_warnings(record))]
     return "\n".join(lines)
 

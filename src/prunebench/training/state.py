@@ -22,9 +22,12 @@ from prunebench.models.architecture import ModelEntry
 from prunebench.models.checkpoint import Checkpoint, write_tensors
 from prunebench.models.tensor_files import owned
 from prunebench.reading import read_plain
-from prunebench.records import FORMAT, Scores, Seconds, other_format
+from prunebench.records import FORMAT, BlockRecord, Scores, Seconds, other_format
 
 NO_SECONDS = Seconds()
+
+LATER = ("removed",)
+"""Fields that states of earlier versions do not have."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ class StepState:
         scores: those before the fit, on test and on training data.
         right: which samples were right then, by part of the data; not stored, and none where they are not known.
         notes: remarks on what could not be removed.
+        removed: blocks that went.
         seconds: what the step has taken until now.
         epoch: finished epochs of the fit.
         batch: finished batches of the next epoch.
@@ -59,6 +63,7 @@ class StepState:
     mean_loss: float | None = None
     optimizer: Mapping[str, torch.Tensor] = field(default_factory=dict)
     right: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    removed: tuple[BlockRecord, ...] = ()
 
     @property
     def at(self) -> tuple[int, int, int]:
@@ -112,7 +117,8 @@ def load(folder: Path, entry: ModelEntry | None = None) -> StepState:
         if told["format"] != FORMAT:
             raise RunError(other_format(folder / "state.json", told["format"]))
         hints = get_type_hints(StepState)
-        values = {name: msgspec.convert(told[name], hints[name]) for name in _told()}
+        names = [name for name in _told() if name in told or name not in LATER]
+        values = {name: msgspec.convert(told[name], hints[name]) for name in names}
         tensors = folder / "optimizer.safetensors"
         optimizer = owned(tensors) if tensors.exists() else {}
     except (OSError, SafetensorError, msgspec.MsgspecError, KeyError) as error:

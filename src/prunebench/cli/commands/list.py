@@ -40,9 +40,10 @@ def _everything() -> Iterator[str]:
     for name in methods.names():
         method = methods.get(name)
         yield f"  {name:<{WIDTH}}  {method.summary}"
-        for criterion in criteria.names() if method.removes else ():
-            mark = "  (default)" if criterion == method.criterion else ""
-            yield f"    × {criterion:<{WIDTH - 4}}  {criteria.get(criterion).summary}{mark}"
+        for criterion in map(criteria.get, criteria.names()) if method.removes else ():
+            if (criterion.block if method.shortens else criterion.score) is not None:
+                mark = "  (default)" if criterion.name == method.criterion else ""
+                yield f"    × {criterion.name:<{WIDTH - 4}}  {criterion.summary}{mark}"
     yield ""
     yield "Your own: --model, --dataset or --criterion as path.py:function or package.module:function."
     searched = " or ".join(f"'{library}:*'" for library in models.libraries())

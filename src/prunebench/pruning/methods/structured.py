@@ -246,6 +246,6 @@ methods.add(
         count,
         prunable,
         reached,
-        lowers_macs=True,
+        narrows=True,
     ),
 )

@@ -66,7 +66,7 @@ def prove(
         pace: told how far it is.
     """
     started = time.perf_counter()
-    trial = Trial(model, _variants(inputs), fraction, seed, pace)
+    trial = Trial(model, variants(inputs), fraction, seed, pace)
     sieve = Sieve(trial, units.reshapes)
     with preserved(model):
         fault = _start(trial)
@@ -92,7 +92,7 @@ def check(
     model: nn.Module, inputs: Any, groups: tuple[Group, ...], doomed: Doomed, bindings: Sequence[Follows] = ()
 ) -> str | None:
     """What is wrong if just these units go, on fresh weights in double precision, or None: the proof of one step."""
-    trial = Trial(model, _variants(inputs), 0.0, 0)
+    trial = Trial(model, variants(inputs), 0.0, 0)
     base, given = trial.copy(), trial.variants[0]
     with masked(base, groups, doomed, back=False):
         wanted = trial.run(base, given)
@@ -104,7 +104,7 @@ def check(
     return None if apart <= TOLERANCE else f"pruned and masked differ by {apart:.1g}"
 
 
-def _variants(inputs: Any) -> list[Any]:
+def variants(inputs: Any) -> list[Any]:
     """The inputs as they are, and two samples of other values; text also shorter and padded."""
     generator = torch.Generator().manual_seed(1)
 

@@ -87,7 +87,7 @@ class Trial:
                     wanted = self.run(model, inputs)
             if i == 0:
                 self.wanted_of, self.wanted = key, wanted
-                if difference(wanted, self._full()) < TOLERANCE:
+                if difference(wanted, self.full()) < TOLERANCE:
                     return "the model gives the same without them, so that nothing is proved"
             try:
                 left = remove(model, left, doomed, bindings)
@@ -138,7 +138,8 @@ class Trial:
             base.load_state_dict(fresh(self.model, self.seed).state_dict())
         self.statistics = {k: v.clone() for k, v in base.named_buffers() if k.endswith(("running_mean", "running_var"))}
 
-    def _full(self) -> list[torch.Tensor]:
+    def full(self) -> list[torch.Tensor]:
+        """Outputs of the full model for the first variant, once it was copied."""
         assert self.whole is not None
         return self.whole
 
@@ -156,11 +157,11 @@ class Trial:
         assert pruned is not None
         self.base = None
         try:
-            self._train(pruned)
+            self.train(pruned)
         except Exception as error:  # of a model of anybody's
             fault = told(error)
             try:
-                self._train(fresh(self.model, self.seed))
+                self.train(fresh(self.model, self.seed))
             except Exception:  # it cannot be trained as it is, either
                 pruned.double().eval()
             else:
@@ -178,7 +179,7 @@ class Trial:
             return "restored, it gives other outputs"
         return ""
 
-    def _train(self, model: nn.Module) -> None:
+    def train(self, model: nn.Module) -> None:
         """Train a step in single precision, which takes half the memory."""
         training(model.float())
         inputs = tree_map(lambda each: each.float() if is_float(each) else each, self.variants[0])
