@@ -306,6 +306,35 @@ class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
     removed: tuple[BlockRecord, ...] = ()
 
 
+class SensitivityRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What a trained model scores where one layer, or one group of units, is pruned alone and nothing is trained.
+
+    Attributes:
+        run: the dense run whose model it is.
+        layer: the layer, or the first layer of the group.
+        kind: what goes: weights, channels, neurons, heads or groups.
+        share: of them that was asked for; `units` there were, and `left` are.
+        part: of the data that is scored, never the test data; `train` is what the model was trained on.
+        dense: what the whole model scores on the same samples.
+    """
+
+    format: int = FORMAT
+    run: str
+    model: str
+    dataset: str
+    method: str
+    criterion: str
+    seed: int
+    layer: Name
+    kind: Name
+    share: Share
+    units: Count
+    left: Count
+    part: Literal["train", "validation"]
+    dense: Scores
+    scores: Scores
+
+
 class Bits(msgspec.Struct, frozen=True):
     """A bit per sample, eight in a byte, the first sample in the highest bit; in the order of the evaluation."""
 

@@ -23,6 +23,7 @@ COMMANDS = {
     "efficiency": "Time a pruned model against the original.",
     "export": "Write a pruned model for use elsewhere.",
     "inspect": "Show what of a model can be pruned, and prove it.",
+    "sensitivity": "Prune each layer alone, and show what is lost.",
     "runs": "List runs, or delete one.",
     "study": "Run a grid of pruning runs, on this machine or on a cluster.",
     "compare": "Say which of two is better, and how sure that is.",

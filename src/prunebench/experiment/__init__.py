@@ -1,20 +1,21 @@
 """Experiment: one config becomes one run.
 
 Doors:
-    resolve     RunConfig → Experiment, the one door; the runs that it makes
-    experiment  what will be done: a resolved config
-    checks      settings that do not go together, or are of no use, are refused
-    identity    what decides a run's key
-    existing    what of an experiment is there already
-    goals       bounds on costs and scores
-    plan        what a run will do, in a few lines
-    data        the task of an experiment
-    usable      what can be checked of the data without the model
-    weights     where a run starts from
-    loop        train, prune
-    given       weights as they are, scored without a run
-    untrained   a schedule without training
-    inspection  what of a model can be pruned, without data
-    findings    what the structure of a model decides, found once per process
-    verify      a run computed anew from its files, and compared
+    resolve      RunConfig → Experiment, the one door; the runs that it makes
+    experiment   what will be done: a resolved config
+    checks       settings that do not go together, or are of no use, are refused
+    identity     what decides a run's key
+    existing     what of an experiment is there already
+    goals        bounds on costs and scores
+    plan         what a run will do, in a few lines
+    data         the task of an experiment
+    usable       what can be checked of the data without the model
+    weights      where a run starts from
+    loop         train, prune
+    given        weights as they are, scored without a run
+    untrained    a schedule without training
+    inspection   what of a model can be pruned, without data
+    sensitivity  each layer pruned alone, scored without training
+    findings     what the structure of a model decides, found once per process
+    verify       a run computed anew from its files, and compared
 """

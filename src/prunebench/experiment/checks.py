@@ -10,6 +10,7 @@ from prunebench.experiment.goals import check_goals
 from prunebench.experiment.identity import OF_WEIGHTS
 from prunebench.models.architecture import models
 from prunebench.models.normalisation import problem_of
+from prunebench.pruning.registry import Method
 from prunebench.pruning.requests import layer_fractions
 from prunebench.registry import parameters, reference
 from prunebench.runs.commands import as_options
@@ -34,6 +35,14 @@ def check(experiment: Experiment) -> None:
     _check_epochs(experiment)
     check_processes("--threads", settings.threads)
     check_processes("--workers", settings.workers)
+    check_pruning(settings, method)
+    layer_fractions(settings.layer_fraction)
+    if experiment.origin.run is not None:
+        _check_held_out(settings, experiment.origin.run)
+
+
+def check_pruning(settings: Settings, method: Method) -> None:
+    """Raise ConfigError where a setting is given that a method has no use for."""
     if settings.round_to > 1 and not method.narrows:
         raise ConfigError(
             f"--round-to is for structured pruning, which removes whole channels; {settings.method} pruning removes "
@@ -51,9 +60,6 @@ def check(experiment: Experiment) -> None:
                 f"{option_name(name)} is for structured pruning, which removes whole units; {settings.method} pruning "
                 f"removes none. Leave it out."
             )
-    layer_fractions(settings.layer_fraction)
-    if experiment.origin.run is not None:
-        _check_held_out(settings, experiment.origin.run)
 
 
 def unread(data: DatasetEntry) -> set[str]:

@@ -6,10 +6,14 @@ import logging
 import os
 import platform
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from prunebench.config import Settings, default, field_types, told
+import msgspec
+
+from prunebench.config import OF_UNITS, Settings, default, field_types, told
 from prunebench.errors import ConfigError, DiskError, RunError, RunLocked
+from prunebench.experiment.checks import check_pruning
 from prunebench.experiment.experiment import Experiment, Origin, Stored
 from prunebench.experiment.goals import parse
 from prunebench.experiment.identity import DECIDING, OF_WEIGHTS, as_stored, file_contents, restored
@@ -78,6 +82,27 @@ def of_run(run: Run, given: Mapping[str, Any], *, trusted: bool = False) -> Expe
     except ConfigError as error:
         raise RunError(f"The settings of run {run.key} in {run.folder} are damaged: {error}") from error
     return Experiment(settings, goals, Origin("none"), Stored(run, frozenset(given), trusted))
+
+
+def pruned_otherwise(experiment: Experiment, how: Mapping[str, Any]) -> Experiment:
+    """The experiment of a run with other settings of how is pruned, such as `method` and `criterion`.
+
+    Raises:
+        ConfigError: they do not go together.
+    """
+    stored = experiment.settings
+    method = methods.get(how.get("method", stored.method))
+    own = {} if method.name == stored.method else {"criterion": method.criterion}
+    of_weights = {name: default(name) if method.masks else None for name in OF_WEIGHTS}
+    kept = {name: value for name in OF_WEIGHTS if method.masks and (value := getattr(stored, name)) is not None}
+    of_units = {} if method.narrows else {name: default(name) for name in ("round_to", *OF_UNITS)}
+    settings = msgspec.structs.replace(stored, **{**own, **of_weights, **kept, **of_units, **how})
+    origin = experiment.stored
+    given = None if origin is None else replace(origin, given=origin.given | how.keys())
+    found = replace(experiment, settings=settings, stored=given)
+    check_pruning(settings, method)
+    _ = found.ranking  # which is imported now
+    return found
 
 
 def finished_records(run: Run, settings: Settings) -> list[StepRecord] | None:

@@ -186,6 +186,10 @@ class Setup:
                 found[part] = watching.answered(self._scores(state, part, count, watching))
         return found
 
+    def sampled(self, state: Checkpoint, part: Part, count: int) -> Scores:
+        """What is counted on a fixed representative subset of a part; how far that is, is not told."""
+        return replace(self, progress=lambda tick: None)._scores(state, part, count)
+
     def validation(self, state: Checkpoint) -> Scores | None:
         """What is counted on the held-out training data; None where nothing is held out."""
         return self._scores(state, "validation") if self.experiment.settings.validation else None

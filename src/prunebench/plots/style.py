@@ -41,7 +41,7 @@ RC: dict[Any, Any] = {
     "svg.hashsalt": "prunebench",
     "text.parse_math": False,  # names are shown as they are, dollars too
 }
-METADATA = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
+METADATA = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}, "pdf": {"CreationDate": None}}
 """What files are not to tell, since it changes from day to day."""
 
 WIDTH, HEIGHT = 6.4, 4.4
@@ -99,7 +99,7 @@ def legend(figure: Figure, handles: Sequence[Artist], labels: Sequence[str]) -> 
 
 
 def render(figure: Figure, kind: str) -> bytes:
-    """The bytes of a `png` or an `svg`; within `styled`."""
+    """The bytes of a `png`, an `svg` or a `pdf`; within `styled`."""
     stream = io.BytesIO()
     figure.savefig(stream, format=kind, metadata=METADATA[kind])
     return stream.getvalue()

@@ -146,6 +146,17 @@ class Pruned:
 
 
 @dataclass(frozen=True)
+class Alone:
+    """What can be pruned by itself: a layer or group, the kind of its units, for how many each of them counts, and what
+    prunes nothing else."""
+
+    name: str
+    kind: str
+    counts: int
+    request: Request
+
+
+@dataclass(frozen=True)
 class Method:
     """A registered method.
 
@@ -155,6 +166,7 @@ class Method:
         prunable: (model, request) → names of the weights that the parameter count is told about.
         reached: (model, request) → names of the weights of which something may be removed.
         units: what is removed, for sentences, by what the model reads (None: a user's own model).
+        alone: (unpruned model, request) → what of it can be pruned alone, in the model's order; None: nothing can.
         masks: whether single weights are masked, and the model keeps its shape.
         narrows: whether whole units go, so that layers become narrower.
         shortens: whether whole blocks go, which a criterion scores as such, so that the model becomes less deep.
@@ -170,6 +182,7 @@ class Method:
     count: Callable[[nn.Module, Masks, Request], dict[str, int]]
     prunable: Callable[[nn.Module, Request], list[str]]
     reached: Callable[[nn.Module, Request], list[str]]
+    alone: Callable[[nn.Module, Request], list[Alone]] | None = None
     masks: bool = False
     narrows: bool = False
     shortens: bool = False

@@ -7,5 +7,6 @@ Doors:
     settings        what decides runs, and what their models, data and criteria are called
     old_names       records as JSON with the names of before
     tables          tables for the terminal
+    sensitivity     what each layer's pruning loses, layers by shares
     latency_tables  tables of what was timed
 """

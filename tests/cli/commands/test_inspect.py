@@ -51,7 +51,7 @@ def test_layers_are_drawn_where_that_is_asked_for(prunebench, tmp_path, monkeypa
     shown = prunebench(*asked, "-o", "layers.png")
     assert (shown.status, "written layers.png" in shown.err) == (0, True)
     assert (tmp_path / "layers.png").read_bytes().startswith(b"\x89PNG")
-    for name, words in (("layers.jpg", "ends with .png or .svg"), ("net.py/a.png", "net.py")):
+    for name, words in (("layers.jpg", "ends with .png, .svg or .pdf"), ("net.py/a.png", "net.py")):
         refused = prunebench(*asked, "-o", name)
         assert (refused.status, refused.out) == (2, "")
         assert words in refused.err

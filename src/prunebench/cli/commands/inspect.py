@@ -9,8 +9,8 @@ import click
 
 from prunebench.cli.console import Console
 from prunebench.cli.options import Command, common_options, field_options, gather
+from prunebench.cli.pictures import check_picture, write_picture
 from prunebench.config import OF_UNITS
-from prunebench.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,7 @@ BAR = 24
 @click.command("inspect", cls=Command)
 @field_options(*FIELDS)
 @click.option("--classes", type=click.IntRange(min=2), default=10, show_default=True, metavar="N", help="Classes.")
-@click.option("-o", "--output", metavar="FILE", help="Draw the layers before and after as well, a .png or .svg.")
+@click.option("-o", "--output", metavar="FILE", help="Draw the layers before and after as well, a .png, .svg or .pdf.")
 @common_options
 def command(*, classes: int, output: str | None, as_json: bool, quiet: bool, debug: bool, **values: Any) -> None:
     """Show what of a model can be pruned, and prove it: without data, without training.
@@ -42,7 +42,7 @@ def command(*, classes: int, output: str | None, as_json: bool, quiet: bool, deb
     from prunebench.training.fit import Tick
 
     if output is not None:
-        _check_picture(output)
+        check_picture(output)
 
     def pace(what: str, done: int, total: int) -> None:
         console.tick(Tick(what, 0, 0, 1, done, total, None, "", 0.0))
@@ -51,29 +51,10 @@ def command(*, classes: int, output: str | None, as_json: bool, quiet: bool, deb
     console.records([found])
     console.result("\n".join(lines(found)))
     if output is not None:
-        _draw(found, Path(output))
+        from prunebench.plots.inspection import picture
+
+        write_picture(lambda: picture(found), Path(output))
         console.note(f"written {output}")
-
-
-def _check_picture(output: str) -> None:
-    """Raise ConfigError where no picture can be written, before anything is computed."""
-    from prunebench.plots.style import METADATA
-    from prunebench.runs.files import check_output
-
-    if Path(output).suffix[1:] not in METADATA:
-        raise ConfigError(
-            f"--output {output}: a picture's name ends with {' or '.join(f'.{kind}' for kind in METADATA)}."
-        )
-    check_output(Path(output))
-
-
-def _draw(found: Inspection, path: Path) -> None:
-    from prunebench.plots.inspection import picture
-    from prunebench.plots.style import render, styled
-    from prunebench.runs.files import write_atomically, writing
-
-    with styled(), writing("the picture", path):
-        write_atomically(path, render(picture(found), path.suffix[1:]))
 
 
 def lines(found: Inspection) -> Iterator[str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from prunebench.errors import ConfigError
 from prunebench.models.masks import Masks
-from prunebench.pruning.registry import Method, Pruned, Request, methods
+from prunebench.pruning.registry import Alone, Method, Pruned, Request, methods
 from prunebench.seeding import generator
 
 if TYPE_CHECKING:
@@ -192,10 +192,8 @@ def count(model: nn.Module, masks: Masks, request: Request) -> dict[str, int]:
     found, groups = _selected(model, request)
     modules, counts = dict(model.named_modules()), dict[str, int]()
     for group in groups:
-        kind, each = kind_of(group), 1
-        if kind == "channels":
-            each = sum(_per_unit(model, group, name) for name in group.modules)
-        counts[kind] = counts.get(kind, 0) + each * group.units
+        kind = kind_of(group)
+        counts[kind] = counts.get(kind, 0) + _counts(model, group) * group.units
     for spared in found.spared:
         layers = [modules[name] for name in spared.modules if name in modules and request.selects(name)]
         wide = [layer for layer in layers if isinstance(layer, nn.modules.conv._ConvNd)]
@@ -230,6 +228,27 @@ def prunable(model: nn.Module, request: Request) -> list[str]:
     return [n for n in names if isinstance(model.get_submodule(module_of(n)), nn.modules.conv._ConvNd) == is_conv]
 
 
+def alone(model: nn.Module, request: Request) -> list[Alone]:
+    """Each group by itself, to be pruned by just the fraction: no floor and no rounding."""
+    found, groups = _selected(model, request)
+    order = {name: i for i, (name, _) in enumerate(model.named_modules(remove_duplicate=False))}
+    plain = replace(request, include=(), exclude=(), keeps=(), kinds=(), layer_fractions=(), floor=0.0, round_to=1)
+    return [
+        Alone(
+            group.name,
+            kind_of(group),
+            _counts(model, group),
+            replace(plain, removable=replace(found, groups=(group,), spared=())),
+        )
+        for group in sorted(groups, key=lambda group: min(order[module] for module in group.modules))
+    ]
+
+
+def _counts(model: nn.Module, group: Group) -> int:
+    """For how many each unit of a group counts: channels for those that each convolution makes."""
+    return sum(_per_unit(model, group, name) for name in group.modules) if kind_of(group) == "channels" else 1
+
+
 def _is_weight(model: nn.Module, name: str) -> bool:
     parameter = dict(model.named_parameters()).get(name)
     return parameter is not None and parameter.ndim > 1
@@ -246,6 +265,7 @@ methods.add(
         count,
         prunable,
         reached,
+        alone=alone,
         narrows=True,
     ),
 )

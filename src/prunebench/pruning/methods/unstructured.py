@@ -15,7 +15,7 @@ from prunebench.errors import ConfigError
 from prunebench.models.layers import layer_name
 from prunebench.models.masks import Masks
 from prunebench.models.sharing import first_names
-from prunebench.pruning.registry import Method, Pruned, Request, matches, methods
+from prunebench.pruning.registry import Alone, Method, Pruned, Request, matches, methods
 from prunebench.seeding import generator
 
 if TYPE_CHECKING:
@@ -167,6 +167,21 @@ def prunable(model: nn.Module, request: Request) -> list[str]:
     return list(_weights(model, request).names)
 
 
+def alone(model: nn.Module, request: Request) -> list[Alone]:
+    """Each weight by itself."""
+    found = _weights(model, request)
+    plain = replace(request, include=(), exclude=(), scope="layerwise", targets="weights")
+    return [
+        Alone(
+            layer_name(name),
+            "weights",
+            1,
+            replace(plain, weights=replace(found, names={name: found.names.get(name, ())}, tables=frozenset())),
+        )
+        for name in targets(model, request)
+    ]
+
+
 def _weights(model: nn.Module, request: Request) -> Weights:
     from prunebench.pruning.multiplied import find_weights
 
@@ -190,6 +205,7 @@ methods.add(
         count,
         prunable,
         targets,
+        alone=alone,
         masks=True,
         widths_from_scores=True,
     ),

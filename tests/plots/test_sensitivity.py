@@ -1,0 +1,72 @@
+"""The heat map has a row per layer, a column per share, and a number in each cell."""
+
+from __future__ import annotations
+
+import pytest
+
+from prunebench.plots.sensitivity import LEAST, picture
+from prunebench.plots.style import METADATA, render
+from prunebench.records import Scores, SensitivityRecord
+from prunebench.results.sensitivity import grid_of
+
+SHARES = (0.1, 0.5, 0.9)
+
+
+def grid(layers=("conv1", "layer1.0.conv1"), kind="channels", worst=0.1):
+    return grid_of(
+        [
+            SensitivityRecord(
+                run="net-dense-0123456789",
+                model="net",
+                dataset="digits",
+                method="structured",
+                criterion="l2",
+                seed=0,
+                layer=layer,
+                kind=kind,
+                share=share,
+                units=10,
+                left=5,
+                part="train",
+                dense=Scores.of(top1=(90, 100)),
+                scores=Scores.of(top1=(90 - 100 * (0.9 - worst) * share / 0.9, 100)),
+            )
+            for layer in layers
+            for share in SHARES
+        ]
+    )
+
+
+@pytest.mark.usefixtures("in_style")
+def test_cells_show_scores_and_are_the_darker_the_more_is_lost():
+    figure = picture(grid())
+    axes, bar = figure.axes
+    (image,) = axes.images
+    assert image.get_array().shape == (2, 3)
+    assert image.get_array()[0].tolist() == pytest.approx([0.8 * share / 0.9 for share in SHARES])
+    assert image.get_clim() == pytest.approx((0, 0.8))
+    assert [text.get_text() for text in axes.texts[:3]] == ["0.811", "0.456", "0.100"]
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["conv1", "layer1.0.conv1"]
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["10 %", "50 %", "90 %"]
+    assert "100 samples" in " ".join(axes.get_xlabel().split())
+    assert bar.get_ylabel() == "accuracy lost"
+
+
+@pytest.mark.usefixtures("in_style")
+def test_what_may_be_chance_stays_light():
+    assert picture(grid(worst=0.895)).axes[0].images[0].get_clim() == (0, LEAST)
+
+
+@pytest.mark.usefixtures("in_style")
+def test_it_grows_with_layers_and_their_names():
+    small, tall = picture(grid()), picture(grid([f"layer{i}" for i in range(60)], "weights"))
+    wide = picture(grid(["vit.encoder.layers.encoder_layer_11.self_attention.in_proj_weight"]))
+    assert tall.get_size_inches()[1] > 10 > small.get_size_inches()[1]
+    assert wide.get_size_inches()[0] > small.get_size_inches()[0]
+    assert (tall.axes[0].get_ylabel(), small.axes[0].get_ylabel()) == ("layer", "first layer of the group")
+
+
+@pytest.mark.usefixtures("in_style")
+@pytest.mark.parametrize("kind", METADATA)
+def test_it_is_the_same_bytes_every_time(kind):
+    assert render(picture(grid()), kind) == render(picture(grid()), kind)
