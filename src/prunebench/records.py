@@ -226,6 +226,19 @@ class GroupRecord(msgspec.Struct, frozen=True):
     modules: tuple[str, ...]
 
 
+class ResidualBlock(msgspec.Struct, frozen=True):
+    """A block that can go: its name and class, its parameters, and the multiply-accumulates of one sample.
+
+    `exact` says that its parameters at zero leave its input as it is; else something follows the sum, and goes as well.
+    """
+
+    name: str
+    kind: str
+    params: int
+    macs: int
+    exact: bool
+
+
 class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     """What of a model can be pruned, and what one step does to random weights.
 
@@ -234,6 +247,7 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
         params, macs: of the whole model, `macs` of one sample; `reached_…` in layers that pruning reaches, `…_after` of
             what a step with this fraction leaves.
         groups: of units that can be removed, and were asked for.
+        blocks: that can be removed, and were asked for; where those go, a step takes the first, as no data tells which.
         spared: layers of whose outputs nothing can be removed, or nothing was asked for → why.
         layers: each before and after the step.
         seconds: that finding and proving took.
@@ -253,6 +267,7 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     macs_after: int
     layers: tuple[LayerRecord, ...]
     seconds: float
+    blocks: tuple[ResidualBlock, ...] = ()
 
 
 class BlockRecord(msgspec.Struct, frozen=True, array_like=True):

@@ -59,3 +59,30 @@ def test_what_a_known_model_keeps_whole_is_told_as_such_and_goes_where_it_is_nam
 def test_a_method_that_removes_no_units_is_refused():
     with pytest.raises(ConfigError, match="leave out --method"):
         inspect(RunConfig(model="resnet18", method="unstructured"))
+
+
+def test_blocks_are_told_with_what_they_cost_and_a_step_takes_the_first():
+    found = inspect(RunConfig(model="resnet18", method="depth", fraction=0.3))
+    assert [block.name for block in found.blocks] == ["layer1.0", "layer1.1", "layer2.1", "layer3.1", "layer4.1"]
+    assert {(block.kind, block.exact) for block in found.blocks} == {("BasicBlock", True)}
+    assert found.blocks[0].params == 2 * (64 * 64 * 9 + 2 * 64)
+    assert found.blocks[0].macs == 2 * 64 * 64 * 9 * 8 * 8
+    assert (found.groups, found.proof.groups, found.proof.blocks, found.proof.problem) == ((), 0, 5, "")
+    assert found.params - found.params_after == sum(block.params for block in found.blocks[:2])
+    assert found.macs - found.macs_after == sum(block.macs for block in found.blocks[:2])
+    assert found.reached_macs == sum(block.macs for block in found.blocks)
+    assert found.spared == {
+        **dict.fromkeys(("layer2.0", "layer3.0", "layer4.0"), "it gives another shape than it is given"),
+        **dict.fromkeys(("conv1", "fc"), "in no block"),
+    }
+    assert {layer.name for layer in found.layers if not layer.weights_left} == {
+        f"layer1.{block}.conv{conv}" for block in (0, 1) for conv in (1, 2)
+    }
+
+
+def test_blocks_that_take_a_norm_along_and_a_model_without_blocks_are_told():
+    bert = inspect(RunConfig(model="bert", method="depth"))
+    assert {block.exact for block in bert.blocks} == {False}
+    assert bert.proof.normed == len(bert.blocks)
+    alexnet = inspect(RunConfig(model="alexnet", method="depth"))
+    assert (alexnet.blocks, alexnet.params_after) == ((), alexnet.params)

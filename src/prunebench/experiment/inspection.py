@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from functools import partial
+
+from torch import nn
 
 from prunebench.config import RunConfig
 from prunebench.errors import ConfigError
+from prunebench.experiment.experiment import Experiment
 from prunebench.experiment.of_folder import prepare
 from prunebench.experiment.resolve import resolve
 from prunebench.experiment.summary import proof_of, spared_layers
 from prunebench.models.architecture import Architecture, asks_for, given_arguments
 from prunebench.models.costs import params
 from prunebench.models.input_spec import InputSpec, output_of
-from prunebench.models.layers import layer_records
-from prunebench.models.macs import total, uses
+from prunebench.models.layers import layer_name, layer_records
+from prunebench.models.macs import Uses, total, uses
 from prunebench.models.taken_over import copied
-from prunebench.pruning.methods import structured
+from prunebench.pruning.blocks.find import Block
+from prunebench.pruning.blocks.proof import find_removable_blocks
+from prunebench.pruning.methods import depth, structured
 from prunebench.pruning.multiplied import find_weights
+from prunebench.pruning.registry import Method, Request
 from prunebench.pruning.requests import request_of
 from prunebench.pruning.units.pace import Pace, quiet
 from prunebench.pruning.units.removable import find_removable
-from prunebench.records import GroupRecord, Inspection
+from prunebench.records import GroupRecord, Inspection, ResidualBlock
 from prunebench.registry import reference
 from prunebench.seeding import seed_all
 
@@ -42,9 +49,54 @@ def inspect(config: RunConfig, classes: int = 10, pace: Pace = quiet) -> Inspect
         ModelError: the model cannot be built, or does not run.
     """
     experiment = resolve(config)
+    settings, entry, method = experiment.settings, experiment.model, experiment.method
+    if not method.lowers_macs:
+        raise ConfigError(
+            f"inspect looks at units and blocks, and {method.name} pruning removes neither: leave out --method, or "
+            f"give structured or depth."
+        )
+    about = _architecture(experiment, classes)
+    inputs = about.inputs
+    seed_all(settings.seed, "init")
+    build = partial(about.build, entry)
+    model = build().eval()
+    weights = find_weights(model, inputs)
+    more = {"criterion": experiment.ranking, "seed": settings.seed, "weights": weights}
+    request = _found(method, model, request_of(settings, method, inputs, entry.keeps, **more), pace, build)
+    proof, found = proof_of(request), request.removable or request.blocks
+    assert proof is not None, "one of the two was looked for"
+    assert found is not None
+    groups = structured.groups_of(model, request) if proof.groups else []
+    blocks = depth.left_of(model, request) if proof.blocks else []
+    reached = method.reached(model, request) if groups or blocks else []
+    multiplied, layers = uses(model, inputs), layer_records(model, {}, (), {}, weights.names)
+    pruned = copied(model)
+    if groups or blocks:
+        method.prune(pruned, {}, request)
+    output_of(pruned, inputs.example())
+    gone = {name for group in groups for name in group.modules} | {layer_name(name) for name in reached if blocks}
+    return Inspection(
+        model=reference(settings.model),
+        inputs=inputs.text(),
+        params=params(model),
+        macs=total(multiplied),
+        reached_params=sum(model.get_parameter(name).numel() for name in reached),
+        reached_macs=sum(count for names, count in multiplied.items() if not names.isdisjoint(reached)),
+        groups=tuple(GroupRecord(each.name, structured.kind_of(each), each.units, each.modules) for each in groups),
+        spared=spared_layers(model, request, gone),
+        proof=proof,
+        fraction=settings.fraction,
+        params_after=params(pruned),
+        macs_after=total(uses(pruned, inputs)),
+        layers=layer_records(pruned, {}, layers, {}, weights.names),
+        seconds=found.seconds,
+        blocks=tuple(_told(model, block, multiplied) for block in blocks),
+    )
+
+
+def _architecture(experiment: Experiment, classes: int) -> Architecture:
+    """The model as data, with inputs of the size that the settings say."""
     settings, entry = experiment.settings, experiment.model
-    if not experiment.method.narrows:
-        raise ConfigError("inspect looks at units, which structured pruning removes; leave out --method.")
     shape = prepare(experiment, entry.folder, None).config if entry.folder else {}
     if entry.reads == "text":
         tokens = shape.get("vocab_size", VOCABULARY)
@@ -61,35 +113,20 @@ def inspect(config: RunConfig, classes: int = 10, pace: Pace = quiet) -> Inspect
         **(text if asks_for(entry, "vocab_size") else {}),
         "given": given_arguments(settings.model_arg),
     }
-    seed_all(settings.seed, "init")
-    build = partial(Architecture(reference(settings.model), arguments, inputs, settings.output).build, entry)
-    model = build().eval()
-    more = {"criterion": experiment.ranking, "seed": settings.seed}
-    request = request_of(settings, experiment.method, inputs, entry.keeps, **more)
-    through = request.through_norms
-    found = find_removable(model, inputs, (request.share(),), through_norms=through, pace=pace, build=build)
-    weights = find_weights(model, inputs)
-    request = dataclasses.replace(request, removable=found, weights=weights)
-    groups = structured.groups_of(model, request) if found.groups else []
-    reached = structured.reached(model, request) if groups else []
-    multiplied, layers = uses(model, inputs), layer_records(model, {}, (), {}, weights.names)
-    pruned = copied(model)
-    if groups:
-        structured.prune(pruned, {}, request)
-    output_of(pruned, inputs.example())
-    return Inspection(
-        model=reference(settings.model),
-        inputs=inputs.text(),
-        params=params(model),
-        macs=total(multiplied),
-        reached_params=sum(model.get_parameter(name).numel() for name in reached),
-        reached_macs=sum(count for names, count in multiplied.items() if not names.isdisjoint(reached)),
-        groups=tuple(GroupRecord(each.name, structured.kind_of(each), each.units, each.modules) for each in groups),
-        spared=spared_layers(model, request, {name for group in groups for name in group.modules}),
-        proof=proof_of(found),
-        fraction=settings.fraction,
-        params_after=params(pruned),
-        macs_after=total(uses(pruned, inputs)),
-        layers=layer_records(pruned, {}, layers, {}, weights.names),
-        seconds=found.seconds,
-    )
+    return Architecture(reference(settings.model), arguments, inputs, settings.output)
+
+
+def _found(method: Method, model: nn.Module, request: Request, pace: Pace, build: Callable[[], nn.Module]) -> Request:
+    """The request with what can be removed by the method."""
+    inputs, share, through = request.inputs, request.share(), request.through_norms
+    if method.shortens:
+        return dataclasses.replace(request, blocks=find_removable_blocks(model, inputs, pace=pace, build=build))
+    found = find_removable(model, inputs, (share,), through_norms=through, pace=pace, build=build)
+    return dataclasses.replace(request, removable=found)
+
+
+def _told(model: nn.Module, block: Block, multiplied: Uses) -> ResidualBlock:
+    module = model.get_submodule(block.name)
+    own = {f"{block.name}.{name}" for name, _ in module.named_parameters()}
+    macs = sum(count for names, count in multiplied.items() if not names.isdisjoint(own))
+    return ResidualBlock(block.name, block.kind, params(module), macs, block.exact)

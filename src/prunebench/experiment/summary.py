@@ -20,7 +20,6 @@ from prunebench.models.macs import total, uses
 from prunebench.models.sharing import first_names
 from prunebench.pruning.registry import Request, matches
 from prunebench.pruning.units.groups import module_of
-from prunebench.pruning.units.removable import Removable
 from prunebench.records import PartSummary, ProofRecord, Summary
 from prunebench.registry import reference
 from prunebench.runs.digests import shown
@@ -81,7 +80,7 @@ def summary_of(
         reached_macs=sum(count for names, count in multiplied.items() if not names.isdisjoint(reached)),
         spared=spared,
         spared_params=parameters,
-        proof=_proof(request) if request else None,
+        proof=proof_of(request) if request else None,
         doubts=(doubt,) if doubt else (),
     )
 
@@ -131,21 +130,21 @@ def _weights(experiment: Experiment) -> str:
     return f"of {weights}" if published is None else published.called
 
 
-def proof_of(found: Removable) -> ProofRecord:
-    """What was proved, as it is recorded."""
-    return ProofRecord(
-        groups=len(found.groups), difference=found.largest, problem=found.problem, through_norms=found.through_norms
-    )
-
-
-def _proof(request: Request) -> ProofRecord | None:
-    """What was proved before pruning, of units or of blocks."""
+def proof_of(request: Request) -> ProofRecord | None:
+    """What was proved before pruning, of units or of blocks, as it is recorded; None where nothing was."""
     if (found := request.blocks) is not None:
         normed = sum(not block.exact for block in found.blocks)
         return ProofRecord(
             groups=0, difference=found.largest, problem=found.problem, blocks=len(found.blocks), normed=normed
         )
-    return proof_of(request.removable) if request.removable else None
+    if (units := request.removable) is None:
+        return None
+    return ProofRecord(
+        groups=len(units.groups),
+        difference=units.largest,
+        problem=units.problem,
+        through_norms=units.through_norms,
+    )
 
 
 def _unreached(sizes: Mapping[str, int], request: Request) -> tuple[dict[str, str], dict[str, int]]:

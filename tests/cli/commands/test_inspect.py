@@ -71,3 +71,14 @@ def test_units_are_chosen_and_norms_are_told_of(prunebench, tmp_path, monkeypatc
     assert "norms average over the channels that are left" in through.out
     assert "8×3×2×2 → 6×3×2×2" in through.out
     assert "none of --prune heads" in prunebench(*asked, "--through-norms", "--prune", "heads").err
+
+
+def test_blocks_are_shown_with_their_proof(prunebench, tmp_path):
+    shown = prunebench("inspect", "--model", "resnet18", "--method", "depth", "-o", str(tmp_path / "a.png"))
+    assert shown.status == 0, shown.err
+    assert "layer1.0    74 k  4.72 M  BasicBlock" in shown.out
+    assert "removal proved exact on this model: 5 blocks" in shown.out
+    assert "layer1.0.conv1         ░░░                       64×64×3×3 → 0×64×3×3" in shown.out
+    refused = prunebench("inspect", "--model", "resnet18", "--method", "none")
+    assert (refused.status, refused.out) == (2, "")
+    assert "leave out --method, or give structured or depth" in refused.err

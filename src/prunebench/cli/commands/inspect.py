@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from prunebench.records import Inspection
 
 FIELDS = (
-    *("model", "model_arg", "image_size", "sequence_length", "fraction", "include", "exclude", "round_to"),
+    *("model", "model_arg", "image_size", "sequence_length", "method", "fraction", "include", "exclude", "round_to"),
     *OF_UNITS,
 )
 
@@ -35,7 +35,8 @@ def command(*, classes: int, output: str | None, as_json: bool, quiet: bool, deb
     """Show what of a model can be pruned, and prove it: without data, without training.
 
     Units are channels, neurons and heads, in groups that can only be removed together. With random weights in double
-    precision the pruned model is compared with the one in which these units are masked.
+    precision the pruned model is compared with the one in which these units are masked. With --method depth whole
+    residual blocks are shown, whose branches are at zero there.
     """
     console = Console(as_json, quiet)
     from prunebench.experiment.inspection import inspect
@@ -70,6 +71,13 @@ def lines(found: Inspection) -> Iterator[str]:
         yield f"{'kind':<8}  {'units':>6}  layers that make them"
         for group in found.groups:
             yield f"{group.kind:<8}  {group.units:>6}  {some(group.modules)}"
+    if found.blocks:
+        yield ""
+        named = max(len("block"), *(len(block.name) for block in found.blocks))
+        yield f"{'block':<{named}}  {'params':>6}  {'MACs':>6}  of class"
+        for block in found.blocks:
+            after = "" if block.exact else ", and what follows its sum"
+            yield f"{block.name:<{named}}  {short(block.params):>6}  {short(block.macs):>6}  {block.kind}{after}"
     reasons: dict[str, list[str]] = {}
     for name, why in found.spared.items():
         reasons.setdefault(why, []).append(name or "the model itself")
@@ -84,17 +92,23 @@ def lines(found: Inspection) -> Iterator[str]:
         )
         if found.proof.through_norms:
             yield THROUGH_NORMS
+    if found.blocks:
+        yield (
+            f"removal proved exact on this model: {len(found.blocks)} blocks; pruned and the model with these branches "
+            f"at zero differ by {found.proof.difference:.1g} at most, in double precision ({found.seconds:.1f} s)"
+        )
     if found.proof.problem:
         yield f"but {found.proof.problem}"
     yield ""
+    which = " (the first blocks, as no data tells which)" if found.blocks else ""
     yield (
-        f"one step of {found.fraction:g}: {short(found.params)} → {short(found.params_after)} parameters, "
+        f"one step of {found.fraction:g}{which}: {short(found.params)} → {short(found.params_after)} parameters, "
         f"{short(found.macs)} → {short(found.macs_after)} MACs"
     )
     width = max(len(layer.name) for layer in found.layers) if found.layers else 0
     largest = max((layer.weights for layer in found.layers), default=1)
     for layer in found.layers:
         whole = max(1, round(BAR * (layer.weights / largest) ** 0.5))
-        left = min(whole, max(1, round(whole * layer.weights_left / layer.weights)))
+        left = min(whole, max(int(layer.weights_left > 0), round(whole * layer.weights_left / layer.weights)))
         sizes = f"{'×'.join(map(str, layer.shape_original))} → {'×'.join(map(str, layer.shape))}"
         yield f"  {layer.name:<{width}}  {'█' * left + '░' * (whole - left):<{BAR}}  {sizes}"
