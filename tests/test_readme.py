@@ -54,6 +54,24 @@ def test_own_model_dataset_and_criterion(tmp_path, monkeypatch):
     assert (tmp_path / "performance" / "net-build_structured_mine-score_performance.txt").exists()
 
 
+def test_the_sensitivity_that_is_shown_is_drawn(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    line = next(line for line in COMMANDS if line.startswith("sensitivity") and "-o" in line)
+    small = ["--epochs", "1", "--limit-train", "120", "--limit-test", "50", "--samples", "16", "--shares", "0.5"]
+    result = CliRunner().invoke(cli, [*shlex.split(line), *small, "--include", "layer1.*"])
+    assert result.exit_code == 0, result.output
+    assert "layer1.1.conv1  channels" in result.output
+    assert "held out of the training data" in result.output
+    assert (tmp_path / "sensitivity.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_blocks_that_are_shown_are_proved():
+    line = next(line for line in COMMANDS if line.startswith("inspect") and "depth" in line)
+    result = CliRunner().invoke(cli, shlex.split(line))
+    assert result.exit_code == 0, result.output
+    assert "removal proved exact on this model: 5 blocks" in result.output
+
+
 def test_python_example_prints_a_line_per_step(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     code = next(block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "for record" in block)
