@@ -14,6 +14,7 @@ from prunebench.experiment.resolve import resolve
 from prunebench.experiment.untrained import untrained
 from prunebench.latency.variants import TimedStep, layers_as_they_were, mask_like, rounded_up, variants
 from prunebench.models.input_spec import output_of
+from prunebench.models.passing import pass_on
 from prunebench.pruning.methods import structured, unstructured
 from prunebench.records import VARIANTS
 
@@ -33,6 +34,22 @@ def test_as_many_filters_are_masked_as_were_removed(name, fresh, request_for):
             assert hasattr(module, "weight_mask") == (kept < len(module.weight))
             assert int(module.weight.flatten(1).ne(0).any(1).sum()) == kept
     assert shrunk >= 8
+
+
+def test_of_a_block_that_went_every_weight_is_masked_and_no_layer_is_as_it_was(fresh):
+    state = fresh("resnet18", 32)
+    whole = copy.deepcopy(state.model)
+    pass_on(state.model.layer2[1], 0)
+    gone = {f"layer2.1.{part}" for part in ("conv1", "bn1", "conv2", "bn2")}
+    kept = layers_as_they_were(whole, state)
+    assert {name for name, module in whole.named_modules() if list(module.parameters(False))} - kept == gone
+    masked = mask_like(whole, state)
+    assert [name for name, _ in masked.named_buffers() if name.endswith("_mask")] == [
+        "layer2.1.conv1.weight_mask",
+        "layer2.1.conv2.weight_mask",
+    ]
+    assert not masked.layer2[1].conv1.weight_mask.any()
+    assert rounded_up(state, resolve(RunConfig(model="resnet18", method="depth")), 1) is None
 
 
 def test_masks_of_single_weights_are_put_in_place_as_they_are(tiny_state, request_for):

@@ -11,6 +11,7 @@ from torch import nn
 
 from prunebench.models.input_spec import InputSpec
 from prunebench.models.layers import ZERO, layer_name, layer_records, prunable_weights, unit_count
+from prunebench.models.passing import pass_on
 from prunebench.pruning.methods import structured, unstructured
 
 WEIGHTS = ("features.0.weight", "features.4.weight", "classifier.1.weight", "classifier.3.weight")
@@ -38,6 +39,21 @@ def test_a_pruned_layer_remembers_its_original_shape(tiny_state, request_for):
     names = ["features.0.weight", "features.4.weight"]
     counts = prunable_weights(names, layer_records(state.model, {}, first, {}, WEIGHTS))
     assert counts == ((8 * 3 + 12 * 8) * 9, (4 * 3 + 6 * 8) * 9, (4 * 3 + 6 * 4) * 9)
+
+
+def test_of_a_layer_that_went_with_its_block_nothing_is_left_and_it_has_not_collapsed(fresh):
+    model = fresh("resnet18", 32).model
+    weights = [name for name, parameter in model.named_parameters() if parameter.ndim > 1]
+    first = layer_records(model, {}, (), {}, weights)
+    pass_on(model.layer2[1], 0)
+    second = layer_records(model, {}, first, {}, weights)
+    assert [layer.name for layer in second] == [layer.name for layer in first]
+    gone = [layer for layer in second if layer.weights_left == 0]
+    assert [layer.name for layer in gone] == ["layer2.1.conv1", "layer2.1.conv2"]
+    assert {(layer.kind, layer.shape, layer.shape_original, layer.collapsed) for layer in gone} == {
+        ("Conv2d", (0, 128, 3, 3), (128, 128, 3, 3), "")
+    }
+    assert prunable_weights(["layer2.1.conv1.weight"], second) == (128 * 128 * 9, 0, 0)
 
 
 def test_masked_weights_are_not_left(tiny_state, request_for):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from prunebench.records import ProofRecord, Summary
+from prunebench.records import BlockRecord, ProofRecord, Summary
 from prunebench.report.figures import figures
 from prunebench.report.remarks import remarks
 from prunebench.report.sources import gather
@@ -48,4 +48,29 @@ def test_what_was_proved_is_told_once_for_all_seeds(tmp_path, pruned, commit):
     assert told(tmp_path) == [
         "tiny on digits, tiny structured: removal proved exact on this model: 12 groups of units; norms average over "
         "the channels that are left."
+    ]
+
+
+def test_removed_blocks_and_their_proof_are_told(tmp_path, pruned, commit):
+    for seed, name in enumerate(("layer1.1", "layer1.1", "layer2.1")):
+        run = pruned(tmp_path, steps=1, seed=seed)
+        record = run.record(0)
+        removed = (BlockRecord(name, 0.01 * seed), BlockRecord("layer3.1", 0.2))
+        commit(run, msgspec.structs.replace(record, step=1, removed=removed))
+    who = "tiny on digits, tiny structured, step 1"
+    assert told(tmp_path) == [
+        f"{who} (seed 0, 1): layer1.1, layer3.1 were removed.",
+        f"{who} (seed 2): layer2.1, layer3.1 were removed.",
+    ]
+
+
+def test_blocks_that_take_a_norm_along_are_told_as_such(tmp_path, pruned, commit):
+    proof = ProofRecord(groups=0, difference=0.0, blocks=4, normed=4)
+    run = pruned(tmp_path, steps=1)
+    empty = dict.fromkeys(("left_out", "weights", "mean", "std"), ())
+    summary = Summary(data="digits", digest=None, parts={}, params=1, macs=1, proof=proof, **empty)
+    commit(run, msgspec.structs.replace(run.record(0), step=1, summary=summary))
+    assert told(tmp_path) == [
+        "tiny on digits, tiny structured: removal proved exact on this model: 4 blocks; a norm that follows the sum "
+        "goes with its block."
     ]

@@ -163,6 +163,12 @@ def test_masks_of_another_criterion_may_take_another_time(made):
     assert timed_alike(one) == timed_alike(seed) != timed_alike(other)
 
 
+def test_a_model_that_lost_blocks_takes_as_long_as_no_other_since_weights_decide_which_go(made):
+    _, one = made(method="depth")
+    _, seed = made(method="depth", seed=3)
+    assert timed_alike(one) == timed_alike(one) != timed_alike(seed)
+
+
 def test_curves_that_differ_in_their_seed_alone_are_together_by_seed(made):
     curves = [curve_of(made(seed=seed, fraction=fraction)[1]) for seed in (2, 0, 1) for fraction in (0.1, 0.2)]
     groups = by_settings(curves)

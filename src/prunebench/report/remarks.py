@@ -17,7 +17,7 @@ def remarks(groups: Sequence[list[Curve]], named: Sequence[Series]) -> list[str]
         for curve in group:
             proofs |= {(f"{name.family}, {name.label}", text): None for text in _proof(curve)}
             for record in curve.records:
-                for text in (*record.notes, *_collapsed(record)):
+                for text in (*_removed(record), *record.notes, *_collapsed(record)):
                     key = (f"{name.family}, {name.label}", record.step, text)
                     found.setdefault(key, []).append(curve.seed)
     return [f"{who}: {text}." for who, text in proofs] + [
@@ -26,11 +26,20 @@ def remarks(groups: Sequence[list[Curve]], named: Sequence[Series]) -> list[str]
 
 
 def _proof(curve: Curve) -> Iterator[str]:
-    """What was proved of the removal of units before anything was trained."""
+    """What was proved of the removal of units, or blocks, before anything was trained."""
     for record in curve.records:
         if record.summary is not None and (proof := record.summary.proof) is not None:
             how = "; norms average over the channels that are left" if proof.through_norms else ""
-            yield f"removal proved exact on this model: {proof.groups} groups of units{how}"
+            what = f"{proof.blocks} blocks" if proof.blocks else f"{proof.groups} groups of units"
+            how = "; a norm that follows the sum goes with its block" if proof.normed else how
+            yield f"removal proved exact on this model: {what}{how}"
+
+
+def _removed(record: StepRecord) -> Iterator[str]:
+    """`layer4.1 was removed`, the blocks that a step removed."""
+    if record.removed:
+        names = ", ".join(block.name for block in record.removed)
+        yield f"{names} {'was' if len(record.removed) == 1 else 'were'} removed"
 
 
 def _collapsed(record: StepRecord) -> Iterator[str]:

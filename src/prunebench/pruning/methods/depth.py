@@ -151,5 +151,6 @@ methods.add(
         reached,
         reached,
         shortens=True,
+        widths_from_scores=True,
     ),
 )
