@@ -92,7 +92,7 @@ def pruned_otherwise(experiment: Experiment, how: Mapping[str, Any]) -> Experime
     """
     stored = experiment.settings
     method = methods.get(how.get("method", stored.method))
-    own = {} if method.name == stored.method else {"criterion": method.criterion}
+    own = {"criterion": method.criterion} if "method" in how else {}
     of_weights = {name: default(name) if method.masks else None for name in OF_WEIGHTS}
     kept = {name: value for name in OF_WEIGHTS if method.masks and (value := getattr(stored, name)) is not None}
     of_units = {} if method.narrows else {name: default(name) for name in ("round_to", *OF_UNITS)}

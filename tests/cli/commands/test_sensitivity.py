@@ -51,6 +51,21 @@ def test_json_is_a_record_per_cell_and_a_run_is_pruned_otherwise(prunebench, her
     assert all("-dense-" in cell.run for cell in cells)
 
 
+def test_how_a_trained_model_was_pruned_first_does_not_matter(prunebench, here):
+    pruned = ("--method", "unstructured", "--criterion", "random", "--exclude", "0", "--iterations", "1", "--json")
+    assert prunebench("prune", *ASKED, *pruned).status == 0
+    (dense,) = (here / "runs").glob("net-dense-*")
+    shown = prunebench("sensitivity", "--run", dense.name, "--shares", "0.5")
+    assert [line.split()[:3] for line in shown.out.splitlines()[2:4]] == [
+        ["0", "channels", "8"],
+        ["2", "channels", "6"],
+    ]
+    assert "(structured, l2)" in shown.out
+    own = prunebench("sensitivity", "--run", next((here / "runs").glob("net-unstructured-*")).name, "--shares", "0.5")
+    assert [line.split()[0] for line in own.out.splitlines()[2:4]] == ["2", "5"]
+    assert "(unstructured, random)" in own.out
+
+
 @pytest.mark.parametrize(
     ("asked", "words"),
     [

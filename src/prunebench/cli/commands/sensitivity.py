@@ -19,6 +19,7 @@ from prunebench.cli.options import (
 )
 from prunebench.cli.pictures import check_picture, write_picture
 from prunebench.cli.stopping import Stopping
+from prunebench.config import default
 from prunebench.config import given as given_fields
 from prunebench.errors import ConfigError, RunError
 
@@ -137,6 +138,8 @@ def _of_run(console: Console, given: RunConfig, name: str, trust: bool) -> tuple
     how = {field: value for field, value in given_fields(given).items() if field in HOW}
     run = find_run(msgspec.structs.replace(given, **dict.fromkeys(how)), name, ("train", "prune"))
     assert run is not None, "it was named"
+    if run.manifest.kind == "train":  # how it was pruned first is no part of it
+        how = {name: default(name) for name in HOW if name not in ("criterion", "targets")} | how
     experiment = pruned_otherwise(as_computed(run, given, trusted=trust), how)
     console.note(f"run {run.key} on {machine_line(experiment.settings)}")
     if run.manifest.kind == "prune":
