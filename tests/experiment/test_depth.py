@@ -164,6 +164,31 @@ def test_settings_of_other_methods_are_refused(given, message):
         resolve(RunConfig(model="resnet18", method="depth", **given))
 
 
+PAIRS = [
+    ("structured", "depth"),
+    ("depth", "structured"),
+    *(
+        pytest.param(*pair, marks=pytest.mark.slow)
+        for pair in (("depth", "depth"), ("depth", "unstructured"), ("unstructured", "depth"))
+    ),
+]
+
+
+@pytest.mark.parametrize(("first", "second"), PAIRS)
+def test_a_model_that_was_pruned_one_way_is_pruned_another(first, second, tmp_path):
+    given = {"model": "resnet18", "image_size": 16, "device": "cpu", "runs_dir": str(tmp_path), "iterations": 1}
+    given |= {"limit_train": 40, "limit_test": 20, "fraction": 0.4, "finetune_epochs": 0}
+    start = pruning_run(RunConfig(**given, method=first, epochs=1))
+    before = list(prune(RunConfig(**given, method=first, epochs=1), start))[-1]
+    config = RunConfig(**given, method=second, epochs=0, weights=start.key)
+    run = pruning_run(config)
+    whole, after = prune(config, run)
+    assert (whole.params, whole.nonzero_params) == (before.params, before.nonzero_params)
+    assert after.nonzero_params < whole.nonzero_params
+    assert whole.summary.proof is None or whole.summary.proof.problem == ""
+    assert [verdict.differences for verdict in verify(run, resolve(config))] == [(), ()]
+
+
 def test_blocks_of_a_model_that_was_narrowed_before_go_as_well(config):
     narrow = msgspec.structs.replace(config, method="structured", criterion=None, iterations=1)
     first = pruning_run(narrow)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from torch import nn
 
 from prunebench.experiment import findings
 from prunebench.experiment.findings import once
@@ -29,6 +30,12 @@ def test_the_same_architecture_is_asked_once_for_each_thing(found):
     small, large = (Architecture("resnet18", {"classes": classes}, IMAGES) for classes in (2, 10))
     assert [once(small, "a", found), once(small, "a", found), once(small, "b", found)] == [1, 1, 2]
     assert [once(large, "a", found), once(small, "a", found)] == [3, 1]
+
+
+def test_a_model_that_lost_units_or_blocks_is_another(found):
+    architecture, sizes = Architecture("resnet18", {}, IMAGES), (4, 3, 4)
+    assert [once(architecture, "a", found, nn.Linear(4, size)) for size in sizes] == [1, 2, 1]
+    assert once(architecture, "a", found, nn.Sequential(nn.Linear(4, 4))) == 3
 
 
 def test_a_model_of_the_users_is_looked_at_each_time(found):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
 from prunebench.models.architecture import Architecture, models
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Found = TypeVar("Found")
 
@@ -17,7 +20,9 @@ MOST = 16
 _found: dict[Hashable, object] = {}
 
 
-def once(architecture: Architecture, what: Hashable, find: Callable[[], Found]) -> Found:
+def once(
+    architecture: Architecture, what: Hashable, find: Callable[[], Found], model: nn.Module | None = None
+) -> Found:
     """What was found of the same architecture before, or is now.
 
     A registered model has the same structure each time it is built of the same arguments; a user's own builder may do
@@ -25,10 +30,12 @@ def once(architecture: Architecture, what: Hashable, find: Callable[[], Found]) 
 
     Args:
         what: tells what is asked for.
+        model: of this architecture, that may have lost units or blocks before: one that has lost others is another.
     """
     if models.known(architecture.model) is None:
         return find()
-    key = (msgspec.json.encode(architecture), what)
+    left = None if model is None else tuple((name, tuple(p.shape)) for name, p in model.named_parameters())
+    key = (msgspec.json.encode(architecture), what, left)
     if key not in _found:
         _found[key] = find()
         for oldest in list(_found)[:-MOST]:

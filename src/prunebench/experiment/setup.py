@@ -23,7 +23,7 @@ from prunebench.experiment.identity import packages
 from prunebench.experiment.summary import summary_of
 from prunebench.experiment.usable import opening
 from prunebench.experiment.weights import Start, open_start
-from prunebench.models.checkpoint import Checkpoint
+from prunebench.models.checkpoint import Checkpoint, build_alike
 from prunebench.models.collapse import collapsed
 from prunebench.models.input_spec import check_forward, check_training, outputs, trains_on_one
 from prunebench.models.outputs import left_out
@@ -130,11 +130,11 @@ class Setup:
         start, inputs, through = self.fresh(), self.task.inputs, asked.through_norms
 
         def find() -> Removable:
-            build = partial(start.architecture.build, self.experiment.model)
+            build = partial(build_alike, start, self.experiment.model)
             return find_removable(start.model, inputs, shares, through_norms=through, pace=self._pace, build=build)
 
         alike = () if asked.layer_fractions else tuple(shares)
-        return once(start.architecture, ("removable", alike, through), find) if alike else find()
+        return once(start.architecture, ("removable", alike, through), find, start.model) if alike else find()
 
     @cached_property
     def blocks(self) -> Blocks | None:
@@ -142,12 +142,12 @@ class Setup:
         if not self.experiment.method.shortens:
             return None
         start = self.fresh()
-        build = partial(start.architecture.build, self.experiment.model)
+        build = partial(build_alike, start, self.experiment.model)
 
         def find() -> Blocks:
             return find_removable_blocks(start.model, self.task.inputs, pace=self._pace, build=build)
 
-        return once(start.architecture, "blocks", find)
+        return once(start.architecture, "blocks", find, start.model)
 
     def _pace(self, what: str, done: int, total: int) -> None:
         self.progress(Tick(what, 0, 0, 1, done, total, None, "", 0.0))
@@ -156,7 +156,7 @@ class Setup:
     def weights(self) -> Weights:
         """Which parameters of the model are weights."""
         start = self.fresh()
-        return once(start.architecture, "weights", lambda: find_weights(start.model, self.task.inputs))
+        return once(start.architecture, "weights", lambda: find_weights(start.model, self.task.inputs), start.model)
 
     def request(self, step: int) -> Request:
         """What to prune in a step."""

@@ -63,6 +63,7 @@ def rounded_up(original: Checkpoint, experiment: Experiment, step: int) -> Check
             original.architecture,
             ("removable", (settings.fraction,), settings.through_norms),
             lambda: find_removable(original.model, inputs, (settings.fraction,), through_norms=settings.through_norms),
+            original.model,
         ),
     )
     method.prune(model, {}, request)

@@ -175,6 +175,18 @@ def assemble(
     return Checkpoint(found.architecture, model.eval(), by_first_names(masks, model), tokenizer)
 
 
+def build_alike(checkpoint: Checkpoint, entry: ModelEntry | None = None) -> nn.Module:
+    """A model built anew that has lost the units and blocks that a checkpoint's has lost; with other weights.
+
+    `entry` is the model's, where it is known. Raises as `Architecture.build`.
+    """
+    model, like = checkpoint.architecture.build(entry), checkpoint.model
+    pass_all_on(model, passing_of(like))
+    sizes = {name: integers(module) for name, module in like.named_modules()}
+    resize(model, sizes, _with_all_names(model, weights_of(like)), reshapings_of(like))
+    return model
+
+
 def _with_all_names(model: nn.Module, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """The tensors of a checkpoint by every name that the model has for them.
 
