@@ -401,13 +401,12 @@ def test_the_number_of_tokens_is_not_the_users_to_give():
         resolve(RunConfig(model=bag, dataset="reviews", model_arg=("vocab_size=9",)))
 
 
-def exported(config, path, step=None):
-    """The run that is exported to a file, by its last step or another."""
+def exported(config, path, to="safetensors"):
+    """The run whose last step is exported to a file."""
     run = pruning_run(config)
     for _ in prune(config, run=run):
         pass
-    number = run.steps()[-1] if step is None else step
-    export(checkpoint.load(run.checkpoint(number), models.get(config.model)), "safetensors", path)
+    export(checkpoint.load(run.checkpoint(run.steps()[-1]), models.get(config.model)), to, path)
     return run
 
 
@@ -439,7 +438,19 @@ def test_zeros_of_an_exported_file_are_told_where_they_are_many(tiny_config, tmp
     experiment = resolve(tiny_config(weights=str(path), epochs=1))
     start = open_start(experiment)
     state = start.make(make_task(experiment, statistics=start.statistics))
-    assert any("of its weights are zero, and are trained as the others are" in note for note in state.notes)
+    assert any("are zero without a mask: training does not keep them so" in note for note in state.notes)
+
+
+def test_a_training_that_starts_from_exported_masks_keeps_them(tiny_config, tmp_path):
+    path = tmp_path / "pruned.masks.safetensors"
+    pruned = exported(tiny_config(method="unstructured", iterations=1, fraction=0.4), path, "masks")
+    config = tiny_config(weights=str(path), epochs=1)
+    run, entry = dense_run(config), models.get(config.model)
+    train(config, run)
+    was, trained = (checkpoint.load(each.checkpoint(each.steps()[-1]), entry) for each in (pruned, run))
+    assert was.masks.keys() == trained.masks.keys() != set()
+    assert all(torch.equal(was.masks[name], mask) for name, mask in trained.masks.items())
+    assert all((trained.model.get_parameter(name)[~mask] == 0).all() for name, mask in trained.masks.items())
 
 
 def test_only_what_has_lost_nothing_starts_with_a_fresh_classifier(tiny_config, tmp_path, blobs):

@@ -15,25 +15,29 @@ import onnxruntime
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file
 from torch import nn
+from torch.nn.utils import prune as torch_prune
 
 from prunebench.errors import ConfigError, ModelError
 from prunebench.models.architecture import Architecture, models
 from prunebench.models.checkpoint import Checkpoint, structure_of
-from prunebench.models.export import BATCHES, FORMATS, export
+from prunebench.models.export import BATCHES, export
 from prunebench.models.input_spec import InputSpec, output_of
 from prunebench.models.loading import load
 from prunebench.pruning.methods import structured, unstructured
 
 PROGRAMS = ("pt2", "onnx")
+MODULES = ("safetensors", *PROGRAMS)
+"""Formats of any model; masks are of those that have some."""
 
 
 SLOW = [(name, "onnx") for name in ("alexnet", "resnet50")]  # their operators are those of the others
-SLOW += [("vgg16", to) for to in FORMATS]
+SLOW += [("vgg16", to) for to in MODULES]
 CONTRACT = [
     pytest.param(name, to, marks=pytest.mark.slow if (name, to) in SLOW else ())
     for name in models.names()
-    for to in FORMATS
+    for to in MODULES
 ]
 
 
@@ -97,7 +101,7 @@ def test_a_pruned_models_file_answers_as_the_model_does_at_any_batch_size(name, 
             assert_close(answer(batch), output_of(state.model, batch))
 
 
-@pytest.mark.parametrize("to", FORMATS)
+@pytest.mark.parametrize("to", MODULES)
 def test_a_users_own_model_is_exported(to, tiny_state, tiny_net, tmp_path):
     state = tiny_state()
     assert export(state, to, tmp_path / f"net.{to}") < 1e-6
@@ -128,7 +132,7 @@ def test_masked_weights_are_zero_in_the_file(tiny_state, tiny_net, request_for, 
     assert all(torch.equal(model.get_parameter(name) != 0, mask) for name, mask in masks.items())
 
 
-@pytest.mark.parametrize("to", FORMATS)
+@pytest.mark.parametrize("to", MODULES)
 def test_the_file_is_in_eval_mode_and_fp32_and_the_model_itself_stays_as_it_is(to, tiny_state, tiny_net, tmp_path):
     state = tiny_state()
     model = state.model.bfloat16().to(memory_format=torch.channels_last).train()
@@ -197,7 +201,7 @@ def test_a_file_that_answers_otherwise_shows_in_the_difference(to, tmp_path):
     assert export(mine(forgetful([])), to, tmp_path / f"net.{to}") >= 1
 
 
-@pytest.mark.parametrize("to", FORMATS)
+@pytest.mark.parametrize("to", MODULES)
 def test_a_model_that_answers_with_nan_differs_by_nan(to, tmp_path):
     state = mine(pooling)
     with torch.no_grad():
@@ -205,7 +209,7 @@ def test_a_model_that_answers_with_nan_differs_by_nan(to, tmp_path):
     assert math.isnan(export(state, to, tmp_path / f"net.{to}"))
 
 
-@pytest.mark.parametrize("to", FORMATS)
+@pytest.mark.parametrize("to", MODULES)
 def test_the_difference_is_the_largest_over_all_batches(to, tiny_state, tiny_net, tmp_path):
     state = tiny_state()
     difference = export(state, to, tmp_path / f"net.{to}")
@@ -274,7 +278,7 @@ def test_a_model_that_cannot_be_exported_leaves_the_old_file_and_an_error_of_one
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("to", FORMATS)
+@pytest.mark.parametrize("to", MODULES)
 def test_a_full_disk_leaves_the_old_file(to, tmp_path):
     state = mine(pooling)
     state.model.ballast = nn.Parameter(torch.zeros(200_000))
@@ -291,7 +295,7 @@ def test_a_full_disk_leaves_the_old_file(to, tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("to", FORMATS)
+@pytest.mark.parametrize("to", MODULES)
 def test_a_file_is_replaced_without_a_word_and_read_by_whom_other_files_are(to, tmp_path, capfd, caplog):
     path = tmp_path / "new" / f"net.{to}"
     for _ in range(2):
@@ -324,7 +328,7 @@ def test_a_format_that_does_not_exist_is_refused_with_those_that_do(tiny_state, 
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("to", FORMATS)
+@pytest.mark.parametrize("to", MODULES)
 def test_a_file_holds_the_names_of_the_classes(to, tiny_state, tmp_path):
     path, classes = tmp_path / f"net.{to}", ["a cat", "ein Hündchen", "c"]
     export(tiny_state(), to, path, classes)
@@ -338,3 +342,24 @@ def test_a_file_holds_the_names_of_the_classes(to, tiny_state, tmp_path):
     else:
         found = onnxruntime.InferenceSession(path).get_modelmeta().custom_metadata_map["classes"]
     assert json.loads(found) == classes
+
+
+def test_masks_are_those_of_pytorch_and_come_back_with_the_weights(tiny_state, tiny_net, request_for, tmp_path):
+    state, path = tiny_state(), tmp_path / "net.masks.safetensors"
+    masks = unstructured.prune(state.model, {}, request_for(state.architecture.inputs, 0.5)).masks
+    state = replace(state, masks=masks)
+    assert export(state, "masks", path, entry=models.get(tiny_net)) == 0
+    net = tiny_net(3)
+    for name in state.masks:
+        layer, _, parameter = name.rpartition(".")
+        torch_prune.identity(net.get_submodule(layer), parameter)
+    net.load_state_dict(load_file(path))
+    example = state.architecture.inputs.example(3)
+    assert torch.equal(net.eval()(example), state.model.eval()(example))
+    assert torch.equal(load(path, tiny_net)(example), net(example))
+
+
+def test_a_model_without_masks_has_none_to_write(tiny_state, tmp_path):
+    with pytest.raises(ConfigError, match="Nothing is masked in this step"):
+        export(tiny_state(), "masks", tmp_path / "net.masks.safetensors")
+    assert list(tmp_path.iterdir()) == []

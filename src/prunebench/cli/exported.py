@@ -10,7 +10,13 @@ from prunebench.experiment.plan import some
 from prunebench.models.architecture import ModelEntry
 from prunebench.runs.run import Run
 
-FORMATS = ("safetensors", "pt2", "onnx")
+FORMATS = ("safetensors", "masks", "pt2", "onnx")
+
+BY_NAME = ("safetensors", "pt2", "onnx")
+"""Formats that the ending of a file's name tells."""
+
+ENDINGS = {"masks": "masks.safetensors"}
+"""How names of files end whose formats have no ending of their own."""
 
 FOLDER = "hf"
 """The format that is a folder, and no file."""
@@ -52,8 +58,8 @@ def check_target(path: str | None, *runs: Run, keep: str | None = None) -> None:
 
     if path is None:
         return
-    if Path(path).suffix.removeprefix(".") not in FORMATS:
-        raise ConfigError(f"--export {path}: give a name that ends in .{', .'.join(FORMATS)}.")
+    if Path(path).suffix.removeprefix(".") not in BY_NAME:
+        raise ConfigError(f"--export {path}: give a name that ends in .{', .'.join(BY_NAME)}.")
     if keep == "records":
         raise ConfigError("--export writes a checkpoint, and --keep records leaves none; give --keep last.")
     check_output(Path(path))

@@ -36,9 +36,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MANY_ZEROS = 0.01
-"""Share of weights that are zero from which they were masked rather than trained to be zero."""
-
 CROP = 7 / 8
 """Share of the resized shorter side that is left where pictures are cropped (see `data.resizing`)."""
 
@@ -144,10 +141,11 @@ def _from_export(experiment: Experiment, path: Path, file: WeightFile, structure
     mine, other = reference(experiment.settings.model), checkpoint.model_of(structure)
     if other is not None and without_folder(mine) != without_folder(other):
         raise ModelError(f"--weights {path} is a {other}, not a {mine}.")
+    tensors, masks, unmasked = fitting.merged(file.tensors, {})
     found = checkpoint.assemble(
-        structure.encode(), dict(file.tensors), {}, file.tokenizer, entry=experiment.model, name=str(path)
+        structure.encode(), dict(tensors), masks, file.tokenizer, entry=experiment.model, name=str(path)
     )
-    start, notes = start_of(found), (*file.notes, *_zeros(file))
+    start, notes = start_of(found), (*file.notes, *unmasked, *fitting.zeros_told(found.model, tensors, masks))
 
     def make(task: Task) -> Checkpoint:
         try:
@@ -160,17 +158,6 @@ def _from_export(experiment: Experiment, path: Path, file: WeightFile, structure
         return replace(state, notes=(*notes, *state.notes))
 
     return replace(start, make=make)
-
-
-def _zeros(file: WeightFile) -> Iterator[str]:
-    """How many weights of a file are zero, in words, where they are many: nothing in it says that they are masked."""
-    matrices = [tensor for tensor in file.tensors.values() if tensor.ndim > 1]
-    zero, count = sum(int((tensor == 0).sum()) for tensor in matrices), sum(tensor.numel() for tensor in matrices)
-    if zero > MANY_ZEROS * count:
-        yield (
-            f"{zero / count:.1%} of its weights are zero, and are trained as the others are; "
-            f"a file of prunebench export --to masks keeps them masked"
-        )
 
 
 def _of_transformers(experiment: Experiment, folder: Folder) -> Start:

@@ -1,6 +1,7 @@
 """Exports: a pruned model in one file, for use elsewhere.
 
 safetensors   weights, structure and tokenizer: `prunebench.models.loading.load` makes a module of it
+masks         the same, of a model with masks: weights as `_orig` and `_mask`, as torch.nn.utils.prune has them
 pt2           a traced program: torch.export.load runs it, without prunebench
 onnx          the same program for onnxruntime and other runtimes
 
@@ -25,6 +26,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.export import Dim, ExportedProgram
+from torch.nn.utils.prune import identity
 
 from prunebench.errors import ConfigError, ModelError
 from prunebench.models.architecture import ModelEntry, models
@@ -32,12 +34,14 @@ from prunebench.models.checkpoint import Checkpoint, structure_of, write_tensors
 from prunebench.models.folder_export import refuse_existing, write_folder
 from prunebench.models.input_spec import InputSpec, output_of
 from prunebench.models.loading import load
+from prunebench.models.sharing import first_names
 from prunebench.models.taken_over import copied
+from prunebench.models.tensor_files import read_tensors
 from prunebench.models.undisturbed import undisturbed
 from prunebench.runs.files import check_output, fresh, make, move
 from prunebench.runs.files import replace as replace_file
 
-FORMATS = ("safetensors", "pt2", "onnx")
+FORMATS = ("safetensors", "masks", "pt2", "onnx")
 
 BATCHES = (1, 2, 5)
 """Sizes of the batches that a file is checked with; it is traced with one of them."""
@@ -75,7 +79,7 @@ def export(
     about = {"classes": json.dumps(list(classes))} if classes else {}
     try:
         with fresh(path) as folder, _silence(), torch.no_grad():
-            beside = folder / f"model.{to}"
+            beside = folder / ("model.safetensors" if to == "masks" else f"model.{to}")
             answer = _WRITERS[to](plain, beside, about, entry)
             difference = _difference(plain, answer)
             replace_file(beside, path)
@@ -172,6 +176,30 @@ def _safetensors(plain: Checkpoint, path: Path, about: dict[str, str], entry: Mo
     return partial(output_of, load(path, None if registered else plain.model if entry is None else entry.build))
 
 
+def _masks(plain: Checkpoint, path: Path, about: dict[str, str], entry: ModelEntry | None) -> Answer:
+    if not plain.masks:
+        raise ConfigError("Nothing is masked in this step, so there are no masks to write. Give --to safetensors.")
+    state = {}
+    first = first_names(plain.model)
+    for name, tensor in plain.model.state_dict().items():
+        mask = plain.masks.get(first.get(name, name))
+        if mask is None:
+            state[name] = tensor
+        else:
+            state |= {f"{name}_orig": tensor, f"{name}_mask": mask.to(tensor)}
+    about = about | {"format": "pt", "structure": structure_of(plain).decode()}
+    if plain.tokenizer is not None:
+        about["tokenizer"] = plain.tokenizer
+    write_tensors(state, path, about)
+    masked = copied(plain.model)
+    for name in first:
+        if first[name] in plain.masks:
+            layer, _, parameter = name.rpartition(".")
+            identity(masked.get_submodule(layer), parameter)
+    masked.load_state_dict(read_tensors(path)[0])
+    return partial(output_of, masked.eval())
+
+
 def _pt2(plain: Checkpoint, path: Path, about: dict[str, str], entry: ModelEntry | None) -> Answer:
     data = io.BytesIO()  # torch ends the process where it writes to a full disk itself
     torch.export.save(_trace(plain), data, extra_files=dict(about))
@@ -229,7 +257,7 @@ def _missing(error: ImportError) -> ConfigError:
     )
 
 
-_WRITERS = {"safetensors": _safetensors, "pt2": _pt2, "onnx": _onnx}
+_WRITERS = {"safetensors": _safetensors, "masks": _masks, "pt2": _pt2, "onnx": _onnx}
 
 
 # Tracing: a program of named tensors in and one tensor out.

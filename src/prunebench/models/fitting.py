@@ -86,7 +86,7 @@ def fitted(model: nn.Module, file: WeightFile, classes: int | None = None, heads
     tensors = {name: value for name, value in tensors.items() if name not in fresh}
     masks = by_first_names({name: mask for name, mask in masks.items() if name not in fresh}, model)
     tensors, converted = in_types(tensors, own)
-    notes = [*file.notes, *averaged, *renamed, *unmasked, *converted, *_zeros(model, tensors, masks)]
+    notes = [*file.notes, *averaged, *renamed, *unmasked, *converted, *zeros_told(model, tensors, masks)]
     if fresh:
         layers = list(dict.fromkeys(name.rpartition(".")[0] for name in fresh))
         start = "starts" if len(layers) == 1 else "start"
@@ -318,7 +318,7 @@ def _has(test: Callable[[torch.Tensor], torch.Tensor], value: torch.Tensor) -> b
     return bool(test(value if value.layout is torch.strided else value.to_dense()).any())
 
 
-def _zeros(model: nn.Module, tensors: Tensors, masks: Masks) -> list[str]:
+def zeros_told(model: nn.Module, tensors: Tensors, masks: Masks) -> list[str]:
     """What to say of weights that are zero without a mask: training makes them anything."""
     weights = [name for name, value in model.named_parameters() if value.ndim > 1 and name in tensors]
     count = sum(tensors[name].numel() for name in weights)

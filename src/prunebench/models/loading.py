@@ -17,6 +17,7 @@ from prunebench.errors import ConfigError, ModelError, RunError
 from prunebench.models import checkpoint
 from prunebench.models.architecture import ModelEntry, models
 from prunebench.models.checkpoint import Checkpoint
+from prunebench.models.fitting import merged
 from prunebench.models.tensor_files import read_tensors
 from prunebench.models.undisturbed import undisturbed
 from prunebench.registry import is_code
@@ -110,7 +111,8 @@ def _from_file(path: Path, entry: ModelEntry | None) -> Checkpoint:
             f"{path} holds a model that {name} builds, and no code is run because a file names it.\n"
             f"Give what builds the model: load(path, model=build)."
         )
-    return checkpoint.assemble(structure, state, {}, about.get("tokenizer"), entry=entry, name=str(path))
+    state, masks, _ = merged(state, {})
+    return checkpoint.assemble(structure, dict(state), masks, about.get("tokenizer"), entry=entry, name=str(path))
 
 
 def _users_own(structure: bytes) -> str | None:

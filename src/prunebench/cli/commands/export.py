@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from prunebench.cli.console import Console
-from prunebench.cli.exported import FOLDER, FORMATS
+from prunebench.cli.exported import ENDINGS, FOLDER, FORMATS
 from prunebench.cli.options import Command, common_options, field_options, gather, trust_option
 
 
@@ -35,7 +35,8 @@ def command(
     """Write a step of a run for use elsewhere, and compare its outputs with the model's.
 
     RUN is a key, the beginning of one, or a folder. safetensors is read by prunebench.load, pt2 by torch.export.load,
-    onnx by ONNX runtimes; the batch size of the latter two is free. hf, of models of transformers, is a folder as
+    onnx by ONNX runtimes; the batch size of the latter two is free. masks is the state of a model with masks of
+    torch.nn.utils.prune, which prunebench.load and --weights read too. hf, of models of transformers, is a folder as
     transformers keeps them: prunebench.load reads it, and so does transformers where its config can say the shapes.
     """
     console = Console(as_json, quiet)
@@ -51,7 +52,7 @@ def command(
     if not steps:
         raise RunError(f"Run {run.key} has kept no checkpoint (--keep).")
     number = steps[-1] if step is None else step
-    path = Path(output or f"{run.key}-step{number}.{to}")
+    path = Path(output or f"{run.key}-step{number}.{ENDINGS.get(to, to)}")
     check_output(path, folder=to == FOLDER)
     written = write_export(run, number, experiment_of(run, given, trusted=trust).model, path, to)
     console.records([written])
