@@ -72,12 +72,28 @@ def test_a_block_that_changes_nothing_proves_nothing(residual, built):
     assert "nothing is proved" in found.spared[0].reason
 
 
-def test_a_model_that_does_not_come_back_is_told(residual, built):
+def test_blocks_that_do_not_come_back_are_spared(residual, built):
     other = built(residual.Residual(), residual.Residual())
-    found = find_removable_blocks(
-        built(residual.Residual(), residual.Residual(), residual.Residual()), IMAGES, build=lambda: other
-    )
-    assert "it cannot be restored without them" in found.problem
+    model = built(residual.Residual(), residual.Residual(), residual.Residual())
+    found = find_removable_blocks(model, IMAGES, build=lambda: other)
+    assert (found.blocks, found.problem) == ((), "")
+    assert [each.modules for each in found.spared] == [("2",), ("3",), ("4",)]
+    assert all("it cannot be restored without them" in each.reason for each in found.spared)
+
+
+def test_a_block_without_which_nothing_trains_is_spared(residual, built):
+    class Doubled(nn.Module):
+        def forward(self, images):
+            return images.mul_(2)
+
+    model = built(residual.Residual(), residual.Residual(), Doubled(), nn.Conv2d(8, 8, 1), residual.Residual())
+    model = nn.Sequential(*model[:3], nn.Sigmoid(), *model[3:])  # whose output is kept to be trained
+    found = find_removable_blocks(model, IMAGES)
+    assert [block.name for block in found.blocks] == ["2", "7"]
+    ((spared,), reason) = found.spared[0].modules, found.spared[0].reason
+    assert spared == "4"
+    assert "it cannot be trained without them" in reason
+    assert found.problem == ""
 
 
 def test_what_is_taken_is_proved_once_more(residual):

@@ -66,6 +66,11 @@ def find_removable_blocks(
         trial = Trial(model, variants(example), 0.0, 0, patient(pace))
         proved, failed = _sifted(trial, blocks)
         problem = _finish(trial, proved, build) if proved else ""
+        if problem:
+            faults = {block: _finish(trial, [block], build) for block in proved}
+            failed = (*failed, *(Spared((block.name,), fault) for block, fault in faults.items() if fault))
+            proved = tuple(block for block, fault in faults.items() if not fault)
+            problem = _finish(trial, proved, build) if proved else ""
     return Blocks(proved, (*spared, *failed), trial.largest, time.perf_counter() - started, problem)
 
 
@@ -161,9 +166,9 @@ def without_branches(model: nn.Module, blocks: Sequence[Block]) -> Iterator[None
 
 
 def _finish(trial: Trial, blocks: Sequence[Block], build: Callable[[], nn.Module] | None) -> str:
-    """Train a step, save and restore without all blocks but the last; what went wrong, or an empty string."""
+    """Train a step, save and restore without these blocks; what went wrong, or an empty string."""
     pruned = trial.copy()
-    for block in blocks[:-1] or blocks:
+    for block in blocks:
         pass_on(pruned.get_submodule(block.name), block.outputs)
     pruned = fresh(pruned, trial.seed).eval()  # whose parameters are nobody else's
     try:

@@ -80,6 +80,8 @@ def _selected(model: nn.Module, request: Request) -> list[Block]:
             f"There is nothing to prune: no residual block of this model can be left out "
             f"({why or 'it has none'}). --method structured removes channels, neurons and heads."
         )
+    if found.problem:
+        raise ConfigError(f"Blocks of this model can go one by one, and not together: {found.problem}.")
     chosen = [block for block in found.blocks if request.selects(block.name)]
     if not chosen:
         names = ", ".join(block.name for block in found.blocks[:6])
