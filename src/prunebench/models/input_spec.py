@@ -86,7 +86,7 @@ def check_forward(
     except PrunebenchError:
         raise
     except Exception as error:  # a user's model fails in its own ways
-        raise ModelError(f"{name} does not run on {inputs.text()}: {failure(error)}.{hint}") from error
+        raise ModelError(f"{name} does not run on {inputs.text()}: {_why(error, hint)}.{hint}") from error
     if not isinstance(output, torch.Tensor):
         raise ModelError(
             f"{name} returns {told(output)}; its scores of each class are none of that. Have its forward return them, "
@@ -116,12 +116,17 @@ def check_training(model: nn.Module, inputs: InputSpec, name: str, hint: str = "
     except PrunebenchError:
         raise
     except Exception as error:  # a user's model fails in its own ways
-        raise ModelError(f"{name} does not train on {inputs.text()}: {failure(error)}.{hint}") from error
+        raise ModelError(f"{name} does not train on {inputs.text()}: {_why(error, hint)}.{hint}") from error
     if not isinstance(output, torch.Tensor):
         raise ModelError(
             f"{name} returns {told(output)} while it trains; its scores of each class are none of that. Have its "
             f"forward return them, in training as well, or name them: --output KEY."
         )
+
+
+def _why(error: Exception, hint: str) -> str:
+    """What went wrong, and in which line, unless that is a library's, of whose models `hint` knows more."""
+    return f"{type(error).__name__}: {' '.join(str(error).split()).rstrip('.')}" if hint else failure(error)
 
 
 def _returns_one(model: nn.Module, inputs: InputSpec) -> bool:
