@@ -67,6 +67,8 @@ class Setup:
         about = self.experiment, self.dataset, state.model
         doubt = self.task.objective.doubt(outputs(state.model, inputs, FEW))
         trains = bool(self.recipe().epochs or (pruned and self.finetuning().epochs))
+        if trains and not self.recipe().epochs:  # else it was looked at when the model was made
+            check_training(state.model, inputs, reference(self.experiment.settings.model))
         notes = (*state.notes, *left_out(state.model, inputs.example(2), training=trains))
         return summary_of(*about, inputs=inputs, request=request, notes=notes, doubt=doubt)
 

@@ -99,9 +99,9 @@ def left_out(model: nn.Module, example: Any, *, training: bool) -> tuple[str, ..
         scores = scores_in(out, choice_of(model), batch_of(example))
         parts = list(_tensors(out))
         others = [name for name, part in parts if part is not scores and part.is_floating_point()]
-        if not others:
+        if not others or not isinstance(scores, torch.Tensor):
             return ()
-        used = next(name for name, part in parts if part is scores)
+        used = next((name for name, part in parts if part is scores), USUAL)
         when = " while it trains" if training else ""
         note = (
             f"of what the model returns{when}, {used} is taken for its scores, and {', '.join(others)} left out; "
