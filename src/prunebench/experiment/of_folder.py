@@ -104,6 +104,8 @@ def _text(about: Folder, length: int, trained: bool) -> Prepared:
             f"{vocabulary}, so they do not belong together."
         )
     number, notes = _padding(about, found, vocabulary)
+    if trained and len(known) < vocabulary:
+        notes = (*notes, f"their tokenizer knows {len(known):,} of their {vocabulary:,} tokens")
     token = tokenizer.id_to_token(number)
     tokenizer.enable_padding(pad_id=number, pad_token="" if token is None else token)
     return Prepared({**configs.with_padding(about.config, number), "vocab_size": vocabulary}, tokenizer, None, notes)

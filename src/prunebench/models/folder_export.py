@@ -168,7 +168,7 @@ def _changes(config: Any, full: Shapes, want: Shapes) -> Iterator[dict[str, Any]
     told = getattr(config, "head_dim", None) is not None or not (isinstance(hidden, int) and isinstance(heads, int))
     fixed = {} if told else {"head_dim": cast(int, hidden) // cast(int, heads)}
     for key, value in config.to_dict().items():
-        if key[:1] == "_" or key in IDS or key in SAME or COUNTS.match(key):
+        if key[:1] == "_" or key in IDS or key in SAME or (COUNTS.match(key) and "experts" not in key):
             continue
         for new in _sizes(key, value, became):
             yield {key: new}
