@@ -135,3 +135,34 @@ def test_a_family_goes_all_the_way(family, prunebench, tmp_path, monkeypatch):
 
 def record_of(folder, step):
     return json.loads((folder / "steps" / f"{step:03}" / "record.json").read_text())
+
+
+@pytest.fixture
+def offline(tmp_path, monkeypatch):
+    """An empty folder to work in, without Hugging Face."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # else it tries for 20 s
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "told"),
+    [
+        ("hf:no-one/no-such-model", (), "Check the name, connect to the network, or give a local folder."),
+        ("hf:nothing/here/at/all", (), "Check the name, connect to the network, or give a local folder."),
+        ("hf:./nothing", (), "there is no such folder"),
+        ("hf:empty", (), "has no config.json"),
+        ("hf:vit", ("--dataset", "reviews"), "reads images, but reviews holds text"),
+        ("hf:vit", ("--weights", "imagenet"), "--weights imagenet: there are none for hf:vit"),
+        ("hf:vit", ("--weights", "empty"), "empty has no config.json"),
+        ("hf:vit", ("--epochs", "0"), "--epochs 0 takes weights as they are, and there are none"),
+    ],
+)
+def test_what_is_wrong_is_told_in_two_lines_at_most_with_status_2(name, given, told, prunebench, offline):
+    FAMILIES["vit"][0]().save_pretrained(offline / "vit")
+    (offline / "empty").mkdir()
+    finished = prunebench("train", "--model", name, "--quiet", *given)
+    assert finished.status == 2
+    assert told in finished.err
+    assert len(finished.err.splitlines()) <= 2
+    assert not (offline / "runs").exists()

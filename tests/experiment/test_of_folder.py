@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from contextlib import suppress
 
 import pytest
@@ -325,3 +326,40 @@ def test_without_a_processor_images_are_normalised_as_imagenets_which_is_told(tm
     (tmp_path / "preprocessor_config.json").unlink()
     notes = images_setup(tmp_path, weights="default").fresh().notes
     assert any(note.startswith("images are normalised as ImageNet's, since") for note in notes)
+
+
+@pytest.fixture
+def cached(tmp_path, monkeypatch):
+    """The cache of Hugging Face without network, in which a function puts a folder under a name."""
+    cache = tmp_path / "cache"
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+
+    def put(folder, name, revision="0123abc"):
+        home = cache / f"models--{name.replace('/', '--')}"
+        (home / "refs").mkdir(parents=True)
+        (home / "refs" / "main").write_text(revision)
+        shutil.copytree(folder, home / "snapshots" / revision)
+
+    return put
+
+
+def test_a_name_that_is_in_the_cache_is_used_without_network(cached, tmp_path):
+    theirs = saved("roberta", tmp_path / "own")
+    cached(tmp_path / "own", "some-one/tiny")
+    config = RunConfig(model="hf:some-one/tiny", weights="default", runs_dir=str(tmp_path / "runs"), **SMALL)
+    setup = set_up(resolve(config))
+    state = setup.fresh()
+    assert torch.equal(state.model.classifier.dense.weight, theirs.classifier.dense.weight)
+    assert setup.start.tokenizer.get_vocab_size() == len(WORDS)
+    contents = setup.experiment.dense.manifest.contents
+    assert contents["weights"] == "0123abc"
+    assert contents["model"] == resolve(RunConfig(model=f"hf:{tmp_path / 'own'}")).model.folder.digest()
+
+
+def test_a_file_of_weights_fits_a_model_of_a_folder(tmp_path):
+    theirs = saved("gpt2", tmp_path)
+    torch.save(theirs.state_dict(), tmp_path / "own.pth")
+    state = setup_of(tmp_path, weights=str(tmp_path / "own.pth")).fresh()
+    own = state.model.state_dict()
+    assert all(torch.equal(own[name], value) for name, value in theirs.state_dict().items())

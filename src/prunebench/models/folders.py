@@ -75,7 +75,7 @@ class Folder:
             raise ConfigError("--model hf: lacks a name of Hugging Face, or a folder: give hf:NAME or hf:FOLDER.")
         if self.is_path and self.place is None:
             raise ConfigError(f"{self.name}: there is no such folder. Give one that has a {CONFIG}, or a name.")
-        place = self.place if self.is_path else _downloaded(self.name, SMALL)
+        place = self.place if self.is_path else self._small
         assert place is not None
         if weights and not self.is_path:
             place = _downloaded(self.name, SAFE)
@@ -85,6 +85,10 @@ class Folder:
         if not (place / CONFIG).is_file():
             raise ConfigError(f"{self.name} has no {CONFIG}. Give the whole folder of a model of transformers.")
         return place
+
+    @cached_property
+    def _small(self) -> Path:
+        return _downloaded(self.name, SMALL)  # asks whether there is a newer one, once per process
 
     @cached_property
     def config(self) -> dict[str, Any]:
