@@ -14,7 +14,7 @@ from prunebench.experiment.loop import train
 from prunebench.experiment.resolve import resolve
 from prunebench.experiment.sensitivity import sensitivity
 from prunebench.experiment.setup import set_up
-from prunebench.experiment.weights import start_of
+from prunebench.experiment.starts.checkpoints import start_of
 from prunebench.models import checkpoint
 from prunebench.pruning.registry import methods
 from prunebench.records import Scores

@@ -10,7 +10,7 @@ Doors:
     plan         what a run will do, in a few lines
     data         the task of an experiment
     usable       what can be checked of the data without the model
-    weights      where a run starts from
+    starts       where a run starts from
     loop         train, prune
     given        weights as they are, scored without a run
     untrained    a schedule without training

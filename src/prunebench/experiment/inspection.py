@@ -11,10 +11,11 @@ from torch import nn
 from prunebench.config import RunConfig
 from prunebench.errors import ConfigError
 from prunebench.experiment.experiment import Experiment
-from prunebench.experiment.of_folder import prepare
 from prunebench.experiment.resolve import resolve
+from prunebench.experiment.starts.folder import prepare
+from prunebench.experiment.starts.start import architecture_of
 from prunebench.experiment.summary import proof_of, spared_layers
-from prunebench.models.architecture import Architecture, asks_for, given_arguments
+from prunebench.models.architecture import Architecture
 from prunebench.models.costs import params
 from prunebench.models.input_spec import InputSpec, output_of
 from prunebench.models.layers import layer_name, layer_records
@@ -103,17 +104,7 @@ def _architecture(experiment: Experiment, classes: int) -> Architecture:
         inputs = InputSpec(kind="text", vocabulary=tokens, length=settings.sequence_length)
     else:
         inputs = InputSpec(kind="images", size=settings.image_size)
-    text = {"vocab_size": inputs.vocabulary} if inputs.kind == "text" else {}
-    arguments = {
-        "classes": classes,
-        "channels": inputs.channels,
-        "image_size": inputs.size,
-        "adapt": True,
-        "config": {**shape, **text},
-        **(text if asks_for(entry, "vocab_size") else {}),
-        "given": given_arguments(settings.model_arg),
-    }
-    return Architecture(reference(settings.model), arguments, inputs, settings.output)
+    return architecture_of(experiment, inputs, {"classes": classes}, adapt=True, shape=shape)
 
 
 def _found(method: Method, model: nn.Module, request: Request, pace: Pace, build: Callable[[], nn.Module]) -> Request:

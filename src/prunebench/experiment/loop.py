@@ -25,8 +25,10 @@ from prunebench.experiment.plan import summary_lines
 from prunebench.experiment.record import step_record, trained_record
 from prunebench.experiment.resolve import resolve
 from prunebench.experiment.setup import Setup, set_up
+from prunebench.experiment.starts.checkpoints import as_kept, start_in, start_of
+from prunebench.experiment.starts.opening import open_start
+from prunebench.experiment.starts.start import Start
 from prunebench.experiment.store import Store, store_for
-from prunebench.experiment.weights import Start, as_kept, open_start, start_in, start_of
 from prunebench.models import checkpoint
 from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.undisturbed import undisturbed

@@ -16,7 +16,7 @@ from prunebench.errors import ConfigError, Stopped
 from prunebench.experiment.cells import Cells
 from prunebench.experiment.experiment import Experiment
 from prunebench.experiment.setup import Setup, set_up
-from prunebench.experiment.weights import start_of
+from prunebench.experiment.starts.checkpoints import start_of
 from prunebench.models import checkpoint
 from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.masks import Masks

@@ -20,9 +20,10 @@ from prunebench.experiment.dataset import used
 from prunebench.experiment.experiment import Experiment
 from prunebench.experiment.findings import once
 from prunebench.experiment.identity import packages
+from prunebench.experiment.starts.opening import open_start
+from prunebench.experiment.starts.start import Start
 from prunebench.experiment.summary import summary_of
 from prunebench.experiment.usable import opening
-from prunebench.experiment.weights import Start, open_start
 from prunebench.models.checkpoint import Checkpoint, build_alike
 from prunebench.models.collapse import collapsed
 from prunebench.models.input_spec import check_forward, check_training, outputs, trains_on_one

@@ -13,7 +13,7 @@ from prunebench.errors import RunError
 from prunebench.experiment.answers import Answered, unpacked
 from prunebench.experiment.experiment import Experiment
 from prunebench.experiment.setup import Setup, set_up
-from prunebench.experiment.weights import start_of
+from prunebench.experiment.starts.checkpoints import start_of
 from prunebench.models import checkpoint
 from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.costs import masked, params

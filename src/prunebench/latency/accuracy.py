@@ -14,7 +14,7 @@ from prunebench.data.task import Task
 from prunebench.experiment.data import make_task
 from prunebench.experiment.existing import check_data
 from prunebench.experiment.experiment import Experiment
-from prunebench.experiment.weights import start_of
+from prunebench.experiment.starts.checkpoints import start_of
 from prunebench.latency.backends import Loaded
 from prunebench.latency.config import EfficiencyConfig
 from prunebench.latency.prepare import Scorer, as_logits

@@ -16,7 +16,7 @@ from prunebench.data.dataset import no_downloads
 from prunebench.errors import DataError, DownloadNeeded, ModelError
 from prunebench.experiment.data import make_task
 from prunebench.experiment.resolve import dense_run, resolve
-from prunebench.experiment.weights import open_start
+from prunebench.experiment.starts.opening import open_start
 
 NAME = "mobilenetv3_small_050.lamb_in1k"
 
@@ -47,8 +47,8 @@ def cached(hub):
     return put
 
 
-def started(**about):
-    experiment = resolve(RunConfig(**about, weights="default", limit_train=20, limit_test=10, epochs=1))
+def started(weights="default", **about):
+    experiment = resolve(RunConfig(**about, weights=weights, limit_train=20, limit_test=10, epochs=1))
     start = open_start(experiment)
     task = make_task(experiment, tokenizer=start.tokenizer, statistics=start.statistics)
     return start.make(task), task.inputs
@@ -128,3 +128,9 @@ def test_a_file_of_googlenet_may_hold_the_heads_of_its_training(tmp_path):
     found = start.make(make_task(experiment, statistics=start.statistics))
     assert found.fresh == ()
     assert any(re.match("aux1, aux2 left out: heads for training", note) for note in found.notes)
+
+
+def test_a_download_without_network_says_what_to_do(no_network, monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.raises(DataError, match="Connect to the network"):
+        started(model="resnet18", weights="imagenet")

@@ -1,16 +1,21 @@
-"""Of folders: what a folder of transformers says of a model's data and shape, before any of it is prepared or built."""
+"""Models of transformers by their folder: what it says of data and shape before these are there, and its weights."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 from prunebench.data.dataset import about_to_download
 from prunebench.data.images import IMAGENET
+from prunebench.data.task import Task
 from prunebench.errors import ConfigError, ModelError
 from prunebench.experiment.experiment import Experiment
-from prunebench.models import configs, hub
+from prunebench.experiment.starts.files import filled, from_export
+from prunebench.experiment.starts.start import Start, fresh
+from prunebench.models import configs, hub, weight_files
+from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.folders import Folder
 from prunebench.models.normalisation import Statistics
 
@@ -34,6 +39,38 @@ class Prepared:
     tokenizer: Tokenizer | None = None
     statistics: Statistics | None = None
     notes: tuple[str, ...] = ()
+
+
+def from_folder(experiment: Experiment, folder: Folder) -> Start:
+    """A model of transformers by its folder, or by the one that its weights are of."""
+    kind, weights = experiment.origin.kind, experiment.settings.weights
+    source = None
+    if kind in ("published", "hub"):
+        source = folder if kind == "published" else Folder(weights)
+    prepared = prepare(experiment, folder, source)
+
+    def untrained(task: Task) -> Checkpoint:
+        found = fresh(experiment, task, adapt=False, shape=prepared.config)
+        return replace(found, notes=(*found.notes, *prepared.notes))
+
+    def loaded(task: Task) -> Checkpoint:
+        start, about = untrained(task), cast(Folder, source)
+        classes = task.objective.arguments["classes"]
+        settings = _config_of_weights(about, prepared.config, classes, task.inputs.size)
+        found = hub.read(str(about.place), start.model, classes, settings)
+        start.model.load_state_dict(found.tensors)
+        return replace(start, masks=found.masks, notes=(*start.notes, *found.notes), fresh=found.fresh)
+
+    if kind == "file":
+        file = weight_files.read_weights(Path(weights))
+        if file.structure is not None:
+            return from_export(experiment, Path(weights), file, file.structure)
+        return Start(
+            prepared.tokenizer,
+            (file.statistics or prepared.statistics or IMAGENET) if experiment.model.reads == "images" else None,
+            lambda task: filled(untrained(task), file),
+        )
+    return Start(prepared.tokenizer, prepared.statistics, loaded if source is not None else untrained)
 
 
 def prepare(experiment: Experiment, model: Folder, weights: Folder | None) -> Prepared:
@@ -64,7 +101,7 @@ def prepare(experiment: Experiment, model: Folder, weights: Folder | None) -> Pr
     return Prepared(about.config, None, statistics or IMAGENET, () if statistics else (note,))
 
 
-def config_of_weights(about: Folder, config: Mapping[str, Any], classes: int, size: int) -> Any:
+def _config_of_weights(about: Folder, config: Mapping[str, Any], classes: int, size: int) -> Any:
     """transformers' object of a configuration, with what a folder calls the classes of its weights, and their type."""
     told = {key: about.settings[key] for key in hub.OF_FILE if about.settings.get(key) is not None}
     if len(told.get("id2label", {})) != classes:
