@@ -131,8 +131,8 @@ def packages(kind: Kind, settings: Settings) -> set[str]:
 
     prunebench's own are not among them. What is not installed as a package has no name here.
     """
-    library = models.known(settings.model)
-    modules: set[str] = set(library.packages if library is not None else ())
+    entry = models.known(settings.model)
+    modules = set(entry.library.packages) if entry is not None and entry.library is not None else set[str]()
     for thing in (getattr(settings, name) for name in _code_named(kind, settings)):
         if hasattr(thing, "modules") and not inspect.isclass(thing):  # a model itself
             modules |= {type(module).__module__.partition(".")[0] for module in thing.modules()}

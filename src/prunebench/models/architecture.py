@@ -7,7 +7,7 @@ A builder takes, by name, those of these arguments that it asks for, and returns
     image_size   height and width of an image, pixels
     adapt        whether the shape may follow a small input (no published weights are loaded)
     vocab_size   how many tokens there are; ids are below it (text models)
-    config       transformers' configuration as a dict (text models)
+    config       transformers' configuration as a dict (models of transformers)
     published    whether the library's own weights are loaded into it
 
 Whatever else it asks for, users may give as `--model-arg NAME=VALUE`. `**kwargs` takes that too and, of a builder
@@ -83,18 +83,42 @@ def settings_of_bert(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
+class InLibrary:
+    """What a library knows of a model that it has by name.
+
+    Attributes:
+        made_for: the size of images that its weights are for, pixels; asked when it is needed.
+        heads: modules that are its classifier; none where that is the last layer.
+        auxiliary: modules for training from scratch, which weights may hold beside the model's.
+        packages: that are recorded with their versions.
+    """
+
+    made_for: Callable[[], int]
+    heads: Callable[[], tuple[str, ...]] = tuple
+    auxiliary: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class ModelEntry:
     """A registered model, or a library's: how it is built, what it reads, and values of RunConfig fields that suit it.
 
-    `pretrained` overrides `defaults` where published weights are loaded; `published` are those, by what `--weights`
-    calls them; `hub` says whether `--weights` may be a name or folder of Hugging Face too. `keeps` are globs of modules
-    whose units stay unless they are asked for, `tables` names of those that hold nothing but look-up tables.
-    `arguments` are the only ones that a file may have it called with; None: any. `settings` makes of transformers'
-    configuration, which may be a file's from elsewhere, what the builder gets, or raises ModelError; `folder` is what a
-    model of transformers is named by.
-    `arguments` are the only ones that a file may have it called with; None: any. Of a library's model, `made_for` tells
-    the size of images, pixels, `heads` the modules that are its classifier, `auxiliary` are modules for training from
-    scratch that weights may hold beside the model's, and `packages` are recorded with their versions.
+    Attributes:
+        name: under which it is registered, with the library's before it; or the reference of a user's own.
+        summary: what it is, in a line.
+        build: its builder, as the top of this module describes.
+        reads: what it reads; None where that is not known.
+        defaults: values of fields that suit it.
+        pretrained: those that suit it where it starts from published weights.
+        published: weights that a library has of it, by what `--weights` calls them.
+        hub: whether `--weights` may be a name or folder of Hugging Face too.
+        keeps: globs of modules whose units stay unless they are asked for.
+        tables: names of modules that hold nothing but look-up tables.
+        arguments: the only ones that a file may have it called with; None: any.
+        settings: makes of transformers' configuration, which may be a file's from elsewhere, what the builder gets, or
+            raises ModelError.
+        folder: what a model of transformers is named by.
+        library: what its library knows of it; None of one that is in none.
     """
 
     name: str
@@ -110,14 +134,11 @@ class ModelEntry:
     arguments: Mapping[str, Any] | None = None
     settings: Callable[[Mapping[str, Any]], dict[str, Any]] = settings_of_bert
     folder: Folder | None = None
-    made_for: Callable[[], int] | None = None
-    heads: Callable[[], tuple[str, ...]] = tuple
-    auxiliary: tuple[str, ...] = ()
-    packages: tuple[str, ...] = ()
+    library: InLibrary | None = None
 
     def hint(self, size: int) -> str:
         """What else can be done where the model fails on images of a size; empty where nothing is known."""
-        usual = self.made_for() if self.made_for is not None else size
+        usual = self.library.made_for() if self.library is not None else size
         return f" It is made for {usual}×{usual} images: give --image-size {usual}." if usual != size else ""
 
 

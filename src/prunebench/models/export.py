@@ -168,10 +168,7 @@ def _silence() -> Iterator[None]:
 
 
 def _safetensors(plain: Checkpoint, path: Path, about: dict[str, str], entry: ModelEntry | None) -> Answer:
-    about = about | {"format": "pt", "structure": structure_of(plain).decode()}
-    if plain.tokenizer is not None:
-        about["tokenizer"] = plain.tokenizer
-    write_tensors(plain.model.state_dict(), path, about)
+    write_tensors(plain.model.state_dict(), path, _metadata(plain, about))
     registered = models.known(plain.architecture.model) is not None
     return partial(output_of, load(path, None if registered else plain.model if entry is None else entry.build))
 
@@ -187,10 +184,7 @@ def _masks(plain: Checkpoint, path: Path, about: dict[str, str], entry: ModelEnt
             state[name] = tensor
         else:
             state |= {f"{name}_orig": tensor, f"{name}_mask": mask.to(tensor)}
-    about = about | {"format": "pt", "structure": structure_of(plain).decode()}
-    if plain.tokenizer is not None:
-        about["tokenizer"] = plain.tokenizer
-    write_tensors(state, path, about)
+    write_tensors(state, path, _metadata(plain, about))
     masked = copied(plain.model)
     for name in first:
         if first[name] in plain.masks:
@@ -198,6 +192,11 @@ def _masks(plain: Checkpoint, path: Path, about: dict[str, str], entry: ModelEnt
             identity(masked.get_submodule(layer), parameter)
     masked.load_state_dict(read_tensors(path)[0])
     return partial(output_of, masked.eval())
+
+
+def _metadata(plain: Checkpoint, about: dict[str, str]) -> dict[str, str]:
+    tokenizer = {} if plain.tokenizer is None else {"tokenizer": plain.tokenizer}
+    return {**about, "format": "pt", "structure": structure_of(plain).decode(), **tokenizer}
 
 
 def _pt2(plain: Checkpoint, path: Path, about: dict[str, str], entry: ModelEntry | None) -> Answer:

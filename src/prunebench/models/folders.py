@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from prunebench.errors import ConfigError, DataError, ModelError, PrunebenchError
 from prunebench.models import configs
+from prunebench.models.hub_cache import cached
 from prunebench.models.normalisation import Statistics, problem_of
 from prunebench.models.quiet import quiet
 from prunebench.reading import read_text, sha256
@@ -52,7 +53,8 @@ class Folder:
         """Where the files are on this machine; None where they are not."""
         if _is_folder(self.name):
             return Path(self.name)
-        return None if self.is_path else _cached(self.name)
+        file = None if self.is_path else cached(self.name, (CONFIG,))
+        return None if file is None else file.parent
 
     @property
     def is_path(self) -> bool:
@@ -212,33 +214,20 @@ class Folder:
         return hashlib.sha256("".join(f"{file.name} {sha256(file)}\n" for file in files).encode()).hexdigest()
 
 
-@cache
-def folder_of(name: str, stamp: tuple[int, ...]) -> Folder:
-    """The folder of a name, read once while its files stay as they are."""
-    return Folder(name)
-
-
-def stamped(name: str) -> Folder:
-    """As `folder_of`, by the size and time of the files that are there."""
+def folder_of(name: str) -> Folder:
+    """The folder of a name, read once while the files that say what the model is stay as they are."""
     files = [Path(name) / file for file in SMALL] if _is_folder(name) else []
     about = [file.stat() for file in files if file.is_file()]
-    return folder_of(name, tuple(value for each in about for value in (each.st_ino, each.st_size, each.st_mtime_ns)))
+    return _folder(name, tuple(value for each in about for value in (each.st_ino, each.st_size, each.st_mtime_ns)))
+
+
+@cache
+def _folder(name: str, stamp: tuple[int, ...]) -> Folder:
+    return Folder(name)
 
 
 def _is_folder(name: str) -> bool:
     return bool(name) and os.path.isdir(name)  # noqa: PTH112 — any text may stand here
-
-
-def _cached(name: str) -> Path | None:
-    """Where the files of a name of Hugging Face lie on this machine."""
-    from huggingface_hub import try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
-
-    try:
-        found = try_to_load_from_cache(name, CONFIG)
-    except (HFValidationError, OSError, ValueError):
-        return None
-    return Path(found).parent if isinstance(found, str) else None
 
 
 def _downloaded(name: str, patterns: tuple[str, ...]) -> Path:

@@ -14,6 +14,7 @@ from torch import nn
 from prunebench.errors import ModelError
 from prunebench.models.architecture import settings_of_bert
 from prunebench.models.fitting import Fitted, check_types, in_types, merged, misfit, unwrapped
+from prunebench.models.hub_cache import cached
 from prunebench.models.masks import Masks
 from prunebench.models.quiet import quiet
 from prunebench.models.weight_files import Tensors, WeightFile, names_told, read_folder
@@ -30,6 +31,9 @@ POOLER = "pooler."
 
 OF_FILE = ("id2label", "label2id", "dtype")
 """What the config of weights says of them alone."""
+
+CACHED = ("model.safetensors", "pytorch_model.bin")
+"""Files of weights in the cache of the hub, of which one is there."""
 
 TEXTS = (".json", ".txt", ".model")
 """How names of files end that are read whole."""
@@ -59,7 +63,8 @@ def read(name: str, model: nn.Module, classes: int, config: Any = None) -> Fitte
         return _load(name, kind, settings, tensors, dtype)
 
     loaded = None if local else _loaded()
-    folder = Path(name) if local else _cached(name)
+    there = None if local else cached(name, CACHED)
+    folder = Path(name) if local else there and there.parent
     file = WeightFile({}) if folder is None else read_folder(folder)
     try:
         tensors, renamed = unwrapped(file.tensors, own)
@@ -177,16 +182,6 @@ def _named_as(own: Tensors, masks: Masks, base: str) -> Masks:
     """Masks by the model's names; those of a bare model have none of its prefix. The classifier is not masked."""
     named = {name if name in own else f"{base}{name}": mask for name, mask in masks.items()}
     return {name: mask for name, mask in named.items() if name.startswith(base)}
-
-
-def _cached(name: str) -> Path | None:
-    """Where the weights of a name of Hugging Face lie on this machine."""
-    from huggingface_hub import try_to_load_from_cache
-
-    for file in ("model.safetensors", "pytorch_model.bin"):
-        if isinstance(found := try_to_load_from_cache(name, file), str):
-            return Path(found).parent
-    return None
 
 
 def _type(dtype: torch.dtype) -> str:

@@ -7,6 +7,7 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 
 from prunebench.errors import ConfigError, UnknownName
@@ -53,6 +54,13 @@ def check_arguments(given: Mapping[str, Any], refused: Mapping[str, str]) -> Non
             raise ConfigError(f"--model-arg {name}: {why[0]}.")
         if isinstance(value, str) and not WORD.fullmatch(value):
             raise ConfigError(f"--model-arg {name}={value[:40]}: a library's builder takes numbers and single words.")
+
+
+def torch_hub_file(url: str) -> Path:
+    """Where torch.hub keeps a file of weights once it is downloaded."""
+    import torch
+
+    return Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
 
 
 def matching(names: Iterable[str], pattern: str) -> list[str]:

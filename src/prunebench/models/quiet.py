@@ -12,16 +12,29 @@ def quiet() -> Iterator[None]:
     """Within it transformers and the hub tell errors only; after it, whatever their user wants to hear."""
     from transformers.utils import logging as transformers_logging
 
-    hub = logging.getLogger("huggingface_hub")
-    verbosity, level = transformers_logging.get_verbosity(), hub.level
-    bars = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    hub.setLevel(logging.ERROR)  # its retries are no news
+    verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    with quiet_hub():
+        transformers_logging.set_verbosity_error()
+        transformers_logging.disable_progress_bar()
+        try:
+            yield
+        finally:
+            transformers_logging.set_verbosity(verbosity)
+            if bars:
+                transformers_logging.enable_progress_bar()
+
+
+@contextmanager
+def quiet_hub() -> Iterator[None]:
+    """Within it the hub's client shows no bars and tells errors only, of which its retries are none."""
+    from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    hub, hidden = logging.getLogger("huggingface_hub"), are_progress_bars_disabled()
+    level = hub.level
+    hub.setLevel(logging.ERROR)
+    disable_progress_bars()
     try:
         yield
     finally:
-        transformers_logging.set_verbosity(verbosity)
         hub.setLevel(level)
-        if bars:
-            transformers_logging.enable_progress_bar()
+        (disable_progress_bars if hidden else enable_progress_bars)()

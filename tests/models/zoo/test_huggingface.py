@@ -74,7 +74,7 @@ def test_references_are_absolute_and_say_no_more_than_the_name_of_the_folder(fol
     assert reference("hf:vit") == f"hf:{folder}"
     assert without_folder(f"hf:{folder}") == "hf:vit"
     assert reference("hf:org/vit") == without_folder("hf:org/vit") == "hf:org/vit"
-    assert title(f"hf:{folder}") == "vit"
+    assert title(f"hf:{folder}") == "hf-vit"
 
 
 def test_jobs_know_the_folder_from_anywhere(folder, monkeypatch, tmp_path):

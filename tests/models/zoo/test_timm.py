@@ -56,7 +56,7 @@ def test_sizes_and_normalisation_of_every_model_are_those_that_timm_says():
         assert published.evaluation() == (said.crop_pct, said.interpolation), name
         assert published.version() == (None if "." in name else said.tag or ""), name
         heads = said.classifier or ()
-        assert entry.heads() == ((heads,) if isinstance(heads, str) else tuple(heads)), name
+        assert entry.library.heads() == ((heads,) if isinstance(heads, str) else tuple(heads)), name
 
 
 @pytest.mark.parametrize(("name", "size"), TINY)

@@ -43,7 +43,7 @@ def from_file(experiment: Experiment, path: Path) -> Start:
             whose = "as --mean and --std say"
         elif found is not None:
             whose = "as the weights' own files say"
-        elif experiment.model.made_for is not None:
+        elif experiment.model.library is not None:
             whose = "as the model's library says"
         elif used != IMAGENET:
             whose = "as the model's pretrained_cfg says"
@@ -90,9 +90,11 @@ def from_state(
     experiment: Experiment, task: Task, file: WeightFile, name: str, *, published: bool = False
 ) -> Checkpoint:
     """Weights of the published architecture, or of the one that is adapted to small images, whichever fits."""
-    heads = experiment.model.heads()
+    library = experiment.model.library
+    heads = library.heads() if library is not None else ()
     tried = fresh(experiment, task, adapt=False, published=published)
-    file = fitting.without_auxiliary(file, tried.model, experiment.model.auxiliary)
+    if library is not None:
+        file = fitting.without_auxiliary(file, tried.model, library.auxiliary)
     try:
         return filled(tried, file, heads)
     except ModelError as problem:

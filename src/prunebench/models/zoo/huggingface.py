@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from prunebench.errors import ModelError
 from prunebench.models import configs
 from prunebench.models.architecture import Later, ModelEntry, Published, models
-from prunebench.models.folders import Folder, stamped
+from prunebench.models.folders import Folder, folder_of
 from prunebench.models.quiet import quiet
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class HuggingFace:
 
     def find(self, name: str) -> ModelEntry:
         """The entry of a name or a folder; of one that is not here a model is built by what a checkpoint holds."""
-        folder = stamped(name)
+        folder = folder_of(name)
         return ModelEntry(
             f"hf:{name}",
             "of transformers",

@@ -6,18 +6,18 @@ timm is an extra. Nothing of it is imported before a model is used, and names th
 
 from __future__ import annotations
 
-import logging
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from prunebench.errors import ConfigError
-from prunebench.models.architecture import Later, ModelEntry, Published, models
-from prunebench.models.libraries import DATA, PRETRAINED, WEIGHTS, check_arguments, check_name, matching
+from prunebench.models.architecture import InLibrary, Later, ModelEntry, Published, models
+from prunebench.models.hub_cache import cached
+from prunebench.models.libraries import DATA, PRETRAINED, WEIGHTS, check_arguments, check_name, matching, torch_hub_file
+from prunebench.models.quiet import quiet_hub
 from prunebench.registry import check_installed
 
 if TYPE_CHECKING:
@@ -52,9 +52,7 @@ class Timm:
             defaults=Later(lambda: {"image_size": made_for()}),
             pretrained=PRETRAINED,
             published={"default": _published(name)},
-            made_for=made_for,
-            heads=partial(_heads, name),
-            packages=("timm",),
+            library=InLibrary(made_for, partial(_heads, name), packages=("timm",)),
         )
 
     def search(self, pattern: str) -> list[str]:
@@ -134,22 +132,15 @@ def _heads(name: str) -> tuple[str, ...]:
 
 
 def _is_here(settings: Any) -> bool:
-    import torch
-
     if settings.hf_hub_id:
         return _in_cache(settings) is not None
-    return bool(settings.url) and (Path(torch.hub.get_dir()) / "checkpoints" / Path(settings.url).name).exists()
+    return bool(settings.url) and torch_hub_file(settings.url).exists()
 
 
 def _in_cache(settings: Any) -> Path | None:
     """The file of its weights in the hub's cache on this machine."""
-    from huggingface_hub import try_to_load_from_cache
-
-    if settings.hf_hub_id:
-        for file in (settings.hf_hub_filename or "model.safetensors", "model.safetensors", "pytorch_model.bin"):
-            if isinstance(found := try_to_load_from_cache(settings.hf_hub_id, file), str):
-                return Path(found)
-    return None
+    files = settings.hf_hub_filename or "model.safetensors", "model.safetensors", "pytorch_model.bin"
+    return cached(settings.hf_hub_id, files) if settings.hf_hub_id else None
 
 
 def _load(name: str) -> Mapping[str, torch.Tensor]:
@@ -165,7 +156,7 @@ def _load(name: str) -> Mapping[str, torch.Tensor]:
             _reach_hub()
         file = _in_cache(settings) if settings.custom_load != "hf" else None  # which else the hub is asked about
         of_file = {} if file is None else {"pretrained_cfg_overlay": {"file": str(file), "custom_load": False}}
-        with _quiet():
+        with quiet_hub():
             return dict(_timm().create_model(name, pretrained=True, **of_file).state_dict())
     except Exception as error:  # the hub and its clients have errors of their own
         raise OSError(f"{type(error).__name__}: {str(error).partition(chr(10))[0]}") from error
@@ -187,23 +178,6 @@ def _reach_hub() -> None:
     from huggingface_hub import constants, get_session
 
     get_session().head(constants.ENDPOINT, timeout=10)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Within it the hub's client shows no bars, and tells errors alone."""
-    from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
-
-    hub, shown = logging.getLogger("huggingface_hub"), not are_progress_bars_disabled()
-    level = hub.level
-    hub.setLevel(logging.ERROR)
-    disable_progress_bars()
-    try:
-        yield
-    finally:
-        hub.setLevel(level)
-        if shown:
-            enable_progress_bars()
 
 
 models.add_library("timm", Timm())

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache, partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prunebench.errors import ConfigError
-from prunebench.models.architecture import Later, ModelEntry, Published, models
-from prunebench.models.libraries import DATA, PRETRAINED, WEIGHTS, check_arguments, check_name, matching
+from prunebench.models.architecture import InLibrary, Later, ModelEntry, Published, models
+from prunebench.models.libraries import DATA, PRETRAINED, WEIGHTS, check_arguments, check_name, matching, torch_hub_file
 
 if TYPE_CHECKING:
     import torch
@@ -42,8 +41,7 @@ class Torchvision:
             pretrained=PRETRAINED,
             published=weights_of(name),
             keeps=("classifier",) if name == "alexnet" or name.startswith("vgg") else (),
-            made_for=made_for,
-            auxiliary=INCEPTIONS.get(name, ()),
+            library=InLibrary(made_for, auxiliary=INCEPTIONS.get(name, ())),
         )
 
     def search(self, pattern: str) -> list[str]:
@@ -88,7 +86,7 @@ def _published(name: str, version: str | None = None) -> Published:
     return Published(
         f"{what} of {name}, as torchvision has them",
         version=lambda: None if version else str(_weights(name).name),
-        here=lambda: _file(_weights(name, version)).exists(),
+        here=lambda: torch_hub_file(_weights(name, version).url).exists(),
         load=lambda: _load(_weights(name, version)),
         statistics=lambda: _statistics(_weights(name, version)),
         evaluation=lambda: _evaluation(_weights(name, version)),
@@ -126,12 +124,6 @@ def _statistics(weights: Any) -> Statistics:
 def _evaluation(weights: Any) -> tuple[float, str]:
     transforms = weights.transforms()
     return transforms.crop_size[0] / transforms.resize_size[0], str(transforms.interpolation.value)
-
-
-def _file(weights: Any) -> Path:
-    import torch
-
-    return Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
 
 
 def _load(weights: Any) -> Mapping[str, torch.Tensor]:
