@@ -226,7 +226,7 @@ class GroupRecord(msgspec.Struct, frozen=True):
     modules: tuple[str, ...]
 
 
-class ResidualBlock(msgspec.Struct, frozen=True):
+class BlockRecord(msgspec.Struct, frozen=True):
     """A block that can go: its name and class, its parameters, and the multiply-accumulates of one sample.
 
     `exact` says that its parameters at zero leave its input as it is; else something follows the sum, and goes as well.
@@ -267,10 +267,10 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     macs_after: int
     layers: tuple[LayerRecord, ...]
     seconds: float
-    blocks: tuple[ResidualBlock, ...] = ()
+    blocks: tuple[BlockRecord, ...] = ()
 
 
-class BlockRecord(msgspec.Struct, frozen=True, array_like=True):
+class RemovedBlock(msgspec.Struct, frozen=True, array_like=True):
     """A block that a step removed, and how it scored: lowest of those that were there."""
 
     name: Name
@@ -318,7 +318,7 @@ class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
     validation: Scores | None = None
     summary: Summary | None = None
     effective_macs: int | None = None
-    removed: tuple[BlockRecord, ...] = ()
+    removed: tuple[RemovedBlock, ...] = ()
 
 
 class SensitivityRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -323,7 +323,7 @@ def test_without_onnx_it_is_told_how_to_install_it(package, tiny_state, tmp_path
 
 
 def test_a_format_that_does_not_exist_is_refused_with_those_that_do(tiny_state, tmp_path):
-    with pytest.raises(ConfigError, match=r"no format 'pickle'\. There are: safetensors, pt2, onnx\."):
+    with pytest.raises(ConfigError, match=r"no format 'pickle'\. There are: safetensors, masks, pt2, onnx\."):
         export(tiny_state(), "pickle", tmp_path / "net.pickle")
     assert list(tmp_path.iterdir()) == []
 

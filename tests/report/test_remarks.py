@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from prunebench.records import BlockRecord, ProofRecord, Summary
+from prunebench.records import ProofRecord, RemovedBlock, Summary
 from prunebench.report.figures import figures
 from prunebench.report.remarks import remarks
 from prunebench.report.sources import gather
@@ -55,7 +55,7 @@ def test_removed_blocks_and_their_proof_are_told(tmp_path, pruned, commit):
     for seed, name in enumerate(("layer1.1", "layer1.1", "layer2.1")):
         run = pruned(tmp_path, steps=1, seed=seed)
         record = run.record(0)
-        removed = (BlockRecord(name, 0.01 * seed), BlockRecord("layer3.1", 0.2))
+        removed = (RemovedBlock(name, 0.01 * seed), RemovedBlock("layer3.1", 0.2))
         commit(run, msgspec.structs.replace(record, step=1, removed=removed))
     who = "tiny on digits, tiny structured, step 1"
     assert told(tmp_path) == [

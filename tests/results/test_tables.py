@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prunebench.experiment.goals import GoalRecord, Reading
-from prunebench.records import BlockRecord, LayerRecord, Scores
+from prunebench.records import LayerRecord, RemovedBlock, Scores
 from prunebench.results import tables
 
 CELLS = st.text("abc 1.%", max_size=8)
@@ -32,7 +32,7 @@ def test_masked_weights_have_a_column_of_what_is_left_of_the_macs_without_theirs
 
 
 def test_blocks_that_went_are_named_with_their_scores(make_record):
-    removed = (BlockRecord("layer1.1", 0.01234), BlockRecord("layer2.1", 0.5))
+    removed = (RemovedBlock("layer1.1", 0.01234), RemovedBlock("layer2.1", 0.5))
     records = [make_record(0), make_record(1, removed=removed, criterion="influence", notes=("one is left",))]
     assert tables.steps(records).splitlines()[-2:] == [
         "Step 1 removed layer1.1 (0.0123), layer2.1 (0.5): in brackets influence.",

@@ -21,7 +21,7 @@ from prunebench.experiment.resolve import resolve
 from prunebench.experiment.setup import set_up
 from prunebench.models.architecture import models
 from prunebench.pruning.methods import unstructured
-from prunebench.records import BlockRecord, Scores, Seconds
+from prunebench.records import RemovedBlock, Scores, Seconds
 from prunebench.training.fit import Position, Tally, fit
 from prunebench.training.masking import Masking
 from prunebench.training.optimizers import make_optimizer
@@ -342,7 +342,7 @@ def test_an_optimizer_is_in_memory_and_not_its_file(tmp_path, tiny_state, tiny_n
 
 
 def test_removed_blocks_come_back_and_a_state_of_an_earlier_version_has_none(tmp_path, tiny_state, tiny_net):
-    removed = (BlockRecord("layer1.1", 0.25),)
+    removed = (RemovedBlock("layer1.1", 0.25),)
     StepState(1, tiny_state(), removed=removed).save(tmp_path)
     assert load(tmp_path, models.get(tiny_net)).removed == removed
     told = json.loads((tmp_path / "state.json").read_text())

@@ -29,7 +29,7 @@ from prunebench.pruning.registry import Method, Request
 from prunebench.pruning.requests import request_of
 from prunebench.pruning.units.pace import Pace, quiet
 from prunebench.pruning.units.removable import find_removable
-from prunebench.records import GroupRecord, Inspection, ResidualBlock
+from prunebench.records import BlockRecord, GroupRecord, Inspection
 from prunebench.registry import reference
 from prunebench.seeding import seed_all
 
@@ -116,8 +116,8 @@ def _found(method: Method, model: nn.Module, request: Request, pace: Pace, build
     return dataclasses.replace(request, removable=found)
 
 
-def _told(model: nn.Module, block: Block, multiplied: Uses) -> ResidualBlock:
+def _told(model: nn.Module, block: Block, multiplied: Uses) -> BlockRecord:
     module = model.get_submodule(block.name)
     own = {f"{block.name}.{name}" for name, _ in module.named_parameters()}
     macs = sum(count for names, count in multiplied.items() if not names.isdisjoint(own))
-    return ResidualBlock(block.name, block.kind, params(module), macs, block.exact)
+    return BlockRecord(block.name, block.kind, params(module), macs, block.exact)

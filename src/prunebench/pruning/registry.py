@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 from prunebench.errors import ConfigError
 from prunebench.models.input_spec import InputSpec
 from prunebench.models.masks import Masks
-from prunebench.records import BlockRecord
+from prunebench.records import RemovedBlock
 from prunebench.registry import Registry, call
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ class Pruned:
 
     masks: Masks
     notes: tuple[str, ...] = ()
-    removed: tuple[BlockRecord, ...] = ()
+    removed: tuple[RemovedBlock, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from prunebench.models.architecture import ModelEntry
 from prunebench.models.checkpoint import Checkpoint, write_tensors
 from prunebench.models.tensor_files import owned
 from prunebench.reading import read_plain
-from prunebench.records import FORMAT, BlockRecord, Scores, Seconds, other_format
+from prunebench.records import FORMAT, RemovedBlock, Scores, Seconds, other_format
 
 NO_SECONDS = Seconds()
 
@@ -63,7 +63,7 @@ class StepState:
     mean_loss: float | None = None
     optimizer: Mapping[str, torch.Tensor] = field(default_factory=dict)
     right: Mapping[str, torch.Tensor] = field(default_factory=dict)
-    removed: tuple[BlockRecord, ...] = ()
+    removed: tuple[RemovedBlock, ...] = ()
 
     @property
     def at(self) -> tuple[int, int, int]:

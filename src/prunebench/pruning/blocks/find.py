@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from prunebench.models.passing import first_argument
 from prunebench.models.sharing import first_names
-from prunebench.pruning.units.copies import doubles, fresh, settle
+from prunebench.pruning.units.copies import doubled, doubles, fresh, settle
 from prunebench.pruning.units.groups import Spared
 from prunebench.pruning.units.record import call, unfused
 
@@ -108,7 +108,7 @@ def find_blocks(model: nn.Module, inputs: Any) -> tuple[tuple[Block, ...], tuple
         inputs: what the model runs on, one sample at least.
     """
     base = fresh(model).eval()
-    inputs = _doubled(inputs)
+    inputs = doubled(inputs)
     with torch.no_grad(), doubles(), unfused(base):
         with contextlib.suppress(Exception):  # a channel of one value has no variance
             settle(base, lambda net: call(net, inputs))
@@ -125,14 +125,6 @@ def find_blocks(model: nn.Module, inputs: Any) -> tuple[tuple[Block, ...], tuple
     order = {path: i for i, (path, _) in enumerate(base.named_modules())}
     blocks = sorted((found[path] for path in chosen), key=lambda block: order[block.name])
     return tuple(blocks), _spared(base, blocks, ran, times, shared)
-
-
-def _doubled(inputs: Any) -> Any:
-    """Inputs in double precision."""
-    double = {torch.float32: torch.float64}
-    if isinstance(inputs, dict):
-        return {key: value.to(double.get(value.dtype, value.dtype)) for key, value in inputs.items()}
-    return inputs.detach().cpu().to(double.get(inputs.dtype, inputs.dtype))
 
 
 def _run(model: nn.Module, inputs: Any) -> list[_Ran]:

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import nn
 
 from prunebench.errors import ConfigError
@@ -27,7 +26,7 @@ from prunebench.pruning.units.groups import Spared
 from prunebench.pruning.units.modes import forgetful, preserved
 from prunebench.pruning.units.pace import Pace, patient, quiet
 from prunebench.pruning.units.proof import variants
-from prunebench.pruning.units.trial import TOLERANCE, Trial, difference, told
+from prunebench.pruning.units.trial import TOLERANCE, Trial, difference, told, unlike
 
 
 @dataclass(frozen=True)
@@ -95,9 +94,13 @@ def check(model: nn.Module, inputs: InputSpec, doomed: Sequence[Block]) -> None:
 def take(model: nn.Module, inputs: InputSpec, doomed: Sequence[Block]) -> None:
     """Remove blocks from a model, in place, after the removal of just these was proved; raises as `check`."""
     check(model, inputs, doomed)
+    _remove(model, doomed)
+    forgetful(model)
+
+
+def _remove(model: nn.Module, doomed: Sequence[Block]) -> None:
     for block in doomed:
         pass_on(model.get_submodule(block.name), block.outputs)
-    forgetful(model)
 
 
 def _sifted(trial: Trial, blocks: tuple[Block, ...]) -> tuple[tuple[Block, ...], tuple[Spared, ...]]:
@@ -130,8 +133,7 @@ def _fault(trial: Trial, doomed: Sequence[Block], inputs: Sequence[Any]) -> str 
     """What is wrong if these blocks go, or None."""
     whole, pruned = trial.copy(), trial.copy()
     try:
-        for block in doomed:
-            pass_on(pruned.get_submodule(block.name), block.outputs)
+        _remove(pruned, doomed)
         forgetful(pruned)
         for given in inputs:
             with without_branches(whole, doomed):
@@ -168,19 +170,10 @@ def without_branches(model: nn.Module, blocks: Sequence[Block]) -> Iterator[None
 def _finish(trial: Trial, blocks: Sequence[Block], build: Callable[[], nn.Module] | None) -> str:
     """Train a step, save and restore without these blocks; what went wrong, or an empty string."""
     pruned = trial.copy()
-    for block in blocks:
-        pass_on(pruned.get_submodule(block.name), block.outputs)
+    _remove(pruned, blocks)
     pruned = fresh(pruned, trial.seed).eval()  # whose parameters are nobody else's
-    try:
-        trial.train(pruned)
-    except Exception as error:  # of a model of anybody's
-        fault = told(error)
-        try:
-            trial.train(fresh(trial.model, trial.seed))
-        except Exception:  # it cannot be trained as it is, either
-            pruned.double().eval()
-        else:
-            return f"it cannot be trained without them: {fault}"
+    if fault := trial.untrainable(pruned):
+        return fault
     try:
         passing = json.loads(json.dumps(passing_of(pruned)))
         again = (hollow(trial.model) if build is None else build()).eval()
@@ -190,6 +183,4 @@ def _finish(trial: Trial, blocks: Sequence[Block], build: Callable[[], nn.Module
         before, after = trial.run(pruned, trial.variants[0]), trial.run(again, trial.variants[0])
     except Exception as error:  # of a model of anybody's
         return f"it cannot be restored without them: {told(error)}"
-    if not all(torch.equal(a, b) for a, b in zip(before, after, strict=True)):
-        return "restored, it gives other outputs"
-    return ""
+    return unlike(before, after)

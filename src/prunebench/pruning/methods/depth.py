@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from prunebench.errors import ConfigError
 from prunebench.models.masks import Masks
 from prunebench.pruning.registry import Method, Pruned, Request, methods
-from prunebench.records import BlockRecord
+from prunebench.records import RemovedBlock
 from prunebench.registry import call, parameters
 from prunebench.seeding import generator
 
@@ -44,7 +44,7 @@ def prune(model: nn.Module, masks: Masks, request: Request) -> Pruned:
     order = sorted(range(len(blocks)), key=lambda i: (scores[i], i))[:going]
     take(model, request.inputs, [blocks[i] for i in sorted(order)])
     there = {name for name, _ in model.named_parameters()}
-    removed = tuple(BlockRecord(blocks[i].name, scores[i]) for i in order)
+    removed = tuple(RemovedBlock(blocks[i].name, scores[i]) for i in order)
     return Pruned({name: mask for name, mask in masks.items() if name in there}, (), removed)
 
 

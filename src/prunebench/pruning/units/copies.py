@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten
+from torch.utils._pytree import tree_flatten, tree_map
 
 from prunebench.pruning.units.grouped import grouped, is_grouped
 
@@ -63,6 +63,16 @@ def settle(model: nn.Module, run: Callable[[nn.Module], object]) -> None:
             norm.momentum = momentum
             if norm.running_var is not None:
                 norm.running_var.nan_to_num_(1.0).clamp_(min=0.1)
+
+
+def doubled(inputs: Any) -> Any:
+    """Inputs on the CPU, those of floating-point numbers in double precision."""
+    return tree_map(lambda value: value.detach().cpu().double() if is_float(value) else value, inputs)
+
+
+def is_float(value: Any) -> bool:
+    """Whether a value is a tensor of floating-point numbers."""
+    return isinstance(value, torch.Tensor) and value.is_floating_point()
 
 
 def sharing(model: nn.Module) -> nn.Module:

@@ -16,12 +16,13 @@ import torch
 from torch import nn
 from torch.utils._pytree import tree_map
 
+from prunebench.pruning.units.copies import doubled
 from prunebench.pruning.units.groups import Group, Spared, Units
 from prunebench.pruning.units.modes import preserved
 from prunebench.pruning.units.pace import Pace, quiet
 from prunebench.pruning.units.removal import Doomed, Follows, Share, masked, remove
 from prunebench.pruning.units.sifting import Sieve
-from prunebench.pruning.units.trial import TOLERANCE, Trial, difference, is_float, told
+from prunebench.pruning.units.trial import TOLERANCE, Trial, difference, told
 
 
 @dataclass(frozen=True)
@@ -108,9 +109,6 @@ def variants(inputs: Any) -> list[Any]:
     """The inputs as they are, and two samples of other values; text also shorter and padded."""
     generator = torch.Generator().manual_seed(1)
 
-    def double(value: Any) -> Any:
-        return value.detach().cpu().double() if is_float(value) else value
-
     def other(value: Any) -> Any:
         if not isinstance(value, torch.Tensor) or value.ndim == 0:
             return value
@@ -118,7 +116,7 @@ def variants(inputs: Any) -> list[Any]:
             return torch.randn(2, *value.shape[1:], generator=generator, dtype=torch.float64)
         return torch.cat([value[:1], value[:1].flip(-1)])
 
-    found = [tree_map(double, inputs), tree_map(other, inputs)]
+    found = [doubled(inputs), tree_map(other, inputs)]
     if isinstance(inputs, dict) and "attention_mask" in inputs and inputs["attention_mask"].ndim == 2:
         shorter = {
             k: v[:, :-2].clone() if isinstance(v, torch.Tensor) and v.ndim == 2 else v for k, v in found[1].items()

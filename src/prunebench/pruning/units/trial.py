@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils._pytree import tree_map
 
 from prunebench.models.sizes import Sizes, restore
-from prunebench.pruning.units.copies import doubles, fresh, hollow, settle, sharing
+from prunebench.pruning.units.copies import doubles, fresh, hollow, is_float, settle, sharing
 from prunebench.pruning.units.groups import Group
 from prunebench.pruning.units.modes import training
 from prunebench.pruning.units.pace import Pace, quiet
@@ -156,16 +156,8 @@ class Trial:
         pruned = self.pruned
         assert pruned is not None
         self.base = None
-        try:
-            self.train(pruned)
-        except Exception as error:  # of a model of anybody's
-            fault = told(error)
-            try:
-                self.train(fresh(self.model, self.seed))
-            except Exception:  # it cannot be trained as it is, either
-                pruned.double().eval()
-            else:
-                return f"it cannot be trained without them: {fault}"
+        if fault := self.untrainable(pruned):
+            return fault
         try:
             data = json.loads(json.dumps(sizes_of(pruned, shapes_of(self.model), bindings).to_json()))
             again = hollow(self.model) if build is None else build()
@@ -175,11 +167,23 @@ class Trial:
             before, after = self.run(pruned, self.variants[0]), self.run(again, self.variants[0])
         except Exception as error:  # of a model of anybody's
             return f"it cannot be restored without them: {told(error)}"
-        if not all(torch.equal(a, b) for a, b in zip(before, after, strict=True)):
-            return "restored, it gives other outputs"
+        return unlike(before, after)
+
+    def untrainable(self, pruned: nn.Module) -> str:
+        """Train a copy a step; what went wrong, or an empty string where the full model cannot be trained, either."""
+        try:
+            self._train(pruned)
+        except Exception as error:  # of a model of anybody's
+            fault = told(error)
+            try:
+                self._train(fresh(self.model, self.seed))
+            except Exception:  # it cannot be trained as it is, either
+                pruned.double().eval()
+            else:
+                return f"it cannot be trained without them: {fault}"
         return ""
 
-    def train(self, model: nn.Module) -> None:
+    def _train(self, model: nn.Module) -> None:
         """Train a step in single precision, which takes half the memory."""
         training(model.float())
         inputs = tree_map(lambda each: each.float() if is_float(each) else each, self.variants[0])
@@ -196,15 +200,16 @@ class Trial:
         model.double().eval()
 
 
-def is_float(value: Any) -> bool:
-    """Whether a value is a tensor of floating-point numbers."""
-    return isinstance(value, torch.Tensor) and value.is_floating_point()
-
-
 def told(error: Exception) -> str:
     """An error in a line, shortened."""
     text = str(error).strip()
     return f"{type(error).__name__}: {text.splitlines()[0][:120] if text else ''}"
+
+
+def unlike(before: Sequence[torch.Tensor], after: Sequence[torch.Tensor]) -> str:
+    """What is wrong with outputs of a model that came back; empty where they are the same to the bit."""
+    same = all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    return "" if same else "restored, it gives other outputs"
 
 
 def difference(found: Sequence[torch.Tensor], wanted: Sequence[torch.Tensor]) -> float:
