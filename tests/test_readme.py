@@ -92,7 +92,7 @@ def test_a_model_of_transformers_is_pruned_and_read_by_transformers(tmp_path, mo
     small = ("--epochs", "1", "--limit-train", "64", "--limit-test", "32", "--sequence-length", "16")
     result = CliRunner().invoke(cli, [*shlex.split(line), *small])
     assert result.exit_code == 0, result.output
-    (run,) = (path.name for path in (tmp_path / "runs").glob("tiny-structured-*"))
+    (run,) = (path.name for path in (tmp_path / "runs").glob("hf-tiny-structured-*"))
     line = next(line for line in COMMANDS if "--to hf" in line).replace("RUN", run)
     result = CliRunner().invoke(cli, shlex.split(line))
     assert "transformers reads it too, and answers alike" in result.output

@@ -70,7 +70,7 @@ def test_a_file_is_a_reference_wherever_a_name_stands(user_file):
 
 def test_a_method_is_chosen_by_name(user_file):
     for own in (f"{user_file}:score", import_reference(f"{user_file}:score")):
-        with pytest.raises(UnknownName, match=r"There are: none, structured, unstructured\.$"):
+        with pytest.raises(UnknownName, match=r"There are: depth, none, structured, unstructured\.$"):
             methods.get(own)
 
 

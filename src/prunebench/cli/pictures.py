@@ -19,7 +19,7 @@ def check_picture(output: str) -> None:
 
     if Path(output).suffix[1:] not in METADATA:
         *others, last = (f".{kind}" for kind in METADATA)
-        raise ConfigError(f"--output {output}: a picture's name ends with {', '.join(others)} or {last}.")
+        raise ConfigError(f"--picture {output}: a picture's name ends with {', '.join(others)} or {last}.")
     check_output(Path(output))
 
 

@@ -64,4 +64,4 @@ def test_without_a_pattern_it_says_how_to_search(prunebench):
     out = prunebench("list").out
     assert "  timm:NAME " in out
     assert "  torchvision:NAME " in out
-    assert "prunebench list --models 'timm:*'" in out
+    assert "prunebench list --models 'timm:*' or 'torchvision:*'" in out

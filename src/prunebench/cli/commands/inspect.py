@@ -18,7 +18,18 @@ if TYPE_CHECKING:
     from prunebench.records import Inspection
 
 FIELDS = (
-    *("model", "model_arg", "image_size", "sequence_length", "method", "fraction", "include", "exclude", "round_to"),
+    *(
+        "model",
+        "model_arg",
+        "output",
+        "image_size",
+        "sequence_length",
+        "method",
+        "fraction",
+        "include",
+        "exclude",
+        "round_to",
+    ),
     *OF_UNITS,
 )
 
@@ -29,9 +40,11 @@ BAR = 24
 @click.command("inspect", cls=Command)
 @field_options(*FIELDS)
 @click.option("--classes", type=click.IntRange(min=2), default=10, show_default=True, metavar="N", help="Classes.")
-@click.option("-o", "--output", metavar="FILE", help="Draw the layers before and after as well, a .png, .svg or .pdf.")
+@click.option(
+    "-o", "--picture", "path", metavar="FILE", help="Draw the layers before and after as well, a .png, .svg or .pdf."
+)
 @common_options
-def command(*, classes: int, output: str | None, as_json: bool, quiet: bool, debug: bool, **values: Any) -> None:
+def command(*, classes: int, path: str | None, as_json: bool, quiet: bool, debug: bool, **values: Any) -> None:
     """Show what of a model can be pruned, and prove it: without data, without training.
 
     Units are channels, neurons and heads, in groups that can only be removed together. With random weights in double
@@ -42,8 +55,8 @@ def command(*, classes: int, output: str | None, as_json: bool, quiet: bool, deb
     from prunebench.experiment.inspection import inspect
     from prunebench.training.fit import Tick
 
-    if output is not None:
-        check_picture(output)
+    if path is not None:
+        check_picture(path)
 
     def pace(what: str, done: int, total: int) -> None:
         console.tick(Tick(what, 0, 0, 1, done, total, None, "", 0.0))
@@ -51,11 +64,11 @@ def command(*, classes: int, output: str | None, as_json: bool, quiet: bool, deb
     found = inspect(gather(values, None), classes, pace)
     console.records([found])
     console.result("\n".join(lines(found)))
-    if output is not None:
+    if path is not None:
         from prunebench.plots.inspection import picture
 
-        write_picture(lambda: picture(found), Path(output))
-        console.note(f"written {output}")
+        write_picture(lambda: picture(found), Path(path))
+        console.note(f"written {path}")
 
 
 def lines(found: Inspection) -> Iterator[str]:

@@ -28,7 +28,7 @@ def _everything() -> Iterator[str]:
     from prunebench.latency.backends import backends
     from prunebench.models.architecture import models
     from prunebench.pruning.registry import criteria, methods
-    from prunebench.registry import LIBRARIES
+    from prunebench.registry import FOLDERS, LIBRARIES
 
     for title, registry in (("models", models), ("datasets", datasets), ("backends", backends)):
         yield title
@@ -46,7 +46,7 @@ def _everything() -> Iterator[str]:
                 yield f"    × {criterion.name:<{WIDTH - 4}}  {criterion.summary}{mark}"
     yield ""
     yield "Your own: --model, --dataset or --criterion as path.py:function or package.module:function."
-    searched = " or ".join(f"'{library}:*'" for library in models.libraries())
+    searched = " or ".join(f"'{name}:*'" for name in models.libraries() if f"{name}:" != FOLDERS)
     yield f"Names that libraries have: prunebench list --models {searched}."
 
 

@@ -55,7 +55,7 @@ UNUSED = (
     metavar="N",
     help="Most samples scored.",
 )
-@click.option("-o", "--output", metavar="FILE", help="Draw a heat map as well, a .png, .svg or .pdf.")
+@click.option("-o", "--picture", "path", metavar="FILE", help="Draw a heat map as well, a .png, .svg or .pdf.")
 @trust_option
 @common_options
 def command(
@@ -64,7 +64,7 @@ def command(
     run_name: str | None,
     shares: tuple[float, ...],
     samples: int,
-    output: str | None,
+    path: str | None,
     trust: bool,
     as_json: bool,
     quiet: bool,
@@ -82,8 +82,8 @@ def command(
     from prunebench.results.sensitivity import grid_of, table
 
     given, shares = gather(values, config_file), _checked(shares)
-    if output is not None:
-        check_picture(output)
+    if path is not None:
+        check_picture(path)
     cells: list[SensitivityRecord] = []
     with Stopping() as stopping:
         if run_name is None:
@@ -97,11 +97,11 @@ def command(
             cells.append(cell)
     grid = grid_of(cells)
     console.result(f"{run.key}\n{table(grid)}")
-    if output is not None:
+    if path is not None:
         from prunebench.plots.sensitivity import picture
 
-        write_picture(lambda: picture(grid), Path(output))
-        console.note(f"written {output}")
+        write_picture(lambda: picture(grid), Path(path))
+        console.note(f"written {path}")
 
 
 def _checked(shares: tuple[float, ...]) -> tuple[float, ...]:
