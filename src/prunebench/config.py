@@ -144,13 +144,15 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     # Pruning
     method: Annotated[str, _pruning("How: unstructured, structured or depth (whole residual blocks).", "structured")] = NOT_GIVEN
     criterion: Annotated[Any,
-        _pruning("What goes first: l1, l2, random, of depth influence or random, or path.py:function.  [default: the method's]")] = NOT_GIVEN
+        _pruning("What goes first: l1, l2, random and others (`prunebench list` has all), or path.py:function.  [default: the method's]")] = NOT_GIVEN
     fraction: Annotated[float, _pruning("Removed per iteration, of what is left.", 0.1, gt=0, lt=1)] = NOT_GIVEN
     iterations: Annotated[int, _neutral("Times to prune and fine-tune.", 10, ge=1, le=MANY)] = NOT_GIVEN
     scope: Annotated[Literal["global", "layerwise"],
         _pruning("Of unstructured pruning: rank weights over the whole model, or in each layer.", "global")] = NOT_GIVEN
     targets: Annotated[Literal["weights", "all"],
         _pruning("Of unstructured pruning: weights that are multiplied with data, or all parameters of every layer.", "weights")] = NOT_GIVEN
+    calibration: Annotated[int,
+        _pruning("Training samples, a fixed stratified subset, that criteria look at which need data, at most.", 1024, ge=1)] = NOT_GIVEN
     include: Annotated[tuple[str, ...],
         _pruning("Prune only modules that match this glob; repeatable.", ())] = NOT_GIVEN
     exclude: Annotated[tuple[str, ...], _pruning("Spare modules that match this glob; repeatable.", ())] = NOT_GIVEN
@@ -279,7 +281,11 @@ AS_TRAINED = ("momentum", "weight_decay", "clip_norm")
 OF_UNITS = ("prune", "layer_fraction", "floor", "through_norms")
 """Settings that say which units go: of structured pruning alone."""
 
-LATER = ("output", "mean", "std", "class_weights", *(f"finetune_{name}" for name in AS_TRAINED), *OF_UNITS)
+LATER = (
+    *("output", "mean", "std", "class_weights", "calibration"),
+    *(f"finetune_{name}" for name in AS_TRAINED),
+    *OF_UNITS,
+)
 """Settings that came later: where they are the default they are no part of a key, so that runs of before are found."""
 
 

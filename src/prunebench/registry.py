@@ -83,14 +83,27 @@ class Registry(Generic[Entry]):
         self._package = package
         self._wrap = wrap
         self._entries: dict[str, Entry] = {}
+        self._aliases: dict[str, str] = {}
         self._libraries: dict[str, Library[Entry]] = {}
         self._complete = False
 
-    def add(self, name: str, entry: Entry) -> None:
-        """Register an entry; a name is taken once."""
-        if name in self._entries:
-            raise ValueError(f"{self.kind} {name!r} is registered twice")
+    def add(self, name: str, entry: Entry, aliases: Sequence[str] = ()) -> None:
+        """Register an entry, and other names that it goes by; a name is taken once."""
+        for each in (name, *aliases):
+            if each in self._entries or each in self._aliases:
+                raise ValueError(f"{self.kind} {each!r} is registered twice")
         self._entries[name] = entry
+        self._aliases |= dict.fromkeys(aliases, name)
+
+    def named(self, name: Any) -> Any:
+        """The registered name of an alias, under which runs are kept; anything else as it is."""
+        self._complete_entries()
+        return self._aliases.get(name, name) if isinstance(name, str) else name
+
+    def aliases(self) -> dict[str, str]:
+        """Every alias, sorted, and the name of its entry."""
+        self._complete_entries()
+        return dict(sorted(self._aliases.items()))
 
     def add_library(self, name: str, library: Library[Entry]) -> None:
         """Register a library, whose entries are named `name:ENTRY`."""
@@ -119,8 +132,8 @@ class Registry(Generic[Entry]):
         """The entry of a registered name, or of a library's; None where there is no such name."""
         if not isinstance(name, str):
             return None
-        if name in self.names():
-            return self._entries[name]
+        if (registered := self.named(name)) in self._entries:
+            return self._entries[registered]
         library, colon, own = name.partition(":")
         return self._libraries[library].find(own) if colon and library in self._libraries else None
 

@@ -91,7 +91,8 @@ BESIDE = ("mean", "std")
 def test_a_field_changes_the_key_of_what_it_decides_and_no_other(name):
     data = own_loader if name in READING else None
     method = "unstructured" if name in OF_WEIGHTS else "structured"
-    config = resolve(RunConfig(model="resnet18", dataset=data, method=method)).settings
+    criterion = "taylor" if name == "calibration" else None
+    config = resolve(RunConfig(model="resnet18", dataset=data, method=method, criterion=criterion)).settings
     if name in BESIDE:
         config = msgspec.structs.replace(config, mean=(0.25,), std=(0.25,))
     other = changed(config, name)
@@ -118,6 +119,16 @@ def test_what_counts_as_weight_is_part_of_the_key_of_users_own_models_alone(tmp_
 def test_of_bert_the_key_is_another_where_look_up_tables_are_named(pattern, names):
     config = RunConfig(model="bert", method="unstructured", include=("bert.encoder", pattern))
     assert ("targets" in pruning_run(config).manifest.contents) is names
+
+
+def test_an_alias_is_the_same_run_and_so_are_samples_that_no_criterion_looks_at():
+    config = RunConfig(model="resnet18", method="unstructured")
+    by_alias, looking = (
+        msgspec.structs.replace(config, **about) for about in ({"criterion": "magnitude"}, {"calibration": 9})
+    )
+    assert pruning_run(config).key == pruning_run(by_alias).key == pruning_run(looking).key
+    assert resolve(by_alias).settings.criterion == "l1"
+    assert resolve(looking).settings.calibration == 1024
 
 
 def test_a_default_that_is_given_is_the_same_run():

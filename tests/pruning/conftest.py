@@ -8,6 +8,8 @@ import pytest
 import torch
 from torch import nn
 
+from prunebench.models.input_spec import InputSpec
+
 WIDTH = 8
 
 
@@ -94,3 +96,9 @@ def net(classes):
 def residual():
     """Blocks, modules that are none, and models of them."""
     return SimpleNamespace(Residual=Residual, Plain=Plain, Twice=Twice, Chain=Chain, model_of=model_of, net=net)
+
+
+@pytest.fixture(scope="session")
+def images12():
+    """What the tiny net reads."""
+    return InputSpec(kind="images", size=12)

@@ -7,6 +7,7 @@ from torch import nn
 from prunebench.errors import ConfigError
 from prunebench.models.architecture import models
 from prunebench.models.input_spec import InputSpec
+from prunebench.pruning.evidence import OF_WEIGHTS
 from prunebench.pruning.registry import Request, criteria, methods
 from prunebench.registry import call
 from prunebench.seeding import generator
@@ -56,8 +57,9 @@ def test_patterns_are_globs_on_whole_names(pattern, module, matches):
 def test_every_criterion_of_weights_scores_each_weight_and_leaves_the_model_alone(name):
     model = nn.Conv2d(3, 4, 3)
     before = model.weight.detach().clone()
-    scores = request(criteria.get(name).score).score(model, "weight", generator(0, "test"))
-    again = request(criteria.get(name).score).score(model, "weight", generator(0, "test"))
+    evidence = {kind: {"weight": torch.rand(4, 3, 3, 3)} for kind in OF_WEIGHTS}
+    scores = request(criteria.get(name).score, evidence=evidence).score(model, "weight", generator(0, "test"))
+    again = request(criteria.get(name).score, evidence=evidence).score(model, "weight", generator(0, "test"))
     assert scores.shape == model.weight.shape
     assert torch.isfinite(scores).all()
     assert not scores.requires_grad
@@ -69,7 +71,7 @@ def test_every_criterion_of_weights_scores_each_weight_and_leaves_the_model_alon
 def test_every_criterion_of_blocks_scores_one_with_a_number(name):
     score = criteria.get(name).block
     if score is None:
-        assert criteria.get(name).score is not None
+        assert criteria.get(name).score or criteria.get(name).unit
         return
     offered = {"block": nn.Linear(2, 2), "name": "a", "influence": 0.25, "generator": generator(0, "test")}
     assert 0 <= call(score, offered) <= 1
@@ -80,10 +82,11 @@ def test_every_criterion_of_blocks_scores_one_with_a_number(name):
 def test_a_criterion_that_does_not_score_what_a_method_removes_is_refused_with_those_that_do(method, name):
     method, criterion = methods.get(method), criteria.get(name)
     fit = criterion.block if method.shortens else criterion.score
+    fit = criterion.unit or fit if method.narrows else fit
     if fit is not None:
         assert method.ranking(criterion) is fit
         return
-    with pytest.raises(ConfigError, match=f"--criterion {name} scores .*; give .*random, or your own") as refused:
+    with pytest.raises(ConfigError, match=f"--criterion {name} scores .*; give .*random.*, or your own") as refused:
         method.ranking(criterion)
     assert name not in str(refused.value).partition(";")[2]
 
@@ -130,7 +133,7 @@ def test_a_criterion_may_ask_for_all_there_is():
         (lambda weight: weight.T, r"scored weight as \(3, 2\)"),
         (lambda weight: 1.0, "scored weight as float"),
         (lambda weight: weight * torch.nan, "scored weight with NaN, which cannot be ranked"),
-        (lambda gradient: gradient, "asks for an argument 'gradient'; it can have: weight, name, model, task"),
+        (lambda slope: slope, "asks for an argument 'slope'; it can have: weight, gradient, squared_gradient"),
     ],
 )
 def test_a_criterion_that_cannot_be_ranked_is_refused(score, message):

@@ -30,6 +30,10 @@ class Classification:
         weights = None if self._weights is None else self._weights.to(output.device)
         return F.cross_entropy(output, labels, weight=weights)
 
+    def mass(self, labels: torch.Tensor) -> float:
+        """For how much the loss of a batch counts in the mean of several: its samples, or the sum of their weights."""
+        return float(len(labels) if self._weights is None else self._weights[labels.cpu()].double().sum())
+
     def count(
         self, output: torch.Tensor, labels: torch.Tensor, metrics: Iterable[str] | None = None
     ) -> Mapping[str, torch.Tensor]:

@@ -28,6 +28,9 @@ class Objective(Protocol):
     def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """The mean loss of a batch, a scalar to go down from."""
 
+    def mass(self, target: torch.Tensor) -> float:
+        """For how much the loss of a batch counts in the mean of several batches; its samples, if all count alike."""
+
     def count(
         self, output: torch.Tensor, target: torch.Tensor, metrics: Iterable[str] | None = None
     ) -> Mapping[str, torch.Tensor]:

@@ -17,7 +17,7 @@ from prunebench.experiment.checks import check_pruning
 from prunebench.experiment.experiment import Experiment, Origin, Stored
 from prunebench.experiment.goals import parse
 from prunebench.experiment.identity import DECIDING, OF_WEIGHTS, as_stored, file_contents, restored
-from prunebench.pruning.registry import methods
+from prunebench.pruning.registry import criteria, methods
 from prunebench.records import StepRecord
 from prunebench.registry import without_folder
 from prunebench.runs.apart import data_told, same_folder
@@ -97,12 +97,12 @@ def pruned_otherwise(experiment: Experiment, how: Mapping[str, Any]) -> Experime
     kept = {name: value for name in OF_WEIGHTS if method.masks and (value := getattr(stored, name)) is not None}
     of_units = {} if method.narrows else {name: default(name) for name in ("round_to", *OF_UNITS)}
     settings = msgspec.structs.replace(stored, **{**own, **of_weights, **kept, **of_units, **how})
+    settings = msgspec.structs.replace(settings, criterion=criteria.named(settings.criterion))
     origin = experiment.stored
     given = None if origin is None else replace(origin, given=origin.given | how.keys())
     found = replace(experiment, settings=settings, stored=given)
     check_pruning(settings, method)
-    _ = found.ranking  # which is imported now
-    return found
+    return found.settled()  # which imports the criterion now
 
 
 def finished_records(run: Run, settings: Settings) -> list[StepRecord] | None:

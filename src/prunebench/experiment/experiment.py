@@ -8,14 +8,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from prunebench.config import Settings, option_name
+import msgspec
+
+from prunebench.config import Settings, default, option_name
 from prunebench.data.dataset import Dataset, DatasetEntry, datasets
 from prunebench.errors import DataError, RunError
 from prunebench.experiment.dataset import load
 from prunebench.experiment.goals import Goal
 from prunebench.experiment.identity import NAMES, data_digest, identity
 from prunebench.models.architecture import ModelEntry, given_arguments, models
-from prunebench.pruning.registry import Criterion, Method, criteria, methods
+from prunebench.pruning.registry import Criterion, Method, criteria, methods, needs
 from prunebench.registry import reference
 from prunebench.runs.manifest import Manifest
 from prunebench.runs.run import Run
@@ -99,6 +101,13 @@ class Experiment:
     def ranking(self) -> Callable[..., Any]:
         """How the criterion scores what the method removes; raises ConfigError where it does not, and as `model`."""
         return self.method.ranking(self.criterion)
+
+    def settled(self) -> Experiment:
+        """The same without what its criterion does not ask for, so that a study of several is about the same runs as
+        each by itself: samples to look at, of one that looks at none. Raises as `ranking`."""
+        if needs(self.ranking):
+            return self
+        return replace(self, settings=msgspec.structs.replace(self.settings, calibration=default("calibration")))
 
     def note_code(self) -> None:
         """Note that the user has given the code of this experiment, so that its runs are believed."""

@@ -24,7 +24,7 @@ from prunebench.experiment.goals import check_counted
 from prunebench.experiment.plan import summary_lines
 from prunebench.experiment.record import step_record, trained_record
 from prunebench.experiment.resolve import resolve
-from prunebench.experiment.setup import Setup, set_up
+from prunebench.experiment.setup import FEW, Setup, set_up
 from prunebench.experiment.starts.checkpoints import as_kept, start_in, start_of
 from prunebench.experiment.starts.opening import open_start
 from prunebench.experiment.starts.start import Start
@@ -148,7 +148,7 @@ def _rehearse(setup: Setup) -> None:
     check_counted(setup.experiment.goals, setup.task.objective.metrics)
     state = setup.fresh()
     setup.check_batches(state.model, setup.finetuning(), "--finetune-batch-size")
-    setup.experiment.method.prune(state.model, state.masks, setup.request(1))
+    setup.experiment.method.prune(state.model, state.masks, replace(setup.request(1), calibration=FEW))
 
 
 def _unpruned(setup: Setup, store: Store) -> None:

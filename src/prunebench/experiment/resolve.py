@@ -34,7 +34,7 @@ from prunebench.experiment.experiment import Experiment, Origin, check_code
 from prunebench.experiment.goals import parse
 from prunebench.experiment.identity import OF_WEIGHTS, as_stored
 from prunebench.models.architecture import ModelEntry, arguments_told, check_needed, models
-from prunebench.pruning.registry import methods
+from prunebench.pruning.registry import criteria, methods
 from prunebench.registry import reference, without_folder
 from prunebench.runs.index import find, is_run_folder
 from prunebench.runs.run import Run
@@ -91,11 +91,12 @@ def resolve(config: RunConfig | Experiment) -> Experiment:
     arguments = arguments_told(entry, config.model_arg or inherited.get("model_arg") or ())
     check_needed(entry, arguments)
     values |= given(config) | _place(config, origin) | {"model_arg": arguments}
+    values["criterion"] = criteria.named(values["criterion"])
     same = [name for name in AS_TRAINED if values[f"finetune_{name}"] == values[name]]
     settings = Settings(**values | {f"finetune_{name}": None for name in same})
     experiment = Experiment(settings, goals, origin)
     check(experiment)
-    return experiment
+    return experiment.settled()
 
 
 def _model(name: Any) -> ModelEntry:

@@ -22,7 +22,8 @@ from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.masks import Masks
 from prunebench.models.taken_over import copied
 from prunebench.models.undisturbed import undisturbed
-from prunebench.pruning.registry import Alone, methods
+from prunebench.pruning.evidence.gather import evidence_for
+from prunebench.pruning.registry import Alone, methods, needs
 from prunebench.records import Scores, SensitivityRecord
 from prunebench.registry import content, reference
 from prunebench.runs.run import Run
@@ -74,7 +75,9 @@ def sensitivity(
     cells = Cells(experiment.settings.runs_dir, _deciding(setup, run, samples))
     setup.place(state.model)
     assert experiment.method.alone is not None
-    parts = experiment.method.alone(state.model, setup.request(1))
+    request = setup.request(1)
+    request = replace(request, evidence=evidence_for(state.model, request))
+    parts = experiment.method.alone(state.model, request)
     about, part = _about(experiment, run), _part(experiment)
     dense: Scores | None = None
     for i, (each, share) in enumerate(itertools.product(parts, shares)):
@@ -119,10 +122,11 @@ def _deciding(setup: Setup, run: Run, samples: int) -> dict[str, object]:
     """All that decides what is found of a layer, but for the share."""
     settings = setup.experiment.settings
     here = setup.environment("prune")
+    looked = [settings.calibration] if needs(setup.experiment.ranking) else []
     return {
         "run": run.key,
         "files": {name: digest for name, digest in run.files().items() if "/000/" in f"/{name}"},
-        "criterion": [reference(settings.criterion), content(settings.criterion)],
+        "criterion": [reference(settings.criterion), content(settings.criterion), *looked],
         "part": [_part(setup.experiment), samples, settings.batch_size],
         "machine": [here.device, here.threads, here.versions],
         **{

@@ -42,7 +42,7 @@ from prunebench.training.optimizers import Recipe
 from prunebench.training.state import StepState
 
 FEW = 4
-"""Samples whose outputs tell what kind of outputs a model has."""
+"""Samples that tell what kind of outputs a model has, and that criteria look at where values do not matter."""
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ Doors:
     requests    what settings ask a method to prune
     methods     unstructured, structured, depth, none
     multiplied  the parameters that are multiplied with data
+    evidence    what criteria ask for that takes data, or tells of whole units
     blocks      residual blocks, found and proved
     units       what can only be removed together, found and proved
 """

@@ -6,14 +6,25 @@ Both are stateless: the same call works at any iteration, after a resume, or on 
 A criterion scores one parameter: it takes, by name, those of these arguments that it asks for, and returns a
 tensor of the parameter's shape; what scores lowest goes first.
 
-    weight       the parameter, detached
-    name         its name in the model
-    model        the whole model
-    task         train and test data (data/task.py), for criteria that need gradients or activations
-    generator    a seeded torch.Generator on the CPU
+    weight            the parameter, detached
+    gradient          of the mean loss of the calibration samples, of the parameter's shape
+    squared_gradient  the mean of its squares, sample by sample
+    name              its name in the model
+    model             the whole model
+    task              train and test data (data/task.py)
+    generator         a seeded torch.Generator on the CPU
 
-Unstructured pruning removes the weights that score lowest; structured pruning the groups whose scores sum up
-to the least. Where whole blocks go, a criterion scores each of them instead, with a number:
+Unstructured pruning removes the weights that score lowest; structured pruning the units whose scores sum up to the
+least. A criterion that asks for one of these scores the units of a group instead, with a tensor of shape (units,):
+
+    weights      all weights that go with each unit, (units, values)
+    gradients    theirs, as above
+    filters      those weights that make the unit, (units, values)
+    scales       what batch norms multiply the unit with, (units, values)
+    group        where in the parameters the units stand (units/groups.py)
+    model, task, generator as above
+
+Where whole blocks go, a criterion scores each of them, with a number:
 
     block        the module
     name         its name in the model
@@ -31,8 +42,9 @@ from typing import TYPE_CHECKING, Any
 from prunebench.errors import ConfigError
 from prunebench.models.input_spec import InputSpec
 from prunebench.models.masks import Masks
+from prunebench.pruning.evidence import BY_UNITS, OF_WEIGHTS, Evidence
 from prunebench.records import RemovedBlock
-from prunebench.registry import Registry, call
+from prunebench.registry import Registry, call, parameters
 
 if TYPE_CHECKING:
     import torch
@@ -41,6 +53,7 @@ if TYPE_CHECKING:
     from prunebench.data.task import Task
     from prunebench.pruning.blocks.proof import Blocks
     from prunebench.pruning.multiplied import Weights
+    from prunebench.pruning.units.groups import Group
     from prunebench.pruning.units.removable import Removable
     from prunebench.pruning.units.removal import Share
 
@@ -57,7 +70,8 @@ class Request:
     is the share of its original units that every group keeps at least; `through_norms` says that a norm over channels
     passes each of them alone.
     `removable` tells what can be removed of the unpruned model, and `weights` which of its parameters are weights;
-    where it is None, it is found of the model as it is. So is `blocks`, the blocks of the unpruned model.
+    where it is None, it is found of the model as it is. So is `blocks`, the blocks of the unpruned model, and
+    `evidence`, what the criterion asks for of `calibration` training samples.
     """
 
     fraction: float
@@ -80,6 +94,8 @@ class Request:
     removable: Removable | None = None
     weights: Weights | None = None
     blocks: Blocks | None = None
+    calibration: int = 1024
+    evidence: Evidence | None = None
 
     def selects(self, module: str) -> bool:
         """Whether a module may be pruned."""
@@ -116,17 +132,55 @@ class Request:
         Raises:
             ConfigError: the criterion returns another shape, or scores that are not numbers.
         """
+        weight = model.get_parameter(name).detach()
+        told = {each: found[name] for each, found in self.evidence.items()} if self.evidence else {}
+        offered = {"weight": weight, **dict.fromkeys(OF_WEIGHTS), **told, "name": name}
+        scores = call(self.criterion, offered | self._besides(model, generator))
+        return _ranked(scores, name, weight)
+
+    def score_units(self, model: nn.Module, group: Group, generator: torch.Generator) -> torch.Tensor:
+        """The scores of a group's units by a criterion of units, of shape (units,).
+
+        Raises:
+            ConfigError: as `score`; or what it asks for is not there.
+        """
         import torch
 
-        weight = model.get_parameter(name).detach()
-        offered = {"weight": weight, "name": name, "model": model, "task": self.task, "generator": generator}
-        scores = call(self.criterion, offered)
-        if not isinstance(scores, torch.Tensor) or scores.shape != weight.shape:
-            got = tuple(scores.shape) if isinstance(scores, torch.Tensor) else type(scores).__name__
-            raise ConfigError(f"The criterion scored {name} as {got}; it must return shape {tuple(weight.shape)}.")
-        if torch.isnan(scores).any():
-            raise ConfigError(f"The criterion scored {name} with NaN, which cannot be ranked.")
-        return scores.detach().to(weight.device)
+        from prunebench.pruning.evidence.of_units import of_group
+
+        asked = parameters(self.criterion).keys() & BY_UNITS.keys()
+        told = {name: of_group(name, model, group, self.evidence or {}) for name in asked}
+        offered = {**dict.fromkeys(BY_UNITS), **told, "group": group}
+        scores = call(self.criterion, offered | self._besides(model, generator))
+        return _ranked(scores, f"the units of {group.name}", torch.empty(group.units))
+
+    def _besides(self, model: nn.Module, generator: torch.Generator) -> dict[str, Any]:
+        return {"model": model, "task": self.task, "generator": generator}
+
+
+def _ranked(scores: object, what: str, like: torch.Tensor) -> torch.Tensor:
+    """Scores, where they can be ranked: of the shape that they must have, and all of them numbers."""
+    import torch
+
+    if not isinstance(scores, torch.Tensor) or scores.shape != like.shape:
+        got = tuple(scores.shape) if isinstance(scores, torch.Tensor) else type(scores).__name__
+        raise ConfigError(f"The criterion scored {what} as {got}; it must return shape {tuple(like.shape)}.")
+    if torch.isnan(scores).any():
+        raise ConfigError(f"The criterion scored {what} with NaN, which cannot be ranked.")
+    return scores.detach().to(like.device)
+
+
+def scores_units(criterion: Callable[..., Any]) -> bool:
+    """Whether a criterion scores units as such, and not single weights: it asks for what tells of units."""
+    return not parameters(criterion).keys().isdisjoint(BY_UNITS)
+
+
+def needs(criterion: Callable[..., Any]) -> tuple[str, ...]:
+    """What a criterion asks for that takes training data, by the names of evidence of weights."""
+    found: list[str] = []
+    for name in parameters(criterion):
+        found += [name] if name in OF_WEIGHTS else BY_UNITS.get(name, ())
+    return tuple(dict.fromkeys(found))
 
 
 def matches(module: str, patterns: tuple[str, ...]) -> bool:
@@ -208,26 +262,48 @@ class Method:
         Raises:
             ConfigError: it does not.
         """
-        found = criterion.block if self.shortens else criterion.score
+        found = self.fitting(criterion)
         if found is None:
-            fit = [c for c in map(criteria.get, criteria.names()) if (c.block if self.shortens else c.score)]
-            scores, ranks = ("single weights", "whole blocks") if self.shortens else ("whole blocks", "single weights")
+            fit = ", ".join(c.name for c in map(criteria.get, criteria.names()) if self.fitting(c))
+            scores = "whole blocks" if criterion.block else "single weights" if criterion.score else "whole units"
             raise ConfigError(
-                f"--criterion {criterion.name} scores {scores}, and {self.name} pruning ranks {ranks}; give "
-                f"{', '.join(c.name for c in fit)}, or your own as path.py:function."
+                f"--criterion {criterion.name} scores {scores}, and {self.name} pruning ranks {self._ranks}; give "
+                f"{fit}, or your own as path.py:function."
+            )
+        if self.masks and scores_units(found):
+            raise ConfigError(
+                f"--criterion {criterion.name} asks for what tells of whole units, and {self.name} pruning ranks "
+                f"{self._ranks}: have it ask for weight, or give --method structured."
             )
         return found
+
+    @property
+    def _ranks(self) -> str:
+        return "whole blocks" if self.shortens else "units" if self.narrows else "single weights"
+
+    def fitting(self, criterion: Criterion) -> Callable[..., Any] | None:
+        """What of a criterion scores what this method removes; None where nothing does."""
+        if self.shortens:
+            return criterion.block
+        return criterion.unit or criterion.score if self.narrows else criterion.score
 
 
 @dataclass(frozen=True)
 class Criterion:
-    """A registered criterion. `score` scores single weights, `block` whole blocks, as the top of this module describes;
-    None: it scores none."""
+    """A registered criterion, as the top of this module describes.
+
+    Attributes:
+        summary: what goes first, with the formula of the score and the paper.
+        score: scores single weights; None: it has no meaning for them.
+        block: scores whole blocks; None: it does not.
+        unit: scores the units of a group; None: their weights' scores are summed up.
+    """
 
     name: str
     summary: str
-    score: Callable[..., torch.Tensor] | None
+    score: Callable[..., torch.Tensor] | None = None
     block: Callable[..., float] | None = None
+    unit: Callable[..., torch.Tensor] | None = None
 
 
 methods: Registry[Method] = Registry("method", "prunebench.pruning.methods", None)
@@ -236,11 +312,13 @@ criteria: Registry[Criterion] = Registry(
 )
 
 
-def register_criterion(name: str, summary: str) -> Callable[[Callable[..., torch.Tensor]], Callable[..., torch.Tensor]]:
-    """Decorator: register a criterion under a name."""
+def register_criterion(
+    name: str, summary: str, aliases: Sequence[str] = ()
+) -> Callable[[Callable[..., torch.Tensor]], Callable[..., torch.Tensor]]:
+    """Decorator: register a criterion of single weights under a name, and other names that it goes by."""
 
     def add(score: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
-        criteria.add(name, Criterion(name, summary, score))
+        criteria.add(name, Criterion(name, summary, score), aliases)
         return score
 
     return add

@@ -31,6 +31,7 @@ def request_of(settings: Settings, method: Method, inputs: InputSpec, keeps: tup
         "floor": settings.floor,
         "through_norms": settings.through_norms,
         "round_to": settings.round_to,
+        "calibration": settings.calibration,
         "scope": settings.scope if method.masks else default("scope"),
         "targets": settings.targets if method.masks else default("targets"),
     }

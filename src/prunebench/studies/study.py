@@ -58,7 +58,7 @@ from prunebench.experiment.identity import as_stored
 from prunebench.experiment.resolve import resolve
 from prunebench.latency.backends import backends
 from prunebench.latency.config import EfficiencyConfig
-from prunebench.pruning.registry import methods
+from prunebench.pruning.registry import criteria, methods
 from prunebench.reading import read_plain
 from prunebench.records import FORMAT
 from prunebench.registry import reference, without_folder
@@ -303,7 +303,8 @@ def _controls(experiment: Experiment) -> Iterable[Experiment]:
 def _has(settings: Settings, combination: Mapping[str, Any]) -> bool:
     """Whether an experiment has all these settings."""
     mine = as_stored(settings) | {"weights": settings.weights}
-    return all(without_folder(mine[name]) == without_folder(value) for name, value in combination.items())
+    asked = {name: criteria.named(value) if name == "criterion" else value for name, value in combination.items()}
+    return all(without_folder(mine[name]) == without_folder(value) for name, value in asked.items())
 
 
 def _experiment(path: Path, given: Any) -> Iterator[RunConfig]:

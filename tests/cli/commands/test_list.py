@@ -13,8 +13,7 @@ def removing():
 
 
 def ranks(method, name):
-    criterion = criteria.get(name)
-    return (criterion.block if method.shortens else criterion.score) is not None
+    return method.fitting(criteria.get(name)) is not None
 
 
 def test_every_entry_has_a_line(prunebench):
@@ -29,6 +28,14 @@ def test_every_entry_has_a_line(prunebench):
         (method, name) for method in map(methods.get, removing()) for name in criteria.names() if ranks(method, name)
     ]
     assert sum(words[0] == "×" for words in lines) == len(ranked)
+
+
+def test_what_a_criterion_asks_for_its_paper_and_its_aliases_are_told(prunebench):
+    out = prunebench("list").out
+    assert out.count("(Σ w·g)² (Molchanov et al. 2019); asks data for: gradient\n") == 2
+    assert "asks data for: squared_gradient" in out
+    assert "l1 (magnitude)" in out
+    assert "bn-scale (slim)" in out
 
 
 def test_each_method_has_one_default_criterion(prunebench):

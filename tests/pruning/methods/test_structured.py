@@ -17,11 +17,11 @@ from prunebench.models.input_spec import InputSpec, output_of
 from prunebench.models.layers import layer_records, prunable_weights
 from prunebench.models.sizes import tensors_of
 from prunebench.pruning.methods import structured
-from prunebench.pruning.registry import Request, criteria
+from prunebench.pruning.registry import Request, criteria, needs
 from prunebench.pruning.units.removable import find_removable
 
-WEIGHTS = [name for name in criteria.names() if criteria.get(name).score]
-"""Criteria that score single weights."""
+WEIGHTS = [name for name in criteria.names() if (score := criteria.get(name).score) and not needs(score)]
+"""Criteria that score single weights by themselves."""
 
 MASKED_AND_ACTUAL = {  # conv weights after each of ten iterations of 0.1, from the original study
     "alexnet": [

@@ -16,11 +16,11 @@ from prunebench.models.architecture import models
 from prunebench.models.input_spec import InputSpec
 from prunebench.pruning.methods import unstructured
 from prunebench.pruning.multiplied import find_weights
-from prunebench.pruning.registry import Request, criteria
+from prunebench.pruning.registry import Request, criteria, needs
 from prunebench.training.masking import Masking
 
-WEIGHTS = [name for name in criteria.names() if criteria.get(name).score]
-"""Criteria that score single weights."""
+WEIGHTS = [name for name in criteria.names() if (score := criteria.get(name).score) and not needs(score)]
+"""Criteria that score single weights by themselves."""
 
 ANY = InputSpec(kind="images", size=12)
 

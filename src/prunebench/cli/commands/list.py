@@ -27,7 +27,7 @@ def _everything() -> Iterator[str]:
     from prunebench.data.dataset import datasets
     from prunebench.latency.backends import backends
     from prunebench.models.architecture import models
-    from prunebench.pruning.registry import criteria, methods
+    from prunebench.pruning.registry import criteria, methods, needs
     from prunebench.registry import FOLDERS, LIBRARIES
 
     for title, registry in (("models", models), ("datasets", datasets), ("backends", backends)):
@@ -41,9 +41,11 @@ def _everything() -> Iterator[str]:
         method = methods.get(name)
         yield f"  {name:<{WIDTH}}  {method.summary}"
         for criterion in map(criteria.get, criteria.names()) if method.removes else ():
-            if (criterion.block if method.shortens else criterion.score) is not None:
+            if (ranking := method.fitting(criterion)) is not None:
                 mark = "  (default)" if criterion.name == method.criterion else ""
-                yield f"    × {criterion.name:<{WIDTH - 4}}  {criterion.summary}{mark}"
+                looks = f"; asks data for: {', '.join(asked)}" if (asked := needs(ranking)) else ""
+                yield f"    × {criterion.name:<{WIDTH - 4}}  {criterion.summary}{looks}{mark}"
+    yield f"  also called: {', '.join(f'{name} ({alias})' for alias, name in criteria.aliases().items())}"
     yield ""
     yield "Your own: --model, --dataset or --criterion as path.py:function or package.module:function."
     searched = " or ".join(f"'{name}:*'" for name in models.libraries() if f"{name}:" != FOLDERS)

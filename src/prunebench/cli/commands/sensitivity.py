@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from prunebench.records import SensitivityRecord
     from prunebench.runs.run import Run
 
-HOW = ("method", "criterion", "targets", "include", "exclude", "prune", "through_norms")
+HOW = ("method", "criterion", "calibration", "targets", "include", "exclude", "prune", "through_norms")
 """Settings of pruning that matter where each layer is pruned alone."""
 
 UNUSED = (

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import torch
 
 
-@register_criterion("l1", "smallest absolute value; of a group, smallest sum of absolute values")
+@register_criterion("l1", "smallest absolute value; of a group, smallest sum of absolute values", ("magnitude",))
 def l1(weight: torch.Tensor) -> torch.Tensor:
     """|w|."""
     return weight.abs()

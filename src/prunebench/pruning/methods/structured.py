@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from prunebench.errors import ConfigError
 from prunebench.models.masks import Masks
-from prunebench.pruning.registry import Alone, Method, Pruned, Request, methods
+from prunebench.pruning.registry import Alone, Method, Pruned, Request, methods, scores_units
 from prunebench.seeding import generator
 
 if TYPE_CHECKING:
@@ -39,10 +39,11 @@ def prune(model: nn.Module, masks: Masks, request: Request) -> Pruned:
     Raises:
         ConfigError: the model has nothing that could be removed.
     """
+    from prunebench.pruning.evidence.gather import evidence_for
     from prunebench.pruning.units.removable import take
 
     found, groups = _selected(model, request)
-    chosen = choose(model, groups, replace(request, removable=found))
+    chosen = choose(model, groups, replace(request, removable=found, evidence=evidence_for(model, request)))
     doomed = {group.name: units for group, units in zip(groups, chosen, strict=True)}
     take(model, request.inputs, found, doomed)
     spared = [group.modules[0] for group, units in zip(groups, chosen, strict=True) if not units]
@@ -164,8 +165,11 @@ def left_after(units: int, fraction: float, step: int, multiple: int) -> int:
 
 
 def _scores(model: nn.Module, groups: list[Group], request: Request) -> list[list[float]]:
-    """Score of every unit: the criterion's scores summed up over the weights (not biases or norms) that go with it."""
+    """Score of every unit: the criterion's own, or its scores summed up over the weights (not biases or norms) that go
+    with it."""
     draw = generator(request.seed, "prune")
+    if scores_units(request.criterion):
+        return [request.score_units(model, group, draw).tolist() for group in groups]
     known: dict[str, torch.Tensor] = {}
     totals = []
     for group in groups:

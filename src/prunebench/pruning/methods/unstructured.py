@@ -36,7 +36,9 @@ def prune(model: nn.Module, masks: Masks, request: Request) -> Pruned:
     """
     import torch
 
-    request = replace(request, weights=_weights(model, request))
+    from prunebench.pruning.evidence.gather import evidence_for
+
+    request = replace(request, weights=_weights(model, request), evidence=evidence_for(model, request))
     names = targets(model, request)
     new = {name: masks[name] if name in masks else _ones(model.get_parameter(name)) for name in names}
     draw = generator(request.seed, "prune")

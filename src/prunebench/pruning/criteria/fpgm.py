@@ -1,0 +1,32 @@
+"""FPGM: the filters nearest to all others go, since these can stand in for them (He et al. 2019, arXiv 1811.00250).
+
+score_i = Σ_j ‖F_i − F_j‖₂ over the filters of a group; of several layers that make the same units, over all of theirs
+side by side.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prunebench.pruning.registry import Criterion, criteria
+
+if TYPE_CHECKING:
+    import torch
+
+
+def fpgm(filters: torch.Tensor) -> torch.Tensor:
+    """Σ_j ‖F_i − F_j‖₂ of filters (units, values), float64 of shape (units,).
+
+    Distances come of products, in double precision; what lies about a filter's mean loses least.
+    """
+    import torch
+
+    filters = filters.cpu().double()
+    centred = filters - filters.mean(0)
+    return torch.cdist(centred, centred, compute_mode="use_mm_for_euclid_dist").sum(1)
+
+
+criteria.add(
+    "fpgm",
+    Criterion("fpgm", "of units: smallest sum of distances to the others, Σ‖Fᵢ−Fⱼ‖ (He et al. 2019)", unit=fpgm),
+)

@@ -1,0 +1,31 @@
+"""Evidence: what criteria ask for by name beyond a weight's own value.
+
+What is asked for in a step is gathered in one pass over the calibration samples, in fp32 and evaluation mode, and so a
+function of the step's model and these samples alone: batches are as large as they are whatever the settings say.
+
+Doors:
+    gather    the pass over the calibration samples
+    of_units  the same by units: matrices of a group's weights, a row per unit
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+Evidence = Mapping[str, Mapping[str, "torch.Tensor"]]
+"""Kind of evidence → parameter by its first name → a tensor of its shape."""
+
+OF_WEIGHTS = ("gradient", "squared_gradient")
+"""What training data tells of each weight."""
+
+BY_UNITS: Mapping[str, tuple[str, ...]] = {
+    "weights": (),
+    "filters": (),
+    "scales": (),
+    "gradients": ("gradient",),
+}
+"""What tells of whole units → what of training data is asked for it."""

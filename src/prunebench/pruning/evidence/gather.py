@@ -1,0 +1,78 @@
+"""The pass over the calibration samples that gathers what the criterion of a step asks for."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+
+from prunebench.data.task import Task
+from prunebench.errors import ConfigError
+from prunebench.models.input_spec import output_of
+from prunebench.pruning.evidence import Evidence
+from prunebench.pruning.registry import Request, needs
+
+BATCH = 32
+"""Samples of one pass through the model, whatever the settings of training are, so that they change nothing."""
+
+
+def evidence_for(model: nn.Module, request: Request) -> Evidence:
+    """What the request's criterion asks for of the model as it is, which stays so.
+
+    Raises:
+        ConfigError: there is no training data to ask, or what it tells is not finite.
+    """
+    asked = needs(request.criterion)
+    if request.evidence is not None or not asked:
+        return request.evidence or {}
+    if request.task is None:
+        raise ConfigError(f"The criterion asks for {' and '.join(asked)}, which takes training data; here is none.")
+    found = _gradients(model, request.task, request.calibration, squared="squared_gradient" in asked)
+    for kind in asked:
+        for name, tensor in found[kind].items():
+            if not torch.isfinite(tensor).all():
+                raise ConfigError(f"The {kind} of {name} is not finite: the loss of the calibration samples overflows.")
+    return found
+
+
+def _gradients(model: nn.Module, task: Task, samples: int, squared: bool) -> dict[str, dict[str, torch.Tensor]]:
+    """The gradient of the mean loss of some training samples, as training weighs classes, by parameter; with `squared`
+    also the mean of each sample's squared gradient, for which samples pass one by one."""
+    parameters = dict(model.named_parameters())
+    device = next(iter(parameters.values())).device
+    indices = task.targets.some("train", samples)
+    total = task.objective.mass(task.targets["train"][indices])
+    sums = {name: torch.zeros_like(p, memory_format=torch.preserve_format) for name, p in parameters.items()}
+    squares = {name: torch.zeros_like(s) for name, s in sums.items()} if squared else {}
+    with _differentiable(model):
+        for inputs, targets in task.batches("train", indices.split(1 if squared else BATCH), device):
+            share = task.objective.mass(targets) / total
+            loss = share * task.objective.loss(output_of(model, inputs), targets)
+            found = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
+            for name, gradient in zip(parameters, found, strict=True):
+                if gradient is not None:
+                    sums[name] += gradient
+                    if squared:
+                        squares[name] += gradient.square().mul_(len(indices))
+    return {"gradient": sums, "squared_gradient": squares} if squared else {"gradient": sums}
+
+
+@contextlib.contextmanager
+def _differentiable(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode, in fp32, with a gradient of every parameter, frozen ones too; all is as before afterwards."""
+    modes = {module: module.training for module in model.modules()}
+    frozen = [parameter for parameter in model.parameters() if not parameter.requires_grad]
+    device = next(model.parameters()).device.type
+    try:
+        model.eval()
+        for parameter in frozen:
+            parameter.requires_grad_(True)
+        with torch.enable_grad(), torch.autocast(device, enabled=False):
+            yield
+    finally:
+        for parameter in frozen:
+            parameter.requires_grad_(False)
+        for module, mode in modes.items():
+            module.training = mode

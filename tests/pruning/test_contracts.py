@@ -1,0 +1,56 @@
+"""Every registered criterion prunes by every method, a function of the model, the data and the seed, or is refused."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+
+from prunebench.errors import ConfigError
+from prunebench.pruning.registry import Request, criteria, methods
+
+PAIRS = [(method, name) for method in methods.names() for name in criteria.names()]
+WITHOUT_NORM = ("classifier.1",)
+SAMPLES = 20
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_net, residual):
+    """Models that have somewhat uneven norms, in which one run is like another."""
+    found = {}
+    for name, build in (("plain", tiny_net), ("residual", residual.net)):
+        torch.manual_seed(0)
+        found[name] = build(3)
+        found[name](torch.zeros(2, 3, 12, 12))
+        for parameter in found[name].parameters():
+            parameter.data += 0.1 * torch.randn_like(parameter)
+    return found
+
+
+@pytest.mark.parametrize(("method", "name"), PAIRS)
+def test_each_pair_removes_what_is_asked_the_same_whenever_it_is_asked(method, name, trained, tiny_task, images12):
+    method = methods.get(method)
+    if method.fitting(criteria.get(name)) is None:
+        with pytest.raises(ConfigError, match=r"^--criterion .*\Z"):
+            method.ranking(criteria.get(name))
+        return
+    spared = WITHOUT_NORM if method.narrows else ()
+    about = {"seed": 1, "task": tiny_task, "exclude": spared, "calibration": SAMPLES}
+    request = Request(0.3, method.ranking(criteria.get(name)), images12, **about)
+    before = trained["residual" if method.shortens else "plain"]
+    outcomes = []
+    for grad in (True, False):
+        model = copy.deepcopy(before).train(grad)
+        with torch.set_grad_enabled(grad):
+            pruned = method.prune(model, {}, request)
+        outcomes.append((model, pruned, method.count(model, pruned.masks, request)))
+    (model, pruned, left), (other, again, _) = outcomes
+    assert all(torch.equal(value, other.state_dict()[key]) for key, value in model.state_dict().items())
+    assert all(torch.equal(mask, again.masks[key]) for key, mask in pruned.masks.items())
+    had = method.count(before, {}, request)
+    if method.removes:
+        assert 0.5 < sum(left.values()) / sum(had.values()) < 0.85
+        assert torch.isfinite(model.eval()(torch.zeros(2, 3, 12, 12))).all()
+    else:
+        assert left == had
