@@ -147,8 +147,9 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         _pruning("What goes first: l1, l2, random and others (`prunebench list` has all), or path.py:function.  [default: the method's]")] = NOT_GIVEN
     fraction: Annotated[float, _pruning("Removed per iteration, of what is left.", 0.1, gt=0, lt=1)] = NOT_GIVEN
     iterations: Annotated[int, _neutral("Times to prune and fine-tune.", 10, ge=1, le=MANY)] = NOT_GIVEN
-    scope: Annotated[Literal["global", "layerwise"],
-        _pruning("Of unstructured pruning: rank weights over the whole model, or in each layer.", "global")] = NOT_GIVEN
+    scope: Annotated[str,
+        _pruning("Of unstructured pruning: rank weights over the whole model (global), or in each layer, of which the same share "
+                 "goes (layerwise), or one that is spread by erk or lamp.", "global")] = NOT_GIVEN
     targets: Annotated[Literal["weights", "all"],
         _pruning("Of unstructured pruning: weights that are multiplied with data, or all parameters of every layer.", "weights")] = NOT_GIVEN
     calibration: Annotated[int,

@@ -9,7 +9,14 @@ import torch
 
 from prunebench.errors import ConfigError
 from prunebench.pruning.registry import Request, criteria, methods
+from prunebench.pruning.shares import scopes
 
+SCOPED = [
+    (scope, name)
+    for scope in scopes.names()
+    for name in criteria.names()
+    if methods.get("unstructured").fitting(criteria.get(name))
+]
 PAIRS = [(method, name) for method in methods.names() for name in criteria.names()]
 WITHOUT_NORM = ("classifier.1",)
 SAMPLES = 20
@@ -54,3 +61,17 @@ def test_each_pair_removes_what_is_asked_the_same_whenever_it_is_asked(method, n
         assert torch.isfinite(model.eval()(torch.zeros(2, 3, 12, 12))).all()
     else:
         assert left == had
+
+
+@pytest.mark.parametrize(("scope", "name"), SCOPED)
+def test_every_scope_takes_of_every_criterion_what_is_asked_step_by_step(scope, name, trained, tiny_task, images12):
+    about = {"task": tiny_task, "calibration": SAMPLES, "scope": scope}
+    model, masks, method = copy.deepcopy(trained["plain"]), {}, methods.get("unstructured")
+    left = 864 + 216 + 768 + 48
+    for step in range(3):
+        request = Request(0.4, method.ranking(criteria.get(name)), images12, seed=step, **about)
+        left -= round(0.4 * left)
+        masks = method.prune(model, masks, request).masks
+        found = sum(int(mask.sum()) for mask in masks.values())
+        assert abs(found - left) <= (4 * (step + 1) if scope == "layerwise" else 0)
+        assert all(model.get_parameter(key)[~mask].eq(0).all() for key, mask in masks.items())

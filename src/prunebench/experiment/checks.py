@@ -12,6 +12,7 @@ from prunebench.models.architecture import models
 from prunebench.models.normalisation import problem_of
 from prunebench.pruning.registry import Method
 from prunebench.pruning.requests import layer_fractions
+from prunebench.pruning.shares import scopes
 from prunebench.registry import parameters, reference
 from prunebench.runs.commands import as_options
 from prunebench.runs.environment import check_processes
@@ -48,6 +49,8 @@ def check_pruning(settings: Settings, method: Method) -> None:
             f"--round-to is for structured pruning, which removes whole channels; {settings.method} pruning removes "
             f"none."
         )
+    if method.masks:
+        scopes.get(settings.scope)
     for name in OF_WEIGHTS:
         if getattr(settings, name) is not None and not method.masks:
             raise ConfigError(

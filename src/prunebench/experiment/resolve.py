@@ -35,6 +35,7 @@ from prunebench.experiment.goals import parse
 from prunebench.experiment.identity import OF_WEIGHTS, as_stored
 from prunebench.models.architecture import ModelEntry, arguments_told, check_needed, models
 from prunebench.pruning.registry import criteria, methods
+from prunebench.pruning.shares import scopes
 from prunebench.registry import reference, without_folder
 from prunebench.runs.index import find, is_run_folder
 from prunebench.runs.run import Run
@@ -92,6 +93,7 @@ def resolve(config: RunConfig | Experiment) -> Experiment:
     check_needed(entry, arguments)
     values |= given(config) | _place(config, origin) | {"model_arg": arguments}
     values["criterion"] = criteria.named(values["criterion"])
+    values["scope"] = scopes.named(values["scope"])
     same = [name for name in AS_TRAINED if values[f"finetune_{name}"] == values[name]]
     settings = Settings(**values | {f"finetune_{name}": None for name in same})
     experiment = Experiment(settings, goals, origin)

@@ -1,8 +1,9 @@
-"""Pruning: what goes, how much, and in which order. Entries are in `methods` and `criteria`, one file each.
+"""Pruning: what goes, how much, and in which order. Entries are in `methods`, `criteria` and `scopes`, one file each.
 
 Doors:
     registry    the registries of methods and criteria, and what passes between them and the loop
     requests    what settings ask a method to prune
+    shares      the registry of scopes: how what goes is spread over layers
     methods     unstructured, structured, depth, none
     multiplied  the parameters that are multiplied with data
     evidence    what criteria ask for that takes data, or tells of whole units

@@ -34,8 +34,9 @@ def test_what_a_criterion_asks_for_its_paper_and_its_aliases_are_told(prunebench
     out = prunebench("list").out
     assert out.count("(Σ w·g)² (Molchanov et al. 2019); asks data for: gradient\n") == 2
     assert "asks data for: squared_gradient" in out
-    assert "l1 (magnitude)" in out
-    assert "bn-scale (slim)" in out
+    assert "  slim              criterion bn-scale\n" in out
+    assert "  uniform           scope layerwise\n" in out
+    assert "(Evci et al. 2020)" in out
 
 
 def test_each_method_has_one_default_criterion(prunebench):

@@ -28,6 +28,7 @@ def _everything() -> Iterator[str]:
     from prunebench.latency.backends import backends
     from prunebench.models.architecture import models
     from prunebench.pruning.registry import criteria, methods, needs
+    from prunebench.pruning.shares import scopes
     from prunebench.registry import FOLDERS, LIBRARIES
 
     for title, registry in (("models", models), ("datasets", datasets), ("backends", backends)):
@@ -45,7 +46,13 @@ def _everything() -> Iterator[str]:
                 mark = "  (default)" if criterion.name == method.criterion else ""
                 looks = f"; asks data for: {', '.join(asked)}" if (asked := needs(ranking)) else ""
                 yield f"    × {criterion.name:<{WIDTH - 4}}  {criterion.summary}{looks}{mark}"
-    yield f"  also called: {', '.join(f'{name} ({alias})' for alias, name in criteria.aliases().items())}"
+    yield ""
+    yield "scopes of unstructured pruning"
+    yield from (f"  {name:<{WIDTH}}  {scopes.get(name).summary}" for name in scopes.names())
+    yield ""
+    yield "other names"
+    yield from (f"  {alias:<{WIDTH}}  criterion {name}" for alias, name in criteria.aliases().items())
+    yield from (f"  {alias:<{WIDTH}}  scope {name}" for alias, name in scopes.aliases().items())
     yield ""
     yield "Your own: --model, --dataset or --criterion as path.py:function or package.module:function."
     searched = " or ".join(f"'{name}:*'" for name in models.libraries() if f"{name}:" != FOLDERS)

@@ -16,6 +16,8 @@ from prunebench.models.layers import layer_name
 from prunebench.models.masks import Masks
 from prunebench.models.sharing import first_names
 from prunebench.pruning.registry import Alone, Method, Pruned, Request, matches, methods
+from prunebench.pruning.shares import scopes
+from prunebench.registry import call
 from prunebench.seeding import generator
 
 if TYPE_CHECKING:
@@ -31,8 +33,9 @@ UNITS = dict.fromkeys(("images", "text", None), "weights")
 def prune(model: nn.Module, masks: Masks, request: Request) -> Pruned:
     """Mask `request.fraction` of the weights that are left, and set them to zero in the model.
 
-    With scope "global" all targeted weights are ranked together, else each tensor for itself; the number removed
-    is rounded to the nearest weight. Of a weight norm's direction every slice keeps its last weight.
+    With scope "global" all targeted weights are ranked together, else each tensor for itself, of which as many go as
+    the scope says; the number removed is rounded to the nearest weight. Of a weight norm's direction every slice keeps
+    its last weight.
     """
     import torch
 
@@ -42,10 +45,9 @@ def prune(model: nn.Module, masks: Masks, request: Request) -> Pruned:
     names = targets(model, request)
     new = {name: masks[name] if name in masks else _ones(model.get_parameter(name)) for name in names}
     draw = generator(request.seed, "prune")
-    ranked = [names] if request.scope == "global" else [[name] for name in names]
     notes = []
-    for together in ranked:
-        smaller, short = _smallest_removed(model, together, new, request, draw)
+    for together, asked in _asked(model, names, new, request):
+        smaller, short = _smallest_removed(model, together, asked, new, request, draw=draw)
         new.update(smaller)
         if short:
             notes.append(f"{short:,} weights fewer than asked were removed: of what is normed, each slice keeps one")
@@ -57,15 +59,31 @@ def prune(model: nn.Module, masks: Masks, request: Request) -> Pruned:
     return Pruned({**masks, **new}, tuple(notes))
 
 
+def _asked(model: nn.Module, names: list[str], masks: Masks, request: Request) -> list[tuple[Sequence[str], int]]:
+    """Tensors that are ranked together, and how many of their weights go."""
+    left = {name: int(masks[name].sum()) for name in names}
+    going = round(request.fraction * sum(left.values()))
+    spread = scopes.get(request.scope).spread
+    if spread is None:
+        return [(names, going)]
+    weights = {name: model.get_parameter(name).detach() for name in names}
+    shapes = {name: tuple(weight.shape) for name, weight in weights.items()}
+    about = {"left": left, "going": going, "fraction": request.fraction, "masks": masks}
+    each = call(spread, {"shapes": shapes, "weights": weights, **about})
+    return [([name], each[name]) for name in names]
+
+
 def _smallest_removed(
     model: nn.Module,
     names: Sequence[str],
+    asked: int,
     masks: Masks,
     request: Request,
+    *,
     draw: torch.Generator,
 ) -> tuple[dict[str, torch.Tensor], int]:
-    """The masks of some tensors, ranked together, without the fraction of their weights that scores lowest; and how
-    many more would have to go, were the best weights of some slices not kept."""
+    """The masks of some tensors, ranked together, without as many of their weights as are asked for, those that score
+    lowest; and how many more would have to go, were the best weights of some slices not kept."""
     import numpy as np
     import torch
 
@@ -80,7 +98,6 @@ def _smallest_removed(
             part.clamp_(max=torch.finfo(part.dtype).max)
         for dim in kept.get(name, ()):
             held += _hold(part.view(masks[name].shape), dim)
-    asked = round(request.fraction * left)
     remove = len(scores) - left + min(asked, left - held)
     short = asked - min(asked, left - held)
     if remove == len(scores) - left:

@@ -1,0 +1,34 @@
+"""LAMP's shares: of each layer goes what a ranking of the model by LAMP scores would take (Lee et al. 2021, arXiv
+2010.07611). Which weights these are, the criterion says; with l1 or l2 they are LAMP's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from prunebench.pruning.shares import Scope, scopes
+
+if TYPE_CHECKING:
+    import torch
+
+
+def lamp(weights: Mapping[str, torch.Tensor], masks: Mapping[str, torch.Tensor], going: int) -> dict[str, int]:
+    """How many of each layer are among the `going` weights that score least; of equal ones the first layer's go."""
+    import numpy as np
+    import torch
+
+    from prunebench.pruning.criteria.lamp import lamp as score
+
+    if not going:
+        return dict.fromkeys(weights, 0)
+    scores = {name: score(weight)[masks[name].cpu()] for name, weight in weights.items()}
+    threshold = float(np.partition(torch.cat(list(scores.values())).numpy(), going - 1)[going - 1])
+    found = {name: int((each < threshold).sum()) for name, each in scores.items()}
+    ties = going - sum(found.values())
+    for name, each in scores.items():
+        more = min(ties, int((each == threshold).sum()))
+        found[name], ties = found[name] + more, ties - more
+    return found
+
+
+scopes.add("lamp", Scope("lamp", "what a ranking by LAMP scores takes of each layer (Lee et al. 2021)", lamp))
