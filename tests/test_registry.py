@@ -74,6 +74,19 @@ def test_a_method_is_chosen_by_name(user_file):
             methods.get(own)
 
 
+def test_a_mistyped_library_is_no_module_that_failed():
+    with pytest.raises(UnknownName) as caught:
+        models.get("torchvison:squeezenet1_1")
+    told = "There is no model 'torchvison:squeezenet1_1'. Did you mean torchvision:squeezenet1_1?"
+    assert str(caught.value) == told
+
+
+def test_a_module_that_is_called_nearly_as_a_library_is_imported(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "timmy.py").write_text("def build(classes): ...\n")
+    assert models.get("timmy:build").name == "timmy:build"
+
+
 def test_a_module_is_a_reference():
     assert import_reference("prunebench.registry:reference") is reference
 

@@ -149,13 +149,25 @@ class Registry(Generic[Entry]):
         if (entry := self.known(name)) is not None:
             return entry
         if self._wrap and isinstance(name, str) and ":" in name:
-            return self._wrap(name, import_reference(name))
+            return self._wrap(name, self._imported(name))
         near = difflib.get_close_matches(str(name), self.names(), n=1, cutoff=0.5)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         hint = f" Give the function in that file as well: {name}:FUNCTION." if str(name).endswith(".py") else hint
         own = "; or give your own as path.py:function" if self._wrap else ""
         there = ", ".join([*self.names(), *(f"{library}:NAME" for library in self.libraries())])
         raise UnknownName(f"There is no {self.kind} {name!r}.{hint} There are: {there}{own}.")
+
+    def _imported(self, name: str) -> Callable[..., Any]:
+        """What a reference names; where there is no such module, and it is nearly a library, that is asked after."""
+        try:
+            return import_reference(name)
+        except ConfigError as error:
+            prefix, _, own = name.partition(":")
+            near = difflib.get_close_matches(prefix, self._libraries, n=1, cutoff=0.7)
+            cause = error.__cause__
+            if near and isinstance(cause, ModuleNotFoundError) and cause.name == prefix:
+                raise UnknownName(f"There is no {self.kind} {name!r}. Did you mean {near[0]}:{own}?") from None
+            raise
 
 
 def import_reference(text: str) -> Callable[..., Any]:

@@ -12,14 +12,15 @@ from tokenizers import Tokenizer
 from prunebench import load
 from prunebench.config import RunConfig
 from prunebench.data.text import train_tokenizer
-from prunebench.errors import ConfigError
+from prunebench.errors import ConfigError, ModelError
 from prunebench.experiment.resolve import resolve
 from prunebench.experiment.setup import set_up
-from prunebench.models import folder_export
+from prunebench.models import folder_export, hub
 from prunebench.models.architecture import Architecture, models
 from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.export import export_folder
 from prunebench.models.input_spec import InputSpec, output_of
+from prunebench.models.passing import pass_on
 from prunebench.pruning.methods import structured, unstructured
 
 TOKENIZER = train_tokenizer(["the plot was dull", "the music was warm"])
@@ -34,6 +35,7 @@ CONFIGS = {
     "mistral": {**TEXT, "num_key_value_heads": 4, "head_dim": 8},
     "mixtral": {**TEXT, "num_key_value_heads": 4, "head_dim": 8, "num_local_experts": 4},
     "llama": {**TEXT, "num_key_value_heads": 2, "head_dim": 8},
+    "mixtral": {**TEXT, "num_key_value_heads": 2, "num_local_experts": 4},
     "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 34, "pad_token_id": 0},
     "vit": {**WIDTHS, "image_size": 16, "patch_size": 4},
     "swin": {
@@ -87,6 +89,7 @@ def assert_alike(state, folder):
         ("albert", ("neurons",), True),
         ("llama", ("neurons",), True),
         ("gpt2", ("neurons",), True),
+        ("mixtral", ("experts",), True),
         ("gpt2", ("heads",), False),
         ("vit", ("heads", "neurons"), True),
         ("swin", ("neurons",), True),
@@ -109,6 +112,16 @@ def test_transformers_reads_what_its_config_can_say_and_the_rest_is_told(family,
     else:
         assert_alike(state, tmp_path / "out")
     assert json.loads((tmp_path / "out" / "config.json").read_text())["id2label"]["2"] == "c"
+
+
+def test_of_a_model_that_has_lost_blocks_they_are_named_and_what_to_do_with_the_folder(tmp_path):
+    state = state_of("bert")
+    pass_on(state.model.bert.encoder.layer[0], 0)
+    difference, why = export_folder(state, tmp_path / "out", ["a", "b", "c"])
+    assert difference == 0
+    assert why.startswith("BertConfig cannot say that these are gone: bert.encoder.layer.0.attention.self.query, ")
+    with pytest.raises(ModelError, match=r"are missing\. prunebench wrote this .* export --to safetensors, and give"):
+        hub.read(str(tmp_path / "out"), state_of("bert").model, 3)
 
 
 @pytest.mark.parametrize("family", CONFIGS)

@@ -68,6 +68,15 @@ def check_target(path: str | None, *runs: Run, keep: str | None = None) -> None:
             raise ConfigError(f"--export {path} is inside the run {run.key}; give another place.")
 
 
+def check_ending(path: Path, to: str) -> None:
+    """Raise ConfigError where a file's name ends as that of another format: readers go by it."""
+    from prunebench.errors import ConfigError
+
+    ending = ENDINGS.get(to, to).rpartition(".")[2]
+    if to != FOLDER and path.suffix.lower() != f".{ending}":
+        raise ConfigError(f"--output {path}: --to {to} writes a file whose name ends in .{ending}.")
+
+
 def write_export(run: Run, step: int, entry: ModelEntry | None, path: Path, to: str | None = None) -> Exported:
     """Write a step of a run to a file, in the format that its name or `to` says."""
     from prunebench.models import checkpoint

@@ -76,7 +76,9 @@ def reads(config: Mapping[str, Any]) -> Kind:
 
 def _chosen(config: Mapping[str, Any]) -> tuple[Kind, str]:
     """What the classifier of a configuration reads, and the name of its class."""
-    kind = str(config.get("model_type"))
+    kind = str(config.get("model_type") or "")
+    if not kind:
+        raise ModelError("its config.json has no `model_type`, which says of what type the model is")
     if kind in WRAPPERS:
         raise ModelError(f"a {kind} holds a model of another library: {WRAPPERS[kind]}")
     found = classifiers(kind)

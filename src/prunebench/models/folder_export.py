@@ -110,9 +110,16 @@ def sized(model: Any) -> tuple[Any, str]:
     if not off:
         return config, ""
     full = shapes_of(kind, model.config) or {}
-    layers = [name for name in off if len(want.get(name, ())) != 1] or off
-    told = [f"{name} of {_times(want.get(name, ()))}, once {_times(full.get(name, ()))}" for name in layers]
-    return _named(model.config, kind), f"{type(config).__name__} has no sizes for {names_told(told)}"
+    return _named(model.config, kind), f"{type(config).__name__} {_unsaid(off, full, want)}"
+
+
+def _unsaid(off: Sequence[str], full: Shapes, want: Shapes) -> str:
+    """What a configuration cannot say: which modules are gone, or else which sizes are others."""
+    if gone := list(dict.fromkeys(name.rpartition(".")[0] for name in off if name not in want)):
+        return f"cannot say that these are gone: {names_told(gone)}"
+    layers = [name for name in off if len(want[name]) != 1] or off
+    told = [f"{name} of {_times(want[name])}, once {_times(full.get(name, ()))}" for name in layers]
+    return f"has no sizes for {names_told(told)}"
 
 
 def _named(config: Any, kind: Any) -> Any:
@@ -168,7 +175,7 @@ def _changes(config: Any, full: Shapes, want: Shapes) -> Iterator[dict[str, Any]
     told = getattr(config, "head_dim", None) is not None or not (isinstance(hidden, int) and isinstance(heads, int))
     fixed = {} if told else {"head_dim": cast(int, hidden) // cast(int, heads)}
     for key, value in config.to_dict().items():
-        if key[:1] == "_" or key in IDS or key in SAME or (COUNTS.match(key) and "experts" not in key):
+        if key[:1] == "_" or key in IDS or key in SAME or (COUNTS.match(key) and not key.endswith("experts")):
             continue
         for new in _sizes(key, value, became):
             yield {key: new}

@@ -64,7 +64,7 @@ class Folder:
     @property
     def here(self) -> bool:
         """Whether nothing is downloaded to know what the model is."""
-        return self.is_path or self.place is not None
+        return not self.name or self.is_path or self.place is not None
 
     def fetch(self, *, weights: bool = False) -> Path:
         """Where the files are, downloaded if they were not here.

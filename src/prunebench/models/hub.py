@@ -39,6 +39,13 @@ TEXTS = (".json", ".txt", ".model")
 """How names of files end that are read whole."""
 
 
+PRUNED = (
+    " prunebench wrote this folder of a pruned model whose shape its config cannot say. Write that step with "
+    "prunebench export --to safetensors, and give the file as --weights, with the --model that was pruned."
+)
+"""What to do with a folder that does not fit its own config."""
+
+
 @quiet()
 def read(name: str, model: nn.Module, classes: int, config: Any = None) -> Fitted:
     """The weights of a name or folder for a classifier of so many classes; the classifier alone may start fresh.
@@ -79,7 +86,8 @@ def read(name: str, model: nn.Module, classes: int, config: Any = None) -> Fitte
         fresh, left_out = _refused(info, own, f"{kind.base_model_prefix}.")
         has, _ = in_types(found.state_dict(), own)
     except ModelError as problem:
-        raise ModelError(f"--weights {name} does not fit {kind.config_class.model_type}: {problem}.") from problem
+        hint = PRUNED if local and (Path(name) / "structure.json").is_file() else ""
+        raise ModelError(f"--weights {name} does not fit {kind.config_class.model_type}: {problem}.{hint}") from problem
     others = sorted(types - {torch.float32}, key=str)
     converted = [f"converted from {_type(dtype)} to float32" for dtype in others]
     notes = [*file.notes, *renamed, *unmasked, *converted, *left_out, *_labels(found, fresh)]

@@ -52,6 +52,9 @@ def test_the_last_step_is_the_default_and_the_file_can_be_named(run, prunebench,
         (("--step", "9"), "has no step 9; it has: 0, 1, 2"),
         (("--to", "exe"), "'exe' is not one of"),
         (("--output", "/proc/nowhere/x.safetensors"), "/proc/nowhere"),
+        (("--output", "mine.py"), "--to safetensors writes a file whose name ends in .safetensors"),
+        (("--to", "masks", "--output", "x.pt"), "--to masks writes a file whose name ends in .safetensors"),
+        (("--to", "pt2", "--output", "x.pt"), "--to pt2 writes a file whose name ends in .pt2"),
     ],
 )
 def test_what_cannot_be_written_is_told(arguments, words, run, prunebench, tmp_path):

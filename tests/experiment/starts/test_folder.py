@@ -195,6 +195,7 @@ def test_weights_of_another_folder_bring_their_own_shape_and_tokenizer(tmp_path)
         (lambda f: changed(f, quantization_config={"load_in_8bit": True}), {}, "it is quantised. Give the model as"),
         (lambda f: changed(f, num_hidden_layers=10**9), {}, "a model of 1,000,000,000 layers is not built"),
         (lambda f: changed(f, model_type="whisper"), {}, "transformers has no classifier of 'whisper', neither of"),
+        (lambda f: changed(f, model_type=None), {}, "has no `model_type`, which says of what type the model is"),
         (lambda f: changed(f, model_type="timm_wrapper"), {}, "give the model of timm itself, as --model timm:NAME"),
         (lambda f: changed(f, hidden_act="none"), {}, "cannot be built for sentences of 12 tokens: 'none'"),
         (lambda f: None, {"weights": "imagenet"}, "there are none for hf:"),
@@ -228,9 +229,10 @@ def test_a_name_that_hugging_face_does_not_answer_for_says_what_to_do(monkeypatc
 
 
 @pytest.mark.parametrize("name", ["hf:", "hf:./nothing-here", "hf:/nothing/here"])
-def test_a_folder_that_is_not_there_is_told(name):
-    with pytest.raises(ConfigError, match="folder"):
+def test_a_folder_that_is_not_there_is_told_and_nothing_is_downloaded(name, caplog):
+    with caplog.at_level("INFO"), pytest.raises(ConfigError, match="folder"):
         resolve(RunConfig(model=name))
+    assert "downloading" not in caplog.text
 
 
 @pytest.mark.parametrize("weights", ["none", "default"])

@@ -40,7 +40,7 @@ def command(
     transformers keeps them: prunebench.load reads it, and so does transformers where its config can say the shapes.
     """
     console = Console(as_json, quiet)
-    from prunebench.cli.exported import write_export
+    from prunebench.cli.exported import check_ending, write_export
     from prunebench.cli.finding import experiment_of, find_run
     from prunebench.errors import RunError
     from prunebench.runs.files import check_output
@@ -54,6 +54,7 @@ def command(
     number = steps[-1] if step is None else step
     path = Path(output or f"{run.key}-step{number}.{ENDINGS.get(to, to)}")
     check_output(path, folder=to == FOLDER)
+    check_ending(path, to)
     written = write_export(run, number, experiment_of(run, given, trusted=trust).model, path, to)
     console.records([written])
     console.result(written.text())
