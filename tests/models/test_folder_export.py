@@ -35,7 +35,6 @@ CONFIGS = {
     "mistral": {**TEXT, "num_key_value_heads": 4, "head_dim": 8},
     "mixtral": {**TEXT, "num_key_value_heads": 4, "head_dim": 8, "num_local_experts": 4},
     "llama": {**TEXT, "num_key_value_heads": 2, "head_dim": 8},
-    "mixtral": {**TEXT, "num_key_value_heads": 2, "num_local_experts": 4},
     "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 34, "pad_token_id": 0},
     "vit": {**WIDTHS, "image_size": 16, "patch_size": 4},
     "swin": {
@@ -89,7 +88,6 @@ def assert_alike(state, folder):
         ("albert", ("neurons",), True),
         ("llama", ("neurons",), True),
         ("gpt2", ("neurons",), True),
-        ("mixtral", ("experts",), True),
         ("gpt2", ("heads",), False),
         ("vit", ("heads", "neurons"), True),
         ("swin", ("neurons",), True),
