@@ -9,6 +9,9 @@ tensor of the parameter's shape; what scores lowest goes first.
     weight            the parameter, detached
     gradient          of the mean loss of the calibration samples, of the parameter's shape
     squared_gradient  the mean of its squares, sample by sample
+    input_norm        of what each weight is multiplied with ‖x‖₂ over all samples and positions
+    input_size        the mean of |x|
+    output_row        which output each weight is summed up in: equal numbers for those of the same
     name              its name in the model
     model             the whole model
     task              train and test data (data/task.py)
@@ -21,6 +24,8 @@ least. A criterion that asks for one of these scores the units of a group instea
     gradients    theirs, as above
     filters      those weights that make the unit, (units, values)
     scales       what batch norms multiply the unit with, (units, values)
+    input_norms  those of its weights, as above
+    activations  mean |a| of each unit as each layer reads it that does, (units, readers)
     group        where in the parameters the units stand (units/groups.py)
     model, task, generator as above
 
@@ -42,7 +47,7 @@ from typing import TYPE_CHECKING, Any
 from prunebench.errors import ConfigError
 from prunebench.models.input_spec import InputSpec
 from prunebench.models.masks import Masks
-from prunebench.pruning.evidence import BY_UNITS, OF_WEIGHTS, Evidence
+from prunebench.pruning.evidence import BY_UNITS, OF_WEIGHTS, Evidence, untold
 from prunebench.records import RemovedBlock
 from prunebench.registry import Registry, call, parameters
 
@@ -130,10 +135,14 @@ class Request:
         """The criterion's scores of one parameter, in the parameter's shape.
 
         Raises:
-            ConfigError: the criterion returns another shape, or scores that are not numbers.
+            ConfigError: the criterion returns another shape, or scores that are not numbers; or what it asks for cannot
+                be told.
         """
         weight = model.get_parameter(name).detach()
-        told = {each: found[name] for each, found in self.evidence.items()} if self.evidence else {}
+        asked = parameters(self.criterion)
+        told = {each: found.get(name) for each, found in (self.evidence or {}).items() if each in asked}
+        if None in told.values():
+            raise ConfigError(untold(name))
         offered = {"weight": weight, **dict.fromkeys(OF_WEIGHTS), **told, "name": name}
         scores = call(self.criterion, offered | self._besides(model, generator))
         return _ranked(scores, name, weight)

@@ -4,6 +4,7 @@ What is asked for in a step is gathered in one pass over the calibration samples
 function of the step's model and these samples alone: batches are as large as they are whatever the settings say.
 
 Doors:
+    inputs    what weights are multiplied with
     gather    the pass over the calibration samples
     of_units  the same by units: matrices of a group's weights, a row per unit
 """
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 Evidence = Mapping[str, Mapping[str, "torch.Tensor"]]
 """Kind of evidence → parameter by its first name → a tensor of its shape."""
 
-OF_WEIGHTS = ("gradient", "squared_gradient")
+OF_WEIGHTS = ("gradient", "squared_gradient", "input_norm", "input_size", "output_row")
 """What training data tells of each weight."""
 
 BY_UNITS: Mapping[str, tuple[str, ...]] = {
@@ -27,5 +28,16 @@ BY_UNITS: Mapping[str, tuple[str, ...]] = {
     "filters": (),
     "scales": (),
     "gradients": ("gradient",),
+    "input_norms": ("input_norm",),
+    "activations": ("input_size",),
 }
 """What tells of whole units → what of training data is asked for it."""
+
+
+def untold(name: str) -> str:
+    """What to say where evidence tells nothing of a parameter."""
+    layer = name.rpartition(".")[0] or name
+    return (
+        f"What {name} is multiplied with cannot be told, as of recurrent layers and of weights that are computed: "
+        f"--exclude '{layer}', or give another criterion."
+    )

@@ -12,6 +12,7 @@ from prunebench.data.task import Task
 from prunebench.errors import ConfigError
 from prunebench.models.input_spec import output_of
 from prunebench.pruning.evidence import Evidence
+from prunebench.pruning.evidence.inputs import KINDS, of_inputs
 from prunebench.pruning.registry import Request, needs
 
 BATCH = 32
@@ -29,7 +30,12 @@ def evidence_for(model: nn.Module, request: Request) -> Evidence:
         return request.evidence or {}
     if request.task is None:
         raise ConfigError(f"The criterion asks for {' and '.join(asked)}, which takes training data; here is none.")
-    found = _gradients(model, request.task, request.calibration, squared="squared_gradient" in asked)
+    found: dict[str, dict[str, torch.Tensor]] = {}
+    with _evaluating(model):
+        if set(asked) & {"gradient", "squared_gradient"}:
+            found |= _gradients(model, request.task, request.calibration, squared="squared_gradient" in asked)
+        if of := set(asked) & set(KINDS):
+            found |= of_inputs(model, request.task, of, request.calibration, batch=BATCH)
     for kind in asked:
         for name, tensor in found[kind].items():
             if not torch.isfinite(tensor).all():
@@ -46,21 +52,20 @@ def _gradients(model: nn.Module, task: Task, samples: int, squared: bool) -> dic
     total = task.objective.mass(task.targets["train"][indices])
     sums = {name: torch.zeros_like(p, memory_format=torch.preserve_format) for name, p in parameters.items()}
     squares = {name: torch.zeros_like(s) for name, s in sums.items()} if squared else {}
-    with _differentiable(model):
-        for inputs, targets in task.batches("train", indices.split(1 if squared else BATCH), device):
-            share = task.objective.mass(targets) / total
-            loss = share * task.objective.loss(output_of(model, inputs), targets)
-            found = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
-            for name, gradient in zip(parameters, found, strict=True):
-                if gradient is not None:
-                    sums[name] += gradient
-                    if squared:
-                        squares[name] += gradient.square().mul_(len(indices))
+    for inputs, targets in task.batches("train", indices.split(1 if squared else BATCH), device):
+        share = task.objective.mass(targets) / total
+        loss = share * task.objective.loss(output_of(model, inputs), targets)
+        found = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
+        for name, gradient in zip(parameters, found, strict=True):
+            if gradient is not None:
+                sums[name] += gradient
+                if squared:
+                    squares[name] += gradient.square().mul_(len(indices))
     return {"gradient": sums, "squared_gradient": squares} if squared else {"gradient": sums}
 
 
 @contextlib.contextmanager
-def _differentiable(model: nn.Module) -> Iterator[None]:
+def _evaluating(model: nn.Module) -> Iterator[None]:
     """Evaluation mode, in fp32, with a gradient of every parameter, frozen ones too; all is as before afterwards."""
     modes = {module: module.training for module in model.modules()}
     frozen = [parameter for parameter in model.parameters() if not parameter.requires_grad]

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from prunebench.errors import ConfigError
-from prunebench.pruning.evidence import Evidence
+from prunebench.pruning.evidence import Evidence, untold
 from prunebench.pruning.units.groups import Group, Part, module_of
 
 
@@ -20,11 +20,16 @@ def of_group(name: str, model: nn.Module, group: Group, evidence: Evidence) -> t
     """
     wide = [part for part in group.parts if _ndim(model, part) > 1]
     values = {part.parameter: model.get_parameter(part.parameter).detach() for part in wide}
-    if name == "gradients":
-        return rows(wide, evidence["gradient"], group.units)
+    if name in ("gradients", "input_norms"):
+        told = evidence["gradient" if name == "gradients" else "input_norm"]
+        return torch.cat([rows([part], _there(part.parameter, told), group.units) for part in wide], 1)
     if name == "filters":
         makers = [part for part in wide if not part.reads]  # where none only makes, as depthwise, all that is there
         return rows(makers or wide, values, group.units)
+    if name == "activations":
+        readers = [part for part in wide if part.reads]
+        found = [rows([part], _there(part.parameter, evidence["input_size"]), group.units) for part in readers]
+        return torch.stack([each.mean(1) for each in found], 1)
     return _scales(model, group) if name == "scales" else rows(wide, values, group.units)
 
 
@@ -55,6 +60,17 @@ def _scales(model: nn.Module, group: Group) -> torch.Tensor:
     return rows(
         scaling, {part.parameter: model.get_parameter(part.parameter).detach() for part in scaling}, group.units
     )
+
+
+def _there(name: str, values: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
+    """Evidence, where it tells of a parameter.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    if name not in values:
+        raise ConfigError(untold(name))
+    return values
 
 
 def _ndim(model: nn.Module, part: Part) -> int:
