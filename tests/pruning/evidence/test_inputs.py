@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from prunebench.errors import ConfigError
+from prunebench.models.input_spec import InputSpec
 from prunebench.pruning.evidence import gather, inputs
 from prunebench.pruning.methods import unstructured
 from prunebench.pruning.registry import Request
@@ -52,6 +53,33 @@ def test_of_convolutions_they_are_those_of_what_each_place_of_a_kernel_reads(gro
     assert torch.allclose(told["input_norm"]["weight"], norms, rtol=1e-5)
     sizes = data.abs().mean((0, 2, 3)).view(groups, -1, 1, 1).expand(-1, -1, 3, 3).repeat_interleave(8 // groups, 0)
     assert torch.allclose(told["input_size"]["weight"], sizes, rtol=1e-5)
+
+
+def test_of_text_no_padding_is_told_of():
+    class Reader(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.table, self.linear = nn.Embedding(9, 4), nn.Linear(4, 3)
+
+        def forward(self, input_ids, attention_mask):
+            return self.linear(self.table(input_ids)).mean(1)
+
+    class Texts(Told):
+        def batches(self, part, chunks, device):
+            for chunk in chunks:
+                rows = [self.data[i] for i in chunk.tolist()]
+                mask = nn.utils.rnn.pad_sequence([torch.ones_like(row) for row in rows], batch_first=True)
+                yield {"input_ids": nn.utils.rnn.pad_sequence(rows, True), "attention_mask": mask}, None
+
+    texts = [torch.randint(1, 9, (length,)) for length in (3, 5, 3, 2, 5, 5)]
+    model = Reader().eval()
+    task = Texts(texts, InputSpec(kind="text", vocabulary=9, length=5))
+    told = inputs.of_inputs(model, task, inputs.KINDS, 6, batch=2)
+    read = [model.table(text).detach() for text in texts]
+    norms = torch.cat(read).norm(dim=0)
+    assert torch.allclose(told["input_norm"]["linear.weight"], norms.expand(3, 4), rtol=1e-5)
+    sizes = torch.stack([each.abs().mean(0) for each in read]).mean(0)
+    assert torch.allclose(told["input_size"]["linear.weight"], sizes.expand(3, 4), rtol=1e-5)
 
 
 def test_parts_of_a_weight_are_told_apart_and_turned_ones_found(images12):

@@ -35,13 +35,13 @@ def of_inputs(
     (`input_norm`) and the mean of |x| (`input_size`), and which output it is summed up in, by the place
     of the first weight of that (`output_row`, int64). Parameters that are in no such product are not among them.
 
-    Text passes sample by sample, so that there is no padding. Where a weight is used several times in a pass, squares
-    and means add up. The model is in evaluation mode.
+    Of text, samples of the same length pass together, so that there is no padding. Where a weight is used several times
+    in a pass, squares and means add up. The model is in evaluation mode.
     """
     device = next(model.parameters()).device
     indices = task.targets.some("train", samples)
     watching = _Inputs(model, kinds)
-    chunks = indices.split(1 if task.inputs.kind == "text" else batch)
+    chunks = _chunks(task, indices, batch)
     with taken_apart(model), torch.no_grad():
         for chunk, (inputs, _) in zip(chunks, task.batches("train", chunks, device), strict=True):
             watching.share = len(chunk) / len(indices)
@@ -50,6 +50,16 @@ def of_inputs(
     for total in watching.found.get("input_norm", {}).values():
         total.sqrt_()
     return watching.found
+
+
+def _chunks(task: Task, indices: torch.Tensor, batch: int) -> list[torch.Tensor]:
+    """The samples that pass together: of text those of one length."""
+    if task.inputs.kind != "text":
+        return list(indices.split(batch))
+    alone = task.batches("train", indices.split(1), torch.device("cpu"))
+    lengths = torch.tensor([int(inputs["attention_mask"].sum()) for inputs, _ in alone])
+    alike = [indices[lengths == length] for length in lengths.unique().tolist()]
+    return [chunk for each in alike for chunk in each.split(batch)]
 
 
 class _Inputs(Operators):
