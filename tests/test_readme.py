@@ -52,6 +52,9 @@ def test_own_model_dataset_and_criterion(tmp_path, monkeypatch):
     assert result.exit_code == 0, result.output
     assert "channels" in result.output
     assert (tmp_path / "performance" / "net-build_structured_mine-score_performance.txt").exists()
+    for method, name in (("unstructured", "saliency"), ("structured", "units")):
+        more = ["--method", method, "--criterion", f"mine.py:{name}", "--iterations", "1", "--epochs", "1"]
+        assert CliRunner().invoke(cli, [*shlex.split(line), *more]).exit_code == 0
 
 
 def test_the_sensitivity_that_is_shown_is_drawn(tmp_path, monkeypatch):
