@@ -140,6 +140,12 @@ def test_globs_select_layers_and_leave_the_masks_of_others(tiny_state, request_f
         unstructured.targets(model, request_for(ANY, include=("nothing",)))
 
 
+def test_tensors_that_a_scope_spares_are_noted_in_a_line(request_for):
+    model = nn.Sequential(nn.Linear(60, 50), nn.Linear(50, 4), nn.Linear(4, 3))
+    pruned = unstructured.prune(model, {}, request_for(images(60), 0.1, "l1", scope="erk"))
+    assert pruned.notes == ("scope erk takes nothing of 1.weight, 2.weight",)
+
+
 @pytest.mark.parametrize("scope", ["global", "layerwise"])
 def test_tensors_from_which_nothing_goes_are_noted(scope, request_for):
     model = nn.Sequential(nn.Linear(20, 2), nn.Linear(2, 1))

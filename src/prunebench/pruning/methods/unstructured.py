@@ -45,14 +45,20 @@ def prune(model: nn.Module, masks: Masks, request: Request) -> Pruned:
     names = targets(model, request)
     new = {name: masks[name] if name in masks else _ones(model.get_parameter(name)) for name in names}
     draw = generator(request.seed, "prune")
-    notes = []
+    notes: list[str] = []
+    spared: list[str] = []
     for together, asked in _asked(model, names, new, request):
+        usual = round(request.fraction * sum(int(new[name].sum()) for name in together))
         smaller, short = _smallest_removed(model, together, asked, new, request, draw=draw)
         new.update(smaller)
         if short:
             notes.append(f"{short:,} weights fewer than asked were removed: of what is normed, each slice keeps one")
+        elif not smaller and usual:
+            spared += together
         elif not smaller:
             notes.append(f"nothing was removed from {', '.join(together)}: too few weights for this fraction")
+    if spared:
+        notes.append(f"scope {request.scope} takes nothing of {', '.join(spared)}")
     with torch.no_grad():
         for name in names:
             model.get_parameter(name).mul_(new[name])
