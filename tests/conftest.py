@@ -28,7 +28,7 @@ from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.input_spec import InputSpec
 from prunebench.models.layers import unit_count
 from prunebench.pruning.registry import Request, criteria
-from prunebench.records import Environment, LayerRecord, Scores, Seconds, StepRecord
+from prunebench.records import Environment, LayerRecord, Scores, Seconds, SensitivityRecord, StepRecord
 from prunebench.runs.run import Run
 
 hypothesis.settings.register_profile("prunebench", deadline=None, derandomize=True, database=None, max_examples=60)
@@ -237,6 +237,28 @@ def make_record() -> Callable[..., StepRecord]:
         return msgspec.structs.replace(record, **changes)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def make_cell() -> Callable[..., SensitivityRecord]:
+    """Makes the record of a layer that was pruned alone, without pruning it; keywords replace fields."""
+    record = SensitivityRecord(
+        run="tiny-dense-0123456789",
+        model="tiny",
+        dataset="digits",
+        method="structured",
+        criterion="l2",
+        seed=0,
+        layer="conv1",
+        kind="channels",
+        share=0.5,
+        units=8,
+        left=4,
+        part="train",
+        dense=Scores.of(top1=(90, 100)),
+        scores=Scores.of(top1=(80, 100)),
+    )
+    return lambda **changes: msgspec.structs.replace(record, **changes)
 
 
 @pytest.fixture(scope="session")

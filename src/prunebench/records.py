@@ -327,7 +327,7 @@ class SensitivityRecord(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         run: the dense run whose model it is.
         layer: the layer, or the first layer of the group.
-        kind: what goes: weights, channels, neurons, heads or groups.
+        kind: what goes: weights, channels, neurons, heads, groups or experts.
         share: of them that was asked for; `units` there were, and `left` are.
         part: of the data that is scored, never the test data; `train` is what the model was trained on.
         dense: what the whole model scores on the same samples.

@@ -5,51 +5,38 @@ from __future__ import annotations
 import pytest
 
 from prunebench.experiment.cells import Cells
-from prunebench.records import Scores, SensitivityRecord
-
-CELL = SensitivityRecord(
-    run="tiny-dense-0123456789",
-    model="tiny",
-    dataset="digits",
-    method="structured",
-    criterion="l2",
-    seed=0,
-    layer="conv1",
-    kind="channels",
-    share=0.5,
-    units=8,
-    left=4,
-    part="train",
-    dense=Scores.of(top1=(90, 100)),
-    scores=Scores.of(top1=(80, 100)),
-)
 
 
-def test_what_was_added_is_found_again_for_the_same_settings_alone(tmp_path):
-    Cells(str(tmp_path), {"seed": 0}).add(CELL)
-    assert Cells(str(tmp_path), {"seed": 0}).get("conv1", 0.5) == CELL
+@pytest.fixture
+def cell(make_cell):
+    return make_cell()
+
+
+def test_what_was_added_is_found_again_for_the_same_settings_alone(cell, tmp_path):
+    Cells(str(tmp_path), {"seed": 0}).add(cell)
+    assert Cells(str(tmp_path), {"seed": 0}).get("conv1", 0.5) == cell
     assert Cells(str(tmp_path), {"seed": 0}).get("conv1", 0.7) is None
     assert Cells(str(tmp_path), {"seed": 1}).get("conv1", 0.5) is None
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b'[{"layer": 3}]', b"[[[[", bytes(range(256))])
-def test_a_damaged_file_is_begun_anew(content, tmp_path):
-    Cells(str(tmp_path), {}).add(CELL)
+def test_a_damaged_file_is_begun_anew(content, cell, tmp_path):
+    Cells(str(tmp_path), {}).add(cell)
     (path,) = (tmp_path / ".sensitivity").iterdir()
     path.write_bytes(content)
     cells = Cells(str(tmp_path), {})
     assert cells.get("conv1", 0.5) is None
-    cells.add(CELL)
-    assert Cells(str(tmp_path), {}).get("conv1", 0.5) == CELL
+    cells.add(cell)
+    assert Cells(str(tmp_path), {}).get("conv1", 0.5) == cell
 
 
-def test_where_nothing_can_be_written_that_is_said_once(tmp_path, caplog):
+def test_where_nothing_can_be_written_that_is_said_once(cell, tmp_path, caplog):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / ".sensitivity").symlink_to(tmp_path / "elsewhere")
     cells = Cells(str(tmp_path), {})
     with caplog.at_level("INFO", "prunebench"):
-        cells.add(CELL)
-        cells.add(CELL)
+        cells.add(cell)
+        cells.add(cell)
     assert [record.message.startswith("what is found cannot be kept") for record in caplog.records] == [True]
     assert list((tmp_path / "elsewhere").iterdir()) == []
-    assert cells.get("conv1", 0.5) == CELL
+    assert cells.get("conv1", 0.5) == cell

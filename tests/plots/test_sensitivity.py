@@ -6,39 +6,33 @@ import pytest
 
 from prunebench.plots.sensitivity import LEAST, picture
 from prunebench.plots.style import METADATA, render
-from prunebench.records import Scores, SensitivityRecord
+from prunebench.records import Scores
 from prunebench.results.sensitivity import grid_of
 
 SHARES = (0.1, 0.5, 0.9)
 
 
-def grid(layers=("conv1", "layer1.0.conv1"), kind="channels", worst=0.1):
-    return grid_of(
-        [
-            SensitivityRecord(
-                run="net-dense-0123456789",
-                model="net",
-                dataset="digits",
-                method="structured",
-                criterion="l2",
-                seed=0,
-                layer=layer,
-                kind=kind,
-                share=share,
-                units=10,
-                left=5,
-                part="train",
-                dense=Scores.of(top1=(90, 100)),
-                scores=Scores.of(top1=(90 - 100 * (0.9 - worst) * share / 0.9, 100)),
-            )
-            for layer in layers
-            for share in SHARES
-        ]
-    )
+@pytest.fixture
+def grid(make_cell):
+    """Makes the grid of some layers, the worst cell of which has a score."""
+
+    def make(layers=("conv1", "layer1.0.conv1"), kind="channels", worst=0.1):
+        def scored(share):
+            return Scores.of(top1=(90 - 100 * (0.9 - worst) * share / 0.9, 100))
+
+        return grid_of(
+            [
+                make_cell(layer=layer, kind=kind, share=share, units=10, left=5, scores=scored(share))
+                for layer in layers
+                for share in SHARES
+            ]
+        )
+
+    return make
 
 
 @pytest.mark.usefixtures("in_style")
-def test_cells_show_scores_and_are_the_darker_the_more_is_lost():
+def test_cells_show_scores_and_are_the_darker_the_more_is_lost(grid):
     figure = picture(grid())
     axes, bar = figure.axes
     (image,) = axes.images
@@ -53,12 +47,12 @@ def test_cells_show_scores_and_are_the_darker_the_more_is_lost():
 
 
 @pytest.mark.usefixtures("in_style")
-def test_what_may_be_chance_stays_light():
+def test_what_may_be_chance_stays_light(grid):
     assert picture(grid(worst=0.895)).axes[0].images[0].get_clim() == (0, LEAST)
 
 
 @pytest.mark.usefixtures("in_style")
-def test_it_grows_with_layers_and_their_names():
+def test_it_grows_with_layers_and_their_names(grid):
     small, tall = picture(grid()), picture(grid([f"layer{i}" for i in range(60)], "weights"))
     wide = picture(grid(["vit.encoder.layers.encoder_layer_11.self_attention.in_proj_weight"]))
     assert tall.get_size_inches()[1] > 10 > small.get_size_inches()[1]
@@ -68,5 +62,5 @@ def test_it_grows_with_layers_and_their_names():
 
 @pytest.mark.usefixtures("in_style")
 @pytest.mark.parametrize("kind", METADATA)
-def test_it_is_the_same_bytes_every_time(kind):
+def test_it_is_the_same_bytes_every_time(kind, grid):
     assert render(picture(grid()), kind) == render(picture(grid()), kind)

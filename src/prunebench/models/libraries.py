@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from prunebench.errors import ConfigError, UnknownName
+from prunebench.models.architecture import InLibrary, Later, ModelEntry
 
 PRETRAINED = {"optimizer": "adamw", "lr": 1e-4, "finetune_lr": 1e-4}
 """Settings that suit published weights of any model."""
@@ -26,6 +27,23 @@ WEIGHTS = "weights are chosen by --weights, such as --weights default"
 
 WORD = re.compile(r"[A-Za-z0-9_+-]{0,40}")
 """What a text may be that is given to a builder: no path and no address."""
+
+
+def image_entry(library: str, name: str, build: Callable[..., Any], about: InLibrary, **more: Any) -> ModelEntry:
+    """The entry of a model of images, in the size that its library says; that is asked for when it is needed.
+
+    `more` are other fields of ModelEntry.
+    """
+    return ModelEntry(
+        f"{library}:{name}",
+        f"of {library}",
+        build,
+        reads="images",
+        defaults=Later(lambda: {"image_size": about.made_for()}),
+        pretrained=PRETRAINED,
+        library=about,
+        **more,
+    )
 
 
 def check_name(library: str, name: str, names: Iterable[str]) -> None:

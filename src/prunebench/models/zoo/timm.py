@@ -14,9 +14,17 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from prunebench.errors import ConfigError
-from prunebench.models.architecture import InLibrary, Later, ModelEntry, Published, models
+from prunebench.models.architecture import InLibrary, ModelEntry, Published, models
 from prunebench.models.hub_cache import cached
-from prunebench.models.libraries import DATA, PRETRAINED, WEIGHTS, check_arguments, check_name, matching, torch_hub_file
+from prunebench.models.libraries import (
+    DATA,
+    WEIGHTS,
+    check_arguments,
+    check_name,
+    image_entry,
+    matching,
+    torch_hub_file,
+)
 from prunebench.models.quiet import quiet_hub
 from prunebench.registry import check_installed
 
@@ -43,17 +51,9 @@ class Timm:
     def find(self, name: str) -> ModelEntry:
         """The entry of a model; that timm is there, and has one, is checked when its size is asked for, or it is
         built."""
-        made_for = partial(_size, name)
-        return ModelEntry(
-            f"timm:{name}",
-            "of timm",
-            partial(build, name),
-            reads="images",
-            defaults=Later(lambda: {"image_size": made_for()}),
-            pretrained=PRETRAINED,
-            published={"default": _published(name)},
-            library=InLibrary(made_for, partial(_heads, name), packages=("timm",)),
-        )
+        about = InLibrary(partial(_size, name), partial(_heads, name), packages=("timm",))
+        published = {"default": _published(name)}
+        return image_entry("timm", name, partial(build, name), about, published=published)
 
     def search(self, pattern: str) -> list[str]:
         """Names that fit a glob: those with tags only where it has a dot."""

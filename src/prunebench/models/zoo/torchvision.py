@@ -7,8 +7,16 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from prunebench.errors import ConfigError
-from prunebench.models.architecture import InLibrary, Later, ModelEntry, Published, models
-from prunebench.models.libraries import DATA, PRETRAINED, WEIGHTS, check_arguments, check_name, matching, torch_hub_file
+from prunebench.models.architecture import InLibrary, ModelEntry, Published, models
+from prunebench.models.libraries import (
+    DATA,
+    WEIGHTS,
+    check_arguments,
+    check_name,
+    image_entry,
+    matching,
+    torch_hub_file,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -31,17 +39,13 @@ class Torchvision:
 
     def find(self, name: str) -> ModelEntry:
         """The entry of a model; that there is one is checked when its size is asked for, or it is built."""
-        made_for = partial(_size, name)
-        return ModelEntry(
-            f"torchvision:{name}",
-            "of torchvision",
+        return image_entry(
+            "torchvision",
+            name,
             partial(build, name),
-            reads="images",
-            defaults=Later(lambda: {"image_size": made_for()}),
-            pretrained=PRETRAINED,
+            InLibrary(partial(_size, name), auxiliary=INCEPTIONS.get(name, ())),
             published=weights_of(name),
             keeps=("classifier",) if name == "alexnet" or name.startswith("vgg") else (),
-            library=InLibrary(made_for, auxiliary=INCEPTIONS.get(name, ())),
         )
 
     def search(self, pattern: str) -> list[str]:
