@@ -147,6 +147,17 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         _pruning("What goes first: l1, l2, random and others (`prunebench list` has all), or path.py:function.  [default: the method's]")] = NOT_GIVEN
     fraction: Annotated[float, _pruning("Removed per iteration, of what is left.", 0.1, gt=0, lt=1)] = NOT_GIVEN
     iterations: Annotated[int, _neutral("Times to prune and fine-tune.", 10, ge=1, le=MANY)] = NOT_GIVEN
+    sparsity: Annotated[float,
+        _pruning("Target, instead of --fraction: the share of the original weights, or units of each layer, that is gone after all "
+                 "iterations.", gt=0, lt=1)] | None = None
+    compression: Annotated[float,
+        _pruning("Target, instead of --fraction: how many times fewer weights there are in the end, or of units removed, "
+                 "parameters.", gt=1, le=MANY)] | None = None
+    macs: Annotated[float,
+        _pruning("Target of structured pruning, instead of --fraction: the share of multiply-accumulates that is left in the end.",
+                 gt=0, lt=1)] | None = None
+    sparsity_schedule: Annotated[str,
+        _pruning("How a target is reached in --iterations steps: geometric, one-shot, linear, cubic or cosine.", "geometric")] = NOT_GIVEN
     scope: Annotated[str,
         _pruning("Of unstructured pruning: rank weights over the whole model (global), or in each layer, of which the same share "
                  "goes (layerwise), or one that is spread by erk or lamp.", "global")] = NOT_GIVEN
@@ -284,6 +295,7 @@ OF_UNITS = ("prune", "layer_fraction", "floor", "through_norms")
 
 LATER = (
     *("output", "mean", "std", "class_weights", "calibration"),
+    *("sparsity", "compression", "macs", "sparsity_schedule"),
     *(f"finetune_{name}" for name in AS_TRAINED),
     *OF_UNITS,
 )

@@ -64,6 +64,10 @@ OTHER = {
     "through_norms": True,
     "class_weights": "balanced",
     "output": "aux",
+    "sparsity": 0.5,
+    "compression": 4.0,
+    "macs": 0.5,
+    "sparsity_schedule": "cubic",
 }
 
 
@@ -83,7 +87,10 @@ def changed(config, name):
     return msgspec.structs.replace(config, **{name: value})
 
 
-BESIDE = ("mean", "std")
+BESIDE = {
+    **dict.fromkeys(("mean", "std"), {"mean": (0.25,), "std": (0.25,)}),
+    "sparsity_schedule": {"sparsity": 0.5},
+}
 """What must be given together."""
 
 
@@ -93,8 +100,7 @@ def test_a_field_changes_the_key_of_what_it_decides_and_no_other(name):
     method = "unstructured" if name in OF_WEIGHTS else "structured"
     criterion = "taylor" if name == "calibration" else None
     config = resolve(RunConfig(model="resnet18", dataset=data, method=method, criterion=criterion)).settings
-    if name in BESIDE:
-        config = msgspec.structs.replace(config, mean=(0.25,), std=(0.25,))
+    config = msgspec.structs.replace(config, **BESIDE.get(name, {}))
     other = changed(config, name)
     assert (dense_run(config).key != dense_run(other).key) == (name in deciding("training"))
     assert (pruning_run(config).key != pruning_run(other).key) == (name in deciding("training", "pruning"))

@@ -10,6 +10,7 @@ from prunebench.experiment.goals import check_goals
 from prunebench.experiment.identity import OF_WEIGHTS
 from prunebench.models.architecture import models
 from prunebench.models.normalisation import problem_of
+from prunebench.pruning.amounts import named, schedules
 from prunebench.pruning.registry import Method
 from prunebench.pruning.requests import layer_fractions
 from prunebench.pruning.shares import scopes
@@ -37,6 +38,7 @@ def check(experiment: Experiment) -> None:
     check_processes("--threads", settings.threads)
     check_processes("--workers", settings.workers)
     check_pruning(settings, method)
+    _check_amounts(settings, method)
     layer_fractions(settings.layer_fraction)
     if experiment.origin.run is not None:
         _check_held_out(settings, experiment.origin.run)
@@ -63,6 +65,27 @@ def check_pruning(settings: Settings, method: Method) -> None:
                 f"{option_name(name)} is for structured pruning, which removes whole units; {settings.method} pruning "
                 f"removes none. Leave it out."
             )
+
+
+def _check_amounts(settings: Settings, method: Method) -> None:
+    """Raise ConfigError where it is not clear how much is to go, or a method cannot count it."""
+    targets = [option_name(name) for name in named(settings)]
+    schedule = schedules.get(settings.sparsity_schedule)
+    if not targets and settings.sparsity_schedule != default("sparsity_schedule"):
+        raise ConfigError(
+            f"--sparsity-schedule {schedule.name} is a way to a target: give --sparsity, --compression or --macs too."
+        )
+    if not targets:
+        return
+    beside = [name for name in ("fraction", "layer_fraction", "until") if getattr(settings, name) != default(name)]
+    if others := targets[1:] + [option_name(name) for name in beside]:
+        raise ConfigError(f"{targets[0]} says how much goes in all, and {others[0]} says otherwise: give one of them.")
+    if not method.removes:
+        raise ConfigError(f"{targets[0]}: --method {method.name} removes nothing. Leave it out.")
+    if (settings.macs and not method.narrows) or (settings.compression and method.shortens):
+        raise ConfigError(f"{targets[0]} is not for {method.name} pruning: give --sparsity, or --method structured.")
+    if schedule.at_once and settings.iterations > 1:
+        raise ConfigError(f"--sparsity-schedule {schedule.name} takes all in one iteration: leave out --iterations.")
 
 
 def unread(data: DatasetEntry) -> set[str]:

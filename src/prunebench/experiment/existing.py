@@ -41,6 +41,11 @@ def why_new(run: Run) -> str | None:
             changed = _apart(run.manifest.contents, theirs.contents)
             if "data" in changed and not same_folder(run.manifest.config["data_dir"], theirs.config.get("data_dir")):
                 continue  # it is not that data which changed
+            if not changed and run.manifest.config["iterations"] != theirs.config["iterations"]:
+                return (
+                    f"run {theirs.key} comes to the same target in {theirs.config['iterations']} iterations: each "
+                    f"number of iterations takes other steps, so this is a new run"
+                )
             what = f"{' and '.join(changed)} changed" if changed else "prunebench computes it differently now"
             return f"{what} since run {theirs.key}, so this is a new run"
     return None

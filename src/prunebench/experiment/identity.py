@@ -17,6 +17,7 @@ from prunebench.data.dataset import Dataset, DatasetEntry
 from prunebench.models.architecture import models
 from prunebench.models.exported import is_export
 from prunebench.models.normalisation import statistics_beside, told
+from prunebench.pruning.amounts import target
 from prunebench.pruning.registry import methods
 from prunebench.registry import content, is_code, reference, source_of, without_folder
 from prunebench.runs.digests import digests_of
@@ -94,12 +95,17 @@ def identity(
         values,
         {
             name: without_folder(values[name])
-            for name in DECIDING[kind]
+            for name in _deciding(kind, settings)
             if name not in LATER or values[name] != storable(default(name))
         },
         {name: found for name, found in contents.items() if found is not None},
         source,
     )
+
+
+def _deciding(kind: Kind, settings: Settings) -> list[str]:
+    """Settings that decide the result of a run: on the way to a target also how many iterations it takes."""
+    return DECIDING[kind] + ["iterations"] * (kind == "prune" and target(settings) is not None)
 
 
 def _names_tables(settings: Settings) -> bool:

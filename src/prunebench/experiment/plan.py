@@ -7,6 +7,7 @@ from pathlib import Path
 
 from prunebench.config import AS_TRAINED
 from prunebench.experiment.experiment import Experiment
+from prunebench.pruning.amounts import left, target
 from prunebench.records import Summary
 from prunebench.registry import reference
 from prunebench.runs.digests import counted, shown
@@ -68,9 +69,14 @@ def schedule(experiment: Experiment) -> str:
     settings, method = experiment.settings, experiment.method
     if not method.removes:
         return f"{settings.iterations} × nothing removed"
-    left = 100 * method.left(settings.fraction, settings.iterations)
+    share = 100 * left(settings, method, settings.iterations)
     units = " and ".join(settings.prune) or method.units[experiment.model.reads]
-    text = f"{settings.iterations} × {settings.fraction:g} → {left:.3g} % of {units}"
+    if target(settings) is None:
+        text = f"{settings.iterations} × {settings.fraction:g} → {share:.3g} % of {units}"
+    else:
+        of = "MACs" if settings.macs else "parameters" if settings.compression and not method.masks else units
+        steps = counted(settings.iterations, "iteration")
+        text = f"{steps}, {settings.sparsity_schedule} → {share:.3g} % of the original {of}"
     if settings.layer_fraction:
         text += f"; other fractions: {', '.join(settings.layer_fraction)}"
     return text + (f"; every layer keeps {100 * settings.floor:g} % at least" if settings.floor else "")

@@ -8,6 +8,8 @@ from prunebench.experiment.setup import Setup
 from prunebench.models.costs import masked, params
 from prunebench.models.layers import layer_records, prunable_weights, unit_count
 from prunebench.models.macs import effective, total, uses
+from prunebench.pruning.amounts import left as left_of
+from prunebench.pruning.amounts import step_fraction
 from prunebench.records import StepRecord
 from prunebench.registry import reference
 from prunebench.training.state import StepState
@@ -30,17 +32,18 @@ def trained_record(setup: Setup, state: StepState, **scores: Any) -> StepRecord:
 def step_record(setup: Setup, state: StepState, first: StepRecord | None, **scores: Any) -> StepRecord:
     """The record of a step of pruning; `first` is that of step 0, which knows the original sizes."""
     experiment, at = setup.experiment, state.checkpoint
-    method, fraction = experiment.method, experiment.settings.fraction
+    method, settings = experiment.method, experiment.settings
     left = method.count(at.model, at.masks, setup.request(state.step))
     whole = left if first else method.count(at.model, {}, setup.request(0))  # weights may come with masks
     originals = {unit.kind: unit.original for unit in first.units} if first else whole
     before = state.before or left
     layers = layer_records(at.model, at.masks, first.layers if first else (), setup.collapsed(at), setup.weights.names)
-    asked = {"method": method.name, "criterion": reference(experiment.settings.criterion), "fraction": fraction}
+    asked = {"method": method.name, "criterion": reference(settings.criterion)}
     return _record(
         setup,
         state,
-        asked | {"nominal_left": method.left(fraction, state.step)},
+        asked
+        | {"fraction": step_fraction(settings, state.step), "nominal_left": left_of(settings, method, state.step)},
         prunable_weights(method.prunable(at.model, setup.request(state.step)), layers),
         layers=layers,
         units=tuple(unit_count(kind, originals[kind], before[kind], left[kind]) for kind in left),

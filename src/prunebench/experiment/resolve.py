@@ -34,6 +34,7 @@ from prunebench.experiment.experiment import Experiment, Origin, check_code
 from prunebench.experiment.goals import parse
 from prunebench.experiment.identity import OF_WEIGHTS, as_stored
 from prunebench.models.architecture import ModelEntry, arguments_told, check_needed, models
+from prunebench.pruning.amounts import named, schedules
 from prunebench.pruning.registry import criteria, methods
 from prunebench.pruning.shares import scopes
 from prunebench.registry import reference, without_folder
@@ -85,8 +86,8 @@ def resolve(config: RunConfig | Experiment) -> Experiment:
         **({} if origin.kind == "none" else {"augment": False}),
         **inherited,
     }
-    if goals:
-        values["iterations"] = SEARCHED
+    values["sparsity_schedule"] = schedules.named(config.sparsity_schedule or default("sparsity_schedule"))
+    values["iterations"] = _iterations(config, str(values["sparsity_schedule"]), values["iterations"])
     if any(goal.of_score for goal in goals):
         values["validation"] = values["validation"] or HELD_OUT
     arguments = arguments_told(entry, config.model_arg or inherited.get("model_arg") or ())
@@ -94,11 +95,19 @@ def resolve(config: RunConfig | Experiment) -> Experiment:
     values |= given(config) | _place(config, origin) | {"model_arg": arguments}
     values["criterion"] = criteria.named(values["criterion"])
     values["scope"] = scopes.named(values["scope"])
+    values["sparsity_schedule"] = schedules.named(values["sparsity_schedule"])
     same = [name for name in AS_TRAINED if values[f"finetune_{name}"] == values[name]]
     settings = Settings(**values | {f"finetune_{name}": None for name in same})
     experiment = Experiment(settings, goals, origin)
     check(experiment)
     return experiment.settled()
+
+
+def _iterations(config: RunConfig, schedule: str, usual: int) -> int:
+    """How many iterations there are unless it is said: as many as a search takes, or one where all goes at once."""
+    if config.until:
+        return SEARCHED
+    return 1 if named(config) and schedules.get(schedule).at_once else usual
 
 
 def _model(name: Any) -> ModelEntry:

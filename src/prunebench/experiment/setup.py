@@ -129,7 +129,7 @@ class Setup:
         if not self.experiment.method.narrows:
             return None
         asked, steps = self._request(), (1,) if settings.until else (1, settings.iterations)
-        shares = [asked.share(step) for step in steps]
+        shares = [self._request(step=step).share(step) for step in steps]
         start, inputs, through = self.fresh(), self.task.inputs, asked.through_norms
 
         def find() -> Removable:

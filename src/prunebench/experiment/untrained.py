@@ -14,6 +14,7 @@ from prunebench.experiment.setup import FEW, set_up
 from prunebench.models.checkpoint import Checkpoint, weights_of
 from prunebench.models.taken_over import copied
 from prunebench.models.undisturbed import undisturbed
+from prunebench.pruning.amounts import left
 from prunebench.records import Summary
 
 WALKED = 6
@@ -41,7 +42,7 @@ def untrained(
         if step > at:
             request = replace(setup.request(step), leap=step - at, calibration=FEW)
             state, at = replace(state, masks=method.prune(state.model, state.masks, request).masks), step
-        yield step, method.left(settings.fraction, step), replace(state, model=copied(state.model))
+        yield step, left(settings, method, step), replace(state, model=copied(state.model))
 
 
 def foretold(experiment: Experiment, *, pruned: bool) -> Summary:
@@ -54,14 +55,14 @@ def stored_bytes(experiment: Experiment, last: int) -> list[int]:
 
     Of many steps a few are pruned, about as far apart in what is left; the others are told by what is left.
     """
-    left = np.array([experiment.method.left(experiment.settings.fraction, step) for step in range(last + 1)])
+    shares = np.array([left(experiment.settings, experiment.method, step) for step in range(last + 1)])
     sizes: dict[int, int] = {}
-    for step, _, state in untrained(experiment, _some(left)):
+    for step, _, state in untrained(experiment, _some(shares)):
         weights = sum(tensor.nbytes for tensor in weights_of(state.model).values())
         sizes[step] = weights + sum(mask.numel() for mask in state.masks.values())
         if state.masks and experiment.method.masks:  # masked models keep their size
             break
-    between = np.interp(1 - left, [1 - left[step] for step in sizes], list(sizes.values()))
+    between = np.interp(1 - shares, [1 - shares[step] for step in sizes], list(sizes.values()))
     return [round(size) for size in between.tolist()]
 
 

@@ -1,8 +1,10 @@
-"""Pruning: what goes, how much, and in which order. Entries are in `methods`, `criteria` and `scopes`, one file each.
+"""Pruning: what goes, how much, and in which order. Entries are in `methods`, `criteria`,
+`scopes` and `schedules`, one file each.
 
 Doors:
     registry    the registries of methods and criteria, and what passes between them and the loop
     requests    what settings ask a method to prune
+    amounts     how much goes in a step, and the registry of schedules
     shares      the registry of scopes: how what goes is spread over layers
     methods     unstructured, structured, depth, none
     multiplied  the parameters that are multiplied with data

@@ -40,6 +40,7 @@ Where whole blocks go, a criterion scores each of them, with a number:
 from __future__ import annotations
 
 import fnmatch
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -67,6 +68,8 @@ if TYPE_CHECKING:
 class Request:
     """What to prune: the fraction of what is left, by which criterion, where, and with which seed.
 
+    On the way to a target it is said besides which share of the original is to be there after the step: `gone` of
+    weights or units, or what is left of parameters or of multiply-accumulates. Then that counts, and not `fraction`.
     `include` and `exclude` are glob patterns on module names; a pattern that matches a module matches all
     inside it; `keeps` are those of what stays whole unless `include` is given. With `round_to` above 1, structured
     pruning leaves as many units as `step` steps would have left of the unpruned model, rounded up to a multiple. Of
@@ -82,6 +85,9 @@ class Request:
     fraction: float
     criterion: Callable[..., Any]
     inputs: InputSpec
+    gone: float | None = None
+    params_left: float | None = None
+    macs_left: float | None = None
     seed: int = 0
     task: Task | None = None
     scope: str = "global"
@@ -115,6 +121,10 @@ class Request:
 
     def share(self, steps: int = 1) -> Share:
         """The share of units that so many steps remove, of each group its own where that is asked for."""
+        if self.gone is not None:
+            return self.gone
+        if (bound := self.params_left or self.macs_left) is not None:
+            return 1 - math.sqrt(bound)  # what a layer costs falls as the square of its width
         if not self.layer_fractions:
             return 1 - (1 - self.fraction) ** steps
         return lambda group: 1 - (1 - self.fraction_of(group.modules)) ** steps

@@ -7,6 +7,7 @@ from typing import Any
 from prunebench.config import Settings, default
 from prunebench.errors import ConfigError
 from prunebench.models.input_spec import InputSpec
+from prunebench.pruning.amounts import amount
 from prunebench.pruning.registry import Method, Request
 
 
@@ -21,7 +22,7 @@ def request_of(settings: Settings, method: Method, inputs: InputSpec, keeps: tup
         ConfigError: `layer_fraction` cannot be read.
     """
     asked: dict[str, Any] = {
-        "fraction": settings.fraction,
+        **amount(settings, method, more.get("step", 1)),
         "inputs": inputs,
         "include": settings.include,
         "exclude": settings.exclude,

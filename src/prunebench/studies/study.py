@@ -58,6 +58,7 @@ from prunebench.experiment.identity import as_stored
 from prunebench.experiment.resolve import resolve
 from prunebench.latency.backends import backends
 from prunebench.latency.config import EfficiencyConfig
+from prunebench.pruning.amounts import TARGETS
 from prunebench.pruning.registry import criteria, methods
 from prunebench.reading import read_plain
 from prunebench.records import FORMAT
@@ -295,7 +296,8 @@ def _controls(experiment: Experiment) -> Iterable[Experiment]:
     if experiment.method.removes:
         control = RunConfig(**given(experiment.settings) | {"until": ()})
         yield resolve(msgspec.structs.replace(control, criterion="random"))
-        names = ("criterion", "fraction", "scope", "targets", "include", "exclude", "round_to", *OF_UNITS)
+        which = ("criterion", "scope", "targets", "include", "exclude", "round_to", *OF_UNITS)
+        names = (*which, "fraction", *TARGETS, "sparsity_schedule")
         (method,) = [name for name in methods.names() if not methods.get(name).removes]
         yield resolve(msgspec.structs.replace(control, method=method, **dict.fromkeys(names, NOT_GIVEN)))
 

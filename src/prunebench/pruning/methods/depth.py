@@ -27,9 +27,10 @@ UNITS = dict.fromkeys(("images", "text", None), "blocks")
 
 
 def prune(model: nn.Module, masks: Masks, request: Request) -> Pruned:
-    """Remove `round(fraction × blocks left)` blocks, at least one, never the last one: those that score lowest.
+    """Remove `round(fraction × blocks left)` blocks, at least one, or as many as a target says; never the last one.
 
-    All are scored on the model as it is before any goes; of equal ones the first goes. Masks stay on what is left.
+    Those go that score lowest; all are scored on the model as it is before any goes, and of equal ones the first goes.
+    Masks stay on what is left.
 
     Raises:
         ConfigError: the model has no blocks that could go, or a criterion's scores cannot be ranked.
@@ -37,15 +38,24 @@ def prune(model: nn.Module, masks: Masks, request: Request) -> Pruned:
     from prunebench.pruning.blocks.proof import take
 
     blocks = left_of(model, request)
-    going = len(blocks) - left_after(len(blocks), request.fraction, request.leap)
+    going = _going(model, blocks, request)
     if not going:
-        return Pruned(masks, ("nothing was removed: one block is left, which stays",))
+        why = "one block is left, which stays" if len(blocks) == 1 else "too few blocks for this share"
+        return Pruned(masks, (f"nothing was removed: {why}",))
     scores = _scores(model, blocks, request)
     order = sorted(range(len(blocks)), key=lambda i: (scores[i], i))[:going]
     take(model, request.inputs, [blocks[i] for i in sorted(order)])
     there = {name for name, _ in model.named_parameters()}
     removed = tuple(RemovedBlock(blocks[i].name, scores[i]) for i in order)
     return Pruned({name: mask for name, mask in masks.items() if name in there}, (), removed)
+
+
+def _going(model: nn.Module, blocks: list[Block], request: Request) -> int:
+    """How many of the blocks that are left go."""
+    if request.gone is None:
+        return len(blocks) - left_after(len(blocks), request.fraction, request.leap)
+    whole = len(_selected(model, request))
+    return max(0, len(blocks) - max(1, whole - round(request.gone * whole)))
 
 
 def left_after(blocks: int, fraction: float, steps: int = 1) -> int:
