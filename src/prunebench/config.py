@@ -160,7 +160,11 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         _pruning("How a target is reached in --iterations steps: geometric, one-shot, linear, cubic or cosine.", "geometric")] = NOT_GIVEN
     scope: Annotated[str,
         _pruning("Of unstructured pruning: rank weights over the whole model (global), or in each layer, of which the same share "
-                 "goes (layerwise), or one that is spread by erk or lamp.", "global")] = NOT_GIVEN
+                 "goes (layerwise), or one that is spread by erk or lamp; or in each row.  [default: the criterion's, else global]",
+                 "global")] = NOT_GIVEN
+    pattern: Annotated[str,
+        _pruning("Of unstructured pruning: which weights go together, or compete: N:M such as 2:4, of which N stay; blocks of outputs x inputs "
+                 "such as 4x1 or 16x16; row.")] | None = None
     targets: Annotated[Literal["weights", "all"],
         _pruning("Of unstructured pruning: weights that are multiplied with data, or all parameters of every layer.", "weights")] = NOT_GIVEN
     calibration: Annotated[int,
@@ -295,7 +299,7 @@ OF_UNITS = ("prune", "layer_fraction", "floor", "through_norms")
 
 LATER = (
     *("output", "mean", "std", "class_weights", "calibration"),
-    *("sparsity", "compression", "macs", "sparsity_schedule"),
+    *("sparsity", "compression", "macs", "sparsity_schedule", "pattern"),
     *(f"finetune_{name}" for name in AS_TRAINED),
     *OF_UNITS,
 )

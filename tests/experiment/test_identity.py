@@ -68,6 +68,7 @@ OTHER = {
     "compression": 4.0,
     "macs": 0.5,
     "sparsity_schedule": "cubic",
+    "pattern": "16x16",
 }
 
 
@@ -88,7 +89,7 @@ def changed(config, name):
 
 
 BESIDE = {
-    **dict.fromkeys(("mean", "std"), {"mean": (0.25,), "std": (0.25,)}),
+    **{name: {"mean": (0.25,), "std": (0.25,)} for name in ("mean", "std")},
     "sparsity_schedule": {"sparsity": 0.5},
 }
 """What must be given together."""
@@ -97,7 +98,7 @@ BESIDE = {
 @pytest.mark.parametrize("name", field_types())
 def test_a_field_changes_the_key_of_what_it_decides_and_no_other(name):
     data = own_loader if name in READING else None
-    method = "unstructured" if name in OF_WEIGHTS else "structured"
+    method = "unstructured" if name in (*OF_WEIGHTS, "pattern") else "structured"
     criterion = "taylor" if name == "calibration" else None
     config = resolve(RunConfig(model="resnet18", dataset=data, method=method, criterion=criterion)).settings
     config = msgspec.structs.replace(config, **BESIDE.get(name, {}))

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import copy
+import itertools
 
 import pytest
 import torch
 
 from prunebench.errors import ConfigError
+from prunebench.pruning.granularity import read_pattern
+from prunebench.pruning.matrices import matrices
 from prunebench.pruning.registry import Request, criteria, methods
 from prunebench.pruning.shares import scopes
 
-SCOPED = [
-    (scope, name)
-    for scope in scopes.names()
-    for name in criteria.names()
-    if methods.get("unstructured").fitting(criteria.get(name))
-]
+SINGLE = [name for name in criteria.names() if methods.get("unstructured").fitting(criteria.get(name))]
+SCOPED = list(itertools.product(scopes.names(), SINGLE))
+PATTERNS = ("2:4", "2x2", "row")
 PAIRS = [(method, name) for method in methods.names() for name in criteria.names()]
 WITHOUT_NORM = ("classifier.1",)
 SAMPLES = 20
@@ -63,6 +63,32 @@ def test_each_pair_removes_what_is_asked_the_same_whenever_it_is_asked(method, n
         assert left == had
 
 
+@pytest.mark.parametrize(("pattern", "name"), list(itertools.product(PATTERNS, SINGLE)))
+def test_every_pattern_takes_of_every_criterion_what_is_asked(pattern, name, trained, tiny_task, images12):
+    method, criterion = methods.get("unstructured"), criteria.get(name)
+    about = {"task": tiny_task, "calibration": SAMPLES, "pattern": read_pattern(pattern), "gone": 0.5}
+    if scopes.get(criterion.scope).in_rows:
+        about["scope"] = "layerwise"
+    model = copy.deepcopy(trained["plain"])
+    pruned = method.prune(model, {}, Request(0.5, method.ranking(criterion), images12, **about))
+    spared = {"0.weight"} if pattern == "2:4" else set()  # three channels are no multiple of four
+    assert [name for name in pruned.masks if name in spared] == []
+    assert bool(pruned.notes) == bool(spared)
+    blocks = {name: matrix for name, matrix in matrices(model, images12).items() if name in pruned.masks}
+    for weight, matrix in blocks.items():
+        stay = pruned.masks[weight].flatten()[matrix.index]
+        if pattern == "2:4":
+            assert (stay.reshape(-1, 4).sum(1) == 2).all()
+        elif pattern == "row":
+            assert (stay == stay[:, :1]).all()
+        else:
+            numbers = read_pattern(pattern).blocks(*stay.shape, matrix.inputs)
+            for number in numbers.unique():
+                assert stay[numbers == number].unique().numel() == 1
+    left = sum(int(mask.sum()) for mask in pruned.masks.values())
+    assert left / sum(mask.numel() for mask in pruned.masks.values()) == pytest.approx(0.5, abs=0.03)
+
+
 @pytest.mark.parametrize(("scope", "name"), SCOPED)
 def test_every_scope_takes_of_every_criterion_what_is_asked_step_by_step(scope, name, trained, tiny_task, images12):
     about = {"task": tiny_task, "calibration": SAMPLES, "scope": scope}
@@ -73,5 +99,15 @@ def test_every_scope_takes_of_every_criterion_what_is_asked_step_by_step(scope, 
         left -= round(0.4 * left)
         masks = method.prune(model, masks, request).masks
         found = sum(int(mask.sum()) for mask in masks.values())
-        assert abs(found - left) <= (4 * (step + 1) if scope == "layerwise" else 0)
+        assert abs(found - left) <= (4 * (step + 1) if scope in {"layerwise", "row"} else 0)
         assert all(model.get_parameter(key)[~mask].eq(0).all() for key, mask in masks.items())
+
+
+@pytest.mark.parametrize("scope", scopes.names())
+def test_every_scope_comes_to_a_target_exactly(scope, trained, tiny_task, images12):
+    model, masks, method = copy.deepcopy(trained["plain"]), {}, methods.get("unstructured")
+    for step, gone in enumerate((0.3, 0.6, 0.9)):
+        request = Request(0.1, criteria.get("l1").score, images12, seed=step, task=tiny_task, scope=scope, gone=gone)
+        masks = method.prune(model, masks, request).masks
+        found = sum(int((~mask).sum()) for mask in masks.values())
+        assert abs(found - gone * 1896) <= (2 if scope in {"layerwise", "row"} else 0.5)

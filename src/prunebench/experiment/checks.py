@@ -71,6 +71,17 @@ def _check_amounts(settings: Settings, method: Method) -> None:
     """Raise ConfigError where it is not clear how much is to go, or a method cannot count it."""
     targets = [option_name(name) for name in named(settings)]
     schedule = schedules.get(settings.sparsity_schedule)
+    if settings.pattern is not None and settings.scope is not None and scopes.get(settings.scope).in_rows:
+        raise ConfigError(
+            f"--scope {settings.scope} ranks single weights, and --pattern {settings.pattern} has none: give another."
+        )
+    if settings.pattern is not None and not method.masks:
+        raise ConfigError(
+            f"--pattern {settings.pattern} is for unstructured pruning, which masks single weights: leave it out, or "
+            f"give --method unstructured."
+        )
+    if "--pattern" in targets:
+        _check_whole_pattern(settings)
     if not targets and settings.sparsity_schedule != default("sparsity_schedule"):
         raise ConfigError(
             f"--sparsity-schedule {schedule.name} is a way to a target: give --sparsity, --compression or --macs too."
@@ -86,6 +97,16 @@ def _check_amounts(settings: Settings, method: Method) -> None:
         raise ConfigError(f"{targets[0]} is not for {method.name} pruning: give --sparsity, or --method structured.")
     if schedule.at_once and settings.iterations > 1:
         raise ConfigError(f"--sparsity-schedule {schedule.name} takes all in one iteration: leave out --iterations.")
+
+
+def _check_whole_pattern(settings: Settings) -> None:
+    """Raise ConfigError where something is given that a pattern such as 2:4 decides by itself."""
+    usual = {"scope": "layerwise", "iterations": 1, "sparsity_schedule": default("sparsity_schedule")}
+    for name, value in usual.items():
+        if getattr(settings, name) != value:
+            raise ConfigError(
+                f"--pattern {settings.pattern} takes the same of every layer, at once: leave out {option_name(name)}."
+            )
 
 
 def unread(data: DatasetEntry) -> set[str]:

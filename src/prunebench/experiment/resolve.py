@@ -95,6 +95,8 @@ def resolve(config: RunConfig | Experiment) -> Experiment:
     values |= given(config) | _place(config, origin) | {"model_arg": arguments}
     values["criterion"] = criteria.named(values["criterion"])
     values["scope"] = scopes.named(values["scope"])
+    if method.masks and "scope" not in given(config):
+        values["scope"] = _scope(config, criteria.get(values["criterion"]).scope)
     values["sparsity_schedule"] = schedules.named(values["sparsity_schedule"])
     same = [name for name in AS_TRAINED if values[f"finetune_{name}"] == values[name]]
     settings = Settings(**values | {f"finetune_{name}": None for name in same})
@@ -103,11 +105,19 @@ def resolve(config: RunConfig | Experiment) -> Experiment:
     return experiment.settled()
 
 
+def _scope(config: RunConfig, usual: str) -> str:
+    """In which weights are ranked unless it is said: as a criterion has it, but where a pattern leaves no single
+    weights to be ranked in rows, or takes the same of every layer anyhow."""
+    alike = config.pattern is not None and (scopes.get(usual).in_rows or "pattern" in named(config))
+    return "layerwise" if alike else usual
+
+
 def _iterations(config: RunConfig, schedule: str, usual: int) -> int:
     """How many iterations there are unless it is said: as many as a search takes, or one where all goes at once."""
     if config.until:
         return SEARCHED
-    return 1 if named(config) and schedules.get(schedule).at_once else usual
+    targets = named(config)
+    return 1 if targets and ("pattern" in targets or schedules.get(schedule).at_once) else usual
 
 
 def _model(name: Any) -> ModelEntry:

@@ -1,8 +1,9 @@
 """Amounts: how much goes in a step, of what is left or on the way to a target; the registry of schedules.
 
 A target is what is gone in the end, as a share of the original: of weights or units (`sparsity`), of parameters
-(`compression`: so many times fewer), of multiply-accumulates (`macs`: the share that is left). A schedule says how much
-is gone after each of the iterations; without a target each of them takes `fraction` of what is left.
+(`compression`: so many times fewer), of multiply-accumulates (`macs`: the share that is left); or what a pattern such
+as 2:4 says. A schedule says how much is gone after each of the iterations. Without a target each of them takes
+`fraction` of what is left.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from prunebench.config import RunConfig, Settings
+from prunebench.pruning.granularity import read_pattern
 from prunebench.pruning.registry import Method
 from prunebench.registry import Registry
 
@@ -38,8 +40,9 @@ schedules: Registry[Schedule] = Registry("sparsity schedule", "prunebench.prunin
 
 
 def named(config: RunConfig) -> list[str]:
-    """Those of the targets that a config gives."""
-    return [name for name in TARGETS if getattr(config, name) is not None]
+    """Those settings of a config that say what is gone in the end, `pattern` among them."""
+    decides = config.pattern is not None and read_pattern(config.pattern).left is not None
+    return ["pattern"] * decides + [name for name in TARGETS if getattr(config, name) is not None]
 
 
 def target(settings: Settings) -> float | None:
@@ -48,7 +51,10 @@ def target(settings: Settings) -> float | None:
         return settings.sparsity
     if settings.compression is not None:
         return 1 - 1 / settings.compression
-    return None if settings.macs is None else 1 - settings.macs
+    if settings.macs is not None:
+        return 1 - settings.macs
+    share = None if settings.pattern is None else read_pattern(settings.pattern).left
+    return None if share is None else 1 - share
 
 
 def gone(settings: Settings, step: int) -> float | None:

@@ -11,7 +11,6 @@ tensor of the parameter's shape; what scores lowest goes first.
     squared_gradient  the mean of its squares, sample by sample
     input_norm        of what each weight is multiplied with ‖x‖₂ over all samples and positions
     input_size        the mean of |x|
-    output_row        which output each weight is summed up in: equal numbers for those of the same
     name              its name in the model
     model             the whole model
     task              train and test data (data/task.py)
@@ -58,6 +57,7 @@ if TYPE_CHECKING:
 
     from prunebench.data.task import Task
     from prunebench.pruning.blocks.proof import Blocks
+    from prunebench.pruning.granularity import Pattern
     from prunebench.pruning.multiplied import Weights
     from prunebench.pruning.units.groups import Group
     from prunebench.pruning.units.removable import Removable
@@ -70,13 +70,15 @@ class Request:
 
     On the way to a target it is said besides which share of the original is to be there after the step: `gone` of
     weights or units, or what is left of parameters or of multiply-accumulates. Then that counts, and not `fraction`.
+
     `include` and `exclude` are glob patterns on module names; a pattern that matches a module matches all
-    inside it; `keeps` are those of what stays whole unless `include` is given. With `round_to` above 1, structured
-    pruning leaves as many units as `step` steps would have left of the unpruned model, rounded up to a multiple. Of
-    whole units, as many go as in `leap` steps one after the other. `kinds` are those of units that go; all where it is
-    empty. `layer_fractions` are globs of modules with fractions of their own, the last one that matches counts; `floor`
-    is the share of its original units that every group keeps at least; `through_norms` says that a norm over channels
-    passes each of them alone.
+    inside it; `keeps` are those of what stays whole unless `include` is given. By a `pattern` single weights go
+    together, or it decides which go; in so many `rounds` they are scored anew within the step. With `round_to` above 1,
+    structured pruning leaves as many units as `step` steps would have left of the unpruned model, rounded up to a
+    multiple. Of whole units, as many go as in `leap` steps one after the other. `kinds` are those of units that go; all
+    where it is empty. `layer_fractions` are globs of modules with fractions of their own, the last one that matches
+    counts; `floor` is the share of its original units that every group keeps at least; `through_norms` says that a norm
+    over channels passes each of them alone.
     `removable` tells what can be removed of the unpruned model, and `weights` which of its parameters are weights;
     where it is None, it is found of the model as it is. So is `blocks`, the blocks of the unpruned model, and
     `evidence`, what the criterion asks for of `calibration` training samples.
@@ -91,6 +93,8 @@ class Request:
     seed: int = 0
     task: Task | None = None
     scope: str = "global"
+    pattern: Pattern | None = None
+    rounds: int = 1
     targets: str = "weights"
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
@@ -316,6 +320,7 @@ class Criterion:
         score: scores single weights; None: it has no meaning for them.
         block: scores whole blocks; None: it does not.
         unit: scores the units of a group; None: their weights' scores are summed up.
+        scope: in which single weights are ranked by it unless another is asked for.
     """
 
     name: str
@@ -323,6 +328,7 @@ class Criterion:
     score: Callable[..., torch.Tensor] | None = None
     block: Callable[..., float] | None = None
     unit: Callable[..., torch.Tensor] | None = None
+    scope: str = "global"
 
 
 methods: Registry[Method] = Registry("method", "prunebench.pruning.methods", None)

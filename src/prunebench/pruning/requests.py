@@ -8,6 +8,7 @@ from prunebench.config import Settings, default
 from prunebench.errors import ConfigError
 from prunebench.models.input_spec import InputSpec
 from prunebench.pruning.amounts import amount
+from prunebench.pruning.granularity import read_pattern
 from prunebench.pruning.registry import Method, Request
 
 
@@ -33,6 +34,7 @@ def request_of(settings: Settings, method: Method, inputs: InputSpec, keeps: tup
         "through_norms": settings.through_norms,
         "round_to": settings.round_to,
         "calibration": settings.calibration,
+        "pattern": read_pattern(settings.pattern) if settings.pattern is not None else None,
         "scope": settings.scope if method.masks else default("scope"),
         "targets": settings.targets if method.masks else default("targets"),
     }

@@ -3,9 +3,11 @@
 A scope takes, by name, those of these arguments that it asks for, and returns how many weights go of each tensor:
 
     shapes      name → shape
+    sizes       name → weights that there were
     left        name → weights that are left so far
     going       how many go in all, which what is returned sums up to
     fraction    the share of what is left that goes
+    gone        the share of what there was that is gone then, on the way to a target; else None
     weights     name → the parameter, detached; 0 where it is masked
     masks       name → mask, True where a weight is left
 """
@@ -25,11 +27,13 @@ class Scope:
     Attributes:
         summary: what is ranked with what, with the formula of the shares and the paper.
         spread: as the top of this module describes; None: all weights are ranked together, and nothing is spread.
+        in_rows: whether within a tensor the same share of every row goes, that is of the weights of every output.
     """
 
     name: str
     summary: str
     spread: Callable[..., dict[str, int]] | None = None
+    in_rows: bool = False
 
 
 scopes: Registry[Scope] = Registry("scope", "prunebench.pruning.scopes", None)

@@ -93,11 +93,7 @@ def test_parts_of_a_weight_are_told_apart_and_turned_ones_found(images12):
             return F.linear(x, first) + F.linear(3 * x, second), x @ self.turned
 
     data = torch.randn(20, 4)
-    everything = found(Own(), data, images12)
-    told = everything["input_norm"]
-    rows = everything["output_row"]
-    assert torch.equal(rows["both"], 4 * torch.arange(6)[:, None].expand(6, 4))
-    assert torch.equal(rows["turned"], torch.arange(2).expand(4, 2))
+    told = found(Own(), data, images12)["input_norm"]
     norms = data.norm(dim=0)
     assert torch.allclose(told["both"], torch.cat([norms.expand(3, 4), 3 * norms.expand(3, 4)]), rtol=1e-5)
     assert torch.allclose(told["turned"], norms[:, None].expand(4, 2), rtol=1e-5)

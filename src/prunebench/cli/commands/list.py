@@ -27,6 +27,8 @@ def _everything() -> Iterator[str]:
     from prunebench.data.dataset import datasets
     from prunebench.latency.backends import backends
     from prunebench.models.architecture import models
+    from prunebench.pruning.amounts import schedules
+    from prunebench.pruning.granularity import patterns
     from prunebench.pruning.registry import criteria, methods, needs
     from prunebench.pruning.shares import scopes
     from prunebench.registry import FOLDERS, LIBRARIES
@@ -50,9 +52,16 @@ def _everything() -> Iterator[str]:
     yield "scopes of unstructured pruning"
     yield from (f"  {name:<{WIDTH}}  {scopes.get(name).summary}" for name in scopes.names())
     yield ""
+    yield "patterns of unstructured pruning"
+    yield from (f"  {name:<{WIDTH}}  {patterns.get(name).summary}" for name in patterns.names())
+    yield ""
+    yield "sparsity schedules, s the target and t the share of iterations done"
+    yield from (f"  {name:<{WIDTH}}  {schedules.get(name).summary}" for name in schedules.names())
+    yield ""
     yield "other names"
     yield from (f"  {alias:<{WIDTH}}  criterion {name}" for alias, name in criteria.aliases().items())
     yield from (f"  {alias:<{WIDTH}}  scope {name}" for alias, name in scopes.aliases().items())
+    yield from (f"  {alias:<{WIDTH}}  sparsity schedule {name}" for alias, name in schedules.aliases().items())
     yield ""
     yield "Your own: --model, --dataset or --criterion as path.py:function or package.module:function."
     searched = " or ".join(f"'{name}:*'" for name in models.libraries() if f"{name}:" != FOLDERS)

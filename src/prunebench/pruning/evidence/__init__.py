@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Evidence = Mapping[str, Mapping[str, "torch.Tensor"]]
 """Kind of evidence → parameter by its first name → a tensor of its shape."""
 
-OF_WEIGHTS = ("gradient", "squared_gradient", "input_norm", "input_size", "output_row")
+OF_WEIGHTS = ("gradient", "squared_gradient", "input_norm", "input_size")
 """What training data tells of each weight."""
 
 BY_UNITS: Mapping[str, tuple[str, ...]] = {

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from prunebench.data.task import Task
-from prunebench.models.input_spec import output_of
+from prunebench.models.input_spec import InputSpec, output_of, to
 from prunebench.models.macs import Operators, taken_apart
 
 aten = torch.ops.aten
@@ -24,7 +24,7 @@ PRODUCTS = {aten.mm: 0, aten.bmm: 0, aten.addmm: 1, aten.baddbmm: 1}
 """Products of matrices, and which argument is their first factor."""
 
 
-KINDS = ("input_norm", "input_size", "output_row")
+KINDS = ("input_norm", "input_size")
 """Kinds of evidence that are found here."""
 
 
@@ -32,8 +32,7 @@ def of_inputs(
     model: nn.Module, task: Task, kinds: Collection[str], samples: int, *, batch: int
 ) -> dict[str, dict[str, torch.Tensor]]:
     """By kind and parameter, of its shape: of what each weight is multiplied with ‖x‖₂ over all samples and positions
-    (`input_norm`) and the mean of |x| (`input_size`), and which output it is summed up in, by the place
-    of the first weight of that (`output_row`, int64). Parameters that are in no such product are not among them.
+    (`input_norm`) and the mean of |x| (`input_size`). Parameters that are in no such product are not among them.
 
     Of text, samples of the same length pass together, so that there is no padding. Where a weight is used several times
     in a pass, squares and means add up. The model is in evaluation mode.
@@ -50,6 +49,21 @@ def of_inputs(
     for total in watching.found.get("input_norm", {}).values():
         total.sqrt_()
     return watching.found
+
+
+def output_rows(model: nn.Module, inputs: InputSpec) -> dict[str, torch.Tensor]:
+    """Which output each weight is summed up in, by the place of the first weight of that: by parameter, int64 of its
+    shape. Parameters that are in no product of data are not among them; of several products the last one tells."""
+    watching = _Inputs(model, ("output_row",))
+    example = to(inputs.example(), device=next(model.parameters()).device)
+    training = {module: module.training for module in model.modules()}
+    try:
+        with taken_apart(model.eval()), torch.no_grad(), watching:
+            output_of(model, example)
+    finally:
+        for module, mode in training.items():
+            module.training = mode
+    return watching.found["output_row"]
 
 
 def _chunks(task: Task, indices: torch.Tensor, batch: int) -> list[torch.Tensor]:

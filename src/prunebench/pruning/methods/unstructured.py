@@ -7,8 +7,8 @@ memory of the library's ranking.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from prunebench.errors import ConfigError
@@ -30,105 +30,93 @@ if TYPE_CHECKING:
 UNITS = dict.fromkeys(("images", "text", None), "weights")
 
 
+@dataclass(frozen=True)
+class _Pool:
+    """Tensors that are ranked together, how many weights of them there are before the step, and how many go."""
+
+    names: tuple[str, ...]
+    left: int
+    going: int
+
+    def gone_after(self, done: int, rounds: int) -> int:
+        """How many have gone after so many rounds, each of which takes the same share of what is left."""
+        if done == rounds or not self.left:
+            return self.going
+        share: float = (1 - self.going / self.left) ** (done / rounds)
+        return self.left - round(self.left * share)
+
+
 def prune(model: nn.Module, masks: Masks, request: Request) -> Pruned:
-    """Mask `request.fraction` of the weights that are left, and set them to zero in the model.
+    """Mask `request.fraction` of the weights that are left, or as many as a target says, and set them to zero in the
+    model.
 
     With scope "global" all targeted weights are ranked together, else each tensor for itself, of which as many go as
-    the scope says; the number removed is rounded to the nearest weight. Of a weight norm's direction every slice keeps
-    its last weight.
+    the scope says. The number removed is rounded to the nearest weight; to the nearest block of a pattern of blocks. Of
+    a weight norm's direction every slice keeps its last weight.
+
+    Raises:
+        ConfigError: there is nothing to prune, or what the criterion asks for cannot be told.
     """
     import torch
 
     from prunebench.pruning.evidence.gather import evidence_for
+    from prunebench.pruning.ranking import shapes_of, without_lowest
 
-    request = replace(request, weights=_weights(model, request), evidence=evidence_for(model, request))
-    names = targets(model, request)
-    new = {name: masks[name] if name in masks else _ones(model.get_parameter(name)) for name in names}
-    draw = generator(request.seed, "prune")
-    notes: list[str] = []
-    spared: list[str] = []
-    for together, asked in _asked(model, names, new, request):
-        usual = round(request.fraction * sum(int(new[name].sum()) for name in together))
-        smaller, short = _smallest_removed(model, together, asked, new, request, draw=draw)
-        new.update(smaller)
-        if short:
-            notes.append(f"{short:,} weights fewer than asked were removed: of what is normed, each slice keeps one")
-        elif not smaller and usual:
-            spared += together
-        elif not smaller:
-            notes.append(f"nothing was removed from {', '.join(together)}: too few weights for this fraction")
+    request = replace(request, weights=_weights(model, request))
+    told = replace(request, evidence=evidence_for(model, request))
+    shapes = shapes_of(model, targets(model, request), request)
+    new = {name: masks[name] if name in masks else _ones(model.get_parameter(name)) for name in shapes.names}
+    pools = _pools(model, new, told)
+    draw, short = generator(request.seed, "prune"), 0
+    for done in range(1, request.rounds + 1):
+        if done > 1:
+            told = replace(request, evidence=evidence_for(model, request))
+        smaller: dict[str, torch.Tensor] = {}
+        for pool in pools:
+            going = pool.gone_after(done, request.rounds) - (pool.left - _count(new, pool.names))
+            of_pool = {name: new[name] for name in pool.names}
+            found, less = without_lowest(model, of_pool, going, told, shapes=shapes, draw=draw)
+            smaller, short = smaller | found, short + less * (done == request.rounds)
+        new |= smaller
+        with torch.no_grad():
+            for name in new:
+                model.get_parameter(name).mul_(new[name])
+    return Pruned({**masks, **new}, (*shapes.notes, *_notes(pools, new, short, request)))
+
+
+def _notes(pools: Sequence[_Pool], masks: Masks, short: int, request: Request) -> Iterator[str]:
+    """Remarks on what was not removed."""
+    if short:
+        yield f"{short:,} weights fewer than asked were removed: of what is normed, each slice keeps one"
+    whole = [pool for pool in pools if _count(masks, pool.names) == pool.left and not short]
+    spared = [name for pool in whole if round(request.fraction * pool.left) and not pool.going for name in pool.names]
+    for pool in whole:
+        if not set(spared) & set(pool.names):
+            yield f"nothing was removed from {', '.join(pool.names)}: too few weights for this fraction"
     if spared:
-        notes.append(f"scope {request.scope} takes nothing of {', '.join(spared)}")
-    with torch.no_grad():
-        for name in names:
-            model.get_parameter(name).mul_(new[name])
-    return Pruned({**masks, **new}, tuple(notes))
+        yield f"scope {request.scope} takes nothing of {', '.join(spared)}"
 
 
-def _asked(model: nn.Module, names: list[str], masks: Masks, request: Request) -> list[tuple[Sequence[str], int]]:
-    """Tensors that are ranked together, and how many of their weights go."""
+def _count(masks: Masks, names: Sequence[str]) -> int:
+    return sum(int(masks[name].sum()) for name in names)
+
+
+def _pools(model: nn.Module, masks: Masks, request: Request) -> list[_Pool]:
+    """What is ranked together, and how many weights go of it."""
+    names = list(masks)
     left = {name: int(masks[name].sum()) for name in names}
+    sizes = {name: masks[name].numel() for name in names}
     going = round(request.fraction * sum(left.values()))
+    if request.gone is not None:
+        going = max(0, sum(left.values()) - sum(sizes.values()) + round(request.gone * sum(sizes.values())))
     spread = scopes.get(request.scope).spread
     if spread is None:
-        return [(names, going)]
+        return [_Pool(tuple(names), sum(left.values()), going)]
     weights = {name: model.get_parameter(name).detach() for name in names}
     shapes = {name: tuple(weight.shape) for name, weight in weights.items()}
-    about = {"left": left, "going": going, "fraction": request.fraction, "masks": masks}
-    each = call(spread, {"shapes": shapes, "weights": weights, **about})
-    return [([name], each[name]) for name in names]
-
-
-def _smallest_removed(
-    model: nn.Module,
-    names: Sequence[str],
-    asked: int,
-    masks: Masks,
-    request: Request,
-    *,
-    draw: torch.Generator,
-) -> tuple[dict[str, torch.Tensor], int]:
-    """The masks of some tensors, ranked together, without as many of their weights as are asked for, those that score
-    lowest; and how many more would have to go, were the best weights of some slices not kept."""
-    import numpy as np
-    import torch
-
-    sizes = [masks[name].numel() for name in names]
-    scores = torch.empty(sum(sizes), device=model.get_parameter(names[0]).device)
-    kept, left, held = _weights(model, request).names, 0, 0
-    for name, part in zip(names, scores.split(sizes), strict=True):
-        part.copy_(request.score(model, name, draw).flatten()).clamp_(min=torch.finfo(part.dtype).min)
-        part.masked_fill_(~masks[name].flatten(), -torch.inf)  # pruned weights rank below all others, and stay so
-        left += int(masks[name].sum())
-        if kept.get(name):
-            part.clamp_(max=torch.finfo(part.dtype).max)
-        for dim in kept.get(name, ()):
-            held += _hold(part.view(masks[name].shape), dim)
-    remove = len(scores) - left + min(asked, left - held)
-    short = asked - min(asked, left - held)
-    if remove == len(scores) - left:
-        return {}, short
-    # NumPy's selection needs one copy of the scores; torch.kthvalue one of their indices too, and ten times as long.
-    threshold = float(np.partition(scores.cpu().numpy(), remove - 1)[remove - 1])
-    ties = remove - int((scores < threshold).sum())
-    stay = scores > threshold
-    stay[(scores == threshold).nonzero()[ties:]] = True  # of equal scores, the first go
-    found = zip(names, stay.split(sizes), strict=True)
-    return {name: part.view(masks[name].shape).clone() for name, part in found}, short
-
-
-def _hold(scores: torch.Tensor, dim: int | None) -> int:
-    """Rank the best weight of every slice along a dimension, or of all, above the others; how many were not so yet."""
-    import torch
-
-    slices = [scores] if dim is None else scores.unbind(dim)
-    count = 0
-    for part in slices:
-        best = part.max()
-        if -torch.inf < best < torch.inf:
-            part[tuple((part == best).nonzero()[0])] = torch.inf
-            count += 1
-    return count
+    about = {"left": left, "sizes": sizes, "going": going, "fraction": request.fraction, "gone": request.gone}
+    each = call(spread, {"shapes": shapes, "weights": weights, "masks": masks, **about})
+    return [_Pool((name,), left[name], each[name]) for name in names]
 
 
 def targets(model: nn.Module, request: Request) -> list[str]:

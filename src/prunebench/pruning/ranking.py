@@ -1,0 +1,104 @@
+"""Ranking: the masks of tensors of weights without those that score lowest by a request's criterion."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from prunebench.errors import ConfigError
+from prunebench.models.layers import layer_name
+from prunebench.models.masks import Masks
+from prunebench.pruning.matrices import Matrix, matrices, one_row
+from prunebench.pruning.registry import Request
+from prunebench.pruning.selection import by_pattern, lowest_blocks, lowest_of_rows, lowest_together
+from prunebench.pruning.shares import scopes
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """The tensors that are pruned, their matrices where outputs or patterns are asked for, and what is spared."""
+
+    names: list[str]
+    matrices: Mapping[str, Matrix] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def shapes_of(model: nn.Module, names: list[str], request: Request) -> Shapes:
+    """What of some tensors is pruned. Patterns spare those that they do not divide, and those that are normed, of which
+    every slice must keep a weight.
+
+    Raises:
+        ConfigError: the pattern fits none of them.
+    """
+    pattern = request.pattern
+    if pattern is None and not scopes.get(request.scope).in_rows:
+        return Shapes(names)
+    found = matrices(model, request.inputs)
+    if pattern is None:
+        lone = [name for name in names if name not in found]
+        note = f"outputs of {', '.join(lone)} cannot be told apart, so all its weights are ranked together"
+        rows = {name: one_row(model.get_parameter(name)) for name in lone}
+        return Shapes(names, found | rows, (note,) if lone else ())
+    assert request.weights is not None
+    normed = {name for name, dims in request.weights.names.items() if dims}
+    fitting = [n for n in names if n in found and n not in normed and pattern.fits(found[n].inputs)]
+    if not fitting:
+        raise ConfigError(f"--pattern {pattern.name} fits no weights of this model: {', '.join(names[:6])}.")
+    spared = [layer_name(name) for name in names if name not in fitting]
+    note = f"pattern {pattern.name} does not fit, and spares, {', '.join(spared)}"
+    return Shapes(fitting, found, (note,) if spared else ())
+
+
+def without_lowest(
+    model: nn.Module, masks: Masks, going: int, request: Request, *, shapes: Shapes, draw: torch.Generator
+) -> tuple[dict[str, torch.Tensor], int]:
+    """The masks of some tensors, ranked together, without as many of their weights as go, those that score lowest; and
+    how many more would have to go, were the best weights of some slices not kept."""
+    sizes = [mask.numel() for mask in masks.values()]
+    scores = torch.empty(sum(sizes), device=model.get_parameter(next(iter(masks))).device)
+    parts = {name: part.view(masks[name].shape) for name, part in zip(masks, scores.split(sizes), strict=True)}
+    held = sum(_score(model, name, part, masks, request, draw=draw) for name, part in parts.items())
+    left, pattern = sum(int(mask.sum()) for mask in masks.values()), request.pattern
+    if pattern is not None and pattern.stays is not None:
+        return {name: by_pattern(part, shapes.matrices[name], pattern) for name, part in parts.items()}, 0
+    possible = max(0, min(going, left - held))
+    if not possible:
+        return {}, going
+    if pattern is not None:
+        return lowest_blocks(parts, shapes.matrices, pattern, possible), 0
+    if scopes.get(request.scope).in_rows:
+        ((name, part),) = parts.items()
+        stay = lowest_of_rows(part, shapes.matrices[name], possible)
+        return {name: stay}, going - (left - int(stay.sum()))
+    stay = lowest_together(scores, len(scores) - left + possible)
+    found = zip(masks, stay.split(sizes), strict=True)
+    return {name: part.view(masks[name].shape).clone() for name, part in found}, going - possible
+
+
+def _score(
+    model: nn.Module, name: str, scores: torch.Tensor, masks: Masks, request: Request, *, draw: torch.Generator
+) -> int:
+    """Write the scores of a tensor into `scores`: −inf where a weight has gone, +inf where it must stay; returns how
+    many must of those that are there."""
+    assert request.weights is not None
+    kept = request.weights.names.get(name, ())
+    scores.copy_(request.score(model, name, draw)).clamp_(min=torch.finfo(scores.dtype).min)
+    scores.masked_fill_(~masks[name], -torch.inf)  # pruned weights rank below all others, and stay so
+    if kept:
+        scores.clamp_(max=torch.finfo(scores.dtype).max)
+    return sum(_hold(scores, dim) for dim in kept)
+
+
+def _hold(scores: torch.Tensor, dim: int | None) -> int:
+    """Rank the best weight of every slice along a dimension, or of all, above the others; how many were not so yet."""
+    slices = [scores] if dim is None else scores.unbind(dim)
+    count = 0
+    for part in slices:
+        best = part.max()
+        if -torch.inf < best < torch.inf:
+            part[tuple((part == best).nonzero()[0])] = torch.inf
+            count += 1
+    return count
