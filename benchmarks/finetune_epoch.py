@@ -73,7 +73,7 @@ def compare(model: str, samples: int, rounds: int, threads: int) -> list[Claim]:
         threads=threads,
     )
     setup = set_up(resolve(settings))
-    state, recipe, device = half_pruned(setup), setup.finetuning(), setup.device
+    state, recipe, device = half_pruned(setup), setup.retraining(), setup.device
     batch_size = setup.experiment.settings.batch_size
     bare = copy.deepcopy(state.model)
     shuffled = chunks(order(samples, 0, "finetune", 1, 0), recipe.batch_size)

@@ -187,6 +187,16 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
                  "averages over.", False)] = NOT_GIVEN
     until: Annotated[tuple[str, ...],
         _neutral("Stop at the first step that meets this goal, such as 'macs<=0.5'; repeatable.", ())] = NOT_GIVEN
+    retrain: Annotated[str,
+        _pruning("How a pruned model recovers: finetune, lr-rewind, weight-rewind, distil and others (`prunebench list` has all).", "finetune")] = NOT_GIVEN
+    rewind_epoch: Annotated[int,
+        _pruning("Of lr-rewind and weight-rewind: finished epochs of the dense training to go back to; 0 is its beginning.", 0, ge=0, le=MANY)] = NOT_GIVEN
+    distil_temperature: Annotated[float,
+        _pruning("Of distil: what logits are divided by before their softmax.", 4.0, gt=0)] = NOT_GIVEN
+    distil_weight: Annotated[float,
+        _pruning("Of distil: share of the loss that is the distance from the dense model; the task's has the rest.", 0.9, gt=0, le=1)] = NOT_GIVEN
+    bn_samples: Annotated[int,
+        _pruning("Of bn-reestimate: training samples, a fixed stratified subset, that statistics are of, at most.", 512, ge=2)] = NOT_GIVEN
     finetune_epochs: Annotated[int,
         _pruning("Epochs of fine-tuning per iteration; 0 is none.", 1, ge=0, le=MANY)] = NOT_GIVEN
     finetune_lr: Annotated[float, _pruning("Learning rate of fine-tuning.", 3e-4, fitted=True, gt=0)] = NOT_GIVEN
@@ -194,6 +204,8 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         _pruning("Optimizer of fine-tuning.", "adamw", fitted=True)] = NOT_GIVEN
     finetune_schedule: Annotated[Literal["constant", "cosine", "exponential", "one-cycle"],
         _pruning("Learning-rate schedule of fine-tuning.", "cosine")] = NOT_GIVEN
+    finetune_warmup: Annotated[float,
+        _pruning("Share of fine-tuning's batches in which the learning rate rises in a line, from 4 % of it; the schedule has the rest.", 0.0, ge=0, lt=1)] = NOT_GIVEN
     finetune_batch_size: Annotated[int,
         _pruning("Samples per fine-tuning step.", 64, fitted=True, ge=1)] = NOT_GIVEN
     finetune_momentum: Annotated[float,
@@ -297,11 +309,18 @@ AS_TRAINED = ("momentum", "weight_decay", "clip_norm")
 OF_UNITS = ("prune", "layer_fraction", "floor", "through_norms")
 """Settings that say which units go: of structured pruning alone."""
 
+OF_RETRAINING = ("rewind_epoch", "distil_temperature", "distil_weight", "bn_samples")
+"""Settings of some ways of retraining alone."""
+
+OF_TUNING = tuple(name for name in RunConfig.__struct_fields__ if name.startswith("finetune_"))
+"""Settings of fine-tuning, which ways of retraining that repeat the dense training have no use for."""
+
 LATER = (
-    *("output", "mean", "std", "class_weights", "calibration"),
     *("sparsity", "compression", "macs", "sparsity_schedule", "pattern"),
+    *("output", "mean", "std", "class_weights", "calibration", "retrain", "finetune_warmup"),
     *(f"finetune_{name}" for name in AS_TRAINED),
     *OF_UNITS,
+    *OF_RETRAINING,
 )
 """Settings that came later: where they are the default they are no part of a key, so that runs of before are found."""
 

@@ -287,7 +287,9 @@ class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
     `effective_macs` those that are left where masked weights are skipped, which hardware for sparse weights can do
     (None: an earlier version did not count them). `loss` is the mean training loss of the last fine-tuning epoch (for
     step 0, of training). `validation` are the scores after fine-tuning on training data that was held out. `summary`
-    stands in step 0. `removed` are the blocks that this step removed.
+    stands in step 0. `removed` are the blocks that this step removed. `samples_seen` counts training samples that the
+    step's model was trained on, each as often as it was seen (of step 0, the dense model's; None: an earlier version
+    did not count them); what criteria look at is not among them.
     """
 
     format: int = FORMAT
@@ -319,6 +321,7 @@ class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
     summary: Summary | None = None
     effective_macs: int | None = None
     removed: tuple[RemovedBlock, ...] = ()
+    samples_seen: int | None = None
 
 
 class SensitivityRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -59,7 +59,7 @@ def test_recipes_of_training_and_fine_tuning_have_their_own_fields(setup):
         finetune_schedule="constant",
         finetune_batch_size=5,
     )
-    dense, tuning = made.recipe(), made.finetuning()
+    dense, tuning = made.recipe(), made.retraining()
     assert (dense.epochs, dense.lr, dense.optimizer, dense.schedule, dense.batch_size) == (
         2,
         0.01,
@@ -83,10 +83,10 @@ def test_recipes_of_training_and_fine_tuning_have_their_own_fields(setup):
 def test_fine_tuning_has_a_momentum_decay_and_clipping_of_its_own_where_they_are_given(setup):
     trained = {"weight_decay": 0.1, "clip_norm": 2.0, "momentum": 0.5}
     made = setup(**trained, finetune_momentum=0.0, finetune_weight_decay=0.0, finetune_clip_norm=0.25)
-    dense, tuning = made.recipe(), made.finetuning()
+    dense, tuning = made.recipe(), made.retraining()
     assert (dense.weight_decay, dense.clip_norm, dense.momentum) == (0.1, 2.0, 0.5)
     assert (tuning.weight_decay, tuning.clip_norm, tuning.momentum) == (0.0, 0.25, 0.0)
-    tuning = setup(**trained, finetune_momentum=0.9).finetuning()
+    tuning = setup(**trained, finetune_momentum=0.9).retraining()
     assert (tuning.weight_decay, tuning.clip_norm, tuning.momentum) == (0.1, 2.0, 0.9)
 
 

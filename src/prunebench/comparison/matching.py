@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from prunebench.comparison.verdicts import pairs
-from prunebench.config import deciding, meta
+from prunebench.config import OF_RETRAINING, OF_TUNING, deciding, meta
 from prunebench.errors import RunError
 from prunebench.results.curves import Curve, Replicates, by_settings, curves_of, differing, labels, readable
 from prunebench.results.settings import Settings, on_data
@@ -20,7 +20,7 @@ FOLLOWS = {"dataset": "model", "criterion": "method"}
 OF_DATA = ("data", "text_column", "label_column", "header", "encoding")
 """What data is and how its files are read: no two datasets have that in common."""
 
-HOW_TO_PRUNE = [name for name in deciding("pruning") if name != "method" and not name.startswith("finetune_")]
+HOW_TO_PRUNE = [name for name in deciding("pruning") if name not in ("method", "retrain", *OF_RETRAINING, *OF_TUNING)]
 """Settings that decide nothing where nothing is removed."""
 
 

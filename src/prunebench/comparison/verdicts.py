@@ -25,6 +25,10 @@ AS_MUCH = 1e-3
 """Shares left that differ by less, relative to them, are the same: fractions are given with few digits."""
 
 
+BUDGET = ("finetune_epochs", "retrain", "rewind_epoch")
+"""Settings that say how long each step is trained, beside those of the dense training."""
+
+
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """One measure of a group: its mean over seeds, their standard deviation, and the 95 % interval of the mean.
 
@@ -181,7 +185,7 @@ def _comparable(mine: Measure, theirs: Measure, a: Curve, b: Curve) -> bool:
         trained = [*(name for name in deciding("training") if name != "seed"), "data"]
         return mine.step == theirs.step and any(a.settings.get(name) != b.settings.get(name) for name in trained)
     if a.is_control or b.is_control:
-        as_long = a.settings.get("finetune_epochs") == b.settings.get("finetune_epochs")
+        as_long = all(a.settings.get(name) == b.settings.get(name) for name in BUDGET)
         return mine.step == theirs.step and (as_long or isclose(mine.left, theirs.left))
     return isclose(mine.left, theirs.left, rel_tol=AS_MUCH)
 

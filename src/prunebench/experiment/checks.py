@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from prunebench.config import OF_UNITS, RunConfig, Settings, default, option_name
+from collections.abc import Mapping
+from typing import Any
+
+from prunebench.config import OF_RETRAINING, OF_TUNING, OF_UNITS, RunConfig, Settings, default, option_name
 from prunebench.data.dataset import READING, DatasetEntry, Kind, reads_by
 from prunebench.errors import ConfigError
 from prunebench.experiment.experiment import Experiment
@@ -18,6 +21,7 @@ from prunebench.registry import parameters, reference
 from prunebench.runs.commands import as_options
 from prunebench.runs.environment import check_processes
 from prunebench.runs.run import Run
+from prunebench.training.policies import Policy, policies
 
 USED_BY: dict[str, tuple[Kind, ...]] = {
     "sequence_length": ("text",),
@@ -40,6 +44,7 @@ def check(experiment: Experiment) -> None:
     check_pruning(settings, method)
     _check_amounts(settings, method)
     layer_fractions(settings.layer_fraction)
+    _check_retraining(settings, experiment.policy)
     if experiment.origin.run is not None:
         _check_held_out(settings, experiment.origin.run)
 
@@ -107,6 +112,34 @@ def _check_whole_pattern(settings: Settings) -> None:
             raise ConfigError(
                 f"--pattern {settings.pattern} takes the same of every layer, at once: leave out {option_name(name)}."
             )
+
+
+def _check_retraining(settings: Settings, policy: Policy) -> None:
+    """Raise ConfigError where a setting is given that a way of retraining has no use for, or it has no meaning."""
+    for name in OF_RETRAINING:
+        if getattr(settings, name) != default(name) and name not in policy.uses:
+            fit = " and ".join(each for each in policies.names() if name in policies.get(each).uses)
+            raise ConfigError(f"{option_name(name)} is for --retrain {fit}, and this is {policy.name}. Leave it out.")
+    if problem := policy.unfit(settings):
+        raise ConfigError(f"--retrain {policy.name}: {problem}.")
+    if settings.finetune_warmup and settings.finetune_schedule == "one-cycle":
+        raise ConfigError("--finetune-warmup: one-cycle has a warm-up of its own. Leave it out, or give cosine.")
+
+
+def check_tuning(config: RunConfig, settings: Settings, usual: Mapping[str, Any]) -> None:
+    """Raise ConfigError where a setting of fine-tuning is given to a way of retraining that has no use for it.
+
+    Args:
+        usual: what settings are where they are not given.
+    """
+    policy = policies.get(settings.retrain)
+    if policy.tunes(settings.epochs):
+        return
+    for name in OF_TUNING:
+        given = getattr(config, name)
+        if given not in (None, usual[name]) and getattr(settings, name) is not None:
+            trains = "as the dense model was trained" if policy.recipe_of(settings).epochs else "nothing"
+            raise ConfigError(f"{option_name(name)}: --retrain {policy.name} trains {trains}. Leave it out.")
 
 
 def unread(data: DatasetEntry) -> set[str]:

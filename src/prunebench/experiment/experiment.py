@@ -22,6 +22,7 @@ from prunebench.registry import reference
 from prunebench.runs.manifest import Manifest
 from prunebench.runs.run import Run
 from prunebench.runs.trust import check, note
+from prunebench.training.policies import Policy, policies
 
 TRUST = "; or have it imported by --trust, if you would run whatever it holds."
 """What else can be done where a command may import code that a run names."""
@@ -91,6 +92,11 @@ class Experiment:
     def method(self) -> Method:
         """The method's entry."""
         return methods.get(self.settings.method)
+
+    @cached_property
+    def policy(self) -> Policy:
+        """The entry of how a pruned model is retrained."""
+        return policies.get(self.settings.retrain)
 
     @cached_property
     def criterion(self) -> Criterion:

@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 
 import msgspec
 import torch
@@ -24,6 +25,7 @@ from prunebench.experiment.goals import check_counted
 from prunebench.experiment.plan import summary_lines
 from prunebench.experiment.record import step_record, trained_record
 from prunebench.experiment.resolve import resolve
+from prunebench.experiment.retraining import Retraining, check_policy
 from prunebench.experiment.setup import FEW, Setup, set_up
 from prunebench.experiment.starts.checkpoints import as_kept, start_in, start_of
 from prunebench.experiment.starts.opening import open_start
@@ -31,6 +33,7 @@ from prunebench.experiment.starts.start import Start
 from prunebench.experiment.store import Store, store_for
 from prunebench.models import checkpoint
 from prunebench.models.checkpoint import Checkpoint
+from prunebench.models.kept import composed
 from prunebench.models.undisturbed import undisturbed
 from prunebench.records import Answers, Scores, Seconds, StepRecord, Summary
 from prunebench.runs.reproducibility import check_versions
@@ -96,13 +99,15 @@ def prune(
         _tell(setup.summary(pruned=True))
         _rehearse(setup)
     here = setup.environment("prune") if setup else environment(use(experiment.settings), experiment.settings.seed)
+    retraining: Retraining | None = None
     with store.working(here):
         for step in range(experiment.settings.iterations + 1):
             if step not in store.steps():
                 if setup is None:
                     setup = set_up(experiment, _start(experiment, store), progress, stop)
                     _tell(setup.summary(pruned=True))
-                _unpruned(setup, store) if step == 0 else _iteration(setup, store, step)
+                retraining = retraining or Retraining(setup, store, partial(_as_begun, setup, store))
+                _unpruned(setup, store) if step == 0 else _iteration(retraining, step)
             yield store.record(step)
 
 
@@ -147,7 +152,7 @@ def _rehearse(setup: Setup) -> None:
     """Prune once, fresh weights or those that are there, so that what cannot work is told before it takes long."""
     check_counted(setup.experiment.goals, setup.task.objective.metrics)
     state = setup.fresh()
-    setup.check_batches(state.model, setup.finetuning(), "--finetune-batch-size")
+    check_policy(setup, state)
     setup.experiment.method.prune(state.model, state.masks, replace(setup.request(1), calibration=FEW))
 
 
@@ -173,14 +178,7 @@ def _unpruned(setup: Setup, store: Store) -> None:
 
 def _train(setup: Setup, store: Store) -> None:
     """Train the dense model, after the phase before it, if there is one, which has a run of its own."""
-    if (first := setup.experiment.first) is not None:
-        before = store.of(first.dense)
-        if not before.steps():
-            as_run = f", as run {before.key}" if before.key else ""
-            log.info("training by %s first%s", setup.experiment.settings.weights, as_run)
-            _train(set_up(first, None, setup.progress, setup.stop), before)
-            log.info("training goes on from there, by its own settings")
-        setup = set_up(setup.experiment, start_of(before.checkpoint(0)), setup.progress, setup.stop)
+    setup = _after_first(setup, store)
     if store.new:
         setup.fresh()  # what cannot work is told before anything is written
     with store.working(setup.environment("train")):
@@ -197,6 +195,28 @@ def _train(setup: Setup, store: Store) -> None:
         store.commit(trained_record(setup, state, **told, **scores), state, answers)
 
 
+def _after_first(setup: Setup, store: Store) -> Setup:
+    """A setup that starts from the phase of training before this one's, if there is one; it is trained where it is not
+    there."""
+    if (first := setup.experiment.first) is None:
+        return setup
+    before = store.of(first.dense)
+    if not before.steps():
+        as_run = f", as run {before.key}" if before.key else ""
+        log.info("training by %s first%s", setup.experiment.settings.weights, as_run)
+        _train(set_up(first, None, setup.progress, setup.stop), before)
+        log.info("training goes on from there, by its own settings")
+    return set_up(setup.experiment, start_of(before.checkpoint(0)), setup.progress, setup.stop)
+
+
+def _as_begun(setup: Setup, store: Store) -> Setup:
+    """The setup in which the dense model was trained: it starts where that did, and not from what came of it."""
+    folder = store.of(setup.experiment.dense).kept()
+    if setup.experiment.first is None and folder is not None:
+        return replace(setup, start=as_kept(open_start(setup.experiment), folder))
+    return _after_first(setup, store)
+
+
 def _fallen(given: Scores | None, after: Scores) -> str:
     """What to say where training has left less than the weights had that were given; empty where it has not."""
     main = after.main
@@ -208,13 +228,14 @@ def _fallen(given: Scores | None, after: Scores) -> str:
     )
 
 
-def _iteration(setup: Setup, store: Store, step: int) -> None:
-    """Prune, evaluate, fine-tune, evaluate."""
+def _iteration(retraining: Retraining, step: int) -> None:
+    """Prune, evaluate, retrain, evaluate."""
+    setup, store = retraining.setup, retraining.store
     first = store.record(0)
     told = _counted_otherwise(setup, first)
     state = store.begun(step) or _pruned(setup, store.checkpoint(step - 1), step)
     state = replace(state, notes=tuple(dict.fromkeys((*state.notes, *told))))
-    state = _fitted(setup, store, state)
+    state = _fitted(setup, store, state, retraining)
     scores, answers, state = _scored(setup, state)
     _check_files(setup)
     store.commit(step_record(setup, state, first, seconds=state.seconds, **scores), state, answers)
@@ -252,7 +273,7 @@ def _pruned(setup: Setup, previous: Checkpoint, step: int) -> StepState:
     started = time.perf_counter()
     before = method.count(previous.model, masks, request)
     pruned = method.prune(previous.model, masks, request)
-    state = replace(previous, masks=pruned.masks)
+    state = replace(previous, masks=pruned.masks, kept=composed(previous.kept, pruned.kept))
     between = time.perf_counter()
     found = setup.answered(state, "test", "train")
     seconds = Seconds(prune=between - started, evaluate_before=time.perf_counter() - between)
@@ -260,17 +281,17 @@ def _pruned(setup: Setup, previous: Checkpoint, step: int) -> StepState:
     return StepState(step, state, before, scores, pruned.notes, seconds, right=_right(found), removed=pruned.removed)
 
 
-def _fitted(setup: Setup, store: Store, state: StepState) -> StepState:
+def _fitted(setup: Setup, store: Store, state: StepState, retraining: Retraining | None = None) -> StepState:
     """A step after its training, which goes on where it was stopped."""
     if state.at != StepState(state.step, state.checkpoint).at:
-        epochs = (setup.finetuning() if state.step else setup.recipe()).epochs
+        epochs = (setup.retraining() if state.step else setup.recipe()).epochs
         log.info("%s goes on %s", f"step {state.step}" if state.step else "training", state.place(epochs))
 
     def save(state: StepState) -> None:
         _check_files(setup)
         store.save(state)
 
-    return setup.fit(state, save)
+    return setup.fit(state, save) if retraining is None else retraining.fit(state, save)
 
 
 def _scored(setup: Setup, state: StepState) -> tuple[dict[str, Scores | None], Answers, StepState]:

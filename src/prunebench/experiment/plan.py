@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from prunebench.config import AS_TRAINED
+from prunebench.config import AS_TRAINED, Settings, default
 from prunebench.experiment.experiment import Experiment
 from prunebench.pruning.amounts import left, target
 from prunebench.records import Summary
 from prunebench.registry import reference
 from prunebench.runs.digests import counted, shown
 from prunebench.runs.run import Run
+from prunebench.training.policies import Policy
 
 NAMED = 4
 """Names that a line holds; others are counted."""
@@ -51,17 +52,27 @@ def pruning_plan(experiment: Experiment) -> Iterator[str]:
         yield f"  until    {' and '.join(settings.until)}"
     if settings.validation:
         yield f"  held out {100 * settings.validation:g} % of the training data, to select on"
-    if settings.finetune_epochs:
-        tuning = f"{settings.finetune_optimizer}, lr {settings.finetune_lr:g}, {settings.finetune_schedule}"
-        own = {name: getattr(settings, f"finetune_{name}") for name in AS_TRAINED}
-        more = "".join(f", {name.replace('_', ' ')} {value:g}" for name, value in own.items() if value is not None)
-        batch = f"batch {settings.finetune_batch_size}{more}"
-        yield f"  tuning   {counted(settings.finetune_epochs, 'epoch')} per step of {tuning}, {batch}"
-    else:
-        yield "  tuning   none"
+    yield from _retraining(settings, experiment.policy)
     done = len([step for step in run.steps() if step <= settings.iterations])
     state = f"{done} of {settings.iterations + 1} steps are there" if done else _begun(run) or "new"
     yield f"  run      {run.key} in {run.root} ({state}{_data(run, experiment)})"
+
+
+def _retraining(settings: Settings, policy: Policy) -> Iterator[str]:
+    """How a pruned model recovers."""
+    own = "".join(f", {name.replace('_', ' ')} {getattr(settings, name):g}" for name in policy.uses)
+    if policy.name != default("retrain"):
+        yield f"  retrain  {policy.name}{own}: {policy.summary}"
+    if not (recipe := policy.recipe_of(settings)).epochs:
+        yield "  tuning   none"
+        return
+    more = ""
+    if policy.tunes(settings.epochs):
+        apart = {name: getattr(settings, f"finetune_{name}") for name in AS_TRAINED}
+        more = "".join(f", {name.replace('_', ' ')} {value:g}" for name, value in apart.items() if value is not None)
+        more += f", warm-up {100 * recipe.warmup:g} % of the batches" if recipe.warmup else ""
+    how = f"{recipe.optimizer}, lr {recipe.lr:g}, {recipe.schedule}, batch {recipe.batch_size}{more}"
+    yield f"  tuning   {counted(recipe.epochs, 'epoch')} per step of {how}"
 
 
 def schedule(experiment: Experiment) -> str:

@@ -74,4 +74,5 @@ def _record(
         loss=state.mean_loss,
         notes=state.notes,
         removed=state.removed,
+        samples_seen=setup.samples_seen(state.step),
     )

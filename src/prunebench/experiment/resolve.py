@@ -29,7 +29,7 @@ from prunebench.config import (
 )
 from prunebench.data.dataset import DatasetEntry, about_to_download, datasets
 from prunebench.errors import AmbiguousRun, ConfigError, RunError, UnknownName
-from prunebench.experiment.checks import check, check_folder, check_reading, unread
+from prunebench.experiment.checks import check, check_folder, check_reading, check_tuning, unread
 from prunebench.experiment.experiment import Experiment, Origin, check_code
 from prunebench.experiment.goals import parse
 from prunebench.experiment.identity import OF_WEIGHTS, as_stored
@@ -40,6 +40,7 @@ from prunebench.pruning.shares import scopes
 from prunebench.registry import reference, without_folder
 from prunebench.runs.index import find, is_run_folder
 from prunebench.runs.run import Run
+from prunebench.training.policies import policies
 
 TRAINS = (
     *("weights", "freeze", "epochs", "batch_size", "optimizer", "lr", "schedule", "gamma", "momentum"),
@@ -92,16 +93,19 @@ def resolve(config: RunConfig | Experiment) -> Experiment:
         values["validation"] = values["validation"] or HELD_OUT
     arguments = arguments_told(entry, config.model_arg or inherited.get("model_arg") or ())
     check_needed(entry, arguments)
+    otherwise = dict(values)
     values |= given(config) | _place(config, origin) | {"model_arg": arguments}
     values["criterion"] = criteria.named(values["criterion"])
     values["scope"] = scopes.named(values["scope"])
     if method.masks and "scope" not in given(config):
         values["scope"] = _scope(config, criteria.get(values["criterion"]).scope)
     values["sparsity_schedule"] = schedules.named(values["sparsity_schedule"])
+    values["retrain"] = policies.named(values["retrain"])
     same = [name for name in AS_TRAINED if values[f"finetune_{name}"] == values[name]]
     settings = Settings(**values | {f"finetune_{name}": None for name in same})
     experiment = Experiment(settings, goals, origin)
     check(experiment)
+    check_tuning(config, settings, otherwise)
     return experiment.settled()
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any, Literal
 
-import msgspec
 import torch
 from torch import nn
 
@@ -39,6 +38,7 @@ from prunebench.seeding import seed_all, seed_of
 from prunebench.training.device import environment, memory_for, use
 from prunebench.training.fit import Position, Progress, Stop, Tick, Watch, evaluate, fit
 from prunebench.training.optimizers import Recipe
+from prunebench.training.policies import Loss, dense_recipe
 from prunebench.training.state import StepState
 
 FEW = 4
@@ -67,7 +67,7 @@ class Setup:
         state, inputs = self.fresh(), self.task.inputs
         about = self.experiment, self.dataset, state.model
         doubt = self.task.objective.doubt(outputs(state.model, inputs, FEW))
-        trains = bool(self.recipe().epochs or (pruned and self.finetuning().epochs))
+        trains = bool(self.recipe().epochs or (pruned and self.retraining().epochs))
         if trains and not self.recipe().epochs:  # else it was looked at when the model was made
             check_training(state.model, inputs, reference(self.experiment.settings.model))
         notes = (*state.notes, *left_out(state.model, inputs.example(2), training=trains))
@@ -214,18 +214,31 @@ class Setup:
                 watch=watch,
             )
 
-    def fit(self, state: StepState, save: Callable[[StepState], None] = lambda state: None) -> StepState:
-        """Train the model of a step in place, or fine-tune it in any but the first; returns what it came to."""
-        settings, step = self.experiment.settings, state.step
-        recipe = self.finetuning() if step else self.recipe()
+    def fit(
+        self,
+        state: StepState,
+        save: Callable[[StepState], None] = lambda state: None,
+        recipe: Recipe | None = None,
+        loss_of: Loss | None = None,
+    ) -> StepState:
+        """Train the model of a step in place, or retrain it in any but the first; returns what it came to.
+
+        Args:
+            recipe: another than that of the phase.
+            loss_of: what is trained in the place of the task's loss.
+        """
+        settings, step, policy = self.experiment.settings, state.step, self.experiment.policy
+        recipe = recipe or (self.retraining() if step else self.recipe())
         self.place(state.checkpoint.model)
-        with memory_for(recipe.batch_size, "--finetune-batch-size" if step else "--batch-size"):
+        with memory_for(recipe.batch_size, self.batch_option(step)):
             return fit(
                 state,
                 self.task,
                 recipe,
                 Position(settings.seed, "finetune" if step else "train", step),
                 device=self.device,
+                loss_of=loss_of,
+                trains=policy.trains if step else None,
                 save=save,
                 every=60 * settings.checkpoint_every,
                 progress=self.progress,
@@ -243,15 +256,23 @@ class Setup:
 
     def recipe(self) -> Recipe:
         """How the dense model is trained."""
-        settings = self.experiment.settings
-        return Recipe(**{field.name: getattr(settings, field.name) for field in fields(Recipe)})
+        return dense_recipe(self.experiment.settings)
 
-    def finetuning(self) -> Recipe:
-        """How a pruned model is fine-tuned: all layers, by settings that begin with `finetune_`, else as trained."""
-        names = [field.name for field in fields(Recipe)]
-        own = msgspec.structs.asdict(self.experiment.settings)
-        tuned = {name: value for name in names if (value := own.get(f"finetune_{name}")) is not None}
-        return replace(self.recipe(), **tuned, freeze=False)
+    def retraining(self) -> Recipe:
+        """How a pruned model is trained."""
+        return self.experiment.policy.recipe_of(self.experiment.settings)
+
+    def batch_option(self, step: int) -> str:
+        """The option that says how many samples a batch has in which the model of a step is trained."""
+        settings = self.experiment.settings
+        return "--finetune-batch-size" if step and self.experiment.policy.tunes(settings.epochs) else "--batch-size"
+
+    def samples_seen(self, step: int) -> int:
+        """Training samples that a step looks at to train its model, or to compute its statistics; each as often as it
+        is seen."""
+        policy, there = self.experiment.policy, len(self.task.targets.some("train"))
+        looked = min(self.experiment.settings.bn_samples, there) if step and policy.asks("bn_samples") else 0
+        return (self.retraining() if step else self.recipe()).epochs * there + looked
 
 
 def set_up(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -11,6 +12,7 @@ from prunebench.experiment.existing import check_contents, finished_records, tri
 from prunebench.experiment.experiment import Experiment
 from prunebench.models import checkpoint as checkpoints
 from prunebench.models.checkpoint import Checkpoint
+from prunebench.models.taken_over import copied
 from prunebench.records import Answers, Environment, StepRecord
 from prunebench.runs.run import Run
 from prunebench.training import state as states
@@ -52,6 +54,15 @@ class Disk:
         if self._last is not None and self._last[0] == step:
             return self._last[1]
         return checkpoints.load(self._run.checkpoint(step), self._experiment.model)
+
+    def unpruned(self) -> Checkpoint:
+        """The model of step 0, a copy of its own: from this run's files, else from those of the dense run."""
+        kept = self._run if 0 in self._run.checkpoints() else self._run.sibling(self._experiment.dense.manifest)
+        return checkpoints.load(kept.checkpoint(0), self._experiment.model)
+
+    def environment(self) -> Environment | None:
+        """What the run was computed with; None where it is not there."""
+        return self._run.environment() if self._run.folder.exists() else None
 
     def kept(self) -> Path | None:
         """The folder of the newest model that is kept, of a finished step if there is one; None where there is none."""
@@ -98,14 +109,20 @@ class Disk:
 
 
 class Memory:
-    """Keeps records, and the model of the last step alone; of a step that is stopped, nothing."""
+    """Keeps records, and the model of the last step alone; of a step that is stopped, nothing.
+
+    Args:
+        first: whether the model of step 0 is kept too.
+    """
 
     key: str | None = None
     new = True
 
-    def __init__(self) -> None:
+    def __init__(self, *, first: bool = False) -> None:
         self._records: list[StepRecord] = []
         self._last: Checkpoint | None = None
+        self._first: Checkpoint | None = None
+        self._keeps_first = first
 
     def steps(self) -> list[int]:
         """Steps that are finished, in order."""
@@ -124,6 +141,14 @@ class Memory:
         assert step == self._records[-1].step, "memory holds the model of the last step alone"
         return self._last
 
+    def unpruned(self) -> Checkpoint:
+        """The model of step 0, where it is kept."""
+        assert self._first is not None, "memory was not asked to keep the model of step 0"
+        return self._first
+
+    def environment(self) -> None:
+        """Everything is computed here and now."""
+
     def kept(self) -> None:
         """Nothing has a folder."""
 
@@ -140,6 +165,8 @@ class Memory:
         """Keep a step until the next one."""
         self._records.append(record)
         self._last = state.checkpoint
+        if self._keeps_first and self._first is None:
+            self._first = replace(state.checkpoint, model=copied(state.checkpoint.model))
 
     def working(self, environment: Environment) -> AbstractContextManager[None]:
         """Nothing is held."""
@@ -163,7 +190,7 @@ def store_for(run: Run | None, experiment: Experiment) -> Store:
         RunError: the run was computed with other data or files.
     """
     if run is None:
-        return Memory()
+        return Memory(first=experiment.policy.asks("teacher"))
     experiment.note_code()
     if run.folder.exists():
         check_contents(run, experiment)

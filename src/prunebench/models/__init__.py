@@ -5,6 +5,8 @@ Doors:
     input_spec     what a model reads, as data
     outputs        which tensor of what a model returns are its scores
     masks          which weights are left
+    kept           which units are left
+    filling        values of a less pruned model, where those of a pruned one stood
     sharing        parameters with several names
     taken_over     masks and weights that hooks of PyTorch have left
     checkpoint     modules and masks as safetensors and JSON, without pickle

@@ -3,6 +3,7 @@
     model.safetensors   every parameter and buffer, once
     structure.json      format, architecture, and the sizes of every layer
     masks.safetensors   bool, where weights are masked
+    kept.json           which units of the full model are left, where some were removed (kept)
     tokenizer.json      for text
 
 A pruned model is loaded by building its full architecture, having removed blocks hand on what they are given, setting
@@ -15,7 +16,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
@@ -25,8 +26,10 @@ from safetensors.torch import save_file
 from torch import nn
 
 from prunebench.errors import RunError
+from prunebench.models import kept as kept_units
 from prunebench.models.architecture import ARGUMENTS, Architecture, ModelEntry
 from prunebench.models.input_spec import InputSpec
+from prunebench.models.kept import Kept
 from prunebench.models.masks import Masks
 from prunebench.models.passing import Outputs, pass_all_on, passing_of
 from prunebench.models.reshaping import Reshaping, reshapings_of
@@ -43,6 +46,9 @@ from prunebench.runs.files import permit
 class Checkpoint:
     """A model with what is needed to use it: its architecture, its masks, and for text its tokenizer's JSON.
 
+    `kept` says which units are left of those that the full model has; nothing where it was pruned by a version that did
+    not record it.
+
     Of a model that has just been made of weights from elsewhere, `notes` say what was done with them, and `fresh` names
     the parameters that they had nothing for; neither is stored.
     """
@@ -53,6 +59,7 @@ class Checkpoint:
     tokenizer: str | None = None
     notes: tuple[str, ...] = ()
     fresh: tuple[str, ...] = ()
+    kept: Kept = field(default_factory=dict)
 
 
 class Structure(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -71,6 +78,8 @@ def save(checkpoint: Checkpoint, folder: Path) -> None:
     write_tensors(weights_of(checkpoint.model), folder / "model.safetensors")
     if checkpoint.masks:
         write_tensors(checkpoint.masks, folder / "masks.safetensors")
+    if checkpoint.kept:
+        kept_units.save(checkpoint.kept, folder)
     if checkpoint.tokenizer is not None:
         (folder / "tokenizer.json").write_text(checkpoint.tokenizer, encoding="utf-8")
     (folder / "structure.json").write_bytes(msgspec.json.format(structure_of(checkpoint), indent=1))
@@ -97,7 +106,8 @@ def load(folder: Path, entry: ModelEntry | None = None) -> Checkpoint:
         tokenizer = _tokenizer(folder)
     except (OSError, SafetensorError, UnicodeDecodeError) as error:
         raise RunError(f"{folder} cannot be read as a checkpoint: {error}") from error
-    return assemble(structure, state, masks, tokenizer, entry=entry, name=str(folder))
+    found = assemble(structure, state, masks, tokenizer, entry=entry, name=str(folder))
+    return replace(found, kept=kept_units.load(folder))
 
 
 def inputs_of(folder: Path) -> tuple[InputSpec, str | None]:

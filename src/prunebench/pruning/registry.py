@@ -41,7 +41,7 @@ from __future__ import annotations
 import fnmatch
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from prunebench.errors import ConfigError
@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from prunebench.data.task import Task
+    from prunebench.models.kept import Kept
     from prunebench.pruning.blocks.proof import Blocks
     from prunebench.pruning.granularity import Pattern
     from prunebench.pruning.multiplied import Weights
@@ -215,11 +216,15 @@ def matches(module: str, patterns: tuple[str, ...]) -> bool:
 
 @dataclass(frozen=True)
 class Pruned:
-    """What a method returns: the new masks, remarks on what could not be removed, and the blocks that went."""
+    """What a method returns: the new masks, remarks on what could not be removed, and the blocks that went.
+
+    `kept` are the units that stay, of parameters and buffers that lose some: name → dimension → bool.
+    """
 
     masks: Masks
     notes: tuple[str, ...] = ()
     removed: tuple[RemovedBlock, ...] = ()
+    kept: Kept = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

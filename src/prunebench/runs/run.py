@@ -46,7 +46,7 @@ from prunebench.runs.reproducibility import check_same
 
 log = logging.getLogger(__name__)
 
-OF_CHECKPOINTS = ("structure.json", "tokenizer.json", "answers.json")
+OF_CHECKPOINTS = ("structure.json", "tokenizer.json", "answers.json", "kept.json")
 """Files of a step that stay as long as its checkpoint does, besides tensors."""
 
 ASIDE = "aside"

@@ -3,6 +3,7 @@
 Doors:
     fit     fit, evaluate: plain functions over a model and a task
     optimizers  the recipe of a training
+    policies  the registry of ways of retraining; `retraining` has them, one file each
     state   StepState: a step that is not finished
     device  where it is computed
 """

@@ -18,9 +18,10 @@ from prunebench.errors import ModelError, Stopped
 from prunebench.models.input_spec import output_of
 from prunebench.records import Scores, Seconds
 from prunebench.seeding import order, seed_all
-from prunebench.training.freezing import only_classifier, set_mode
+from prunebench.training.freezing import only, only_classifier, set_mode
 from prunebench.training.masking import Masking
 from prunebench.training.optimizers import Recipe, make_optimizer, set_lr
+from prunebench.training.policies import Loss
 from prunebench.training.state import StepState
 
 
@@ -68,6 +69,8 @@ def fit(
     position: Position,
     *,
     device: torch.device,
+    loss_of: Loss | None = None,
+    trains: Callable[[str], bool] | None = None,
     save: Callable[[StepState], None] = lambda state: None,
     every: float = math.inf,
     progress: Progress = lambda tick: None,
@@ -77,7 +80,8 @@ def fit(
 
     Masked weights stay at zero, and their gradients do not count where gradients are clipped. The result is that of
     the last epoch. The state is saved after every epoch, inside an epoch after `every` seconds, and when `stop` asks
-    to stop; after the last epoch without the optimizer.
+    to stop; after the last epoch without the optimizer. `loss_of` is trained in the place of the task's loss; of
+    parameters those alone are trained whose names `trains` says.
 
     Raises:
         ModelError: the loss is not a number, or infinite; or a batch is too small for batch norm.
@@ -87,7 +91,7 @@ def fit(
         return state
     clock = Clock(state.seconds, every)
     model = state.checkpoint.model.to(device)
-    with only_classifier(model, recipe.freeze) as frozen:
+    with only_classifier(model, recipe.freeze) as frozen, only(model, trains):
         optimizer = make_optimizer(model, recipe)
         state.restore(optimizer)
         masking = Masking(model, state.checkpoint.masks, optimizer, always=recipe.clip_norm > 0)
@@ -102,10 +106,10 @@ def fit(
             for batch in range(state.batch, batches):
                 seed_all(position.seed, position.phase, position.step, epoch, batch)
                 inputs, target = next(stream)
-                set_lr(optimizer, recipe, epoch, (epoch * batches + batch) / (recipe.epochs * batches))
+                set_lr(optimizer, recipe, recipe.before + epoch, recipe.done(epoch, batch, batches))
                 with autocast(device, recipe.dtype):
-                    output = _forward(model, inputs)
-                    loss = task.objective.loss(output, target)
+                    output = forward(model, inputs)
+                    loss = task.objective.loss(output, target) if loss_of is None else loss_of(inputs, output, target)
                 _update(model, loss, optimizer, masking, recipe.clip_norm)
                 tally.add(loss, output, target)
                 last = batch + 1 == batches
@@ -172,7 +176,12 @@ def _update(
     masking.after_step()
 
 
-def _forward(model: nn.Module, inputs: Any) -> torch.Tensor:
+def forward(model: nn.Module, inputs: Any) -> torch.Tensor:
+    """What a model answers to a batch that its norms learn from.
+
+    Raises:
+        ModelError: it is of one sample, and they cannot.
+    """
     try:
         return output_of(model, inputs)
     except ValueError as error:

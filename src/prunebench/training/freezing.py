@@ -1,8 +1,8 @@
-"""Train the classifier alone: the other parts of a model are frozen, and stay in eval mode."""
+"""Freezing: train the classifier alone, while the other parts stay in eval mode; or parameters of some names alone."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from torch import nn
@@ -25,6 +25,20 @@ def only_classifier(model: nn.Module, freeze: bool) -> Iterator[list[nn.Paramete
         parameter.requires_grad_(False)
     try:
         yield frozen
+    finally:
+        for parameter in frozen:
+            parameter.requires_grad_(True)
+
+
+@contextmanager
+def only(model: nn.Module, trains: Callable[[str], bool] | None) -> Iterator[None]:
+    """Within it parameters are frozen whose names `trains` does not say, where it is asked; modes stay as they are."""
+    named = model.named_parameters() if trains is not None else ()
+    frozen = [each for name, each in named if trains is not None and each.requires_grad and not trains(name)]
+    for parameter in frozen:
+        parameter.requires_grad_(False)
+    try:
+        yield
     finally:
         for parameter in frozen:
             parameter.requires_grad_(True)

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import nn
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+RISE = 0.04
+"""Share of the learning rate that a warm-up begins with."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train: the fields of RunConfig of the same names, for one phase."""
+    """How to train: the fields of RunConfig of the same names, for one phase.
+
+    Of a part of a longer training, `before` and `after` are the epochs of its schedule that come before and after.
+    """
 
     epochs: int
     batch_size: int
@@ -25,10 +33,19 @@ class Recipe:
     augment: bool = False
     freeze: bool = False
     dtype: str = "fp32"
+    warmup: float = 0.0
+    before: int = 0
+    after: int = 0
+
+    def done(self, epoch: int, batch: int, batches: int) -> float:
+        """The share of the schedule that is over before a zero-based batch of so many in a zero-based epoch."""
+        return ((self.before + epoch) * batches + batch) / ((self.before + self.epochs + self.after) * batches)
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """A new optimizer over the parameters that are not frozen; fused where the device has it."""
+    import torch
+
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     fused = parameters[0].device.type in ("cpu", "cuda")
     decay = recipe.weight_decay
@@ -39,15 +56,27 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 
 
 def set_lr(optimizer: torch.optim.Optimizer, recipe: Recipe, epoch: int, done: float) -> None:
-    """Set the learning rate for the share `done` (0 to 1) of all batches, in zero-based `epoch`.
+    """Set the learning rate for the share `done` (0 to 1) of all batches of the schedule, in zero-based `epoch` of it.
 
     one-cycle: linear warm-up over the first quarter, then cosine to zero (Smith and Topin 2017).
     """
+    for group in optimizer.param_groups:
+        group["lr"] = recipe.lr * _factor(recipe, epoch, done)
+
+
+def _factor(recipe: Recipe, epoch: int, done: float) -> float:
+    """The share of the peak learning rate. After a warm-up, cosine falls over the batches that are left."""
+    if recipe.schedule == "one-cycle":
+        return _warm(done, 0.25) if done < 0.25 else 0.5 * (1 + math.cos(math.pi * (done - 0.25) / 0.75))
+    rises = done < recipe.warmup
+    left = 0.0 if rises else (done - recipe.warmup) / (1 - recipe.warmup)
     factor = {
         "constant": 1.0,
-        "cosine": 0.5 * (1 + math.cos(math.pi * done)),
+        "cosine": 0.5 * (1 + math.cos(math.pi * left)),
         "exponential": recipe.gamma**epoch,
-        "one-cycle": 0.04 + 0.96 * done / 0.25 if done < 0.25 else 0.5 * (1 + math.cos(math.pi * (done - 0.25) / 0.75)),
     }[recipe.schedule]
-    for group in optimizer.param_groups:
-        group["lr"] = recipe.lr * factor
+    return factor * _warm(done, recipe.warmup) if rises else factor
+
+
+def _warm(done: float, share: float) -> float:
+    return RISE + (1 - RISE) * done / share

@@ -32,6 +32,7 @@ def _everything() -> Iterator[str]:
     from prunebench.pruning.registry import criteria, methods, needs
     from prunebench.pruning.shares import scopes
     from prunebench.registry import FOLDERS, LIBRARIES
+    from prunebench.training.policies import policies
 
     for title, registry in (("models", models), ("datasets", datasets), ("backends", backends)):
         yield title
@@ -57,6 +58,9 @@ def _everything() -> Iterator[str]:
     yield ""
     yield "sparsity schedules, s the target and t the share of iterations done"
     yield from (f"  {name:<{WIDTH}}  {schedules.get(name).summary}" for name in schedules.names())
+    yield ""
+    yield "ways of retraining"
+    yield from (f"  {name:<{WIDTH}}  {policies.get(name).summary}" for name in policies.names())
     yield ""
     yield "other names"
     yield from (f"  {alias:<{WIDTH}}  criterion {name}" for alias, name in criteria.aliases().items())

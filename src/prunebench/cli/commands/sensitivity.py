@@ -19,7 +19,7 @@ from prunebench.cli.options import (
 )
 from prunebench.cli.pictures import check_picture, write_picture
 from prunebench.cli.stopping import Stopping
-from prunebench.config import default
+from prunebench.config import OF_RETRAINING, OF_TUNING, default
 from prunebench.config import given as given_fields
 from prunebench.errors import ConfigError, RunError
 
@@ -34,8 +34,7 @@ HOW = ("method", "criterion", "calibration", "targets", "include", "exclude", "p
 
 UNUSED = (
     *("until", "iterations", "fraction", "scope", "round_to", "layer_fraction", "floor", "keep", "results_dir"),
-    *(f"finetune_{name}" for name in ("epochs", "lr", "optimizer", "schedule", "batch_size")),
-    *(f"finetune_{name}" for name in ("momentum", "weight_decay", "clip_norm")),
+    *("retrain", *OF_RETRAINING, *OF_TUNING),
 )
 """Those that do not."""
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from prunebench.models.kept import Kept
     from prunebench.pruning.units.groups import Group
     from prunebench.pruning.units.removable import Removable
 
@@ -41,29 +42,24 @@ def prune(model: nn.Module, masks: Masks, request: Request) -> Pruned:
     """
     from prunebench.pruning.evidence.gather import evidence_for
     from prunebench.pruning.units.removable import take
+    from prunebench.pruning.units.removal import staying
 
     found, groups = _selected(model, request)
     chosen = choose(model, groups, replace(request, removable=found, evidence=evidence_for(model, request)))
     doomed = {group.name: units for group, units in zip(groups, chosen, strict=True)}
+    stays = staying(model, groups, doomed)
     take(model, request.inputs, found, doomed)
     spared = [group.modules[0] for group, units in zip(groups, chosen, strict=True) if not units]
     note = f"nothing was removed from {len(spared)} of {len(groups)} groups ({', '.join(spared)})"
-    return Pruned(_narrowed(masks, groups, doomed), (note,) if spared else ())
+    return Pruned(_narrowed(masks, stays), (note,) if spared else (), kept=stays)
 
 
-def _narrowed(masks: Masks, groups: list[Group], doomed: Mapping[str, list[int]]) -> Masks:
+def _narrowed(masks: Masks, stays: Kept) -> Masks:
     """Masks of what is left of the parameters once units have gone from them."""
-    import torch
-
-    stay = {(name, dim): torch.ones(n, dtype=torch.bool) for name, m in masks.items() for dim, n in enumerate(m.shape)}
-    for group in groups:
-        for part in group.parts:
-            if part.parameter in masks:
-                gone = torch.isin(part.unit, torch.tensor(doomed[group.name], dtype=torch.int64))
-                stay[part.parameter, part.dim][part.index[gone]] = False
     found = dict(masks)
-    for (name, dim), kept in stay.items():
-        found[name] = found[name].index_select(dim, kept.nonzero()[:, 0].to(found[name].device))
+    for name in masks.keys() & stays.keys():
+        for dim, left in stays[name].items():
+            found[name] = found[name].index_select(dim, left.nonzero()[:, 0].to(found[name].device))
     return found
 
 

@@ -50,14 +50,8 @@ def remove(
         doomed: units by the name of their group.
         bindings: attributes that follow, beside those of known layers.
     """
-    shapes = shapes_of(model)
-    gone: dict[str, dict[int, torch.Tensor]] = {}
-    kept: dict[tuple[str, int], torch.Tensor] = {}
-    for (name, dim), positions in _positions(groups, doomed).items():
-        kept[name, dim] = stays = torch.ones(shapes[name][dim], dtype=torch.bool)
-        stays[positions] = False
-        gone.setdefault(name, {})[dim] = stays
-    replace(model, _sliced(model, gone))
+    kept = staying(model, groups, doomed)
+    replace(model, _sliced(model, kept))
     forgetful(model)
     left = tuple(_left(group, set(doomed.get(group.name, ())), kept) for group in groups)
     by_name = {group.name: group for group in left}
@@ -69,6 +63,17 @@ def remove(
             size = sized[binding.parameter].shape[binding.dim] if binding.parameter else by_name[binding.group].units
             modules[binding.module].__dict__[binding.attribute] = int(size)
     return left
+
+
+def staying(model: nn.Module, groups: Sequence[Group], doomed: Doomed) -> dict[str, dict[int, torch.Tensor]]:
+    """Of parameters and buffers that lose some, what stays: name → dimension → bool of the dimension's size."""
+    shapes = shapes_of(model)
+    kept: dict[str, dict[int, torch.Tensor]] = {}
+    for (name, dim), positions in _positions(groups, doomed).items():
+        stays = torch.ones(shapes[name][dim], dtype=torch.bool)
+        stays[positions] = False
+        kept.setdefault(name, {})[dim] = stays
+    return kept
 
 
 def _sliced(model: nn.Module, kept: Mapping[str, Mapping[int, torch.Tensor]]) -> Iterator[tuple[str, torch.Tensor]]:
@@ -90,14 +95,14 @@ def _positions(groups: Sequence[Group], doomed: Doomed) -> dict[tuple[str, int],
     return {key: torch.cat(parts) for key, parts in found.items()}
 
 
-def _left(group: Group, doomed: set[int], kept: dict[tuple[str, int], torch.Tensor]) -> Group:
+def _left(group: Group, doomed: set[int], kept: Mapping[str, Mapping[int, torch.Tensor]]) -> Group:
     stays = torch.tensor([unit not in doomed for unit in range(group.units)])
     number = stays.long().cumsum(0) - 1
     parts = []
     for part in group.parts:
         mine = stays[part.unit]
         index = part.index[mine]
-        if (own := kept.get((part.parameter, part.dim))) is not None:
+        if (own := kept.get(part.parameter, {}).get(part.dim)) is not None:
             index = (own.long().cumsum(0) - 1)[index]
         parts.append(changed(part, index=index, unit=number[part.unit[mine]]))
     return changed(group, units=int(stays.sum()), parts=tuple(parts))

@@ -1,0 +1,1 @@
+"""Ways of retraining, one a file; the registry is `policies`."""
