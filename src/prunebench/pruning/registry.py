@@ -11,6 +11,8 @@ tensor of the parameter's shape; what scores lowest goes first.
     squared_gradient  the mean of its squares, sample by sample
     input_norm        of what each weight is multiplied with ‖x‖₂ over all samples and positions
     input_size        the mean of |x|
+    input_variance    the variance of x
+    input_zeros       the share of x that is exactly zero
     name              its name in the model
     model             the whole model
     task              train and test data (data/task.py)
@@ -25,6 +27,7 @@ least. A criterion that asks for one of these scores the units of a group instea
     scales       what batch norms multiply the unit with, (units, values)
     input_norms  those of its weights, as above
     activations  mean |a| of each unit as each layer reads it that does, (units, readers)
+    activation_variances, activation_zeros  the variance of a and its share of zeros, likewise
     group        where in the parameters the units stand (units/groups.py)
     model, task, generator as above
 
@@ -162,11 +165,17 @@ class Request:
         scores = call(self.criterion, offered | self._besides(model, generator))
         return _ranked(scores, name, weight)
 
+    def check_units(self, model: nn.Module, groups: Sequence[Group]) -> None:
+        """Raise ConfigError where what a criterion of units asks for tells nothing of some groups, and name all."""
+        from prunebench.pruning.evidence.of_units import check_told
+
+        check_told(parameters(self.criterion), model, groups, self.evidence or {})
+
     def score_units(self, model: nn.Module, group: Group, generator: torch.Generator) -> torch.Tensor:
         """The scores of a group's units by a criterion of units, of shape (units,).
 
         Raises:
-            ConfigError: as `score`; or what it asks for is not there.
+            ConfigError: as `score`.
         """
         import torch
 

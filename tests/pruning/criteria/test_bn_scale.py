@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 from prunebench.errors import ConfigError
 from prunebench.pruning.criteria.bn_scale import bn_scale
@@ -32,3 +33,13 @@ def test_layers_without_a_norm_are_named_with_what_to_do(tiny_net, images12):
     with pytest.raises(ConfigError, match=r"none scales what classifier\.1 makes: --exclude 'classifier\.1', or give"):
         structured.prune(tiny_net(3), {}, request(images12))
     structured.prune(tiny_net(3), {}, request(images12, exclude=("classifier.1",)))
+
+
+def test_all_layers_without_a_norm_are_named_at_once(tiny_net, images12):
+    model = tiny_net(3)
+    model.features[5] = nn.Identity()
+    named = r"classifier\.1, features\.4 make: --exclude 'classifier\.1' --exclude 'features\.4', or give"
+    with pytest.raises(ConfigError, match=named):
+        structured.prune(model, {}, request(images12))
+    with pytest.raises(ConfigError, match="none scales what any layer makes that is pruned: give another criterion"):
+        structured.prune(model, {}, request(images12, include=("classifier.1",)))

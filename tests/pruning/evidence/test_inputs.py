@@ -33,11 +33,13 @@ def found(model, data, spec, batch=7):
 
 @pytest.mark.parametrize("batch", [1, 7, 20])
 def test_of_a_linear_layer_they_are_the_norms_and_mean_sizes_of_its_columns(batch, images12):
-    model, data = nn.Linear(5, 3), torch.randn(20, 4, 5)
+    model, data = nn.Linear(5, 3), torch.randn(20, 4, 5).add(20).relu() * (torch.rand(20, 4, 5) > 0.3)
     told = found(model, data, images12, batch)
     rows = data.reshape(-1, 5)
     assert torch.allclose(told["input_norm"]["weight"], rows.norm(dim=0).expand(3, 5), rtol=1e-5)
     assert torch.allclose(told["input_size"]["weight"], rows.abs().mean(0).expand(3, 5), rtol=1e-5)
+    assert torch.allclose(told["input_variance"]["weight"], rows.var(0, correction=0).expand(3, 5), rtol=1e-5)
+    assert torch.allclose(told["input_zeros"]["weight"], (rows == 0).float().mean(0).expand(3, 5), rtol=1e-5)
     assert "bias" not in told["input_norm"]
 
 
@@ -53,6 +55,41 @@ def test_of_convolutions_they_are_those_of_what_each_place_of_a_kernel_reads(gro
     assert torch.allclose(told["input_norm"]["weight"], norms, rtol=1e-5)
     sizes = data.abs().mean((0, 2, 3)).view(groups, -1, 1, 1).expand(-1, -1, 3, 3).repeat_interleave(8 // groups, 0)
     assert torch.allclose(told["input_size"]["weight"], sizes, rtol=1e-5)
+    spread = data.var((0, 2, 3), correction=0).view(groups, -1, 1, 1).expand(-1, -1, 3, 3)
+    assert torch.allclose(told["input_variance"]["weight"], spread.repeat_interleave(8 // groups, 0), rtol=1e-5)
+    assert torch.equal(told["input_zeros"]["weight"], torch.zeros_like(sizes))  # padding is not read
+
+
+@pytest.mark.parametrize("batch", [1, 7])
+def test_a_weight_that_is_used_twice_tells_of_all_that_it_reads_as_one(batch, images12):
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(5, 5)
+
+        def forward(self, x):
+            return self.linear(x), self.linear((3 * x + 2).relu())
+
+    data = torch.randn(20, 5)
+    told = found(Twice(), data, images12, batch)
+    both = torch.cat([data, (3 * data + 2).relu()])
+    assert torch.allclose(told["input_variance"]["linear.weight"][0], both.var(0, correction=0), rtol=1e-5)
+    assert torch.allclose(told["input_zeros"]["linear.weight"][0], (both == 0).float().mean(0), rtol=1e-5)
+
+
+def test_weights_that_are_the_same_for_every_sample_tell_of_all_samples_as_one(images12):
+    class Batched(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(5, 3))
+
+        def forward(self, x):
+            return torch.bmm(x, self.weight.expand(len(x), 5, 3))
+
+    data = torch.randn(20, 4, 5).relu()
+    told, rows = found(Batched(), data, images12), data.reshape(-1, 5)
+    assert torch.allclose(told["input_variance"]["weight"][:, 0], rows.var(0, correction=0), rtol=1e-5)
+    assert torch.allclose(told["input_zeros"]["weight"][:, 0], (rows == 0).float().mean(0), rtol=1e-5)
 
 
 def test_of_text_no_padding_is_told_of():
@@ -80,6 +117,8 @@ def test_of_text_no_padding_is_told_of():
     assert torch.allclose(told["input_norm"]["linear.weight"], norms.expand(3, 4), rtol=1e-5)
     sizes = torch.stack([each.abs().mean(0) for each in read]).mean(0)
     assert torch.allclose(told["input_size"]["linear.weight"], sizes.expand(3, 4), rtol=1e-5)
+    mean, squares = (torch.stack([(each**power).mean(0) for each in read]).mean(0) for power in (1, 2))
+    assert torch.allclose(told["input_variance"]["linear.weight"][0], squares - mean.square(), rtol=1e-4)
 
 
 def test_parts_of_a_weight_are_told_apart_and_turned_ones_found(images12):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Evidence = Mapping[str, Mapping[str, "torch.Tensor"]]
 """Kind of evidence → parameter by its first name → a tensor of its shape."""
 
-OF_WEIGHTS = ("gradient", "squared_gradient", "input_norm", "input_size")
+OF_WEIGHTS = ("gradient", "squared_gradient", "input_norm", "input_size", "input_variance", "input_zeros")
 """What training data tells of each weight."""
 
 BY_UNITS: Mapping[str, tuple[str, ...]] = {
@@ -30,6 +30,8 @@ BY_UNITS: Mapping[str, tuple[str, ...]] = {
     "gradients": ("gradient",),
     "input_norms": ("input_norm",),
     "activations": ("input_size",),
+    "activation_variances": ("input_variance",),
+    "activation_zeros": ("input_zeros",),
 }
 """What tells of whole units → what of training data is asked for it."""
 

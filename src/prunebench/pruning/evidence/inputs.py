@@ -7,8 +7,7 @@ parameter, or the part of it that is seen there, whichever way it is turned.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection
-from math import prod
+from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
@@ -17,6 +16,7 @@ from torch import nn
 from prunebench.data.task import Task
 from prunebench.models.input_spec import InputSpec, output_of, to
 from prunebench.models.macs import Operators, taken_apart
+from prunebench.pruning.evidence.totals import Totals
 
 aten = torch.ops.aten
 
@@ -24,7 +24,7 @@ PRODUCTS = {aten.mm: 0, aten.bmm: 0, aten.addmm: 1, aten.baddbmm: 1}
 """Products of matrices, and which argument is their first factor."""
 
 
-KINDS = ("input_norm", "input_size")
+KINDS = ("input_norm", "input_size", "input_variance", "input_zeros")
 """Kinds of evidence that are found here."""
 
 
@@ -32,10 +32,12 @@ def of_inputs(
     model: nn.Module, task: Task, kinds: Collection[str], samples: int, *, batch: int
 ) -> dict[str, dict[str, torch.Tensor]]:
     """By kind and parameter, of its shape: of what each weight is multiplied with ‖x‖₂ over all samples and positions
-    (`input_norm`) and the mean of |x| (`input_size`). Parameters that are in no such product are not among them.
+    (`input_norm`), the mean of |x| (`input_size`), the variance of x (`input_variance`) and the share that is exactly
+    zero (`input_zeros`). Parameters that are in no such product are not among them.
 
-    Of text, samples of the same length pass together, so that there is no padding. Where a weight is used several times
-    in a pass, squares and means add up. The model is in evaluation mode.
+    Of text, samples of the same length pass together, so that there is no padding, and each sample counts as much as
+    another. Where a weight is used several times in a pass, squares and means add up, and variances and shares are of
+    what all uses read. The model is in evaluation mode.
     """
     device = next(model.parameters()).device
     indices = task.targets.some("train", samples)
@@ -46,9 +48,7 @@ def of_inputs(
             watching.share = len(chunk) / len(indices)
             with watching:
                 output_of(model, inputs)
-    for total in watching.found.get("input_norm", {}).values():
-        total.sqrt_()
-    return watching.found
+    return watching.totals.told(kinds)
 
 
 def output_rows(model: nn.Module, inputs: InputSpec) -> dict[str, torch.Tensor]:
@@ -63,7 +63,7 @@ def output_rows(model: nn.Module, inputs: InputSpec) -> dict[str, torch.Tensor]:
     finally:
         for module, mode in training.items():
             module.training = mode
-    return watching.found["output_row"]
+    return watching.totals.told(("output_row",))["output_row"]
 
 
 def _chunks(task: Task, indices: torch.Tensor, batch: int) -> list[torch.Tensor]:
@@ -77,61 +77,60 @@ def _chunks(task: Task, indices: torch.Tensor, batch: int) -> list[torch.Tensor]
 
 
 class _Inputs(Operators):
-    """Adds up what parameters are multiplied with.
+    """Shows `totals` what parameters are multiplied with.
 
     Attributes:
         share: of all samples, that pass now.
-        found: as `of_inputs` returns it, with squares for norms.
+        totals: what has added up.
     """
 
     def __init__(self, model: nn.Module, kinds: Collection[str]) -> None:
         super().__init__()
         self.share = 0.0
-        self.found: dict[str, dict[str, torch.Tensor]] = {kind: {} for kind in kinds}
-        self._places = {p.untyped_storage().data_ptr(): (name, p) for name, p in model.named_parameters()}
+        self.totals = Totals(model, kinds)
 
     def seen(self, func: Any, args: Any, kwargs: Any, out: Any) -> None:
         packet = getattr(func, "_overloadpacket", func)
         if packet in PRODUCTS:
             left, right = args[PRODUCTS[packet] :][:2]
-            if self._is_weight(right):  # (…, positions, in) by (…, in, out)
-                self._add(right, left.square().sum(-2)[..., None], left.abs().mean(-2)[..., None], (-2,))
-            elif self._is_weight(left):
-                self._add(left, right.square().sum(-1)[..., None, :], right.abs().mean(-1)[..., None, :], (-1,))
-        elif packet is aten.convolution and self._is_weight(args[1]) and not args[6]:
-            data, weight, _, stride, padding, dilation, _, _, groups = args[:9]
-            squares = _windows(data.square(), weight.shape[2:], stride, padding, dilation)
-            sizes = data.abs().mean([0, *range(2, data.ndim)]).view(-1, *(1 for _ in weight.shape[2:]))
-            squares, sizes = (_per_filter(each, weight, groups) for each in (squares, sizes.expand_as(squares)))
-            self._add(weight, squares, sizes, tuple(range(1, weight.ndim)))
+            if self.totals.has(right):  # (…, positions, in) by (…, in, out)
+                self._add(right, (-2,), left, (-2,), lambda each: each[..., None])
+            elif self.totals.has(left):
+                self._add(left, (-1,), right, (-1,), lambda each: each[..., None, :])
+        elif packet is aten.convolution and self.totals.has(args[1]) and not args[6]:
+            data, weight, _, *form, _, _, groups = args[:9]
+            kernel = weight.shape[2:]
 
-    def _is_weight(self, tensor: torch.Tensor) -> bool:
-        return tensor.layout is torch.strided and tensor.untyped_storage().data_ptr() in self._places
+            def of_filters(values: torch.Tensor) -> torch.Tensor:
+                wide = values.view(-1, *(1 for _ in kernel)).expand(-1, *kernel) if values.ndim == 1 else values
+                return _per_filter(wide, weight, groups)
 
-    def _add(self, factor: torch.Tensor, squares: torch.Tensor, sizes: torch.Tensor, inputs: tuple[int, ...]) -> None:
-        """Add to the places of the parameter that a factor shows, which sums up along its dimensions `inputs`."""
-        name, parameter = self._places[factor.untyped_storage().data_ptr()]
-        offset = factor.storage_offset() - parameter.storage_offset()
-        repeated = [d for d, step in enumerate(factor.stride()) if step == 0 and factor.shape[d] > 1]
-        shape = [1 if d in repeated else size for d, size in enumerate(factor.shape)]
+            def squares() -> torch.Tensor:
+                return _windows(data.square(), kernel, *form)
 
-        def place(kind: str, dtype: torch.dtype) -> torch.Tensor:
-            if name not in self.found[kind]:
-                self.found[kind][name] = torch.zeros_like(parameter, dtype=dtype, memory_format=torch.preserve_format)
-            return self.found[kind][name].as_strided(shape, factor.stride(), offset)
+            space = (0, *range(2, data.ndim))
+            self._add(weight, tuple(range(1, weight.ndim)), data, space, of_filters, input_norm=squares)
 
-        if "input_norm" in self.found:
-            place("input_norm", factor.dtype).add_(squares.expand(factor.shape).sum_to_size(shape))
-        if "input_size" in self.found:
-            times = factor.numel() // prod(shape)
-            sizes = (self.share * sizes).expand(factor.shape).sum_to_size(shape) / times
-            place("input_size", factor.dtype).add_(sizes)
-        if "output_row" in self.found:
-            rows = torch.full([1] * factor.ndim, offset, device=factor.device)
-            for d in set(range(factor.ndim)) - {d % factor.ndim for d in inputs}:
-                steps = factor.stride(d) * torch.arange(shape[d], device=factor.device)
-                rows = rows + steps.view([-1 if e == d else 1 for e in range(factor.ndim)])
-            place("output_row", torch.int64).copy_(rows.expand(shape))
+    def _add(
+        self,
+        factor: torch.Tensor,
+        inputs: tuple[int, ...],
+        data: torch.Tensor,
+        over: tuple[int, ...],
+        spread: Callable[[torch.Tensor], torch.Tensor],
+        **otherwise: Callable[[], torch.Tensor],
+    ) -> None:
+        """Add what a factor, which sums up along its dimensions `inputs`, is multiplied with: data, of which values are
+        taken over some dimensions, and spread over the weights that read it; some kinds are found otherwise."""
+        ways: dict[str, Callable[[], torch.Tensor]] = {
+            "input_norm": lambda: data.square().sum(over),
+            "input_size": lambda: data.abs().mean(over),
+            "input_mean": lambda: data.mean(over),
+            "input_variance": lambda: data.var(over, correction=0),
+            "input_zeros": lambda: (data == 0).to(data.dtype).mean(over),
+        }
+        about = {kind: spread(way()) for kind, way in (ways | otherwise).items() if kind in self.totals.kinds}
+        self.totals.add(factor, inputs, about, self.share)
 
 
 def _windows(data: torch.Tensor, kernel: Any, stride: Any, padding: Any, dilation: Any) -> torch.Tensor:

@@ -165,6 +165,7 @@ def _scores(model: nn.Module, groups: list[Group], request: Request) -> list[lis
     with it."""
     draw = generator(request.seed, "prune")
     if scores_units(request.criterion):
+        request.check_units(model, groups)
         return [request.score_units(model, group, draw).tolist() for group in groups]
     known: dict[str, torch.Tensor] = {}
     totals = []
