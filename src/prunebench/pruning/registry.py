@@ -9,6 +9,8 @@ tensor of the parameter's shape; what scores lowest goes first.
     weight            the parameter, detached
     gradient          of the mean loss of the calibration samples, of the parameter's shape
     squared_gradient  the mean of its squares, sample by sample
+    hessian_diagonal  ∂²L/∂w² of the mean loss L, estimated (evidence/curvature.py)
+    hessian_gradient  the gradient of ½‖g‖², where g is that of L by all parameters
     input_norm        of what each weight is multiplied with ‖x‖₂ over all samples and positions
     input_size        the mean of |x|
     input_variance    the variance of x

@@ -4,9 +4,11 @@ What is asked for in a step is gathered in one pass over the calibration samples
 function of the step's model and these samples alone: batches are as large as they are whatever the settings say.
 
 Doors:
-    inputs    what weights are multiplied with
-    gather    the pass over the calibration samples
-    of_units  the same by units: matrices of a group's weights, a row per unit
+    losses     the samples' mean loss, in parts
+    curvature  second derivatives of it
+    inputs     what weights are multiplied with
+    gather     the pass over the calibration samples
+    of_units   the same by units: matrices of a group's weights, a row per unit
 """
 
 from __future__ import annotations
@@ -20,7 +22,16 @@ if TYPE_CHECKING:
 Evidence = Mapping[str, Mapping[str, "torch.Tensor"]]
 """Kind of evidence → parameter by its first name → a tensor of its shape."""
 
-OF_WEIGHTS = ("gradient", "squared_gradient", "input_norm", "input_size", "input_variance", "input_zeros")
+OF_WEIGHTS = (
+    "gradient",
+    "squared_gradient",
+    "hessian_diagonal",
+    "hessian_gradient",
+    "input_norm",
+    "input_size",
+    "input_variance",
+    "input_zeros",
+)
 """What training data tells of each weight."""
 
 BY_UNITS: Mapping[str, tuple[str, ...]] = {

@@ -10,9 +10,10 @@ from torch import nn
 
 from prunebench.data.task import Task
 from prunebench.errors import ConfigError
-from prunebench.models.input_spec import output_of
 from prunebench.pruning.evidence import Evidence
+from prunebench.pruning.evidence.curvature import hessian_diagonal, hessian_gradient
 from prunebench.pruning.evidence.inputs import KINDS, of_inputs
+from prunebench.pruning.evidence.losses import losses
 from prunebench.pruning.registry import Request, needs
 
 BATCH = 32
@@ -32,8 +33,13 @@ def evidence_for(model: nn.Module, request: Request) -> Evidence:
         raise ConfigError(f"The criterion asks for {' and '.join(asked)}, which takes training data; here is none.")
     found: dict[str, dict[str, torch.Tensor]] = {}
     with _evaluating(model):
-        if set(asked) & {"gradient", "squared_gradient"}:
-            found |= _gradients(model, request.task, request.calibration, squared="squared_gradient" in asked)
+        about = model, request.task, request.calibration
+        if set(asked) & {"gradient", "squared_gradient", "hessian_gradient"}:
+            found |= _gradients(*about, squared="squared_gradient" in asked)
+        if "hessian_gradient" in asked:
+            found["hessian_gradient"] = hessian_gradient(*about, found["gradient"], BATCH)
+        if "hessian_diagonal" in asked:
+            found["hessian_diagonal"] = hessian_diagonal(*about)
         if of := set(asked) & set(KINDS):
             found |= of_inputs(model, request.task, of, request.calibration, batch=BATCH)
     for kind in asked:
@@ -47,20 +53,16 @@ def _gradients(model: nn.Module, task: Task, samples: int, squared: bool) -> dic
     """The gradient of the mean loss of some training samples, as training weighs classes, by parameter; with `squared`
     also the mean of each sample's squared gradient, for which samples pass one by one."""
     parameters = dict(model.named_parameters())
-    device = next(iter(parameters.values())).device
-    indices = task.targets.some("train", samples)
-    total = task.objective.mass(task.targets["train"][indices])
     sums = {name: torch.zeros_like(p, memory_format=torch.preserve_format) for name, p in parameters.items()}
     squares = {name: torch.zeros_like(s) for name, s in sums.items()} if squared else {}
-    for inputs, targets in task.batches("train", indices.split(1 if squared else BATCH), device):
-        share = task.objective.mass(targets) / total
-        loss = share * task.objective.loss(output_of(model, inputs), targets)
+    count = len(task.targets.some("train", samples))
+    for loss in losses(model, task, samples, 1 if squared else BATCH):
         found = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
         for name, gradient in zip(parameters, found, strict=True):
             if gradient is not None:
                 sums[name] += gradient
                 if squared:
-                    squares[name] += gradient.square().mul_(len(indices))
+                    squares[name] += gradient.square().mul_(count)
     return {"gradient": sums, "squared_gradient": squares} if squared else {"gradient": sums}
 
 
