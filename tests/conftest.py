@@ -121,6 +121,22 @@ def tiny_task() -> ImageTask:
 
 
 @pytest.fixture(scope="session")
+def tiny_finetuning(tiny_task: ImageTask) -> Callable[[nn.Module], None]:
+    """Fine-tunes a model on the small images, for four steps of SGD."""
+
+    def finetune(model: nn.Module) -> None:
+        torch.manual_seed(0)
+        optimizer = torch.optim.SGD(model.train().parameters(), 0.01)
+        chunks = tiny_task.targets.some("train", 40).split(10)
+        for images, labels in tiny_task.batches("train", chunks, torch.device("cpu")):
+            optimizer.zero_grad()
+            tiny_task.objective.loss(model(images), labels).backward()
+            optimizer.step()
+
+    return finetune
+
+
+@pytest.fixture(scope="session")
 def tiny_state() -> Callable[[], Checkpoint]:
     """Makes the small CNN, always with the same fresh weights."""
 

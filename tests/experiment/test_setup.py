@@ -14,6 +14,7 @@ from prunebench.data import survey
 from prunebench.errors import ConfigError, DeviceError, ModelError, Stopped
 from prunebench.experiment.resolve import resolve
 from prunebench.experiment.setup import set_up
+from prunebench.models.taken_over import copied
 from prunebench.training.state import StepState
 
 
@@ -179,9 +180,23 @@ def test_a_step_is_fitted_by_the_recipe_of_its_phase_and_named_by_it(setup):
     assert {(tick.phase, tick.step, tick.epochs) for tick in ticks} == {("train", 0, 2), ("finetune", 2, 3)}
 
 
+def test_what_is_watched_before_a_pruning_is_an_epoch_of_fine_tuning_and_pruned_weights_stay_zero_in_it(setup):
+    ticks = []
+    made = replace(setup(method="unstructured", finetune_epochs=3), progress=ticks.append)
+    state = made.fresh()
+    masks = made.experiment.method.prune(state.model, {}, made.request(1)).masks
+    learner, before = copied(state.model), state.model.get_parameter("classifier.1.weight").detach().clone()
+    made.request(2, replace(state, masks=masks)).finetune(learner)
+    assert {(tick.phase, tick.step, tick.epochs) for tick in ticks} == {("movement", 2, 1)}
+    after = learner.get_parameter("classifier.1.weight")
+    assert not torch.equal(after, before)
+    assert all(learner.get_parameter(name)[~mask].eq(0).all() for name, mask in masks.items())
+
+
 def test_a_stop_reaches_training_and_evaluation(setup):
     made = replace(setup(), stop=lambda: True)
-    for work in (made.scores, lambda state: made.fit(StepState(0, state))):
+    watched = lambda state: made.request(1, state).finetune(state.model)  # noqa: E731
+    for work in (made.scores, lambda state: made.fit(StepState(0, state)), watched):
         with pytest.raises(Stopped):
             work(made.fresh())
 

@@ -35,15 +35,21 @@ def trained(tiny_net, residual):
     return found
 
 
+@pytest.fixture(scope="module")
+def looking(tiny_task, tiny_finetuning):
+    """What criteria look at."""
+    return {"task": tiny_task, "finetune": tiny_finetuning, "calibration": SAMPLES}
+
+
 @pytest.mark.parametrize(("method", "name"), PAIRS)
-def test_each_pair_removes_what_is_asked_the_same_whenever_it_is_asked(method, name, trained, tiny_task, images12):
+def test_each_pair_removes_what_is_asked_the_same_whenever_it_is_asked(method, name, trained, looking, images12):
     method = methods.get(method)
     if method.fitting(criteria.get(name)) is None:
         with pytest.raises(ConfigError, match=r"^--criterion .*\Z"):
             method.ranking(criteria.get(name))
         return
     spared = WITHOUT_NORM if method.narrows else ()
-    about = {"seed": 1, "task": tiny_task, "exclude": spared, "calibration": SAMPLES}
+    about = {"seed": 1, "exclude": spared, **looking}
     request = Request(0.3, method.ranking(criteria.get(name)), images12, **about)
     before = trained["residual" if method.shortens else "plain"]
     outcomes = []
@@ -90,8 +96,8 @@ def test_every_pattern_takes_of_every_criterion_what_is_asked(pattern, name, tra
 
 
 @pytest.mark.parametrize(("scope", "name"), SCOPED)
-def test_every_scope_takes_of_every_criterion_what_is_asked_step_by_step(scope, name, trained, tiny_task, images12):
-    about = {"task": tiny_task, "calibration": SAMPLES, "scope": scope}
+def test_every_scope_takes_of_every_criterion_what_is_asked_step_by_step(scope, name, trained, looking, images12):
+    about = {"scope": scope, **looking}
     model, masks, method = copy.deepcopy(trained["plain"]), {}, methods.get("unstructured")
     left = 864 + 216 + 768 + 48
     for step in range(3):

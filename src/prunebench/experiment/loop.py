@@ -26,7 +26,7 @@ from prunebench.experiment.plan import summary_lines
 from prunebench.experiment.record import step_record, trained_record
 from prunebench.experiment.resolve import resolve
 from prunebench.experiment.retraining import Retraining, check_policy
-from prunebench.experiment.setup import FEW, Setup, set_up
+from prunebench.experiment.setup import Setup, set_up
 from prunebench.experiment.starts.checkpoints import as_kept, start_in, start_of
 from prunebench.experiment.starts.opening import open_start
 from prunebench.experiment.starts.start import Start
@@ -153,7 +153,7 @@ def _rehearse(setup: Setup) -> None:
     check_counted(setup.experiment.goals, setup.task.objective.metrics)
     state = setup.fresh()
     check_policy(setup, state)
-    setup.experiment.method.prune(state.model, state.masks, replace(setup.request(1), calibration=FEW))
+    setup.experiment.method.prune(state.model, state.masks, setup.sketch(1))
 
 
 def _unpruned(setup: Setup, store: Store) -> None:
@@ -268,7 +268,7 @@ def _pruned(setup: Setup, previous: Checkpoint, step: int) -> StepState:
     """The model of the step before, pruned, and how it scores before fine-tuning."""
     setup.place(previous.model)
     masks = {name: mask.to(setup.device) for name, mask in previous.masks.items()}
-    request = setup.request(step)
+    request = setup.request(step, previous)
     method = setup.experiment.method
     started = time.perf_counter()
     before = method.count(previous.model, masks, request)

@@ -75,7 +75,7 @@ def sensitivity(
     cells = Cells(experiment.settings.runs_dir, _deciding(setup, run, samples))
     setup.place(state.model)
     assert experiment.method.alone is not None
-    request = setup.request(1)
+    request = setup.request(1, state)
     request = replace(request, evidence=evidence_for(state.model, request))
     parts = experiment.method.alone(state.model, request)
     about, part = _about(experiment, run), _part(experiment)

@@ -25,7 +25,7 @@ from prunebench.experiment.summary import summary_of
 from prunebench.experiment.usable import opening
 from prunebench.models.checkpoint import Checkpoint, build_alike
 from prunebench.models.collapse import collapsed
-from prunebench.models.input_spec import check_forward, check_training, outputs, trains_on_one
+from prunebench.models.input_spec import check_forward, check_training, output_of, outputs, trains_on_one
 from prunebench.models.outputs import left_out
 from prunebench.pruning.blocks.proof import Blocks, find_removable_blocks
 from prunebench.pruning.multiplied import Weights, find_weights
@@ -161,11 +161,37 @@ class Setup:
         start = self.fresh()
         return once(start.architecture, "weights", lambda: find_weights(start.model, self.task.inputs), start.model)
 
-    def request(self, step: int) -> Request:
-        """What to prune in a step."""
+    def request(self, step: int, at: Checkpoint | None = None) -> Request:
+        """What to prune in a step, of the model as it is at that point, where it is to be looked at."""
         seed = seed_of(self.experiment.settings.seed, "prune", step)
         found = {"removable": self.removable, "weights": self.weights, "blocks": self.blocks}
-        return self._request(seed=seed, task=self.task, step=step, **found)
+        finetune = None if at is None else partial(self._finetune, at, step)
+        return self._request(seed=seed, task=self.task, step=step, finetune=finetune, **found)
+
+    def sketch(self, step: int) -> Request:
+        """The request of a step where values do not matter: criteria look at next to nothing."""
+        return replace(self.request(step), calibration=FEW, finetune=self._backward)
+
+    def _finetune(self, at: Checkpoint, step: int, model: nn.Module) -> None:
+        """Fine-tune a model that is like another, in place, for an epoch by the recipe of fine-tuning."""
+        recipe = replace(self.finetuning(), epochs=1)
+        masks = {name: mask.to(self.device) for name, mask in at.masks.items()}
+        with memory_for(recipe.batch_size, "--finetune-batch-size"):
+            fit(
+                StepState(step, replace(at, model=model, masks=masks)),
+                self.task,
+                recipe,
+                Position(self.experiment.settings.seed, "movement", step),
+                device=self.device,
+                progress=self.progress,
+                stop=self.stop,
+            )
+
+    def _backward(self, model: nn.Module) -> None:
+        """The gradient of a few samples, and no step."""
+        some = self.task.targets.some("train", FEW)
+        inputs, targets = next(self.task.batches("train", [some], next(model.parameters()).device))
+        self.task.objective.loss(output_of(model, inputs), targets).backward()
 
     def _request(self, **more: Any) -> Request:
         experiment = self.experiment

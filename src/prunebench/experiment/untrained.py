@@ -10,7 +10,7 @@ import numpy as np
 from prunebench.config import RunConfig
 from prunebench.experiment.experiment import Experiment
 from prunebench.experiment.resolve import resolve
-from prunebench.experiment.setup import FEW, set_up
+from prunebench.experiment.setup import set_up
 from prunebench.models.checkpoint import Checkpoint, weights_of
 from prunebench.models.taken_over import copied
 from prunebench.models.undisturbed import undisturbed
@@ -40,7 +40,7 @@ def untrained(
     at = 0
     for step in range(settings.iterations + 1) if steps is None else steps:
         if step > at:
-            request = replace(setup.request(step), leap=step - at, calibration=FEW)
+            request = replace(setup.sketch(step), leap=step - at)
             state, at = replace(state, masks=method.prune(state.model, state.masks, request).masks), step
         yield step, left(settings, method, step), replace(state, model=copied(state.model))
 

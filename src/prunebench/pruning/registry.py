@@ -11,6 +11,7 @@ tensor of the parameter's shape; what scores lowest goes first.
     squared_gradient  the mean of its squares, sample by sample
     hessian_diagonal  ∂²L/∂w² of the mean loss L, estimated (evidence/curvature.py)
     hessian_gradient  the gradient of ½‖g‖², where g is that of L by all parameters
+    movement          −Σ w·g over the steps of an epoch of fine-tuning before the pruning
     input_norm        of what each weight is multiplied with ‖x‖₂ over all samples and positions
     input_size        the mean of |x|
     input_variance    the variance of x
@@ -70,6 +71,10 @@ if TYPE_CHECKING:
     from prunebench.pruning.units.removal import Share
 
 
+Finetune = Callable[["nn.Module"], None]
+"""Fine-tunes a model in place, as a step does after it has pruned, its masked weights at zero."""
+
+
 @dataclass(frozen=True)
 class Request:
     """What to prune: the fraction of what is left, by which criterion, where, and with which seed.
@@ -87,7 +92,8 @@ class Request:
     over channels passes each of them alone.
     `removable` tells what can be removed of the unpruned model, and `weights` which of its parameters are weights;
     where it is None, it is found of the model as it is. So is `blocks`, the blocks of the unpruned model, and
-    `evidence`, what the criterion asks for of `calibration` training samples.
+    `evidence`, what the criterion asks for of `calibration` training samples; what asks for `movement` takes an epoch
+    of `finetune`.
     """
 
     fraction: float
@@ -117,6 +123,7 @@ class Request:
     blocks: Blocks | None = None
     calibration: int = 1024
     evidence: Evidence | None = None
+    finetune: Finetune | None = None
 
     def selects(self, module: str) -> bool:
         """Whether a module may be pruned."""
@@ -162,7 +169,7 @@ class Request:
         asked = parameters(self.criterion)
         told = {each: found.get(name) for each, found in (self.evidence or {}).items() if each in asked}
         if None in told.values():
-            raise ConfigError(untold(name))
+            raise ConfigError(untold(name, next(each for each, found in told.items() if found is None)))
         offered = {"weight": weight, **dict.fromkeys(OF_WEIGHTS), **told, "name": name}
         scores = call(self.criterion, offered | self._besides(model, generator))
         return _ranked(scores, name, weight)

@@ -6,6 +6,7 @@ function of the step's model and these samples alone: batches are as large as th
 Doors:
     losses     the samples' mean loss, in parts
     curvature  second derivatives of it
+    movement   how weights move while a copy is fine-tuned
     inputs     what weights are multiplied with
     gather     the pass over the calibration samples
     of_units   the same by units: matrices of a group's weights, a row per unit
@@ -27,6 +28,7 @@ OF_WEIGHTS = (
     "squared_gradient",
     "hessian_diagonal",
     "hessian_gradient",
+    "movement",
     "input_norm",
     "input_size",
     "input_variance",
@@ -47,10 +49,11 @@ BY_UNITS: Mapping[str, tuple[str, ...]] = {
 """What tells of whole units → what of training data is asked for it."""
 
 
-def untold(name: str) -> str:
-    """What to say where evidence tells nothing of a parameter."""
+def untold(name: str, kind: str) -> str:
+    """What to say where this kind of evidence tells nothing of a parameter."""
     layer = name.rpartition(".")[0] or name
-    return (
-        f"What {name} is multiplied with cannot be told, as of recurrent layers and of weights that are computed: "
-        f"--exclude '{layer}', or give another criterion."
-    )
+    if kind == "movement":
+        why = f"{name} is not trained, so it does not move"
+    else:
+        why = f"What {name} is multiplied with cannot be told, as of recurrent layers and of weights that are computed"
+    return f"{why}: --exclude '{layer}', or give another criterion."

@@ -14,6 +14,7 @@ from prunebench.pruning.evidence import Evidence
 from prunebench.pruning.evidence.curvature import hessian_diagonal, hessian_gradient
 from prunebench.pruning.evidence.inputs import KINDS, of_inputs
 from prunebench.pruning.evidence.losses import losses
+from prunebench.pruning.evidence.movement import movement
 from prunebench.pruning.registry import Request, needs
 
 BATCH = 32
@@ -42,6 +43,10 @@ def evidence_for(model: nn.Module, request: Request) -> Evidence:
             found["hessian_diagonal"] = hessian_diagonal(*about)
         if of := set(asked) & set(KINDS):
             found |= of_inputs(model, request.task, of, request.calibration, batch=BATCH)
+    if "movement" in asked:
+        if request.finetune is None:
+            raise ConfigError("The criterion asks for the movement of weights, and here is no fine-tuning to watch.")
+        found["movement"] = movement(model, request.finetune)
     for kind in asked:
         for name, tensor in found[kind].items():
             if not torch.isfinite(tensor).all():

@@ -20,15 +20,15 @@ def of_group(name: str, model: nn.Module, group: Group, evidence: Evidence) -> t
     wide = [part for part in group.parts if _ndim(model, part) > 1]
     values = {part.parameter: model.get_parameter(part.parameter).detach() for part in wide}
     if name in ("gradients", "input_norms"):
-        told = evidence["gradient" if name == "gradients" else "input_norm"]
-        return torch.cat([rows([part], _there(part.parameter, told), group.units) for part in wide], 1)
+        (kind,) = BY_UNITS[name]
+        return torch.cat([rows([part], _there(part.parameter, kind, evidence), group.units) for part in wide], 1)
     if name == "filters":
         makers = [part for part in wide if not part.reads]  # where none only makes, as depthwise, all that is there
         return rows(makers or wide, values, group.units)
     if name in ACTIVATIONS:
         (kind,) = BY_UNITS[name]
         readers = [part for part in wide if part.reads]
-        found = [rows([part], _there(part.parameter, evidence[kind]), group.units) for part in readers]
+        found = [rows([part], _there(part.parameter, kind, evidence), group.units) for part in readers]
         return torch.stack([each.mean(1) for each in found], 1)
     return _scales(model, group) if name == "scales" else rows(wide, values, group.units)
 
@@ -80,15 +80,15 @@ def _without(told_nothing: Sequence[Group], groups: Sequence[Group]) -> str:
     return f"what {makes} {'makes' if len(told_nothing) == 1 else 'make'}: {excluding}, or give another criterion."
 
 
-def _there(name: str, values: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
-    """Evidence, where it tells of a parameter.
+def _there(name: str, kind: str, evidence: Evidence) -> Mapping[str, torch.Tensor]:
+    """Evidence of one kind, where it tells of a parameter.
 
     Raises:
         ConfigError: it does not.
     """
-    if name not in values:
-        raise ConfigError(untold(name))
-    return values
+    if name not in evidence[kind]:
+        raise ConfigError(untold(name, kind))
+    return evidence[kind]
 
 
 def _ndim(model: nn.Module, part: Part) -> int:
