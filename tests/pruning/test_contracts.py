@@ -70,11 +70,10 @@ def test_each_pair_removes_what_is_asked_the_same_whenever_it_is_asked(method, n
 
 
 @pytest.mark.parametrize(("pattern", "name"), list(itertools.product(PATTERNS, SINGLE)))
-def test_every_pattern_takes_of_every_criterion_what_is_asked(pattern, name, trained, tiny_task, images12):
+def test_every_pattern_takes_of_every_criterion_what_is_asked(pattern, name, trained, looking, images12):
     method, criterion = methods.get("unstructured"), criteria.get(name)
-    about = {"task": tiny_task, "calibration": SAMPLES, "pattern": read_pattern(pattern), "gone": 0.5}
-    if scopes.get(criterion.scope).in_rows:
-        about["scope"] = "layerwise"
+    about = looking | {"pattern": read_pattern(pattern), "gone": 0.5}
+    about |= {"scope": "layerwise"} if scopes.get(criterion.scope).in_rows else {}
     model = copy.deepcopy(trained["plain"])
     pruned = method.prune(model, {}, Request(0.5, method.ranking(criterion), images12, **about))
     spared = {"0.weight"} if pattern == "2:4" else set()  # three channels are no multiple of four

@@ -38,7 +38,7 @@ from prunebench.seeding import seed_all, seed_of
 from prunebench.training.device import environment, memory_for, use
 from prunebench.training.fit import Position, Progress, Stop, Tick, Watch, evaluate, fit
 from prunebench.training.optimizers import Recipe
-from prunebench.training.policies import Loss, dense_recipe
+from prunebench.training.policies import Loss, dense_recipe, tuned_recipe
 from prunebench.training.state import StepState
 
 FEW = 4
@@ -174,7 +174,7 @@ class Setup:
 
     def _finetune(self, at: Checkpoint, step: int, model: nn.Module) -> None:
         """Fine-tune a model that is like another, in place, for an epoch by the recipe of fine-tuning."""
-        recipe = replace(self.finetuning(), epochs=1)
+        recipe = replace(tuned_recipe(self.experiment.settings), epochs=1)
         masks = {name: mask.to(self.device) for name, mask in at.masks.items()}
         with memory_for(recipe.batch_size, "--finetune-batch-size"):
             fit(
