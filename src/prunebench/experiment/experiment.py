@@ -17,7 +17,7 @@ from prunebench.experiment.dataset import load
 from prunebench.experiment.goals import Goal
 from prunebench.experiment.identity import NAMES, data_digest, identity
 from prunebench.models.architecture import ModelEntry, given_arguments, models
-from prunebench.pruning.registry import Criterion, Method, criteria, methods, needs
+from prunebench.pruning.registry import Criterion, Method, criteria, methods, of_samples
 from prunebench.registry import reference
 from prunebench.runs.manifest import Manifest
 from prunebench.runs.run import Run
@@ -111,7 +111,7 @@ class Experiment:
     def settled(self) -> Experiment:
         """The same without what its criterion does not ask for, so that a study of several is about the same runs as
         each by itself: samples to look at, of one that looks at none. Raises as `ranking`."""
-        if needs(self.ranking):
+        if of_samples(self.ranking):
             return self
         return replace(self, settings=msgspec.structs.replace(self.settings, calibration=default("calibration")))
 

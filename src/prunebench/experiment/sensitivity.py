@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any, Literal
 
 from prunebench.errors import ConfigError, Stopped
@@ -23,7 +23,7 @@ from prunebench.models.masks import Masks
 from prunebench.models.taken_over import copied
 from prunebench.models.undisturbed import undisturbed
 from prunebench.pruning.evidence.gather import evidence_for
-from prunebench.pruning.registry import Alone, methods, needs
+from prunebench.pruning.registry import Alone, methods, needs, of_samples
 from prunebench.records import Scores, SensitivityRecord
 from prunebench.registry import content, reference
 from prunebench.runs.run import Run
@@ -76,7 +76,8 @@ def sensitivity(
     setup.place(state.model)
     assert experiment.method.alone is not None
     request = setup.request(1, state)
-    request = replace(request, evidence=evidence_for(state.model, request))
+    if request.rounds == 1:
+        request = replace(request, evidence=evidence_for(state.model, request))
     parts = experiment.method.alone(state.model, request)
     about, part = _about(experiment, run), _part(experiment)
     dense: Scores | None = None
@@ -122,7 +123,9 @@ def _deciding(setup: Setup, run: Run, samples: int) -> dict[str, object]:
     """All that decides what is found of a layer, but for the share."""
     settings = setup.experiment.settings
     here = setup.environment("prune")
-    looked = [settings.calibration] if needs(setup.experiment.ranking) else []
+    looked: list[object] = [settings.calibration] if of_samples(setup.experiment.ranking) else []
+    if "movement" in needs(setup.experiment.ranking):
+        looked.append(asdict(setup.finetuning()))
     return {
         "run": run.key,
         "files": {name: digest for name, digest in run.files().items() if "/000/" in f"/{name}"},

@@ -170,7 +170,7 @@ class Setup:
 
     def sketch(self, step: int) -> Request:
         """The request of a step where values do not matter: criteria look at next to nothing."""
-        return replace(self.request(step), calibration=FEW, finetune=self._backward)
+        return replace(self.request(step), calibration=FEW, finetune=self._backward, rounds=1)
 
     def _finetune(self, at: Checkpoint, step: int, model: nn.Module) -> None:
         """Fine-tune a model that is like another, in place, for an epoch by the recipe of fine-tuning."""
@@ -196,7 +196,8 @@ class Setup:
     def _request(self, **more: Any) -> Request:
         experiment = self.experiment
         of_model = (self.task.inputs, experiment.model.keeps)
-        return request_of(experiment.settings, experiment.method, *of_model, criterion=experiment.ranking, **more)
+        more |= {"criterion": experiment.ranking, "rounds": experiment.criterion.rounds}
+        return request_of(experiment.settings, experiment.method, *of_model, **more)
 
     def scores(self, state: Checkpoint) -> tuple[Scores, Scores]:
         """What is counted on test data, and on all or a fixed representative subset of the training data."""

@@ -12,6 +12,7 @@ tensor of the parameter's shape; what scores lowest goes first.
     hessian_diagonal  ∂²L/∂w² of the mean loss L, estimated (evidence/curvature.py)
     hessian_gradient  the gradient of ½‖g‖², where g is that of L by all parameters
     movement          −Σ w·g over the steps of an epoch of fine-tuning before the pruning
+    synaptic_flow     ∂R/∂|w| / R, R being what flows through the model by |w| alone (evidence/flow.py)
     input_norm        of what each weight is multiplied with ‖x‖₂ over all samples and positions
     input_size        the mean of |x|
     input_variance    the variance of x
@@ -53,7 +54,7 @@ from typing import TYPE_CHECKING, Any
 from prunebench.errors import ConfigError
 from prunebench.models.input_spec import InputSpec
 from prunebench.models.masks import Masks
-from prunebench.pruning.evidence import BY_UNITS, OF_WEIGHTS, Evidence, untold
+from prunebench.pruning.evidence import BY_UNITS, NOT_OF_SAMPLES, OF_WEIGHTS, Evidence, untold
 from prunebench.records import RemovedBlock
 from prunebench.registry import Registry, call, parameters
 
@@ -93,7 +94,7 @@ class Request:
     `removable` tells what can be removed of the unpruned model, and `weights` which of its parameters are weights;
     where it is None, it is found of the model as it is. So is `blocks`, the blocks of the unpruned model, and
     `evidence`, what the criterion asks for of `calibration` training samples; what asks for `movement` takes an epoch
-    of `finetune`.
+    of `finetune`. In each of `rounds` a part goes, and what is left is scored anew.
     """
 
     fraction: float
@@ -124,6 +125,7 @@ class Request:
     calibration: int = 1024
     evidence: Evidence | None = None
     finetune: Finetune | None = None
+    rounds: int = 1
 
     def selects(self, module: str) -> bool:
         """Whether a module may be pruned."""
@@ -218,11 +220,16 @@ def scores_units(criterion: Callable[..., Any]) -> bool:
 
 
 def needs(criterion: Callable[..., Any]) -> tuple[str, ...]:
-    """What a criterion asks for that takes training data, by the names of evidence of weights."""
+    """What a criterion asks for that is gathered beforehand, by the names of evidence of weights."""
     found: list[str] = []
     for name in parameters(criterion):
         found += [name] if name in OF_WEIGHTS else BY_UNITS.get(name, ())
     return tuple(dict.fromkeys(found))
+
+
+def of_samples(criterion: Callable[..., Any]) -> tuple[str, ...]:
+    """What of that is gathered of the calibration samples."""
+    return tuple(name for name in needs(criterion) if name not in NOT_OF_SAMPLES)
 
 
 def matches(module: str, patterns: tuple[str, ...]) -> bool:
@@ -344,6 +351,7 @@ class Criterion:
         block: scores whole blocks; None: it does not.
         unit: scores the units of a group; None: their weights' scores are summed up.
         scope: in which single weights are ranked by it unless another is asked for.
+        rounds: in how many rounds one step prunes, each of which scores what the one before has left.
     """
 
     name: str
@@ -352,6 +360,7 @@ class Criterion:
     block: Callable[..., float] | None = None
     unit: Callable[..., torch.Tensor] | None = None
     scope: str = "global"
+    rounds: int = 1
 
 
 methods: Registry[Method] = Registry("method", "prunebench.pruning.methods", None)

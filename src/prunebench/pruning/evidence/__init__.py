@@ -7,6 +7,7 @@ Doors:
     losses     the samples' mean loss, in parts
     curvature  second derivatives of it
     movement   how weights move while a copy is fine-tuned
+    flow       what passes through layers by the sizes of their weights alone
     inputs     what weights are multiplied with
     gather     the pass over the calibration samples
     of_units   the same by units: matrices of a group's weights, a row per unit
@@ -29,12 +30,16 @@ OF_WEIGHTS = (
     "hessian_diagonal",
     "hessian_gradient",
     "movement",
+    "synaptic_flow",
     "input_norm",
     "input_size",
     "input_variance",
     "input_zeros",
 )
-"""What training data tells of each weight."""
+"""What is gathered of each weight."""
+
+NOT_OF_SAMPLES = ("movement", "synaptic_flow")
+"""What is not gathered of the calibration samples."""
 
 BY_UNITS: Mapping[str, tuple[str, ...]] = {
     "weights": (),

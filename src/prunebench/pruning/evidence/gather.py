@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import nn
@@ -12,10 +12,11 @@ from prunebench.data.task import Task
 from prunebench.errors import ConfigError
 from prunebench.pruning.evidence import Evidence
 from prunebench.pruning.evidence.curvature import hessian_diagonal, hessian_gradient
+from prunebench.pruning.evidence.flow import synaptic_flow
 from prunebench.pruning.evidence.inputs import KINDS, of_inputs
 from prunebench.pruning.evidence.losses import losses
 from prunebench.pruning.evidence.movement import movement
-from prunebench.pruning.registry import Request, needs
+from prunebench.pruning.registry import Request, needs, of_samples
 
 BATCH = 32
 """Samples of one pass through the model, whatever the settings of training are, so that they change nothing."""
@@ -27,30 +28,39 @@ def evidence_for(model: nn.Module, request: Request) -> Evidence:
     Raises:
         ConfigError: there is no training data to ask, or what it tells is not finite.
     """
+    if request.evidence is not None:
+        return request.evidence
     asked = needs(request.criterion)
-    if request.evidence is not None or not asked:
-        return request.evidence or {}
-    if request.task is None:
-        raise ConfigError(f"The criterion asks for {' and '.join(asked)}, which takes training data; here is none.")
     found: dict[str, dict[str, torch.Tensor]] = {}
-    with _evaluating(model):
-        about = model, request.task, request.calibration
-        if set(asked) & {"gradient", "squared_gradient", "hessian_gradient"}:
-            found |= _gradients(*about, squared="squared_gradient" in asked)
-        if "hessian_gradient" in asked:
-            found["hessian_gradient"] = hessian_gradient(*about, found["gradient"], BATCH)
-        if "hessian_diagonal" in asked:
-            found["hessian_diagonal"] = hessian_diagonal(*about)
-        if of := set(asked) & set(KINDS):
-            found |= of_inputs(model, request.task, of, request.calibration, batch=BATCH)
+    if samples := of_samples(request.criterion):
+        if request.task is None:
+            what = " and ".join(samples)
+            raise ConfigError(f"The criterion asks for {what}, which takes training data; here is none.")
+        found |= _of_samples(model, request.task, request.calibration, samples)
     if "movement" in asked:
         if request.finetune is None:
             raise ConfigError("The criterion asks for the movement of weights, and here is no fine-tuning to watch.")
         found["movement"] = movement(model, request.finetune)
+    if "synaptic_flow" in asked:
+        found["synaptic_flow"] = synaptic_flow(model, request.inputs)
     for kind in asked:
         for name, tensor in found[kind].items():
             if not torch.isfinite(tensor).all():
                 raise ConfigError(f"The {kind} of {name} is not finite: the loss of the calibration samples overflows.")
+    return found
+
+
+def _of_samples(model: nn.Module, task: Task, samples: int, asked: Sequence[str]) -> dict[str, dict[str, torch.Tensor]]:
+    found: dict[str, dict[str, torch.Tensor]] = {}
+    with _evaluating(model):
+        if set(asked) & {"gradient", "squared_gradient", "hessian_gradient"}:
+            found |= _gradients(model, task, samples, squared="squared_gradient" in asked)
+        if "hessian_gradient" in asked:
+            found["hessian_gradient"] = hessian_gradient(model, task, samples, found["gradient"], BATCH)
+        if "hessian_diagonal" in asked:
+            found["hessian_diagonal"] = hessian_diagonal(model, task, samples)
+        if of := set(asked) & set(KINDS):
+            found |= of_inputs(model, task, of, samples, batch=BATCH)
     return found
 
 

@@ -5,8 +5,9 @@ Which units hang together is found and proved elsewhere (`units`); here they are
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -40,12 +41,11 @@ def prune(model: nn.Module, masks: Masks, request: Request) -> Pruned:
     Raises:
         ConfigError: the model has nothing that could be removed.
     """
-    from prunebench.pruning.evidence.gather import evidence_for
     from prunebench.pruning.units.removable import take
     from prunebench.pruning.units.removal import staying
 
     found, groups = _selected(model, request)
-    chosen = choose(model, groups, replace(request, removable=found, evidence=evidence_for(model, request)))
+    chosen = choose(model, groups, replace(request, removable=found))
     doomed = {group.name: units for group, units in zip(groups, chosen, strict=True)}
     stays = staying(model, groups, doomed)
     take(model, request.inputs, found, doomed)
@@ -109,23 +109,73 @@ def _whole(model: nn.Module, request: Request) -> list[Group]:
 
 
 def choose(model: nn.Module, groups: list[Group], request: Request) -> list[list[int]]:
-    """For each group the units to remove, ascending; all are scored on the model as it is."""
-    scores = _scores(model, groups, request)
+    """For each group the units to remove, ascending; all are scored on the model as it is, in every round without the
+    units of the rounds before."""
+    from prunebench.pruning.evidence.gather import evidence_for
+
     whole = request.removable.groups if request.removable else groups
     original = {group.name: group.units for group in whole}
+    least = [_least(group, original, request) for group in groups]
+    pools = _pools(groups, original, request)
+    chosen: list[list[int]] = [[] for _ in groups]
+    due = [0] * len(pools)
+    for done in range(1, request.rounds + 1):
+        before = due
+        due = [_by_round(sum(groups[i].units for i in pool), quota, done / request.rounds) for pool, quota in pools]
+        if due == before and request.rounds > 1:
+            continue
+        with _without(model, groups, chosen):
+            scores = _scores(model, groups, replace(request, evidence=evidence_for(model, request)))
+        for i, units in enumerate(chosen):
+            for unit in units:
+                scores[i][unit] = -math.inf  # what has gone stays so
+        chosen = [[] for _ in groups]
+        for (pool, _), count in zip(pools, due, strict=True):
+            ranking = sorted((score, i, unit) for i in pool for unit, score in enumerate(scores[i]))
+            for _, i, unit in ranking:
+                if sum(len(chosen[j]) for j in pool) < count and groups[i].units - len(chosen[i]) > least[i]:
+                    chosen[i].append(unit)
+    return [sorted(units) for units in chosen]
+
+
+def _pools(groups: list[Group], original: Mapping[str, int], request: Request) -> list[tuple[list[int], int]]:
+    """The groups that are ranked together, by their places, and how many of their units go."""
     pools: dict[tuple[str, float], list[int]] = {}
     for i, group in enumerate(groups):
         pool = "heads" if group.kind == "heads" else group.name
         pools.setdefault((pool, request.fraction_of(group.modules)), []).append(i)
-    chosen: list[list[int]] = [[] for _ in groups]
-    for (_, fraction), members in pools.items():
-        quota = _quota([groups[i] for i in members], original, request, fraction)
-        ranking = sorted((score, i, unit) for i in members for unit, score in enumerate(scores[i]))
-        for _, i, unit in ranking:
-            if quota > 0 and groups[i].units - len(chosen[i]) > _least(groups[i], original, request):
-                chosen[i].append(unit)
-                quota -= 1
-    return [sorted(units) for units in chosen]
+    return [
+        (members, _quota([groups[i] for i in members], original, request, fraction))
+        for (_, fraction), members in pools.items()
+    ]
+
+
+def _by_round(units: int, quota: int, done: float) -> int:
+    """How many of so many units have gone once a share of the rounds is done, if in the end a quota goes: what is left
+    falls by the same factor in each."""
+    return quota if done == 1 else units - round(units * ((units - quota) / units) ** done)
+
+
+@contextlib.contextmanager
+def _without(model: nn.Module, groups: list[Group], gone: list[list[int]]) -> Iterator[None]:
+    """Within, the weights are zero that go with some units of each group."""
+    import torch
+
+    kept: dict[str, torch.Tensor] = {}
+    parts = [(part, units) for group, units in zip(groups, gone, strict=True) for part in group.parts if units]
+    try:
+        with torch.no_grad():
+            for part, units in parts:
+                if _is_weight(model, part.parameter):
+                    weight = model.get_parameter(part.parameter)
+                    kept.setdefault(part.parameter, weight.detach().clone())
+                    rows = part.index[torch.isin(part.unit, torch.tensor(units))]
+                    weight.index_fill_(part.dim, rows.to(weight.device), 0)
+        yield
+    finally:
+        with torch.no_grad():
+            for name, values in kept.items():
+                model.get_parameter(name).copy_(values)
 
 
 def _least(group: Group, original: Mapping[str, int], request: Request) -> int:
