@@ -28,6 +28,7 @@ from prunebench.records import Scores, SensitivityRecord
 from prunebench.registry import content, reference
 from prunebench.runs.run import Run
 from prunebench.training.fit import Progress, Stop, Tick
+from prunebench.training.policies import tuned_recipe
 
 SHARES = (0.1, 0.3, 0.5, 0.7, 0.9)
 SAMPLES = 500
@@ -125,7 +126,7 @@ def _deciding(setup: Setup, run: Run, samples: int) -> dict[str, object]:
     here = setup.environment("prune")
     looked: list[object] = [settings.calibration] if of_samples(setup.experiment.ranking) else []
     if "movement" in needs(setup.experiment.ranking):
-        looked.append(asdict(setup.finetuning()))
+        looked.append(asdict(tuned_recipe(settings)))
     return {
         "run": run.key,
         "files": {name: digest for name, digest in run.files().items() if "/000/" in f"/{name}"},

@@ -85,12 +85,11 @@ class Request:
 
     `include` and `exclude` are glob patterns on module names; a pattern that matches a module matches all
     inside it; `keeps` are those of what stays whole unless `include` is given. By a `pattern` single weights go
-    together, or it decides which go; in so many `rounds` they are scored anew within the step. With `round_to` above 1,
-    structured pruning leaves as many units as `step` steps would have left of the unpruned model, rounded up to a
-    multiple. Of whole units, as many go as in `leap` steps one after the other. `kinds` are those of units that go; all
-    where it is empty. `layer_fractions` are globs of modules with fractions of their own, the last one that matches
-    counts; `floor` is the share of its original units that every group keeps at least; `through_norms` says that a norm
-    over channels passes each of them alone.
+    together, or it decides which go. With `round_to` above 1, structured pruning leaves as many units as `step` steps
+    would have left of the unpruned model, rounded up to a multiple. Of whole units, as many go as in `leap` steps one
+    after the other. `kinds` are those of units that go; all where it is empty. `layer_fractions` are globs of modules
+    with fractions of their own, the last one that matches counts; `floor` is the share of its original units that every
+    group keeps at least; `through_norms` says that a norm over channels passes each of them alone.
     `removable` tells what can be removed of the unpruned model, and `weights` which of its parameters are weights;
     where it is None, it is found of the model as it is. So is `blocks`, the blocks of the unpruned model, and
     `evidence`, what the criterion asks for of `calibration` training samples; what asks for `movement` takes an epoch
@@ -107,7 +106,6 @@ class Request:
     task: Task | None = None
     scope: str = "global"
     pattern: Pattern | None = None
-    rounds: int = 1
     targets: str = "weights"
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
