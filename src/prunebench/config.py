@@ -159,9 +159,9 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     sparsity_schedule: Annotated[str,
         _pruning("How a target is reached in --iterations steps: geometric, one-shot, linear, cubic or cosine.", "geometric")] = NOT_GIVEN
     scope: Annotated[str,
-        _pruning("Of unstructured pruning: rank weights over the whole model (global), or in each layer, of which the same share "
-                 "goes (layerwise), or one that is spread by erk or lamp; or in each row.  [default: the criterion's, else global]",
-                 "global")] = NOT_GIVEN
+        _pruning("What is ranked with what: all weights, or units, of the model (global), or those of each layer, of which the same "
+                 "share goes (layerwise), or of each row of it; or one that is spread by lamp and others (`prunebench list` has all).  "
+                 "[default: the criterion's, else global; layerwise of structured pruning]", "global")] = NOT_GIVEN
     pattern: Annotated[str,
         _pruning("Of unstructured pruning: which weights go together, or compete: N:M such as 2:4, of which N stay; blocks of outputs x inputs "
                  "such as 4x1 or 16x16; row.")] | None = None
@@ -181,7 +181,17 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         _pruning("Of structured pruning: another fraction for modules that match a glob, such as 'layer4.*=0.3'; repeatable, the "
                  "last one that matches counts.", ())] = NOT_GIVEN
     floor: Annotated[float,
-        _pruning("Of structured pruning: the share of its original units that every layer keeps at least.", 0.0, ge=0, lt=1)] = NOT_GIVEN
+        _pruning("Of structured pruning: the share of its original units that every layer keeps at least.  [default: 0; 0.1 where "
+                 "layers compete]", 0.0, ge=0, lt=1)] = NOT_GIVEN
+    by: Annotated[Literal["units", "macs", "params"],
+        _pruning("Of structured pruning whose layers compete: rank units by their score, or by that per multiply-accumulate or "
+                 "parameter that goes with them.", "units")] = NOT_GIVEN
+    group_reduction: Annotated[Literal["sum", "mean", "norm", "max", "abs-sum"],
+        _pruning("Of structured pruning: what the scores of its weights come to as that of a unit.  [default: the criterion's own, "
+                 "sum as a rule]")] | None = None
+    group_normalisation: Annotated[Literal["none", "mean", "max", "norm"],
+        _pruning("Of structured pruning whose layers compete: what the scores of a layer's units are divided by, so that they "
+                 "compare.  [default: mean]", "none")] = NOT_GIVEN
     through_norms: Annotated[bool,
         _pruning("Of structured pruning: remove channels also where a layer norm reads them, which changes what it "
                  "averages over.", False)] = NOT_GIVEN
@@ -306,7 +316,7 @@ def given(config: RunConfig) -> dict[str, Any]:
 AS_TRAINED = ("momentum", "weight_decay", "clip_norm")
 """Settings of training that fine-tuning shares unless it has its own, which are empty where they are the same."""
 
-OF_UNITS = ("prune", "layer_fraction", "floor", "through_norms")
+OF_UNITS = ("prune", "layer_fraction", "floor", "through_norms", "by", "group_reduction", "group_normalisation")
 """Settings that say which units go: of structured pruning alone."""
 
 OF_RETRAINING = ("rewind_epoch", "distil_temperature", "distil_weight", "bn_samples")

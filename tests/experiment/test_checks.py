@@ -51,6 +51,21 @@ def test_a_model_takes_the_data_that_it_can_read_and_no_other(model, dataset):
                 ({"targets": "all"}, "--targets"),
                 ({"targets": "weights"}, "--targets"),
             )
+            if method == "none" or option == "--targets"
+        ),
+        *(
+            ({"model": "vgg16", "method": method, **given}, message)
+            for method, given, message in (
+                ("structured", {"scope": "erk"}, "--scope erk says how many single weights each layer keeps"),
+                ("structured", {"scope": "owl"}, "give global, isomorphic, lamp, layerwise"),
+                ("unstructured", {"scope": "isomorphic"}, "--scope isomorphic ranks groups of units"),
+                ("structured", {"by": "macs"}, "--by compares units of different layers, and with --scope layerwise"),
+                ("structured", {"scope": "lamp", "by": "macs"}, "--by compares units of different layers, and with"),
+                ("structured", {"group_normalisation": "max"}, "--group-normalisation compares units of different"),
+                ("structured", {"scope": "global", "layer_fraction": ("a=0.1",)}, "--layer-fraction says what a layer"),
+                ("structured", {"criterion": "fpgm", "group_reduction": "max"}, "--group-reduction max reduces the sc"),
+                ("unstructured", {"group_reduction": "max"}, "--group-reduction is for structured pruning"),
+            )
         ),
         ({"model": "vgg16", "mean": (0.5,)}, "--mean and --std go together"),
         ({"model": "bert", "mean": (0.5,), "std": (0.5,)}, "--mean and --std normalise images, and this is text"),

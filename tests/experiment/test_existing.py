@@ -14,6 +14,7 @@ from prunebench.experiment.existing import (
     finished,
     finished_records,
     of_run,
+    pruned_otherwise,
     trim,
     why_new,
 )
@@ -171,6 +172,18 @@ def test_what_a_structured_run_has_stored_of_how_single_weights_are_ranked_is_le
     assert again.run.key == run.key
     single = pruning_run(RunConfig(model="vgg16", method="unstructured", scope=scope))
     assert of_run(single, {}).run.key == single.key
+
+
+@pytest.mark.parametrize(
+    "about", [{"scope": "global"}, {"scope": "isomorphic", "floor": 0.0}, {"scope": "lamp"}, {"group_reduction": "max"}]
+)
+def test_how_units_of_several_layers_compete_is_as_it_was(about):
+    run = pruning_run(RunConfig(model="vgg16", **about))
+    again = of_run(run, {})
+    assert again.run.key == run.key != pruning_run(RunConfig(model="vgg16")).key
+    assert again.settings.scope == (None if "scope" not in about else run.manifest.config["scope"])
+    others = pruned_otherwise(again, {"criterion": "l1"}), pruned_otherwise(again, {"method": "unstructured"})
+    assert [each.settings.scope for each in others] == [again.settings.scope, "global"]
 
 
 def test_data_has_changed_since_a_run_of_the_same_folder_alone(run_on, tmp_path):

@@ -61,6 +61,9 @@ OTHER = {
     "prune": ("heads",),
     "layer_fraction": ("layer1=0.5",),
     "floor": 0.5,
+    "by": "macs",
+    "group_reduction": "mean",
+    "group_normalisation": "max",
     "through_norms": True,
     "class_weights": "balanced",
     "output": "aux",
@@ -90,6 +93,7 @@ def changed(config, name):
 
 BESIDE = {
     **{name: {"mean": (0.25,), "std": (0.25,)} for name in ("mean", "std")},
+    **{name: {"scope": "global"} for name in ("by", "group_normalisation")},
     "sparsity_schedule": {"sparsity": 0.5},
 }
 """What must be given together."""

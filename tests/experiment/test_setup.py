@@ -102,7 +102,7 @@ def test_a_request_holds_the_settings_and_a_seed_of_its_own_for_every_step(setup
 
 def test_a_request_tells_the_step_the_multiple_and_what_can_be_removed(setup):
     asked = setup(round_to=4).request(3)
-    assert (asked.scope, asked.targets) == ("global", "weights")  # which structured pruning does not ask for
+    assert (asked.scope, asked.targets) == (None, "weights")  # which structured pruning does not ask for
     assert (asked.step, asked.round_to) == (3, 4)
     assert {group.modules[0]: group.units for group in asked.removable.groups} == {
         "features.0": 8,

@@ -12,11 +12,20 @@ from prunebench.errors import ConfigError
 from prunebench.pruning.granularity import read_pattern
 from prunebench.pruning.matrices import matrices
 from prunebench.pruning.registry import Request, criteria, methods
+from prunebench.pruning.scopes import ranked
 from prunebench.pruning.shares import scopes
+from prunebench.pruning.units.removable import find_removable
 
 SINGLE = [name for name in criteria.names() if methods.get("unstructured").fitting(criteria.get(name))]
-SCOPED = list(itertools.product(scopes.names(), SINGLE))
+SCOPES = [scope for scope in scopes.names() if scopes.get(scope).masks]
+SCOPED = list(itertools.product(SCOPES, SINGLE))
 PATTERNS = ("2:4", "2x2", "row")
+POOLED = [
+    (scope, name)
+    for scope in scopes.names()
+    for name in criteria.names()
+    if scopes.get(scope).pool and methods.get("structured").fitting(criteria.get(name))
+]
 PAIRS = [(method, name) for method in methods.names() for name in criteria.names()]
 WITHOUT_NORM = ("classifier.1",)
 SAMPLES = 20
@@ -108,11 +117,34 @@ def test_every_scope_takes_of_every_criterion_what_is_asked_step_by_step(scope, 
         assert all(model.get_parameter(key)[~mask].eq(0).all() for key, mask in masks.items())
 
 
-@pytest.mark.parametrize("scope", scopes.names())
+@pytest.mark.parametrize("scope", SCOPES)
 def test_every_scope_comes_to_a_target_exactly(scope, trained, tiny_task, images12):
     model, masks, method = copy.deepcopy(trained["plain"]), {}, methods.get("unstructured")
-    for step, gone in enumerate((0.3, 0.6, 0.9)):
+    for step, gone in enumerate((0.3, 0.6, 0.8)):
         request = Request(0.1, criteria.get("l1").score, images12, seed=step, task=tiny_task, scope=scope, gone=gone)
         masks = method.prune(model, masks, request).masks
         found = sum(int((~mask).sum()) for mask in masks.values())
         assert abs(found - gone * 1896) <= (2 if scope in {"layerwise", "row"} else 0.5)
+
+
+@pytest.fixture(scope="module")
+def of_units(trained, tiny_task, images12):
+    """What a request of units asks beside the criterion and the scope."""
+    found = find_removable(trained["plain"], images12)
+    return {"task": tiny_task, "calibration": SAMPLES, "removable": found, "exclude": WITHOUT_NORM}
+
+
+@pytest.mark.parametrize(("scope", "name"), POOLED)
+def test_every_scope_of_units_takes_of_every_criterion_what_is_asked(scope, name, trained, images12, of_units):
+    method, usual = methods.get("structured"), "mean" if scopes.get(scope).compares else "none"
+    about = {"scope": scope, "group_normalisation": usual, **of_units}
+    request = Request(0.3, method.ranking(criteria.get(name)), images12, **about)
+    models = [copy.deepcopy(trained["plain"]) for _ in range(2)]
+    together, each = 20, [8, 12]
+    for _ in range(2):
+        assert method.prune(models[0], {}, request).notes == method.prune(models[1], {}, request).notes
+        together, each = together - round(0.3 * together), [units - round(0.3 * units) for units in each]
+    left = method.count(models[0], {}, request)["channels"]
+    assert left == (together if scopes.get(scope).pool is ranked.together else sum(each))
+    assert all(torch.equal(a, b) for a, b in zip(models[0].parameters(), models[1].parameters(), strict=True))
+    assert torch.isfinite(models[0](torch.zeros(2, 3, 12, 12))).all()

@@ -43,9 +43,12 @@ def test_what_a_model_keeps_is_kept_where_units_go():
     assert asked(method="unstructured").keeps == ()
 
 
-def test_how_weights_are_ranked_is_asked_of_a_method_that_masks():
+def test_how_weights_or_units_are_ranked_is_asked_of_each_method():
     assert asked(method="unstructured", scope="layerwise", targets="all").scope == "layerwise"
-    assert asked(method="structured").scope == "global"
+    assert asked(method="structured").scope is None
+    given = {"scope": "global-units", "by": "macs", "group_reduction": "norm", "group_normalisation": "max"}
+    request = asked(method="structured", **given)
+    assert {name: getattr(request, name) for name in given} == given
 
 
 def test_settings_of_units_reach_the_method():

@@ -169,6 +169,14 @@ def test_a_model_that_lost_blocks_takes_as_long_as_no_other_since_weights_decide
     assert timed_alike(one) == timed_alike(one) != timed_alike(seed)
 
 
+@pytest.mark.parametrize("scope", ["global", "isomorphic", "lamp"])
+def test_where_units_of_several_layers_compete_a_model_takes_as_long_as_no_other(made, scope):
+    _, one = made(scope=scope)
+    _, seed = made(scope=scope, seed=3)
+    assert timed_alike(one) == timed_alike(one) != timed_alike(seed)
+    assert timed_alike(made(scope="layerwise")[1]) == timed_alike(made(seed=3)[1])
+
+
 def test_curves_that_differ_in_their_seed_alone_are_together_by_seed(made):
     curves = [curve_of(made(seed=seed, fraction=fraction)[1]) for seed in (2, 0, 1) for fraction in (0.1, 0.2)]
     groups = by_settings(curves)

@@ -16,7 +16,7 @@ from prunebench.models.normalisation import problem_of
 from prunebench.pruning.amounts import named, schedules
 from prunebench.pruning.registry import Method
 from prunebench.pruning.requests import layer_fractions
-from prunebench.pruning.shares import scopes
+from prunebench.pruning.shares import of_units, of_weights
 from prunebench.registry import parameters, reference
 from prunebench.runs.commands import as_options
 from prunebench.runs.environment import check_processes
@@ -57,9 +57,9 @@ def check_pruning(settings: Settings, method: Method) -> None:
             f"none."
         )
     if method.masks:
-        scopes.get(settings.scope)
+        of_weights(settings.scope)
     for name in OF_WEIGHTS:
-        if getattr(settings, name) is not None and not method.masks:
+        if getattr(settings, name) is not None and not (method.masks or (name == "scope" and method.narrows)):
             raise ConfigError(
                 f"{option_name(name)} is for unstructured pruning, which ranks single weights; {settings.method} "
                 f"pruning ranks none. Leave it out."
@@ -71,12 +71,31 @@ def check_pruning(settings: Settings, method: Method) -> None:
                 f"removes none. Leave it out."
             )
 
+    if method.narrows:
+        _check_between_layers(settings)
+
+
+def _check_between_layers(settings: Settings) -> None:
+    """Raise ConfigError where it is said how layers compete, and they do not."""
+    scope = of_units(settings.scope)
+    for name in ("by", "group_normalisation"):
+        if getattr(settings, name) != default(name) and not scope.compares:
+            raise ConfigError(
+                f"{option_name(name)} compares units of different layers, and with --scope {scope.name} each layer's "
+                f"compete with their own alone: give --scope global or isomorphic."
+            )
+    if settings.layer_fraction and scope.pooled:
+        raise ConfigError(
+            f"--layer-fraction says what a layer loses, and with --scope {scope.name} its scores do: give --floor, or "
+            f"leave out --scope."
+        )
+
 
 def _check_amounts(settings: Settings, method: Method) -> None:
     """Raise ConfigError where it is not clear how much is to go, or a method cannot count it."""
     targets = [option_name(name) for name in named(settings)]
     schedule = schedules.get(settings.sparsity_schedule)
-    if settings.pattern is not None and settings.scope is not None and scopes.get(settings.scope).in_rows:
+    if settings.pattern is not None and method.masks and of_weights(settings.scope).in_rows:
         raise ConfigError(
             f"--scope {settings.scope} ranks single weights, and --pattern {settings.pattern} has none: give another."
         )

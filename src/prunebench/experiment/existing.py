@@ -28,6 +28,10 @@ from prunebench.runs.run import Run
 
 log = logging.getLogger(__name__)
 
+BEFORE = ("global", "layerwise")
+"""Scopes that a run of structured pruning has stored where it has none: what units of several layers compete by has
+other names."""
+
 PATHS = ("data_dir", "weights", "runs_dir", "results_dir")
 """Settings that may be paths, whose bytes need not be UTF-8."""
 
@@ -77,7 +81,8 @@ def of_run(run: Run, given: Mapping[str, Any], *, trusted: bool = False) -> Expe
     stored.setdefault("resize", "crop")  # what was done to every image before there was a choice
     method = methods.known(stored.get("method")) or methods.get(default("method"))
     if not method.masks:
-        stored |= dict.fromkeys(OF_WEIGHTS)  # stored as their default
+        kept = stored.get("scope") if method.narrows and stored.get("scope") not in BEFORE else None
+        stored |= {**dict.fromkeys(OF_WEIGHTS), "scope": kept}  # stored as their default
     stored |= {name: restored(stored[name]) for name in PATHS if isinstance(stored.get(name), str)}
     places = {"runs_dir": str(run.root), "results_dir": default("results_dir")}  # a run says nothing about those here
     usual = {name: default(name) for name in field_types()}
@@ -99,7 +104,9 @@ def pruned_otherwise(experiment: Experiment, how: Mapping[str, Any]) -> Experime
     method = methods.get(how.get("method", stored.method))
     own = {"criterion": method.criterion} if "method" in how else {}
     of_weights = {name: default(name) if method.masks else None for name in OF_WEIGHTS}
-    kept = {name: value for name in OF_WEIGHTS if method.masks and (value := getattr(stored, name)) is not None}
+    before = methods.get(stored.method)
+    alike = (before.masks, before.narrows) == (method.masks, method.narrows)
+    kept = {n: value for n in OF_WEIGHTS if alike and method.removes and (value := getattr(stored, n)) is not None}
     of_units = {} if method.narrows else {name: default(name) for name in ("round_to", *OF_UNITS)}
     settings = msgspec.structs.replace(stored, **{**own, **of_weights, **kept, **of_units, **how})
     settings = msgspec.structs.replace(settings, criterion=criteria.named(settings.criterion))

@@ -18,6 +18,7 @@ from prunebench.experiment.goals import Goal
 from prunebench.experiment.identity import NAMES, data_digest, identity
 from prunebench.models.architecture import ModelEntry, given_arguments, models
 from prunebench.pruning.registry import Criterion, Method, criteria, methods, of_samples
+from prunebench.pruning.shares import needs_of
 from prunebench.registry import reference
 from prunebench.runs.manifest import Manifest
 from prunebench.runs.run import Run
@@ -106,12 +107,12 @@ class Experiment:
     @property
     def ranking(self) -> Callable[..., Any]:
         """How the criterion scores what the method removes; raises ConfigError where it does not, and as `model`."""
-        return self.method.ranking(self.criterion)
+        return self.method.ranking(self.criterion, self.settings.group_reduction)
 
     def settled(self) -> Experiment:
         """The same without what its criterion does not ask for, so that a study of several is about the same runs as
         each by itself: samples to look at, of one that looks at none. Raises as `ranking`."""
-        if of_samples(self.ranking):
+        if of_samples(needs_of(self.ranking, self.settings.scope)):
             return self
         return replace(self, settings=msgspec.structs.replace(self.settings, calibration=default("calibration")))
 

@@ -35,8 +35,8 @@ from prunebench.experiment.goals import parse
 from prunebench.experiment.identity import OF_WEIGHTS, as_stored
 from prunebench.models.architecture import ModelEntry, arguments_told, check_needed, models
 from prunebench.pruning.amounts import named, schedules
-from prunebench.pruning.registry import criteria, methods
-from prunebench.pruning.shares import scopes
+from prunebench.pruning.registry import Method, criteria, methods
+from prunebench.pruning.shares import kept_as, of_units, of_weights
 from prunebench.registry import reference, without_folder
 from prunebench.runs.index import find, is_run_folder
 from prunebench.runs.run import Run
@@ -53,6 +53,9 @@ SEARCHED = 50
 
 HELD_OUT = 0.1
 """Share of the training data that is held out where a goal bounds accuracy, unless another was asked for."""
+
+FLOOR = 0.1
+"""Share of its units that every layer keeps where layers compete for what stays, unless another was asked for."""
 
 
 def resolve(config: RunConfig | Experiment) -> Experiment:
@@ -96,11 +99,11 @@ def resolve(config: RunConfig | Experiment) -> Experiment:
     otherwise = dict(values)
     values |= given(config) | _place(config, origin) | {"model_arg": arguments}
     values["criterion"] = criteria.named(values["criterion"])
-    values["scope"] = scopes.named(values["scope"])
-    if method.masks and "scope" not in given(config):
-        values["scope"] = _scope(config, criteria.get(values["criterion"]).scope)
     values["sparsity_schedule"] = schedules.named(values["sparsity_schedule"])
     values["retrain"] = policies.named(values["retrain"])
+    if method.masks and "scope" not in given(config):
+        values["scope"] = _scope(config, criteria.get(values["criterion"]).scope)
+    values |= _between_layers(values, config, method)
     same = [name for name in AS_TRAINED if values[f"finetune_{name}"] == values[name]]
     settings = Settings(**values | {f"finetune_{name}": None for name in same})
     experiment = Experiment(settings, goals, origin)
@@ -112,8 +115,17 @@ def resolve(config: RunConfig | Experiment) -> Experiment:
 def _scope(config: RunConfig, usual: str) -> str:
     """In which weights are ranked unless it is said: as a criterion has it, but where a pattern leaves no single
     weights to be ranked in rows, or takes the same of every layer anyhow."""
-    alike = config.pattern is not None and (scopes.get(usual).in_rows or "pattern" in named(config))
+    alike = config.pattern is not None and (of_weights(usual).in_rows or "pattern" in named(config))
     return "layerwise" if alike else usual
+
+
+def _between_layers(values: dict[str, Any], config: RunConfig, method: Method) -> dict[str, Any]:
+    """The scope by the name under which it is kept, and where units of several layers compete, how they compare."""
+    scope = kept_as(values["scope"], method.narrows)
+    if not method.narrows or not (found := of_units(scope)).pooled:
+        return {"scope": scope}
+    usual = {"floor": FLOOR, "group_normalisation": "mean" if found.compares else "none"}
+    return {"scope": scope, **usual, **{name: value for name, value in given(config).items() if name in usual}}
 
 
 def _iterations(config: RunConfig, schedule: str, usual: int) -> int:

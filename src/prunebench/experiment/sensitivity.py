@@ -124,7 +124,7 @@ def _deciding(setup: Setup, run: Run, samples: int) -> dict[str, object]:
     """All that decides what is found of a layer, but for the share."""
     settings = setup.experiment.settings
     here = setup.environment("prune")
-    looked: list[object] = [settings.calibration] if of_samples(setup.experiment.ranking) else []
+    looked: list[object] = [settings.calibration] if of_samples(needs(setup.experiment.ranking)) else []
     if "movement" in needs(setup.experiment.ranking):
         looked.append(asdict(tuned_recipe(settings)))
     return {

@@ -25,6 +25,7 @@ from prunebench.experiment.summary import summary_of
 from prunebench.experiment.usable import opening
 from prunebench.models.checkpoint import Checkpoint, build_alike
 from prunebench.models.collapse import collapsed
+from prunebench.models.costs import macs
 from prunebench.models.input_spec import check_forward, check_training, output_of, outputs, trains_on_one
 from prunebench.models.outputs import left_out
 from prunebench.pruning.blocks.proof import Blocks, find_removable_blocks
@@ -166,7 +167,8 @@ class Setup:
         seed = seed_of(self.experiment.settings.seed, "prune", step)
         found = {"removable": self.removable, "weights": self.weights, "blocks": self.blocks}
         finetune = None if at is None else partial(self._finetune, at, step)
-        return self._request(seed=seed, task=self.task, step=step, finetune=finetune, **found)
+        request = self._request(seed=seed, task=self.task, step=step, finetune=finetune, **found)
+        return replace(request, original_macs=self.macs) if request.macs_left is not None else request
 
     def sketch(self, step: int) -> Request:
         """The request of a step where values do not matter: criteria look at next to nothing."""
@@ -192,6 +194,11 @@ class Setup:
         some = self.task.targets.some("train", FEW)
         inputs, targets = next(self.task.batches("train", [some], next(model.parameters()).device))
         self.task.objective.loss(output_of(model, inputs), targets).backward()
+
+    @cached_property
+    def macs(self) -> int:
+        """Multiply-accumulates of the unpruned model, of one sample."""
+        return macs(self.fresh().model, self.task.inputs)
 
     def _request(self, **more: Any) -> Request:
         experiment = self.experiment

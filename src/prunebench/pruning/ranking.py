@@ -14,7 +14,7 @@ from prunebench.models.masks import Masks
 from prunebench.pruning.matrices import Matrix, matrices, one_row
 from prunebench.pruning.registry import Request
 from prunebench.pruning.selection import by_pattern, lowest_blocks, lowest_of_rows, lowest_together
-from prunebench.pruning.shares import scopes
+from prunebench.pruning.shares import of_weights
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def shapes_of(model: nn.Module, names: list[str], request: Request) -> Shapes:
         ConfigError: the pattern fits none of them.
     """
     pattern = request.pattern
-    if pattern is None and not scopes.get(request.scope).in_rows:
+    if pattern is None and not of_weights(request.scope).in_rows:
         return Shapes(names)
     found = matrices(model, request.inputs)
     if pattern is None:
@@ -69,7 +69,7 @@ def without_lowest(
         return {}, going
     if pattern is not None:
         return lowest_blocks(parts, shapes.matrices, pattern, possible), 0
-    if scopes.get(request.scope).in_rows:
+    if of_weights(request.scope).in_rows:
         ((name, part),) = parts.items()
         stay = lowest_of_rows(part, shapes.matrices[name], possible)
         return {name: stay}, going - (left - int(stay.sum()))

@@ -94,6 +94,8 @@ class Request:
     where it is None, it is found of the model as it is. So is `blocks`, the blocks of the unpruned model, and
     `evidence`, what the criterion asks for of `calibration` training samples; what asks for `movement` takes an epoch
     of `finetune`. In each of `rounds` a part goes, and what is left is scored anew.
+    `scope` is the method's own where it is None; the unpruned model has `original_macs`, counted where it is None.
+    `group_reduction`, `group_normalisation` and `by` say how units are scored (pruning/unit_scores).
     """
 
     fraction: float
@@ -104,7 +106,7 @@ class Request:
     macs_left: float | None = None
     seed: int = 0
     task: Task | None = None
-    scope: str = "global"
+    scope: str | None = None
     pattern: Pattern | None = None
     targets: str = "weights"
     include: tuple[str, ...] = ()
@@ -124,6 +126,10 @@ class Request:
     evidence: Evidence | None = None
     finetune: Finetune | None = None
     rounds: int = 1
+    original_macs: int | None = None
+    group_reduction: str | None = None
+    group_normalisation: str = "none"
+    by: str = "units"
 
     def selects(self, module: str) -> bool:
         """Whether a module may be pruned."""
@@ -133,8 +139,18 @@ class Request:
 
     def fraction_of(self, modules: Sequence[str]) -> float:
         """The fraction of what these modules make together."""
+        own = self.own_fraction(modules)
+        return self.fraction if own is None else own
+
+    def own_fraction(self, modules: Sequence[str]) -> float | None:
+        """The fraction of what these modules make together, where they have one of their own."""
         own = [share for glob, share in self.layer_fractions if any(matches(module, (glob,)) for module in modules)]
-        return own[-1] if own else self.fraction
+        return own[-1] if own else None
+
+    @property
+    def bounded(self) -> bool:
+        """Whether it is said what is left of parameters, or of multiply-accumulates."""
+        return self.macs_left is not None or self.params_left is not None
 
     def share(self, steps: int = 1) -> Share:
         """The share of units that so many steps remove, of each group its own where that is asked for."""
@@ -217,17 +233,17 @@ def scores_units(criterion: Callable[..., Any]) -> bool:
     return not parameters(criterion).keys().isdisjoint(BY_UNITS)
 
 
-def needs(criterion: Callable[..., Any]) -> tuple[str, ...]:
-    """What a criterion asks for that is gathered beforehand, by the names of evidence of weights."""
+def needs(*functions: Callable[..., Any]) -> tuple[str, ...]:
+    """What a criterion, or a scope, asks for that is gathered beforehand, by the names of evidence of weights."""
     found: list[str] = []
-    for name in parameters(criterion):
+    for name in (name for function in functions for name in parameters(function)):
         found += [name] if name in OF_WEIGHTS else BY_UNITS.get(name, ())
     return tuple(dict.fromkeys(found))
 
 
-def of_samples(criterion: Callable[..., Any]) -> tuple[str, ...]:
+def of_samples(asked: Iterable[str]) -> tuple[str, ...]:
     """What of that is gathered of the calibration samples."""
-    return tuple(name for name in needs(criterion) if name not in NOT_OF_SAMPLES)
+    return tuple(name for name in asked if name not in NOT_OF_SAMPLES)
 
 
 def matches(module: str, patterns: tuple[str, ...]) -> bool:
@@ -272,6 +288,7 @@ class Method:
         reached: (model, request) → names of the weights of which something may be removed.
         units: what is removed, for sentences, by what the model reads (None: a user's own model).
         alone: (unpruned model, request) → what of it can be pruned alone, in the model's order; None: nothing can.
+        check: (unpruned model, request of the last step) raises ConfigError where it cannot be met.
         masks: whether single weights are masked, and the model keeps its shape.
         narrows: whether whole units go, so that layers become narrower.
         shortens: whether whole blocks go, which a criterion scores as such, so that the model becomes less deep.
@@ -288,6 +305,7 @@ class Method:
     prunable: Callable[[nn.Module, Request], list[str]]
     reached: Callable[[nn.Module, Request], list[str]]
     alone: Callable[[nn.Module, Request], list[Alone]] | None = None
+    check: Callable[[nn.Module, Request], None] = lambda model, request: None
     masks: bool = False
     narrows: bool = False
     shortens: bool = False
@@ -307,12 +325,28 @@ class Method:
         """The nominal share of units that is left after so many steps."""
         return (1 - fraction) ** step if self.removes else 1.0
 
-    def ranking(self, criterion: Criterion) -> Callable[..., Any]:
-        """How a criterion scores what this method removes.
+    def widths_from_criterion(self, scope: object) -> bool:
+        """Whether it depends on the criterion how many weights each layer keeps, with a scope as runs store it."""
+        return self.widths_from_scores or self.widths_from_weights(scope)
+
+    def widths_from_weights(self, scope: object) -> bool:
+        """Whether it depends on the trained weights how long a model takes: where whole blocks go, or units of several
+        layers compete. Runs of whole units store `global` or `layerwise` where no scope was asked for."""
+        return self.shortens or (self.narrows and scope not in (None, "global", "layerwise"))
+
+    def ranking(self, criterion: Criterion, reduction: str | None = None) -> Callable[..., Any]:
+        """How a criterion scores what this method removes; with a `reduction`, the weights of units.
 
         Raises:
             ConfigError: it does not.
         """
+        if reduction is not None and criterion.score is not None and not scores_units(criterion.score):
+            return criterion.score
+        if reduction is not None:
+            raise ConfigError(
+                f"--group-reduction {reduction} reduces the scores of weights, and --criterion {criterion.name} scores "
+                f"whole units: leave it out."
+            )
         found = self.fitting(criterion)
         if found is None:
             fit = ", ".join(c.name for c in map(criteria.get, criteria.names()) if self.fitting(c))

@@ -35,7 +35,10 @@ def request_of(settings: Settings, method: Method, inputs: InputSpec, keeps: tup
         "round_to": settings.round_to,
         "calibration": settings.calibration,
         "pattern": read_pattern(settings.pattern) if settings.pattern is not None else None,
-        "scope": settings.scope if method.masks else default("scope"),
+        "scope": settings.scope,
+        "by": settings.by,
+        "group_reduction": settings.group_reduction,
+        "group_normalisation": settings.group_normalisation,
         "targets": settings.targets if method.masks else default("targets"),
     }
     return Request(**asked | more)

@@ -203,14 +203,15 @@ def timed_alike(run: Run) -> str:
     """The same text for runs that take as long, since time does not depend on the values of weights.
 
     Such runs differ in their seed; where as many units are removed whichever they are, also in their criterion. Where
-    whole blocks go, it depends on the trained weights which, so that no other run takes as long.
+    whole blocks go, or units of several layers compete, it depends on the trained weights which, so that no other run
+    takes as long.
     """
     (settings,) = settings_of([run])
     method = methods.known(settings["method"])
-    by_scores = method is None or method.widths_from_scores
+    by_scores = method is None or method.widths_from_criterion(settings.get("scope"))
     settings = settings if by_scores else {**settings, "criterion": None}
     files = {"data": run.manifest.contents.get("data"), "model's file": run.manifest.contents.get("model")}
-    own = {"run": run.key} if method is not None and method.shortens else {}
+    own = {"run": run.key} if method is not None and method.widths_from_weights(settings.get("scope")) else {}
     return _hashable({**settings, **files, **own})
 
 

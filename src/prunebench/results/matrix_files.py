@@ -146,7 +146,8 @@ def _timings(
 
 def _belonging(file: MatrixFile, files: Sequence[MatrixFile], kind: str) -> list[MatrixFile]:
     """The files of a kind that belong to a file of a run, those that name this very run first."""
-    by_scores = methods.get(file.settings["method"]).widths_from_scores
+    method, scope = methods.get(file.settings["method"]), file.settings.get("scope")
+    by_scores, own = method.widths_from_criterion(scope), method.narrows and method.widths_from_weights(scope)
     names = (*SHAPE, "criterion") if by_scores else SHAPE
     found = [
         other
@@ -154,6 +155,7 @@ def _belonging(file: MatrixFile, files: Sequence[MatrixFile], kind: str) -> list
         if other.kind == kind
         and other.path.parent == file.path.parent
         and all(_agree(_told(file, name), _told(other, name)) for name in names)
+        and not (own and other.run != file.run)
     ]
     return sorted(found, key=lambda other: other.run != file.run)
 

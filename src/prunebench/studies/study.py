@@ -60,6 +60,7 @@ from prunebench.latency.backends import backends
 from prunebench.latency.config import EfficiencyConfig
 from prunebench.pruning.amounts import TARGETS
 from prunebench.pruning.registry import criteria, methods
+from prunebench.pruning.shares import kept_as
 from prunebench.reading import read_plain
 from prunebench.records import FORMAT
 from prunebench.registry import reference, without_folder
@@ -306,6 +307,8 @@ def _has(settings: Settings, combination: Mapping[str, Any]) -> bool:
     """Whether an experiment has all these settings."""
     mine = as_stored(settings) | {"weights": settings.weights}
     asked = {name: criteria.named(value) if name == "criterion" else value for name, value in combination.items()}
+    if "scope" in asked:
+        asked["scope"] = kept_as(asked["scope"], methods.get(settings.method).narrows) or default("scope")
     return all(without_folder(mine[name]) == without_folder(value) for name, value in asked.items())
 
 

@@ -16,8 +16,10 @@ from prunebench.models.architecture import models
 from prunebench.models.input_spec import InputSpec, output_of
 from prunebench.models.layers import layer_records, prunable_weights
 from prunebench.models.sizes import tensors_of
+from prunebench.pruning.budgets import left_after
 from prunebench.pruning.methods import structured
 from prunebench.pruning.registry import Request, criteria, needs
+from prunebench.pruning.rounds import in_rounds
 from prunebench.pruning.units.removable import find_removable
 
 WEIGHTS = [name for name in criteria.names() if (score := criteria.get(name).score) and not needs(score)]
@@ -147,7 +149,7 @@ def test_the_rounded_width_is_the_first_multiple_above_the_schedule(units, fract
     exact, before = units, units
     for step in range(1, steps + 1):
         exact = max(1, exact - round(fraction * exact))
-        left = structured.left_after(units, fraction, step, multiple)
+        left = left_after(units, fraction, step, multiple)
         assert left == units or left % multiple == 0
         assert exact <= left <= min(exact + multiple - 1, before)
         before = left
@@ -391,7 +393,7 @@ def zero_chosen(model, request, dim):
     """Set the chosen units to zero: what computes them (`dim` 0: weights, biases, norms), or what reads them (1)."""
     groups = structured.groups_of(model, request)
     with torch.no_grad():
-        for group, doomed in zip(groups, structured.choose(model, groups, request), strict=True):
+        for group, doomed in zip(groups, in_rounds(model, groups, request)[1], strict=True):
             for part in group.parts:
                 if part.dim == dim:
                     hit = part.index[torch.isin(part.unit, torch.tensor(doomed, dtype=torch.long))]

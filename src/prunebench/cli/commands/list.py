@@ -29,7 +29,7 @@ def _everything() -> Iterator[str]:
     from prunebench.models.architecture import models
     from prunebench.pruning.amounts import schedules
     from prunebench.pruning.granularity import patterns
-    from prunebench.pruning.registry import criteria, methods, of_samples
+    from prunebench.pruning.registry import criteria, methods, needs, of_samples
     from prunebench.pruning.shares import scopes
     from prunebench.registry import FOLDERS, LIBRARIES
     from prunebench.training.policies import policies
@@ -47,10 +47,10 @@ def _everything() -> Iterator[str]:
         for criterion in map(criteria.get, criteria.names()) if method.removes else ():
             if (ranking := method.fitting(criterion)) is not None:
                 mark = "  (default)" if criterion.name == method.criterion else ""
-                looks = f"; asks data for: {', '.join(asked)}" if (asked := of_samples(ranking)) else ""
+                looks = f"; asks data for: {', '.join(asked)}" if (asked := of_samples(needs(ranking))) else ""
                 yield f"    × {criterion.name:<{WIDTH - 4}}  {criterion.summary}{looks}{mark}"
     yield ""
-    yield "scopes of unstructured pruning"
+    yield "scopes"
     yield from (f"  {name:<{WIDTH}}  {scopes.get(name).summary}" for name in scopes.names())
     yield ""
     yield "patterns of unstructured pruning"

@@ -16,23 +16,24 @@ from prunebench.pruning.evidence.flow import synaptic_flow
 from prunebench.pruning.evidence.inputs import KINDS, of_inputs
 from prunebench.pruning.evidence.losses import losses
 from prunebench.pruning.evidence.movement import movement
-from prunebench.pruning.registry import Request, needs, of_samples
+from prunebench.pruning.registry import Request, of_samples
+from prunebench.pruning.shares import needs_of
 
 BATCH = 32
 """Samples of one pass through the model, whatever the settings of training are, so that they change nothing."""
 
 
 def evidence_for(model: nn.Module, request: Request) -> Evidence:
-    """What the request's criterion asks for of the model as it is, which stays so.
+    """What the request's criterion and scope ask for of the model as it is, which stays so.
 
     Raises:
         ConfigError: there is no training data to ask, or what it tells is not finite.
     """
     if request.evidence is not None:
         return request.evidence
-    asked = needs(request.criterion)
+    asked = needs_of(request.criterion, request.scope)
     found: dict[str, dict[str, torch.Tensor]] = {}
-    if samples := of_samples(request.criterion):
+    if samples := of_samples(asked):
         if request.task is None:
             what = " and ".join(samples)
             raise ConfigError(f"The criterion asks for {what}, which takes training data; here is none.")

@@ -5,19 +5,19 @@ Which units hang together is found and proved elsewhere (`units`); here they are
 
 from __future__ import annotations
 
-import contextlib
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from prunebench.errors import ConfigError
 from prunebench.models.masks import Masks
-from prunebench.pruning.registry import Alone, Method, Pruned, Request, methods, scores_units
-from prunebench.seeding import generator
+from prunebench.pruning.bounds import check_bounds
+from prunebench.pruning.budgets import Ranked, unscored
+from prunebench.pruning.registry import Alone, Method, Pruned, Request, methods
+from prunebench.pruning.rounds import in_rounds
+from prunebench.pruning.unit_scores import is_weight
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
     from prunebench.models.kept import Kept
@@ -25,33 +25,49 @@ if TYPE_CHECKING:
     from prunebench.pruning.units.removable import Removable
 
 
-ROUNDING = 1e-9
-"""Of a share times a number of units, what arithmetic may add."""
-
 UNITS = {"images": "channels", "text": "heads and neurons", None: "units"}
 
 
 def prune(model: nn.Module, masks: Masks, request: Request) -> Pruned:
-    """Remove `round(fraction × units left)` units of every group, never the last one; parameters are replaced.
+    """Remove of the groups that are ranked together `round(fraction × units left)` units, those that score least; or as
+    many as leave what the request's target says. Parameters are replaced.
 
-    Heads of all layers are ranked together and share one quota, and every layer keeps at least one, or as many as
-    `floor` says. With `round_to`, as many go as leave what `left_after` says of the original units; heads are not
-    rounded. Masks stay on what is left.
+    Groups are ranked as the scope says (`shares`): layerwise each for itself, but heads of all layers together. Every
+    group keeps a unit at least, or as many as `floor` says. With `round_to`, what is left is a multiple (`budgets`);
+    heads are not rounded. Masks stay on what is left.
 
     Raises:
-        ConfigError: the model has nothing that could be removed.
+        ConfigError: the model has nothing that could be removed, or a bound cannot be met.
     """
     from prunebench.pruning.units.removable import take
     from prunebench.pruning.units.removal import staying
 
     found, groups = _selected(model, request)
-    chosen = choose(model, groups, replace(request, removable=found))
+    ranking, chosen = in_rounds(model, groups, replace(request, removable=found))
     doomed = {group.name: units for group, units in zip(groups, chosen, strict=True)}
     stays = staying(model, groups, doomed)
     take(model, request.inputs, found, doomed)
-    spared = [group.modules[0] for group, units in zip(groups, chosen, strict=True) if not units]
-    note = f"nothing was removed from {len(spared)} of {len(groups)} groups ({', '.join(spared)})"
-    return Pruned(_narrowed(masks, stays), (note,) if spared else (), kept=stays)
+    return Pruned(_narrowed(masks, stays), tuple(_notes(ranking, chosen)), kept=stays)
+
+
+def check(model: nn.Module, request: Request) -> None:
+    """Raise ConfigError where the bounds of a request cannot be met, whichever units go."""
+    if request.bounded:
+        found, groups = _selected(model, request)
+        check_bounds(model, unscored(model, groups, replace(request, removable=found)))
+
+
+def _notes(ranking: Ranked, chosen: list[list[int]]) -> Iterator[str]:
+    """What could not be removed."""
+    request = ranking.request
+    spared = [group.modules[0] for group, units in zip(ranking.groups, chosen, strict=True) if not units]
+    if spared:
+        yield f"nothing was removed from {len(spared)} of {len(ranking.groups)} groups ({', '.join(spared)})"
+    short = 0 if request.bounded else sum(map(ranking.quota, ranking.pools)) - sum(map(len, chosen))
+    if short:
+        floor = f"at least {100 * request.floor:g} % of its units" if request.floor else "a unit"
+        rounded = f", and a multiple of {request.round_to}" if request.round_to > 1 else ""
+        yield f"{short:,} units fewer than asked were removed: every group keeps {floor}{rounded}"
 
 
 def _narrowed(masks: Masks, stays: Kept) -> Masks:
@@ -99,138 +115,13 @@ def _goes(group: Group, request: Request) -> bool:
 def reached(model: nn.Module, request: Request) -> list[str]:
     """The weights that go with any unit of any group."""
     names = dict.fromkeys(part.parameter for group in _whole(model, request) for part in group.parts)
-    return [name for name in names if _is_weight(model, name)]
+    return [name for name in names if is_weight(model, name)]
 
 
 def _whole(model: nn.Module, request: Request) -> list[Group]:
     """The selected groups as they were before anything was removed."""
     found, _ = _selected(model, request)
     return [group for group in found.groups if _goes(group, request)]
-
-
-def choose(model: nn.Module, groups: list[Group], request: Request) -> list[list[int]]:
-    """For each group the units to remove, ascending; all are scored on the model as it is, in every round without the
-    units of the rounds before."""
-    from prunebench.pruning.evidence.gather import evidence_for
-
-    whole = request.removable.groups if request.removable else groups
-    original = {group.name: group.units for group in whole}
-    least = [_least(group, original, request) for group in groups]
-    pools = _pools(groups, original, request)
-    chosen: list[list[int]] = [[] for _ in groups]
-    due = [0] * len(pools)
-    for done in range(1, request.rounds + 1):
-        before = due
-        due = [_by_round(sum(groups[i].units for i in pool), quota, done / request.rounds) for pool, quota in pools]
-        if due == before and request.rounds > 1:
-            continue
-        with _without(model, groups, chosen):
-            scores = _scores(model, groups, replace(request, evidence=evidence_for(model, request)))
-        for i, units in enumerate(chosen):
-            for unit in units:
-                scores[i][unit] = -math.inf  # what has gone stays so
-        chosen = [[] for _ in groups]
-        for (pool, _), count in zip(pools, due, strict=True):
-            ranking = sorted((score, i, unit) for i in pool for unit, score in enumerate(scores[i]))
-            for _, i, unit in ranking:
-                if sum(len(chosen[j]) for j in pool) < count and groups[i].units - len(chosen[i]) > least[i]:
-                    chosen[i].append(unit)
-    return [sorted(units) for units in chosen]
-
-
-def _pools(groups: list[Group], original: Mapping[str, int], request: Request) -> list[tuple[list[int], int]]:
-    """The groups that are ranked together, by their places, and how many of their units go."""
-    pools: dict[tuple[str, float], list[int]] = {}
-    for i, group in enumerate(groups):
-        pool = "heads" if group.kind == "heads" else group.name
-        pools.setdefault((pool, request.fraction_of(group.modules)), []).append(i)
-    return [
-        (members, _quota([groups[i] for i in members], original, request, fraction))
-        for (_, fraction), members in pools.items()
-    ]
-
-
-def _by_round(units: int, quota: int, done: float) -> int:
-    """How many of so many units have gone once a share of the rounds is done, if in the end a quota goes: what is left
-    falls by the same factor in each."""
-    return quota if done == 1 else units - round(units * ((units - quota) / units) ** done)
-
-
-@contextlib.contextmanager
-def _without(model: nn.Module, groups: list[Group], gone: list[list[int]]) -> Iterator[None]:
-    """Within, the weights are zero that go with some units of each group."""
-    import torch
-
-    kept: dict[str, torch.Tensor] = {}
-    parts = [(part, units) for group, units in zip(groups, gone, strict=True) for part in group.parts if units]
-    try:
-        with torch.no_grad():
-            for part, units in parts:
-                if _is_weight(model, part.parameter):
-                    weight = model.get_parameter(part.parameter)
-                    kept.setdefault(part.parameter, weight.detach().clone())
-                    rows = part.index[torch.isin(part.unit, torch.tensor(units))]
-                    weight.index_fill_(part.dim, rows.to(weight.device), 0)
-        yield
-    finally:
-        with torch.no_grad():
-            for name, values in kept.items():
-                model.get_parameter(name).copy_(values)
-
-
-def _least(group: Group, original: Mapping[str, int], request: Request) -> int:
-    """How many units of a group stay whatever is asked for."""
-    floor = math.ceil(request.floor * original[group.name] - ROUNDING)
-    return max(group.least, -(-floor // _multiple(group, request)) * _multiple(group, request))
-
-
-def _multiple(group: Group, request: Request) -> int:
-    return 1 if group.kind in ("heads", "experts") else request.round_to
-
-
-def _quota(pool: list[Group], original: Mapping[str, int], request: Request, fraction: float) -> int:
-    """How many units go of groups that are ranked together."""
-    units = sum(group.units for group in pool)
-    if request.round_to == 1:
-        return units - left_after(units, fraction, request.leap, 1)
-    whole = sum(original[group.name] for group in pool)
-    return max(0, units - left_after(whole, fraction, request.step, _multiple(pool[0], request)))
-
-
-def left_after(units: int, fraction: float, step: int, multiple: int) -> int:
-    """Units that are left of `units` after some steps, rounded up to a multiple; all where there are not so many.
-
-    A function of the original number: rounding up what is left in each step would remove nothing, again and again.
-    """
-    left = units
-    for _ in range(step):
-        before, left = left, max(1, left - round(fraction * left))
-        if left == before:  # and so it stays
-            break
-    return min(units, -(-left // multiple) * multiple)
-
-
-def _scores(model: nn.Module, groups: list[Group], request: Request) -> list[list[float]]:
-    """Score of every unit: the criterion's own, or its scores summed up over the weights (not biases or norms) that go
-    with it."""
-    draw = generator(request.seed, "prune")
-    if scores_units(request.criterion):
-        request.check_units(model, groups)
-        return [request.score_units(model, group, draw).tolist() for group in groups]
-    known: dict[str, torch.Tensor] = {}
-    totals = []
-    for group in groups:
-        total: torch.Tensor | None = None
-        for part in group.parts:
-            if not _is_weight(model, part.parameter):
-                continue
-            if part.parameter not in known:
-                known[part.parameter] = request.score(model, part.parameter, draw).float()
-            sums = part.sums(known[part.parameter], group.units)
-            total = sums if total is None else total + sums
-        assert total is not None, "a group holds the weights of at least one layer"
-        totals.append(total.tolist())
-    return totals
 
 
 def count(model: nn.Module, masks: Masks, request: Request) -> dict[str, int]:
@@ -262,7 +153,7 @@ def _per_unit(model: nn.Module, group: Group, module: str) -> int:
     """Channels of one layer that go with each unit."""
     from prunebench.pruning.units.groups import module_of
 
-    own = [part for part in group.parts if module_of(part.parameter) == module and _is_weight(model, part.parameter)]
+    own = [part for part in group.parts if module_of(part.parameter) == module and is_weight(model, part.parameter)]
     makes = [part for part in own if not part.reads] or own  # a depthwise filter reads what it makes
     return max((len(part.index) // group.units for part in makes), default=0)
 
@@ -284,6 +175,8 @@ def alone(model: nn.Module, request: Request) -> list[Alone]:
     found, groups = _selected(model, request)
     order = {name: i for i, (name, _) in enumerate(model.named_modules(remove_duplicate=False))}
     plain = replace(request, include=(), exclude=(), keeps=(), kinds=(), layer_fractions=(), floor=0.0, round_to=1)
+    plain = replace(plain, scope=None, group_normalisation="none", by="units", gone=None)
+    plain = replace(plain, macs_left=None, params_left=None)
     return [
         Alone(
             group.name,
@@ -300,11 +193,6 @@ def _counts(model: nn.Module, group: Group) -> int:
     return sum(_per_unit(model, group, name) for name in group.modules) if kind_of(group) == "channels" else 1
 
 
-def _is_weight(model: nn.Module, name: str) -> bool:
-    parameter = dict(model.named_parameters()).get(name)
-    return parameter is not None and parameter.ndim > 1
-
-
 methods.add(
     "structured",
     Method(
@@ -317,6 +205,7 @@ methods.add(
         prunable,
         reached,
         alone=alone,
+        check=check,
         narrows=True,
     ),
 )

@@ -16,7 +16,7 @@ from prunebench.models.layers import layer_name
 from prunebench.models.masks import Masks
 from prunebench.models.sharing import first_names
 from prunebench.pruning.registry import Alone, Method, Pruned, Request, matches, methods
-from prunebench.pruning.shares import scopes
+from prunebench.pruning.shares import of_weights
 from prunebench.registry import call
 from prunebench.seeding import generator
 
@@ -109,13 +109,15 @@ def _pools(model: nn.Module, masks: Masks, request: Request) -> list[_Pool]:
     going = round(request.fraction * sum(left.values()))
     if request.gone is not None:
         going = max(0, sum(left.values()) - sum(sizes.values()) + round(request.gone * sum(sizes.values())))
-    spread = scopes.get(request.scope).spread
+    spread = of_weights(request.scope).spread
     if spread is None:
         return [_Pool(tuple(names), sum(left.values()), going)]
     weights = {name: model.get_parameter(name).detach() for name in names}
     shapes = {name: tuple(weight.shape) for name, weight in weights.items()}
     about = {"left": left, "sizes": sizes, "going": going, "fraction": request.fraction, "gone": request.gone}
-    each = call(spread, {"shapes": shapes, "weights": weights, "masks": masks, **about})
+    found = request.evidence or {}
+    told = {"input_norms": found.get("input_norm"), "gradients": found.get("gradient")}
+    each = call(spread, {"shapes": shapes, "weights": weights, "masks": masks, **about, **told})
     return [_Pool((name,), left[name], each[name]) for name in names]
 
 

@@ -154,6 +154,15 @@ def take(model: nn.Module, inputs: InputSpec, found: Removable, doomed: Doomed) 
     _left[model] = _shapes(model), left
 
 
+def without(
+    model: nn.Module, inputs: InputSpec, groups: Sequence[Group], found: Removable, doomed: Doomed
+) -> nn.Module:
+    """A model, in place, without some units of its groups, to count what it has; that this is exact is not proved."""
+    remove(model, groups, doomed, found.bindings)
+    _tell_norms(model, inputs)
+    return model
+
+
 def _tell_norms(model: nn.Module, inputs: InputSpec) -> None:
     """Tell norms that hold nothing how many channels they read: they compare it, and no parameter says it."""
     bare = [module for module in model.modules() if isinstance(module, nn.modules.instancenorm._InstanceNorm)]
