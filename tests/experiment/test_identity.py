@@ -72,7 +72,14 @@ OTHER = {
     "macs": 0.5,
     "sparsity_schedule": "cubic",
     "pattern": "16x16",
+    "retrain": "lr-rewind",
+    "distil_weight": 0.5,
+    "finetune_warmup": 0.5,
 }
+RETRAINS = {"rewind_epoch": "lr-rewind", "bn_samples": "bn-reestimate"} | dict.fromkeys(
+    ("distil_temperature", "distil_weight"), "distil"
+)
+"""Settings of one way of retraining alone."""
 
 
 def own_loader(**reading):
@@ -104,7 +111,8 @@ def test_a_field_changes_the_key_of_what_it_decides_and_no_other(name):
     data = own_loader if name in READING else None
     method = "unstructured" if name in (*OF_WEIGHTS, "pattern") else "structured"
     criterion = "taylor" if name == "calibration" else None
-    config = resolve(RunConfig(model="resnet18", dataset=data, method=method, criterion=criterion)).settings
+    about = {"method": method, "criterion": criterion, "retrain": RETRAINS.get(name)}
+    config = resolve(RunConfig(model="resnet18", dataset=data, **about)).settings
     config = msgspec.structs.replace(config, **BESIDE.get(name, {}))
     other = changed(config, name)
     assert (dense_run(config).key != dense_run(other).key) == (name in deciding("training"))

@@ -45,9 +45,9 @@ class Retraining:
     def fit(self, state: StepState, save: Callable[[StepState], None]) -> StepState:
         """Retrain the pruned model of a step in place, from where it stands; returns what it came to."""
         self.setup.place(state.checkpoint.model)
-        return self.setup.fit(self._begun(state), save, loss_of=self.loss)
+        return self.setup.fit(self.begun(state), save, loss_of=self.loss)
 
-    def _begun(self, state: StepState) -> StepState:
+    def begun(self, state: StepState) -> StepState:
         """A step with what its retraining starts from; one that has begun has that already."""
         start, rewound = self.policy.start, None
         if start is None or (state.epoch, state.batch) != (0, 0):
@@ -64,7 +64,7 @@ class Retraining:
         }
         call(start, {**offered(self.setup.experiment.settings), **about})
         taken = state.seconds.finetune + time.perf_counter() - started
-        notes = (*state.notes, *self._told())
+        notes = (*state.notes, *self._told)
         seconds = msgspec.structs.replace(state.seconds, finetune=taken)
         return replace(state, right={}, seconds=seconds, notes=tuple(dict.fromkeys(notes)))
 
@@ -115,6 +115,7 @@ class Retraining:
                 raise Stopped("Stopped while statistics of batch norms were computed.")
             yield batch
 
+    @cached_property
     def _told(self) -> tuple[str, ...]:
         """What to say where weights of the dense training are computed anew, and may not be those that it had."""
         was = self.store.of(self.setup.experiment.dense).environment()
