@@ -14,6 +14,7 @@ from prunebench.errors import ConfigError
 from prunebench.experiment.checks import check_used
 from prunebench.experiment.resolve import dense_run, resolve
 from prunebench.models.architecture import models
+from prunebench.training.policies import policies
 
 
 @pytest.fixture(autouse=True)
@@ -71,11 +72,39 @@ def test_a_model_takes_the_data_that_it_can_read_and_no_other(model, dataset):
         ({"model": "bert", "mean": (0.5,), "std": (0.5,)}, "--mean and --std normalise images, and this is text"),
         ({"model": "vgg16", "mean": (0.5,), "std": (0.0,)}, "--mean 0.5 --std 0: "),
         ({"model": "vgg16", "epochs": 0}, "--epochs 0 takes weights as they are, and there are none"),
+        ({"rewind_epoch": 2}, "--rewind-epoch is for --retrain lr-rewind and weight-rewind, and this is finetune."),
+        ({"retrain": "none", "distil_weight": 0.5}, "--distil-weight is for --retrain distil, and this is none."),
+        ({"retrain": "distil", "bn_samples": 9}, "--bn-samples is for --retrain bn-reestimate, and this is distil."),
+        ({"retrain": "scratch", "distil_temperature": 1.0}, "--distil-temperature is for --retrain distil"),
+        ({"retrain": "lr-rewind", "rewind_epoch": 10, "epochs": 10}, "--rewind-epoch 10 must be less than --epochs"),
+        ({"retrain": "weight-rewind", "rewind_epoch": 3, "epochs": 3}, "--rewind-epoch 3 must be less than --epochs"),
+        (
+            {"retrain": "weight-rewind", "rewind_epoch": 1, "epochs": 0, "weights": "imagenet"},
+            "--retrain weight-rewind: --rewind-epoch 1 is of the dense training, and --epochs 0 has none; give 0.",
+        ),
+        ({"retrain": "lr-rewind", "epochs": 0, "weights": "imagenet"}, "--rewind-epoch 0 must be less than --epochs"),
+        ({"retrain": "scratch", "epochs": 0, "weights": "imagenet"}, "--retrain scratch: it trains as long as the"),
+        ({"retrain": "distil", "finetune_epochs": 0}, "--retrain distil: it trains for --finetune-epochs, which are 0"),
+        ({"retrain": "bias-only", "finetune_epochs": 0}, "--retrain bias-only: it trains for --finetune-epochs, which"),
+        ({"retrain": "lr-rewind", "finetune_lr": 0.5}, "--finetune-lr: --retrain lr-rewind trains as the dense model"),
+        ({"retrain": "none", "finetune_epochs": 3}, "--finetune-epochs: --retrain none trains nothing. Leave it out."),
+        (
+            {"retrain": "scratch", "finetune_momentum": 0.1},
+            "--finetune-momentum: --retrain scratch trains as the dense",
+        ),
+        ({"retrain": "finetun"}, "There is no way of retraining 'finetun'. Did you mean 'finetune'?"),
+        ({"finetune_warmup": 0.1, "finetune_schedule": "one-cycle"}, "--finetune-warmup: one-cycle has a warm-up of"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(given, message):
     with pytest.raises(ConfigError, match=re.escape(message)):
-        resolve(RunConfig(**given))
+        resolve(RunConfig(**{"model": "resnet18"} | given))
+
+
+@pytest.mark.parametrize("name", policies.names())
+def test_a_run_may_be_asked_for_again_with_all_its_settings(name):
+    settings = resolve(RunConfig(model="resnet18", retrain=name)).settings
+    assert resolve(settings).settings == settings
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,16 @@ def test_a_plan_without_fine_tuning_says_so(plan_of):
     assert "cosine, batch 64, momentum 0.5, weight decay 0.0001, clip norm 2\n" in plan_of(**own)
 
 
+def test_a_plan_tells_how_a_pruned_model_recovers(plan_of):
+    assert "retrain" not in plan_of()
+    assert "cosine, batch 64, warm-up 10 % of the batches\n" in plan_of(finetune_warmup=0.1)
+    found = plan_of(retrain="lr-rewind", rewind_epoch=4, epochs=10)
+    assert "  retrain  lr-rewind, rewind epoch 4: train on as the dense model was trained from" in found
+    assert "  tuning   6 epochs per step of sgd, lr 0.05, one-cycle, batch 64\n" in found
+    assert "  retrain  distil, distil temperature 4, distil weight 0.9: " in plan_of(retrain="distil")
+    assert "tuning   none" in plan_of(retrain="bn-reestimate")
+
+
 def test_where_no_epoch_is_asked_for_nothing_is_said_to_be_trained(plan_of, tiny_net):
     assert "(weights as they are, nothing is trained)" in plan_of(model=tiny_net, epochs=0)
 

@@ -252,6 +252,33 @@ def test_schedules(schedule, rates):
 
 
 @pytest.mark.parametrize(
+    ("schedule", "rates"),
+    [
+        ("constant", [0.04, 0.52, 1, 1, 1]),
+        ("cosine", [0.04, 0.52, 1, 0.5, 0]),
+        ("exponential", [0.04, 0.52 * 0.5, 0.25, 0.125, 0.0625]),
+    ],
+)
+def test_a_warm_up_rises_in_a_line_and_the_schedule_has_the_rest(schedule, rates):
+    about = recipe(schedule=schedule, lr=2.0, gamma=0.5, warmup=0.5)
+    optimizer = make_optimizer(nn.Linear(1, 1), about)
+    for epoch, (done, rate) in enumerate(zip([0, 0.25, 0.5, 0.75, 1], rates, strict=True)):
+        set_lr(optimizer, about, epoch, done)
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(2 * rate)
+
+
+def test_cosine_after_a_quarter_of_warm_up_is_one_cycle():
+    about = [recipe(schedule="one-cycle"), recipe(schedule="cosine", warmup=0.25)]
+    optimizers = [make_optimizer(nn.Linear(1, 1), each) for each in about]
+    for done in (0, 0.1, 0.25, 0.6, 0.99):
+        rates = []
+        for each, optimizer in zip(about, optimizers, strict=True):
+            set_lr(optimizer, each, 0, done)
+            rates.append(optimizer.param_groups[0]["lr"])
+        assert rates[0] == pytest.approx(rates[1])
+
+
+@pytest.mark.parametrize(
     ("name", "kind"), [("sgd", torch.optim.SGD), ("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)]
 )
 def test_optimizers_are_what_they_are_called(name, kind):
