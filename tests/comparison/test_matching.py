@@ -67,6 +67,7 @@ def test_a_control_is_like_all_that_was_trained_as_it_was(made, match):
     made(fraction=0.3, exclude=("features.*",))
     made(fraction=0.5)
     made(method="none")
+    made(method="none", retrain="lr-rewind", rewind_epoch=1)
     found = match("method=structured", "method=none", "fraction")
     assert found == {((0.3, 1), (0.1, 1)), ((0.5, 1), (0.1, 1))}
 

@@ -149,7 +149,8 @@ def test_the_unpruned_model_is_compared_where_it_was_trained_otherwise():
 def test_a_control_is_compared_step_by_step_after_as_many_epochs_and_in_nothing_else():
     a, control = group([900, 890, 880], [910, 890, 870]), group([900, 910, 920], [910, 915, 930], method="none")
     assert [(v.measure, v.step) for v in compare(a, control)] == [(TOP1, 1), (TOP1, 2)]
-    assert compare(a, group([900, 910, 920], method="none", finetune_epochs=3)) == []
+    for other in ({"finetune_epochs": 3}, {"retrain": "lr-rewind"}, {"rewind_epoch": 2}):
+        assert compare(a, group([900, 910, 920], method="none", **other)) == []
 
 
 def test_less_left_at_a_loss_is_better():

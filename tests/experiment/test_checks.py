@@ -90,7 +90,7 @@ def test_a_model_takes_the_data_that_it_can_read_and_no_other(model, dataset):
         ({"retrain": "none", "finetune_epochs": 3}, "--finetune-epochs: --retrain none trains nothing. Leave it out."),
         (
             {"retrain": "scratch", "finetune_momentum": 0.1},
-            "--finetune-momentum: --retrain scratch trains as the dense",
+            "--finetune-momentum: --retrain scratch trains as the",
         ),
         ({"retrain": "finetun"}, "There is no way of retraining 'finetun'. Did you mean 'finetune'?"),
         ({"finetune_warmup": 0.1, "finetune_schedule": "one-cycle"}, "--finetune-warmup: one-cycle has a warm-up of"),

@@ -62,7 +62,7 @@ def test_a_plan_tells_how_a_pruned_model_recovers(plan_of):
     assert "cosine, batch 64, warm-up 10 % of the batches\n" in plan_of(finetune_warmup=0.1)
     found = plan_of(retrain="lr-rewind", rewind_epoch=4, epochs=10)
     assert "  retrain  lr-rewind, rewind epoch 4: train on as the dense model was trained from" in found
-    assert "  tuning   6 epochs per step of sgd, lr 0.05, one-cycle, batch 64\n" in found
+    assert "  tuning   6 epochs per step of adamw, lr 0.002, one-cycle, batch 64\n" in found
     assert "  retrain  distil, distil temperature 4, distil weight 0.9: " in plan_of(retrain="distil")
     assert "tuning   none" in plan_of(retrain="bn-reestimate")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -21,6 +22,8 @@ from prunebench.seeding import order, seed_all
 from prunebench.training.fit import Tick, chunks
 from prunebench.training.policies import Loss, Policy, offered, up_to_epoch
 from prunebench.training.state import StepState
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,7 @@ class Retraining:
         begun = StepState(0, setup.fresh())
         if not epoch:
             return begun.checkpoint
+        log.info("computing the dense model's weights after epoch %d of its training anew", epoch)
         return setup.fit(begun, recipe=up_to_epoch(setup.recipe(), epoch)).checkpoint
 
     def fresh(self, state: StepState) -> Checkpoint:

@@ -1,4 +1,5 @@
-"""Kept: what units are left, along each dimension of a parameter or buffer, of those that the full model has.
+"""Kept: what units are left, along each dimension of a parameter or buffer, of those that the full model has; of a
+model that an earlier version has pruned, of those that it had left.
 
 kept.json   name → dimension → a bit per slice of the full model, set where it is left
 """

@@ -32,9 +32,15 @@ def only_classifier(model: nn.Module, freeze: bool) -> Iterator[list[nn.Paramete
 
 @contextmanager
 def only(model: nn.Module, trains: Callable[[str], bool] | None) -> Iterator[None]:
-    """Within it parameters are frozen whose names `trains` does not say, where it is asked; modes stay as they are."""
-    named = model.named_parameters() if trains is not None else ()
-    frozen = [each for name, each in named if trains is not None and each.requires_grad and not trains(name)]
+    """Within it parameters are frozen whose names `trains` does not say, where it is asked; modes stay as they are.
+
+    Raises:
+        ModelError: nothing would be trained.
+    """
+    named = [(name, each) for name, each in model.named_parameters() if each.requires_grad]
+    frozen = [each for name, each in named if trains is not None and not trains(name)]
+    if trains is not None and len(frozen) == len(named):
+        raise ModelError("Of what pruning has left nothing is trained: choose another --retrain, or prune less.")
     for parameter in frozen:
         parameter.requires_grad_(False)
     try:

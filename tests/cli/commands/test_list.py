@@ -6,6 +6,8 @@ from prunebench.data.dataset import datasets
 from prunebench.latency.backends import backends
 from prunebench.models.architecture import models
 from prunebench.pruning.registry import criteria, methods
+from prunebench.pruning.shares import scopes
+from prunebench.training.policies import policies
 
 
 def removing():
@@ -19,11 +21,14 @@ def ranks(method, name):
 def test_every_entry_has_a_line(prunebench):
     finished = prunebench("list")
     assert finished.status == 0
-    lines = [line.split() for line in finished.out.splitlines() if line.startswith("  ")]
-    for registry in (models, datasets, backends, methods):
+    parts = {part.split()[0]: part for part in finished.out.split("\n\n")}
+    of = {"models": models, "datasets": datasets, "backends": backends, "methods": methods, "scopes": scopes}
+    for title, registry in {**of, "ways": policies}.items():
+        lines = [line.split() for line in parts[title].splitlines()[1:]]
         for name in registry.names():
             (line,) = [words for words in lines if words[0] == name]
             assert len(words := line[1:]) > 2, words
+    lines = [line.split() for line in parts["methods"].splitlines()]
     ranked = [
         (method, name) for method in map(methods.get, removing()) for name in criteria.names() if ranks(method, name)
     ]

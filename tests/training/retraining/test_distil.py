@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -35,7 +36,7 @@ def test_the_loss_weighs_the_tasks_against_the_divergence_times_the_squared_temp
     output, labels = torch.zeros(2, 2, requires_grad=True), torch.tensor([0, 1])
     found = mixed(None, output, labels)
     apart = (2 / 3 * math.log(4 / 3) + 1 / 3 * math.log(2 / 3)) / 2  # a mean of two samples, one of them equal
-    assert float(found) == pytest.approx(0.25 * math.log(2) + 0.75 * 4 * apart, abs=1e-7)
+    assert found.item() == pytest.approx(0.25 * math.log(2) + 0.75 * 4 * apart, abs=1e-7)
     found.backward()
     assert teacher.logits.grad is None
     # d/dz = (1−w)(softmax(z) − y)/n + w·T·(softmax(z/T) − softmax(t/T))/n
@@ -44,14 +45,10 @@ def test_the_loss_weighs_the_tasks_against_the_divergence_times_the_squared_temp
 
 def test_of_equal_answers_and_a_weight_of_one_nothing_is_lost():
     output = torch.tensor([[3.0, -1.0, 0.5]])
-    assert (
-        float(loss(Classification(3), lambda: Says(*output.tolist()), 4.0, 1.0)(None, output, torch.tensor([2]))) == 0
-    )
+    mixed = loss(Classification(3), lambda: Says(*output.tolist()), 4.0, 1.0)
+    assert mixed(None, output, torch.tensor([2])).item() == 0
 
 
 def test_a_task_without_classes_is_refused():
-    class Regression:
-        arguments = {"outputs": 3}
-
-    assert "classes" in lacks(nn.Linear(1, 1), Regression())
+    assert "classes" in lacks(nn.Linear(1, 1), SimpleNamespace(arguments={"outputs": 3}))
     assert lacks(nn.Linear(1, 1), Classification(3)) == ""

@@ -33,7 +33,7 @@ def loss(
     def mixed(inputs: Any, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
             answers = output_of(model, inputs)
-        apart = divergence(output, answers, distil_temperature)
+        apart = divergence(output, answers.detach(), distil_temperature)
         return (1 - distil_weight) * objective.loss(output, target) + distil_weight * distil_temperature**2 * apart
 
     return mixed
