@@ -71,7 +71,10 @@ def test_a_model_takes_the_data_that_it_can_read_and_no_other(model, dataset):
         ({"model": "vgg16", "mean": (0.5,)}, "--mean and --std go together"),
         ({"model": "bert", "mean": (0.5,), "std": (0.5,)}, "--mean and --std normalise images, and this is text"),
         ({"model": "vgg16", "mean": (0.5,), "std": (0.0,)}, "--mean 0.5 --std 0: "),
-        ({"model": "vgg16", "epochs": 0}, "--epochs 0 takes weights as they are, and there are none"),
+        (
+            {"model": "vgg16", "epochs": 0, "finetune_epochs": 0},
+            "and there are none: give --weights, or epochs; or",
+        ),
         ({"rewind_epoch": 2}, "--rewind-epoch is for --retrain lr-rewind and weight-rewind, and this is finetune."),
         ({"retrain": "none", "distil_weight": 0.5}, "--distil-weight is for --retrain distil, and this is none."),
         ({"retrain": "distil", "bn_samples": 9}, "--bn-samples is for --retrain bn-reestimate, and this is distil."),

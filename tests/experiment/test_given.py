@@ -59,8 +59,10 @@ def test_weights_are_scored_without_a_run(trained, tiny_config, tmp_path):
 
 
 def test_no_epoch_needs_weights(tiny_config):
-    with pytest.raises(ConfigError, match=r"--epochs 0 takes weights as they are, and there are none"):
-        resolve(msgspec.structs.replace(tiny_config(epochs=0), model="resnet18"))
+    config = msgspec.structs.replace(tiny_config(epochs=0), model="resnet18")
+    for work in (train, as_given):
+        with pytest.raises(ConfigError, match=r"--epochs 0 takes weights as they are, and there are none"):
+            work(config)
     assert train(tiny_config(epochs=0)).loss is None  # a user's builder may have loaded some
 
 

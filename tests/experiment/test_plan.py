@@ -67,6 +67,10 @@ def test_a_plan_tells_how_a_pruned_model_recovers(plan_of):
     assert "tuning   none" in plan_of(retrain="bn-reestimate")
 
 
+def test_fresh_weights_that_are_pruned_first_and_trained_then_are_told(plan_of):
+    assert "(fresh weights, nothing is trained before they are pruned)" in plan_of(epochs=0, finetune_epochs=9)
+
+
 def test_where_no_epoch_is_asked_for_nothing_is_said_to_be_trained(plan_of, tiny_net):
     assert "(weights as they are, nothing is trained)" in plan_of(model=tiny_net, epochs=0)
 

@@ -12,7 +12,7 @@ from prunebench.cli.console import Console
 from prunebench.config import RunConfig, Settings
 from prunebench.data.dataset import no_downloads
 from prunebench.errors import DownloadNeeded
-from prunebench.experiment.checks import check_used
+from prunebench.experiment.checks import check_trains, check_used
 from prunebench.experiment.existing import why_new
 from prunebench.experiment.experiment import Experiment
 from prunebench.experiment.plan import pruning_plan, summary_lines, training_plan
@@ -47,6 +47,7 @@ def announce_training(console: Console, given: RunConfig, *, dry_run: bool = Fal
     """Resolve a config, and print the plan of its training run."""
     with writing_nothing() if dry_run else nullcontext():
         experiment = resolve(given)
+        check_trains(experiment)
         check_used(given, experiment)
         if not dry_run:
             experiment.note_code()

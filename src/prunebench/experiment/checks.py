@@ -11,7 +11,6 @@ from prunebench.errors import ConfigError
 from prunebench.experiment.experiment import Experiment
 from prunebench.experiment.goals import check_goals
 from prunebench.experiment.identity import OF_WEIGHTS
-from prunebench.models.architecture import models
 from prunebench.models.normalisation import problem_of
 from prunebench.pruning.amounts import named, schedules
 from prunebench.pruning.registry import Method
@@ -233,15 +232,22 @@ def _listed(values: tuple[float, ...]) -> str:
     return ",".join(f"{value:g}" for value in values)
 
 
-def _check_epochs(experiment: Experiment) -> None:
+def check_trains(experiment: Experiment) -> None:
     """Raise ConfigError where no epoch is asked for and there are no weights to be taken as they are.
 
     A user's own builder may bring weights of its own; that nothing is trained is then told by the plan.
     """
-    if experiment.settings.epochs or experiment.origin.kind != "none":
-        return
-    if models.known(experiment.settings.model) is not None:
+    if experiment.fresh:
         raise ConfigError("--epochs 0 takes weights as they are, and there are none: give --weights, or epochs.")
+
+
+def _check_epochs(experiment: Experiment) -> None:
+    """Raise ConfigError where fresh weights are never trained, neither before they are pruned nor afterwards."""
+    if experiment.fresh and not experiment.settings.finetune_epochs:
+        raise ConfigError(
+            "--epochs 0 takes weights as they are, and there are none: give --weights, or epochs; or "
+            "--finetune-epochs, to train fresh weights once they are pruned."
+        )
 
 
 def _check_held_out(settings: Settings, run: Run) -> None:

@@ -109,6 +109,13 @@ class Experiment:
         """How the criterion scores what the method removes; raises ConfigError where it does not, and as `model`."""
         return self.method.ranking(self.criterion, self.settings.group_reduction)
 
+    @property
+    def fresh(self) -> bool:
+        """Whether nothing is trained before the pruning, and no weights are given; nor may a builder of the user's own
+        have brought any."""
+        given = self.origin.kind != "none" or models.known(self.settings.model) is None
+        return not (self.settings.epochs or given)
+
     def settled(self) -> Experiment:
         """The same without what its criterion does not ask for, so that a study of several is about the same runs as
         each by itself: samples to look at, of one that looks at none. Raises as `ranking`."""

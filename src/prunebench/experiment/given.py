@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from prunebench.config import RunConfig
+from prunebench.experiment.checks import check_trains
 from prunebench.experiment.experiment import Experiment
 from prunebench.experiment.record import trained_record
 from prunebench.experiment.resolve import resolve
@@ -16,8 +17,10 @@ from prunebench.training.state import StepState
 
 
 def as_given(config: RunConfig) -> Experiment:
-    """The experiment that takes the weights of a config as they are."""
-    return resolve(msgspec.structs.replace(config, epochs=0))
+    """The experiment that takes the weights of a config as they are; raises ConfigError where there are none."""
+    experiment = resolve(msgspec.structs.replace(config, epochs=0))
+    check_trains(experiment)
+    return experiment
 
 
 @undisturbed

@@ -19,6 +19,7 @@ from prunebench.config import RunConfig
 from prunebench.data.dataset import Part
 from prunebench.errors import RunError
 from prunebench.experiment.answers import Answered, packed
+from prunebench.experiment.checks import check_trains
 from prunebench.experiment.existing import check_data
 from prunebench.experiment.experiment import Experiment
 from prunebench.experiment.goals import check_counted
@@ -68,6 +69,8 @@ def train(
         Stopped: `stop` asked for it; with a run, the same call goes on from there.
     """
     experiment = resolve(config)
+    if not isinstance(config, Experiment):  # of a pruning run, fresh weights may be kept as they are
+        check_trains(experiment)
     store = store_for(run, experiment)
     if not store.steps():
         setup = set_up(experiment, _start(experiment, store), progress, stop)

@@ -45,7 +45,8 @@ def pruning_plan(experiment: Experiment) -> Iterator[str]:
     """Lines on a pruning run and the dense run that it starts from."""
     settings, run, dense = experiment.settings, experiment.run, experiment.dense
     yield f"prune {_what(experiment)}"
-    yield f"  dense    {dense.key} ({_trained(dense, settings.epochs)})"
+    untrained = "fresh weights, nothing is trained before they are pruned"
+    yield f"  dense    {dense.key} ({untrained if experiment.fresh else _trained(dense, settings.epochs)})"
     yield f"  method   {settings.method}, criterion {reference(settings.criterion)}"
     yield f"  schedule {'at most ' if settings.until else ''}{schedule(experiment)}"
     if settings.until:

@@ -1,7 +1,7 @@
 """SNIP: how much the loss depends on whether a weight is there (Lee et al. 2019, arXiv 1810.02340).
 
 score = |w·g|, the gradient by a mask of ones; the paper divides by the sum over the model, which changes no ranking.
-The paper prunes untrained weights in one step: `--epochs 0` and a builder's own weights.
+The paper prunes untrained weights in one step: `--epochs 0`, then `--finetune-epochs`.
 """
 
 from __future__ import annotations
