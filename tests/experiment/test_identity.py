@@ -15,8 +15,12 @@ from prunebench.config import LATER, RunConfig, Settings, deciding, field_types
 from prunebench.data.dataset import READING
 from prunebench.errors import ConfigError
 from prunebench.experiment import identity
+from prunebench.experiment.experiment import Experiment, Stored
 from prunebench.experiment.identity import OF_WEIGHTS, as_stored, packages, restored, storable
 from prunebench.experiment.resolve import dense_run, pruning_run, resolve, stored_settings
+
+OWN = "def sizes(weight):\n    return weight\n\n\ndef sloped(gradient):\n    return gradient\n"
+"""A criterion of a weight's own value, and one that asks for more."""
 
 OTHER = {
     "model": "resnet50",
@@ -148,6 +152,29 @@ def test_an_alias_is_the_same_run_and_so_are_samples_that_no_criterion_looks_at(
     assert pruning_run(config).key == pruning_run(by_alias).key == pruning_run(looking).key
     assert resolve(by_alias).settings.criterion == "l1"
     assert resolve(looking).settings.calibration == 1024
+
+
+def test_how_evidence_is_gathered_is_part_of_the_key_where_the_criterion_asks_for_any(tmp_path, monkeypatch):
+    (tmp_path / "own.py").write_text(OWN)
+    own = [str(tmp_path / f"own.py:{name}") for name in ("sizes", "sloped")]
+    given = {name: {"model": "resnet18", "criterion": name} for name in ("l1", "taylor", "synflow", "apoz", *own)}
+    given["none"] = {"model": "resnet18", "method": "none"}
+    before = {name: pruning_run(RunConfig(**about)).manifest for name, about in given.items()}
+    asking = {name for name, manifest in before.items() if "evidence" in manifest.contents}
+    assert asking == {"taylor", "synflow", "apoz", own[1]}
+    monkeypatch.setattr(identity, "EVIDENCE", "another")
+    after = {name: pruning_run(RunConfig(**about)).key for name, about in given.items()}
+    assert {name for name, key in after.items() if key != before[name].key} == asking
+    assert "evidence" not in dense_run(RunConfig(**given["taylor"])).manifest.contents
+
+
+def test_of_a_run_whose_criterion_may_not_be_imported_its_own_contents_say_whether_it_asks(tmp_path, tiny_config):
+    (tmp_path / "own.py").write_text(OWN)
+    for name in ("sizes", "sloped"):
+        config = tiny_config(model="resnet18", criterion=str(tmp_path / f"own.py:{name}"), method="unstructured")
+        experiment = resolve(config)
+        stored = Experiment(experiment.settings, (), experiment.origin, Stored(experiment.run, frozenset(), False))
+        assert stored.run.key == experiment.run.key
 
 
 def test_a_default_that_is_given_is_the_same_run():

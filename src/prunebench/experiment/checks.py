@@ -243,7 +243,7 @@ def check_trains(experiment: Experiment) -> None:
 
 def _check_epochs(experiment: Experiment) -> None:
     """Raise ConfigError where fresh weights are never trained, neither before they are pruned nor afterwards."""
-    if experiment.fresh and not experiment.settings.finetune_epochs:
+    if experiment.fresh and not experiment.policy.recipe_of(experiment.settings).epochs:
         raise ConfigError(
             "--epochs 0 takes weights as they are, and there are none: give --weights, or epochs; or "
             "--finetune-epochs, to train fresh weights once they are pruned."

@@ -212,7 +212,17 @@ class Experiment:
         return [phase for phase in self.phases if _is_missing(phase.dense)] if _is_missing(self.dense) else []
 
     def _identity(self, kind: Literal["train", "prune"], source: str | None) -> Manifest:
-        return identity(kind, self.settings, self.origin.run, lambda: self.data_digest, source)
+        evidence = kind == "prune" and self._gathers
+        return identity(kind, self.settings, self.origin.run, lambda: self.data_digest, source, evidence=evidence)
+
+    @property
+    def _gathers(self) -> bool:
+        """Whether the criterion asks for what is gathered; of one that may not be imported, as its run says."""
+        entry, stored = criteria.known(self.settings.criterion), self.stored
+        if entry is None and stored is not None and not stored.trusted and "criterion" not in stored.given:
+            return "evidence" in stored.run.manifest.contents
+        ranking = self.method.fitting(entry or self.criterion) if self.method.removes else None
+        return ranking is not None and bool(needs_of(ranking, self.settings.scope))
 
 
 def check_code(name: str, value: str, arguments: Mapping[str, Any], whose: str, *, trust: bool = False) -> None:

@@ -44,6 +44,9 @@ TARGETS = "2"
 """What counts as weight in users' own models; where it changes, other weights go. In registered models the same do, but
 for look-up tables that are named."""
 
+EVIDENCE = "1"
+"""How what criteria ask for is gathered; where it changes, scores do."""
+
 EXPORTS = "2"
 """How a file of `prunebench export` is started from: as it is, with its own shape, tokenizer and normalisation."""
 
@@ -52,7 +55,13 @@ DECIDING = {"train": deciding("training"), "prune": deciding("training", "prunin
 
 
 def identity(
-    kind: Kind, settings: Settings, start: Run | None, data: Callable[[], str | None], source: str | None
+    kind: Kind,
+    settings: Settings,
+    start: Run | None,
+    data: Callable[[], str | None],
+    source: str | None,
+    *,
+    evidence: bool = False,
 ) -> Manifest:
     """What a run that trains or prunes is.
 
@@ -62,6 +71,7 @@ def identity(
         start: the run whose weights it starts from.
         data: gives the digest of what the model is trained and tested on; None of data that its name alone decides.
         source: the key of the run that it goes on from.
+        evidence: whether its criterion asks for what is gathered.
     """
     values = as_stored(settings, start)
     contents = {
@@ -90,6 +100,7 @@ def identity(
         contents["blocks"] = BLOCKS
     elif kind == "prune" and (models.known(settings.model) is None or _names_tables(settings)):
         contents["targets"] = TARGETS
+    contents["evidence"] = EVIDENCE if evidence else None
     return identify(
         kind,
         values,
