@@ -129,6 +129,24 @@ def test_a_run_stopped_after_many_batches_equals_one_that_never_stopped(method, 
     assert not list(run.root.glob("*/progress-*"))
 
 
+@pytest.mark.parametrize(("method", "criterion"), [("unstructured", "movement"), ("structured", "activation-variance")])
+def test_what_criteria_look_at_is_the_same_wherever_a_run_was_stopped(method, criterion, tiny_config, tmp_path):
+    about = {"method": method, "criterion": criterion, "calibration": 20, "iterations": 2, "epochs": 1}
+    config = tiny_config(**about)
+    whole = pruning_run(elsewhere(config, tmp_path / "whole"))
+    expected = [timeless(record) for record in prune(elsewhere(config, tmp_path / "whole"), whole)]
+    run, ticks = pruning_run(config), []
+    assert len(list(itertools.islice(prune(config, run), 2))) == 2
+    for phase in ("movement", "finetune") if criterion == "movement" else ("finetune",):
+        with pytest.raises(Stopped):
+            list(
+                prune(config, run, ticks.append, lambda at=(phase, 2): {(t.phase, t.step) for t in ticks[-1:]} == {at})
+            )
+        assert ticks[-1].batch < ticks[-1].batches
+    assert [timeless(record) for record in prune(config, run)] == expected
+    assert texts(run) == texts(whole)
+
+
 def test_rounded_widths_follow_the_schedule_whether_a_run_was_stopped_or_not(tiny_config, tmp_path):
     config = tiny_config(round_to=4, iterations=4, epochs=1)
     whole = list(prune(elsewhere(config, tmp_path / "whole")))

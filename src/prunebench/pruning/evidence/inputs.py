@@ -126,7 +126,7 @@ class _Inputs(Operators):
             "input_norm": lambda: data.square().sum(over),
             "input_size": lambda: data.abs().mean(over),
             "input_mean": lambda: data.mean(over),
-            "input_variance": lambda: data.var(over, correction=0),
+            "input_variance": lambda: (data - data.mean(over, keepdim=True)).square_().mean(over),
             "input_zeros": lambda: (data == 0).to(data.dtype).mean(over),
         }
         about = {kind: spread(way()) for kind, way in (ways | otherwise).items() if kind in self.totals.kinds}
