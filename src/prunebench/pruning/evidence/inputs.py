@@ -42,7 +42,7 @@ def of_inputs(
     device = next(model.parameters()).device
     indices = task.targets.some("train", samples)
     watching = _Inputs(model, kinds)
-    chunks = _chunks(task, indices, batch)
+    chunks = samples_together(task, indices, batch)
     with taken_apart(model), torch.no_grad():
         for chunk, (inputs, _) in zip(chunks, task.batches("train", chunks, device), strict=True):
             watching.share = len(chunk) / len(indices)
@@ -66,7 +66,7 @@ def output_rows(model: nn.Module, inputs: InputSpec) -> dict[str, torch.Tensor]:
     return watching.totals.told(("output_row",))["output_row"]
 
 
-def _chunks(task: Task, indices: torch.Tensor, batch: int) -> list[torch.Tensor]:
+def samples_together(task: Task, indices: torch.Tensor, batch: int) -> list[torch.Tensor]:
     """The samples that pass together: of text those of one length."""
     if task.inputs.kind != "text":
         return list(indices.split(batch))

@@ -1,8 +1,8 @@
 """OBS, the optimal brain surgeon, row by row: weight after weight, all that are left solved for anew (Hassibi and Stork
 1993; of layers as here, Frantar and Alistarh 2022, arXiv 2208.11580).
 
-Of the weights that a row has left, that with the least w² / [H⁻¹]_jj goes, with H the Gram matrix of their columns: that
-is what its removal adds to the error, once the others have made up for it. Every removal takes the inverse of the
+Of the weights that a row has left, that with the least w² / [H⁻¹]_jj goes, with H the Gram matrix of their columns: so
+much does its removal add to the error, once the others have made up for it. Every removal takes the inverse of the
 columns that its row has left, so this is for small layers, and the reference that faster ways are compared with.
 """
 
