@@ -71,6 +71,14 @@ def test_fresh_weights_that_are_pruned_first_and_trained_then_are_told(plan_of):
     assert "(fresh weights, nothing is trained before they are pruned)" in plan_of(epochs=0, finetune_epochs=9)
 
 
+def test_a_plan_says_where_layers_are_pruned_one_after_the_other(plan_of):
+    told = "layers   one after the other"
+    assert told in plan_of(method="unstructured", criterion="sparsegpt")
+    assert told in plan_of(method="unstructured", criterion="wanda", finetune_epochs=0)
+    assert told not in plan_of(method="unstructured", criterion="wanda")
+    assert told not in plan_of(method="unstructured", finetune_epochs=0)
+
+
 def test_where_no_epoch_is_asked_for_nothing_is_said_to_be_trained(plan_of, tiny_net):
     assert "(weights as they are, nothing is trained)" in plan_of(model=tiny_net, epochs=0)
 

@@ -59,6 +59,7 @@ def test_each_pair_removes_what_is_asked_the_same_whenever_it_is_asked(method, n
         return
     spared = WITHOUT_NORM if method.narrows else ()
     about = {"seed": 1, "exclude": spared, "rounds": min(10, criteria.get(name).rounds), **looking}
+    about |= {"scope": criteria.get(name).scope} if method.masks else {}
     request = Request(0.3, method.ranking(criteria.get(name)), images12, **about)
     before = trained["residual" if method.shortens else "plain"]
     outcomes = []
@@ -84,7 +85,12 @@ def test_every_pattern_takes_of_every_criterion_what_is_asked(pattern, name, tra
     about = looking | {"pattern": read_pattern(pattern), "gone": 0.5}
     about |= {"scope": "layerwise"} if scopes.get(criterion.scope).in_rows else {}
     model = copy.deepcopy(trained["plain"])
-    pruned = method.prune(model, {}, Request(0.5, method.ranking(criterion), images12, **about))
+    request = Request(0.5, method.ranking(criterion), images12, **about)
+    if criterion.solve is not None and request.pattern.blocks is not None:
+        with pytest.raises(ConfigError, match=r"^The criterion solves .*--pattern .*\Z"):
+            method.prune(model, {}, request)
+        return
+    pruned = method.prune(model, {}, request)
     spared = {"0.weight"} if pattern == "2:4" else set()  # three channels are no multiple of four
     assert [name for name in pruned.masks if name in spared] == []
     assert bool(pruned.notes) == bool(spared)
@@ -108,6 +114,10 @@ def test_every_scope_takes_of_every_criterion_what_is_asked_step_by_step(scope, 
     about = {"scope": scope, "rounds": min(10, criteria.get(name).rounds), **looking}
     model, masks, method = copy.deepcopy(trained["plain"]), {}, methods.get("unstructured")
     left = 864 + 216 + 768 + 48
+    if criteria.get(name).solve is not None and scope in {"global", "row"}:
+        with pytest.raises(ConfigError, match=r"^The criterion solves .*--scope .*\Z"):
+            method.prune(model, {}, Request(0.4, method.ranking(criteria.get(name)), images12, **about))
+        return
     for step in range(3):
         request = Request(0.4, method.ranking(criteria.get(name)), images12, seed=step, **about)
         left -= round(0.4 * left)
@@ -118,20 +128,20 @@ def test_every_scope_takes_of_every_criterion_what_is_asked_step_by_step(scope, 
 
 
 @pytest.mark.parametrize("scope", SCOPES)
-def test_every_scope_comes_to_a_target_exactly(scope, trained, tiny_task, images12):
+def test_every_scope_comes_to_a_target_exactly(scope, trained, looking, images12):
     model, masks, method = copy.deepcopy(trained["plain"]), {}, methods.get("unstructured")
     for step, gone in enumerate((0.3, 0.6, 0.8)):
-        request = Request(0.1, criteria.get("l1").score, images12, seed=step, task=tiny_task, scope=scope, gone=gone)
+        request = Request(0.1, criteria.get("l1").score, images12, seed=step, scope=scope, gone=gone, **looking)
         masks = method.prune(model, masks, request).masks
         found = sum(int((~mask).sum()) for mask in masks.values())
         assert abs(found - gone * 1896) <= (2 if scope in {"layerwise", "row"} else 0.5)
 
 
 @pytest.fixture(scope="module")
-def of_units(trained, tiny_task, images12):
+def of_units(trained, looking, images12):
     """What a request of units asks beside the criterion and the scope."""
     found = find_removable(trained["plain"], images12)
-    return {"task": tiny_task, "calibration": SAMPLES, "removable": found, "exclude": WITHOUT_NORM}
+    return {**looking, "removable": found, "exclude": WITHOUT_NORM}
 
 
 @pytest.mark.parametrize(("scope", "name"), POOLED)

@@ -71,7 +71,7 @@ def test_every_criterion_of_weights_scores_each_weight_and_leaves_the_model_alon
 def test_every_criterion_of_blocks_scores_one_with_a_number(name):
     score = criteria.get(name).block
     if score is None:
-        assert criteria.get(name).score or criteria.get(name).unit
+        assert criteria.get(name).score or criteria.get(name).unit or criteria.get(name).solve
         return
     offered = {"block": nn.Linear(2, 2), "name": "a", "influence": 0.25, "generator": generator(0, "test")}
     assert 0 <= call(score, offered) <= 1
@@ -83,6 +83,7 @@ def test_a_criterion_that_does_not_score_what_a_method_removes_is_refused_with_t
     method, criterion = methods.get(method), criteria.get(name)
     fit = criterion.block if method.shortens else criterion.score
     fit = criterion.unit or fit if method.narrows else fit
+    fit = fit or criterion.solve if not method.lowers_macs else fit
     if fit is not None:
         assert method.ranking(criterion) is fit
         return

@@ -13,9 +13,11 @@ from prunebench.experiment.goals import check_goals
 from prunebench.experiment.identity import OF_WEIGHTS
 from prunebench.models.normalisation import problem_of
 from prunebench.pruning.amounts import named, schedules
+from prunebench.pruning.granularity import read_pattern
 from prunebench.pruning.registry import Method
 from prunebench.pruning.requests import layer_fractions
 from prunebench.pruning.shares import of_units, of_weights
+from prunebench.pruning.turns import check_solving
 from prunebench.registry import parameters, reference
 from prunebench.runs.commands import as_options
 from prunebench.runs.environment import check_processes
@@ -44,6 +46,9 @@ def check(experiment: Experiment) -> None:
     _check_amounts(settings, method)
     layer_fractions(settings.layer_fraction)
     _check_retraining(settings, experiment.policy)
+    if method.masks:
+        pattern = None if settings.pattern is None else read_pattern(settings.pattern)
+        check_solving(experiment.ranking, settings.scope, pattern)
     if experiment.origin.run is not None:
         _check_held_out(settings, experiment.origin.run)
 
@@ -243,7 +248,7 @@ def check_trains(experiment: Experiment) -> None:
 
 def _check_epochs(experiment: Experiment) -> None:
     """Raise ConfigError where fresh weights are never trained, neither before they are pruned nor afterwards."""
-    if experiment.fresh and not experiment.policy.recipe_of(experiment.settings).epochs:
+    if experiment.fresh and not experiment.retrained:
         raise ConfigError(
             "--epochs 0 takes weights as they are, and there are none: give --weights, or epochs; or "
             "--finetune-epochs, to train fresh weights once they are pruned."

@@ -99,6 +99,11 @@ class Experiment:
         """The entry of how a pruned model is retrained."""
         return policies.get(self.settings.retrain)
 
+    @property
+    def retrained(self) -> bool:
+        """Whether a pruned model is trained."""
+        return self.policy.recipe_of(self.settings).epochs > 0
+
     @cached_property
     def criterion(self) -> Criterion:
         """The criterion's entry; raises as `model`."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from prunebench.config import AS_TRAINED, Settings, default
 from prunebench.experiment.experiment import Experiment
 from prunebench.pruning.amounts import left, target
+from prunebench.pruning.turns import in_turn
 from prunebench.records import Summary
 from prunebench.registry import reference
 from prunebench.runs.digests import counted, shown
@@ -43,7 +44,7 @@ def training_plan(experiment: Experiment) -> Iterator[str]:
 
 def pruning_plan(experiment: Experiment) -> Iterator[str]:
     """Lines on a pruning run and the dense run that it starts from."""
-    settings, run, dense = experiment.settings, experiment.run, experiment.dense
+    settings, run, dense, method = experiment.settings, experiment.run, experiment.dense, experiment.method
     yield f"prune {_what(experiment)}"
     untrained = "fresh weights, nothing is trained before they are pruned"
     yield f"  dense    {dense.key} ({untrained if experiment.fresh else _trained(dense, settings.epochs)})"
@@ -53,6 +54,8 @@ def pruning_plan(experiment: Experiment) -> Iterator[str]:
         yield f"  until    {' and '.join(settings.until)}"
     if settings.validation:
         yield f"  held out {100 * settings.validation:g} % of the training data, to select on"
+    if method.masks and in_turn(experiment.ranking, settings.scope, untrained=not experiment.retrained):
+        yield "  layers   one after the other, each by what it reads once those before it are pruned"
     yield from _retraining(settings, experiment.policy)
     done = len([step for step in run.steps() if step <= settings.iterations])
     state = f"{done} of {settings.iterations + 1} steps are there" if done else _begun(run) or "new"

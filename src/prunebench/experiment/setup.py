@@ -204,6 +204,7 @@ class Setup:
         experiment = self.experiment
         of_model = (self.task.inputs, experiment.model.keeps)
         more |= {"criterion": experiment.ranking, "rounds": experiment.criterion.rounds}
+        more |= {"untrained": not experiment.retrained}
         return request_of(experiment.settings, experiment.method, *of_model, **more)
 
     def scores(self, state: Checkpoint) -> tuple[Scores, Scores]:

@@ -7,6 +7,7 @@ Doors:
     amounts      how much goes in a step, and the registry of schedules
     shares       the registry of scopes: how what goes is spread over layers
     granularity  the registry of patterns: which single weights go together, or compete
+    turns        tensors that are pruned one after the other, and criteria that solve
     methods      unstructured, structured, depth, none
     multiplied   the parameters that are multiplied with data
     evidence     what criteria ask for that takes data, or tells of whole units

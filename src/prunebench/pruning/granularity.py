@@ -28,6 +28,7 @@ class Pattern:
             the weights that are left in them, as single weights are otherwise.
         stays: scores of shape (rows, columns), −inf where a weight has gone → which stay, bool of that shape.
         left: the share that stays where the pattern decides; None: as much as is asked for goes.
+        of: where the pattern decides, among how many columns side by side.
         fits: whether it divides so many inputs; a layer that it does not is spared.
     """
 
@@ -35,6 +36,7 @@ class Pattern:
     blocks: Callable[[int, int, int], torch.Tensor] | None = None
     stays: Callable[[torch.Tensor], torch.Tensor] | None = None
     left: float | None = None
+    of: int = 0
     fits: Callable[[int], bool] = lambda inputs: True
 
 

@@ -35,6 +35,15 @@ least. A criterion that asks for one of these scores the units of a group instea
     group        where in the parameters the units stand (units/groups.py)
     model, task, generator as above
 
+A criterion that asks for `gram` does not score: it solves. It is given a parameter, or one part of it after the other,
+as (groups, rows, columns) with a row per output, and returns a tuple: which weights stay, bool, and the values of all:
+
+    weight, left      the weights, and which are left, False where they went before
+    gram              Σ x xᵀ of what the columns read, float64, (groups, columns, columns)
+    going             how many go
+    pattern           of --pattern, of which N of every M columns stay side by side, else None
+    name, model, task, generator as above
+
 Where whole blocks go, a criterion scores each of them, with a number:
 
     block        the module
@@ -54,7 +63,7 @@ from typing import TYPE_CHECKING, Any
 from prunebench.errors import ConfigError
 from prunebench.models.input_spec import InputSpec
 from prunebench.models.masks import Masks
-from prunebench.pruning.evidence import BY_UNITS, NOT_OF_SAMPLES, OF_WEIGHTS, Evidence, untold
+from prunebench.pruning.evidence import BY_UNITS, GRAM, NOT_OF_SAMPLES, OF_WEIGHTS, Evidence, untold
 from prunebench.records import RemovedBlock
 from prunebench.registry import Registry, call, parameters
 
@@ -89,7 +98,8 @@ class Request:
     would have left of the unpruned model, rounded up to a multiple. Of whole units, as many go as in `leap` steps one
     after the other. `kinds` are those of units that go; all where it is empty. `layer_fractions` are globs of modules
     with fractions of their own, the last one that matches counts; `floor` is the share of its original units that every
-    group keeps at least; `through_norms` says that a norm over channels passes each of them alone.
+    group keeps at least; `through_norms` says that a norm over channels passes each of them alone; `untrained`
+    that no training follows, so that what reads is pruned in turn.
     `removable` tells what can be removed of the unpruned model, and `weights` which of its parameters are weights;
     where it is None, it is found of the model as it is. So is `blocks`, the blocks of the unpruned model, and
     `evidence`, what the criterion asks for of `calibration` training samples; what asks for `movement` takes an epoch
@@ -108,6 +118,7 @@ class Request:
     task: Task | None = None
     scope: str | None = None
     pattern: Pattern | None = None
+    untrained: bool = False
     targets: str = "weights"
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
@@ -233,11 +244,16 @@ def scores_units(criterion: Callable[..., Any]) -> bool:
     return not parameters(criterion).keys().isdisjoint(BY_UNITS)
 
 
+def solves(criterion: Callable[..., Any]) -> bool:
+    """Whether a criterion solves for what stays, and does not score: it asks for a Gram matrix."""
+    return GRAM in parameters(criterion)
+
+
 def needs(*functions: Callable[..., Any]) -> tuple[str, ...]:
     """What a criterion, or a scope, asks for that is gathered beforehand, by the names of evidence of weights."""
     found: list[str] = []
     for name in (name for function in functions for name in parameters(function)):
-        found += [name] if name in OF_WEIGHTS else BY_UNITS.get(name, ())
+        found += [name] if name in (*OF_WEIGHTS, GRAM) else BY_UNITS.get(name, ())
     return tuple(dict.fromkeys(found))
 
 
@@ -350,7 +366,13 @@ class Method:
         found = self.fitting(criterion)
         if found is None:
             fit = ", ".join(c.name for c in map(criteria.get, criteria.names()) if self.fitting(c))
-            scores = "whole blocks" if criterion.block else "single weights" if criterion.score else "whole units"
+            scores = (
+                "whole blocks"
+                if criterion.block
+                else "single weights"
+                if criterion.score or criterion.solve
+                else "whole units"
+            )
             raise ConfigError(
                 f"--criterion {criterion.name} scores {scores}, and {self.name} pruning ranks {self._ranks}; give "
                 f"{fit}, or your own as path.py:function."
@@ -359,6 +381,11 @@ class Method:
             raise ConfigError(
                 f"--criterion {criterion.name} asks for what tells of whole units, and {self.name} pruning ranks "
                 f"{self._ranks}: have it ask for weight, or give --method structured."
+            )
+        if self.lowers_macs and solves(found):
+            raise ConfigError(
+                f"--criterion {criterion.name} solves for single weights, and {self.name} pruning ranks {self._ranks}: "
+                f"have it not ask for {GRAM}, or give --method unstructured."
             )
         return found
 
@@ -370,7 +397,9 @@ class Method:
         """What of a criterion scores what this method removes; None where nothing does."""
         if self.shortens:
             return criterion.block
-        return criterion.unit or criterion.score if self.narrows else criterion.score
+        if self.narrows:
+            return criterion.unit or criterion.score
+        return criterion.score or criterion.solve
 
 
 @dataclass(frozen=True)
@@ -384,6 +413,7 @@ class Criterion:
         unit: scores the units of a group; None: their weights' scores are summed up.
         scope: in which single weights are ranked by it unless another is asked for.
         rounds: in how many rounds one step prunes, each of which scores what the one before has left.
+        solve: prunes single weights and changes those that stay.
     """
 
     name: str
@@ -393,6 +423,7 @@ class Criterion:
     unit: Callable[..., torch.Tensor] | None = None
     scope: str = "global"
     rounds: int = 1
+    solve: Callable[..., tuple[torch.Tensor, torch.Tensor]] | None = None
 
 
 methods: Registry[Method] = Registry("method", "prunebench.pruning.methods", None)

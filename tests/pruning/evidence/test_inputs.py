@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from prunebench.errors import ConfigError
 from prunebench.models.input_spec import InputSpec
-from prunebench.pruning.evidence import gather, inputs
+from prunebench.pruning.evidence import OF_INPUTS, gather, inputs
 from prunebench.pruning.methods import unstructured
 from prunebench.pruning.registry import Request
 
@@ -28,7 +28,7 @@ class Told:
 
 
 def found(model, data, spec, batch=7):
-    return inputs.of_inputs(model.eval(), Told(data, spec), inputs.KINDS, len(data), batch=batch)
+    return inputs.of_inputs(model.eval(), Told(data, spec), OF_INPUTS, len(data), batch=batch)
 
 
 @pytest.mark.parametrize("batch", [1, 7, 20])
@@ -111,7 +111,7 @@ def test_of_text_no_padding_is_told_of():
     texts = [torch.randint(1, 9, (length,)) for length in (3, 5, 3, 2, 5, 5)]
     model = Reader().eval()
     task = Texts(texts, InputSpec(kind="text", vocabulary=9, length=5))
-    told = inputs.of_inputs(model, task, inputs.KINDS, 6, batch=2)
+    told = inputs.of_inputs(model, task, OF_INPUTS, 6, batch=2)
     read = [model.table(text).detach() for text in texts]
     norms = torch.cat(read).norm(dim=0)
     assert torch.allclose(told["input_norm"]["linear.weight"], norms.expand(3, 4), rtol=1e-5)

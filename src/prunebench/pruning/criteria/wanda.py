@@ -2,8 +2,9 @@
 arXiv 2306.11695).
 
 |w|·‖x‖₂, where x is all that the weight is multiplied with over the calibration samples; of a convolution, what its
-place of the kernel reads. Weights compete within their output row, unless another scope is asked for. Layers are
-calibrated on the model as it is, and not one after the other as the paper does.
+place of the kernel reads. Weights compete within their output row, unless another scope is asked for. Where nothing
+is trained afterwards, layers are calibrated one after the other as in the paper, each by what the pruned ones before it
+put out; else all on the model as it is before the step.
 """
 
 from __future__ import annotations

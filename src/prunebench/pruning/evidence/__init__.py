@@ -9,6 +9,7 @@ Doors:
     movement   how weights move while a copy is fine-tuned
     flow       what passes through layers by the sizes of their weights alone
     inputs     what weights are multiplied with
+    gram       how that goes together, of one parameter
     gather     the pass over the calibration samples
     of_units   the same by units: matrices of a group's weights, a row per unit
 """
@@ -40,6 +41,12 @@ OF_WEIGHTS = (
 
 NOT_OF_SAMPLES = ("movement", "synaptic_flow")
 """What is not gathered of the calibration samples."""
+
+OF_INPUTS = ("input_norm", "input_size", "input_variance", "input_zeros")
+"""What of that tells of what the weight reads."""
+
+GRAM = "gram"
+"""What it tells of a parameter by itself, for criteria that solve: gathered when its turn comes, one at a time."""
 
 BY_UNITS: Mapping[str, tuple[str, ...]] = {
     "weights": (),

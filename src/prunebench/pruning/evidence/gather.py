@@ -10,10 +10,11 @@ from torch import nn
 
 from prunebench.data.task import Task
 from prunebench.errors import ConfigError
-from prunebench.pruning.evidence import Evidence
+from prunebench.pruning.evidence import GRAM, OF_INPUTS, Evidence, untold
 from prunebench.pruning.evidence.curvature import hessian_diagonal, hessian_gradient
 from prunebench.pruning.evidence.flow import synaptic_flow
-from prunebench.pruning.evidence.inputs import KINDS, of_inputs
+from prunebench.pruning.evidence.gram import Gram, gram_of, order_of
+from prunebench.pruning.evidence.inputs import of_inputs
 from prunebench.pruning.evidence.losses import losses
 from prunebench.pruning.evidence.movement import movement
 from prunebench.pruning.registry import Request, of_samples
@@ -23,21 +24,22 @@ BATCH = 32
 """Samples of one pass through the model, whatever the settings of training are, so that they change nothing."""
 
 
-def evidence_for(model: nn.Module, request: Request) -> Evidence:
-    """What the request's criterion and scope ask for of the model as it is, which stays so.
+def evidence_for(model: nn.Module, request: Request, names: Sequence[str] | None = None) -> Evidence:
+    """What the request's criterion and scope ask for of the model as it is, which stays so; of what weights read, that
+    of these parameters alone.
 
     Raises:
         ConfigError: there is no training data to ask, or what it tells is not finite.
     """
     if request.evidence is not None:
         return request.evidence
-    asked = needs_of(request.criterion, request.scope)
+    asked = [kind for kind in needs_of(request.criterion, request.scope) if kind != GRAM]
     found: dict[str, dict[str, torch.Tensor]] = {}
     if samples := of_samples(asked):
         if request.task is None:
             what = " and ".join(samples)
             raise ConfigError(f"The criterion asks for {what}, which takes training data; here is none.")
-        found |= _of_samples(model, request.task, request.calibration, samples)
+        found |= _of_samples(model, request.task, request.calibration, samples, names)
     if "movement" in asked:
         if request.finetune is None:
             raise ConfigError("The criterion asks for the movement of weights, and here is no fine-tuning to watch.")
@@ -51,7 +53,9 @@ def evidence_for(model: nn.Module, request: Request) -> Evidence:
     return found
 
 
-def _of_samples(model: nn.Module, task: Task, samples: int, asked: Sequence[str]) -> dict[str, dict[str, torch.Tensor]]:
+def _of_samples(
+    model: nn.Module, task: Task, samples: int, asked: Sequence[str], names: Sequence[str] | None
+) -> dict[str, dict[str, torch.Tensor]]:
     found: dict[str, dict[str, torch.Tensor]] = {}
     with _evaluating(model):
         if set(asked) & {"gradient", "squared_gradient", "hessian_gradient"}:
@@ -60,9 +64,35 @@ def _of_samples(model: nn.Module, task: Task, samples: int, asked: Sequence[str]
             found["hessian_gradient"] = hessian_gradient(model, task, samples, found["gradient"], BATCH)
         if "hessian_diagonal" in asked:
             found["hessian_diagonal"] = hessian_diagonal(model, task, samples)
-        if of := set(asked) & set(KINDS):
-            found |= of_inputs(model, task, of, samples, batch=BATCH)
+        if of := set(asked) & set(OF_INPUTS):
+            found |= of_inputs(model, task, of, samples, batch=BATCH, names=names)
     return found
+
+
+def gram_for(model: nn.Module, request: Request, name: str) -> Gram:
+    """What the weights of one parameter read, in the model as it is, which stays so.
+
+    Raises:
+        ConfigError: there is no training data, or what the weights read cannot be told or is not finite.
+    """
+    if request.task is None:
+        raise ConfigError("The criterion asks for what weights read, which takes training data; here is none.")
+    with _evaluating(model):
+        found = gram_of(model, request.task, name, request.calibration, batch=BATCH)
+    if found is None:
+        raise ConfigError(untold(name, GRAM))
+    if not all(torch.isfinite(part.gram).all() for part in found.parts):
+        raise ConfigError(f"What {name} reads is not finite, or its squares are not.")
+    return found
+
+
+def order_for(model: nn.Module, request: Request, names: Sequence[str]) -> list[str]:
+    """Names in the order in which the calibration samples meet these parameters; those that they do not meet last."""
+    if request.task is None:
+        return list(names)
+    with _evaluating(model):
+        met = order_of(model, request.task, request.calibration, batch=BATCH)
+    return [name for name in met if name in names] + [name for name in names if name not in met]
 
 
 def _gradients(model: nn.Module, task: Task, samples: int, squared: bool) -> dict[str, dict[str, torch.Tensor]]:

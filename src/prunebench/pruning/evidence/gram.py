@@ -40,6 +40,11 @@ class Part:
     offset: int
     gram: torch.Tensor
 
+    def by_place(self) -> torch.Tensor:
+        """The order of columns in which, of a convolution, channels at the same place of a kernel are side by side."""
+        columns = self.shape[2:]
+        return torch.arange(prod(columns)).view(columns).movedim(0, -1).flatten()
+
     @property
     def last(self) -> int:
         """Where its last weight lies in the parameter's memory."""

@@ -24,16 +24,18 @@ PRODUCTS = {aten.mm: 0, aten.bmm: 0, aten.addmm: 1, aten.baddbmm: 1}
 """Products of matrices, and which argument is their first factor."""
 
 
-KINDS = ("input_norm", "input_size", "input_variance", "input_zeros")
-"""Kinds of evidence that are found here."""
-
-
 def of_inputs(
-    model: nn.Module, task: Task, kinds: Collection[str], samples: int, *, batch: int
+    model: nn.Module,
+    task: Task,
+    kinds: Collection[str],
+    samples: int,
+    *,
+    batch: int,
+    names: Collection[str] | None = None,
 ) -> dict[str, dict[str, torch.Tensor]]:
     """By kind and parameter, of its shape: of what each weight is multiplied with ‖x‖₂ over all samples and positions
     (`input_norm`), the mean of |x| (`input_size`), the variance of x (`input_variance`) and the share that is exactly
-    zero (`input_zeros`). Parameters that are in no such product are not among them.
+    zero (`input_zeros`). Parameters that are in no such product, or not among `names`, are not among them.
 
     Of text, samples of the same length pass together, so that there is no padding, and each sample counts as much as
     another. Where a weight is used several times in a pass, squares and means add up, and variances and shares are of
@@ -41,7 +43,7 @@ def of_inputs(
     """
     device = next(model.parameters()).device
     indices = task.targets.some("train", samples)
-    watching = _Inputs(model, kinds)
+    watching = _Inputs(model, kinds, names)
     chunks = samples_together(task, indices, batch)
     with taken_apart(model), torch.no_grad():
         for chunk, (inputs, _) in zip(chunks, task.batches("train", chunks, device), strict=True):
@@ -84,10 +86,10 @@ class _Inputs(Operators):
         totals: what has added up.
     """
 
-    def __init__(self, model: nn.Module, kinds: Collection[str]) -> None:
+    def __init__(self, model: nn.Module, kinds: Collection[str], names: Collection[str] | None = None) -> None:
         super().__init__()
         self.share = 0.0
-        self.totals = Totals(model, kinds)
+        self.totals = Totals(model, kinds, names)
 
     def seen(self, func: Any, args: Any, kwargs: Any, out: Any) -> None:
         packet = getattr(func, "_overloadpacket", func)

@@ -18,14 +18,18 @@ class Totals:
     A factor that lies in a parameter's memory is that parameter, or the part of it that is seen there.
 
     Attributes:
-        kinds: what is kept, among it what others are made of.
+        kinds: what is kept, among it what others are made of; of these `names` alone, where some are given.
     """
 
-    def __init__(self, model: nn.Module, kinds: Collection[str]) -> None:
+    def __init__(self, model: nn.Module, kinds: Collection[str], names: Collection[str] | None = None) -> None:
         self.kinds = {*kinds, *(["input_mean"] if "input_variance" in kinds else [])}
         self._found: dict[str, dict[str, torch.Tensor]] = {kind: {} for kind in self.kinds}
         self._passed: dict[str, torch.Tensor] = {}
-        self._places = {p.untyped_storage().data_ptr(): (name, p) for name, p in model.named_parameters()}
+        self._places = {
+            parameter.untyped_storage().data_ptr(): (name, parameter)
+            for name, parameter in model.named_parameters()
+            if names is None or name in names
+        }
 
     def has(self, tensor: torch.Tensor) -> bool:
         """Whether it is a parameter, or a part of one."""

@@ -15,8 +15,9 @@ from prunebench.errors import ConfigError
 from prunebench.models.layers import layer_name
 from prunebench.models.masks import Masks
 from prunebench.models.sharing import first_names
-from prunebench.pruning.registry import Alone, Method, Pruned, Request, matches, methods
+from prunebench.pruning.registry import Alone, Method, Pruned, Request, matches, methods, needs
 from prunebench.pruning.shares import of_weights
+from prunebench.pruning.turns import check_solving, in_turn, pruned_in_turn
 from prunebench.registry import call
 from prunebench.seeding import generator
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from prunebench.pruning.multiplied import Weights
+    from prunebench.pruning.ranking import Shapes
 
 
 UNITS = dict.fromkeys(("images", "text", None), "weights")
@@ -57,31 +59,61 @@ def prune(model: nn.Module, masks: Masks, request: Request) -> Pruned:
     Raises:
         ConfigError: there is nothing to prune, or what the criterion asks for cannot be told.
     """
+    from prunebench.pruning.evidence.gather import evidence_for
+    from prunebench.pruning.ranking import shapes_of
+
+    request = replace(request, weights=_weights(model, request))
+    check_solving(request.criterion, request.scope, request.pattern)
+    shapes = shapes_of(model, targets(model, request), request)
+    new = {name: masks[name] if name in masks else _ones(model.get_parameter(name)) for name in shapes.names}
+    turns = in_turn(request.criterion, request.scope, untrained=request.untrained and request.rounds == 1)
+    spread = of_weights(request.scope).spread
+    beforehand = not turns or (spread is not None and needs(spread))
+    told = replace(request, evidence=evidence_for(model, request)) if beforehand else request
+    pools = _pools(model, new, told)
+    if turns:
+        new, short = _in_turn(model, new, pools, request, shapes)
+    else:
+        new, short = _together(model, new, pools, told, shapes)
+    return Pruned({**masks, **new}, (*shapes.notes, *_notes(pools, new, short, request)))
+
+
+def _together(
+    model: nn.Module, masks: Masks, pools: Sequence[_Pool], request: Request, shapes: Shapes
+) -> tuple[dict[str, torch.Tensor], int]:
+    """Prune pools by what the criterion asks for of the model as it is in each round, which the request has of the
+    first one: the masks, and how many more weights would have had to go."""
     import torch
 
     from prunebench.pruning.evidence.gather import evidence_for
-    from prunebench.pruning.ranking import shapes_of, without_lowest
+    from prunebench.pruning.ranking import without_lowest
 
-    request = replace(request, weights=_weights(model, request))
-    told = replace(request, evidence=evidence_for(model, request))
-    shapes = shapes_of(model, targets(model, request), request)
-    new = {name: masks[name] if name in masks else _ones(model.get_parameter(name)) for name in shapes.names}
-    pools = _pools(model, new, told)
-    draw, short = generator(request.seed, "prune"), 0
+    new, short, draw = dict(masks), 0, generator(request.seed, "prune")
     for done in range(1, request.rounds + 1):
         if done > 1:
-            told = replace(request, evidence=evidence_for(model, request))
+            request = replace(request, evidence=None)
+            request = replace(request, evidence=evidence_for(model, request))
         smaller: dict[str, torch.Tensor] = {}
         for pool in pools:
             going = pool.gone_after(done, request.rounds) - (pool.left - _count(new, pool.names))
             of_pool = {name: new[name] for name in pool.names}
-            found, less = without_lowest(model, of_pool, going, told, shapes=shapes, draw=draw)
+            found, less = without_lowest(model, of_pool, going, request, shapes=shapes, draw=draw)
             smaller, short = smaller | found, short + less * (done == request.rounds)
         new |= smaller
         with torch.no_grad():
             for name in new:
                 model.get_parameter(name).mul_(new[name])
-    return Pruned({**masks, **new}, (*shapes.notes, *_notes(pools, new, short, request)))
+    return new, short
+
+
+def _in_turn(
+    model: nn.Module, masks: Masks, pools: Sequence[_Pool], request: Request, shapes: Shapes
+) -> tuple[dict[str, torch.Tensor], int]:
+    """Prune tensor by tensor, each by what it reads once those before it are pruned; returns as `_together`."""
+    going = {name: pool.going for pool in pools for name in pool.names}  # of several a pattern decides how many
+    draw = generator(request.seed, "prune")
+    found = list(pruned_in_turn(model, masks, going, request, shapes=shapes, draw=draw))
+    return {**masks, **{name: mask for name, mask, _ in found}}, sum(short for *_, short in found)
 
 
 def _notes(pools: Sequence[_Pool], masks: Masks, short: int, request: Request) -> Iterator[str]:

@@ -33,7 +33,7 @@ def read(text: str) -> Pattern | None:
         going = groups.sort(dim=1, stable=True).indices[:, : of - stay]
         return torch.ones_like(groups, dtype=torch.bool).scatter_(1, going, False).view(scores.shape)
 
-    return Pattern(text, stays=stays, left=stay / of, fits=lambda inputs: inputs % of == 0)
+    return Pattern(text, stays=stays, left=stay / of, of=of, fits=lambda inputs: inputs % of == 0)
 
 
 patterns.add("N:M", Kind("N:M", "of M inputs side by side N stay, such as 2:4 (Zhou et al. 2021)", read))
