@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -79,6 +80,13 @@ def load_blobs() -> Dataset:
             image[:, 4 * label : 4 * label + 4] += 100
         splits.append(Split(images.astype(np.uint8), labels))
     return Dataset(splits[0], splits[1], ["left", "middle", "right"])
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _imported_things_frozen() -> None:
+    """Keep what is imported from the garbage collector, which else looks through it whenever memory is measured."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
