@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 
@@ -55,6 +56,18 @@ def test_work_space_inside_an_operator_counts():
         held = peak_bytes(lambda: nn.functional.scaled_dot_product_attention(query, query, query), CPU)
     output, scores = 4 * 512 * 16 * 4, 4 * 512 * 512 * 4
     assert output + 4 * 512 * 4 < held < output + scores  # beyond the outputs: a result and a sum per row
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_garbage_is_not_collected_meanwhile_and_the_collector_is_left_as_it_was(enabled):
+    meanwhile = []
+    try:
+        (gc.enable if enabled else gc.disable)()
+        peak_bytes(lambda: meanwhile.append(gc.isenabled()), CPU)
+        assert gc.isenabled() == enabled
+    finally:
+        gc.enable()
+    assert meanwhile == [False]
 
 
 def test_nothing_is_printed_even_where_garbage_is_collected_meanwhile():
