@@ -21,7 +21,7 @@ def peak_bytes(call: Callable[[], object], device: torch.device) -> int:
 
 @contextmanager
 def _no_garbage_freed(device: torch.device) -> Iterator[None]:
-    """What the garbage collector frees would be taken for a call's doing: young garbage goes first, old stays meanwhile.
+    """What the garbage collector frees would be taken for a call's doing: young garbage goes first, old waits.
 
     All that was ever imported would else be looked through each time: a fifth of a second. On a GPU it is, for room.
     """
