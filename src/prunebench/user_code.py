@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 import site
 import sys
 import sysconfig
 import time
 import traceback
+from functools import cache
 from importlib.abc import SourceLoader
 from importlib.machinery import ModuleSpec
 from importlib.metadata import entry_points
@@ -215,9 +217,15 @@ def spec_of(module: str) -> ModuleSpec | None:
 
 def is_users(path: Path) -> bool:
     """Whether a file is the user's: neither Python's own, nor installed (editable installs are the user's)."""
+    return not os.path.normcase(f"{path}{os.sep}").startswith(_installed())
+
+
+@cache
+def _installed() -> tuple[str, ...]:
+    """The folders of Python's own modules and of what is installed, each with its end."""
     kinds = ("stdlib", "platstdlib", "purelib", "platlib")
-    installed = {*(sysconfig.get_path(kind) for kind in kinds), *site.getsitepackages(), site.getusersitepackages()}
-    return not any(path.is_relative_to(Path(folder).resolve()) for folder in installed)
+    folders = {*(sysconfig.get_path(kind) for kind in kinds), *site.getsitepackages(), site.getusersitepackages()}
+    return tuple(os.path.normcase(f"{Path(folder).resolve()}{os.sep}") for folder in folders)
 
 
 def failure(error: BaseException) -> str:

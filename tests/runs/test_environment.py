@@ -48,12 +48,27 @@ def test_a_package_is_found_by_what_it_imports_as_under_whatever_name_it_was_ins
     assert hardware.version_of("some_runtime") == "1.20.0"
 
 
+def test_what_is_installed_is_looked_through_again_only_where_it_has_changed(installed, tmp_path, monkeypatch):
+    asked, real = [], importlib.metadata.packages_distributions
+    monkeypatch.setattr(importlib.metadata, "packages_distributions", lambda: asked.append(1) or real())
+    installed("first-of-two", "1", "one_of_two")
+    assert [hardware.distributions(["one_of_two"]) for _ in range(2)] == [{"first-of-two"}] * 2
+    (tmp_path / "mine").mkdir()
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path / "mine"), str(tmp_path / "none"), __file__])
+    monkeypatch.chdir(tmp_path / "mine")
+    assert hardware.distributions(["one_of_two"]) == {"first-of-two"}
+    assert len(asked) == 2  # the file in the path may be an archive with packages
+    installed("second-of-two", "1", "two_of_two")
+    assert hardware.distributions(["two_of_two"]) == {"second-of-two"}
+    assert len(asked) == 3
+
+
 @pytest.mark.parametrize("name", backends.names())
 def test_the_packages_of_a_backend_may_be_installed_under_any_name(name, monkeypatch):
     needs = backends.get(name).needs
     monkeypatch.setattr(hardware, "_version", lambda name: "9.1" if name.endswith("-gpu") else None)
     brought = {name: [f"{name}-gpu"] for name in needs}
-    monkeypatch.setattr(importlib.metadata, "packages_distributions", lambda: brought)
+    monkeypatch.setattr(hardware, "_brings", lambda: brought)
     assert hardware.environment(threads=1, packages=needs).versions == {name: f"{name}-gpu 9.1" for name in needs}
 
 

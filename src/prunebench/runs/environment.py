@@ -8,7 +8,8 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import msgspec
@@ -35,7 +36,7 @@ def version_of(package: str) -> str:
     if found := _version(package):
         return found
     module = package.replace("-", "_")
-    names = {name for name in importlib.metadata.packages_distributions().get(module, ()) if name}
+    names = {name for name in _brings().get(module, ()) if name}
     if told := [f"{name} {_version(name)}" for name in sorted(names)]:
         return ", ".join(told)
     try:
@@ -60,8 +61,37 @@ def distributions(modules: Iterable[str]) -> set[str]:
     """
     usual = {name.replace("-", "_") for name in RECORDED}
     unusual = [name for name in modules if name not in usual and name not in sys.stdlib_module_names]
-    brings = importlib.metadata.packages_distributions() if unusual else {}  # half a second
+    brings = _brings() if unusual else {}
     return {re.sub(r"[-_.]+", "-", each).lower() for name in unusual for each in brings.get(name, ())}
+
+
+def _brings() -> Mapping[str, Sequence[str]]:
+    """Top-level module to the packages that bring it: asked once, and again where a folder of packages has changed."""
+    return _brings_at(tuple(place for place in map(_changed, sys.path) if _holds_packages(*place)))
+
+
+@lru_cache(1)
+def _brings_at(places: tuple[tuple[str, int], ...]) -> Mapping[str, Sequence[str]]:
+    return importlib.metadata.packages_distributions()  # half a second
+
+
+def _changed(folder: str) -> tuple[str, int]:
+    """A place of modules, and when it has changed; 0 where it is not there."""
+    path = Path(folder).absolute()
+    try:
+        return str(path), path.stat().st_mtime_ns
+    except OSError:
+        return str(path), 0
+
+
+@lru_cache
+def _holds_packages(path: str, changed_ns: int) -> bool:
+    try:
+        return any(each.name.lower().endswith((".dist-info", "egg-info")) for each in Path(path).iterdir())
+    except NotADirectoryError:  # a zip file
+        return True
+    except OSError:
+        return False
 
 
 GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")

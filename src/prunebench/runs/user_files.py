@@ -13,7 +13,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from prunebench.errors import ConfigError
@@ -135,31 +135,41 @@ def _visit(path: Path, name: str, beside: Sequence[Path], found: dict[str, Path]
     if path in found.values() or not path.is_file():
         return
     found[name] = path
+    mine = is_users(path)
     for module in _imports(path, name):
-        _check_taken(path, module)
+        if mine:
+            _check_taken(path, module)
         for part, file in _files(module, beside):
             _visit(file, part, beside, found)
 
 
-def _imports(path: Path, name: str) -> dict[str, None]:
+def _imports(path: Path, name: str) -> Sequence[str]:
     """Names of what may be modules that a file of this name imports, each once, in their order."""
     package = package_of(path) if not name else name if path.name == "__init__.py" else name.rpartition(".")[0]
-    return dict.fromkeys(_modules(_parsed(path), package))
+    return _imports_of(source(path), package) if path.suffix == ".py" else ()
+
+
+@lru_cache(1_000)
+def _imports_of(text: bytes, package: str) -> Sequence[str]:
+    return tuple(dict.fromkeys(_modules(_syntax(text), package)))
 
 
 def _parsed(path: Path) -> ast.AST:
-    """The syntax of a source file; of another, or one with an error, none: importing it tells."""
-    if path.suffix != ".py":
-        return ast.Module([], [])
+    """The syntax of a source file; of another none."""
+    return _syntax(source(path) if path.suffix == ".py" else b"")
+
+
+def _syntax(text: bytes) -> ast.AST:
+    """The syntax of source code; of one with an error none: importing it tells."""
     try:
-        return ast.parse(source(path))
+        return ast.parse(text)
     except (SyntaxError, ValueError, RecursionError):  # the second of a zero byte, in some versions of Python
         return ast.Module([], [])
 
 
 def _check_taken(path: Path, module: str) -> None:
-    """Raise ConfigError where another file of the user's is taken for the one that is meant; warn of one installed."""
-    if is_users(path) and (both := hidden(path, module)):
+    """Raise ConfigError where a file of the user's gets another than it means; warn where that one is installed."""
+    if both := hidden(path, module):
         mine, taken = both
         told = f"{path} imports {module}, and gets {taken} instead of {mine}"
         if is_users(taken.resolve()):
