@@ -47,6 +47,13 @@ def test_seeding_restarts_the_global_generator():
     assert torch.equal(first, torch.rand(4))
 
 
+def test_seeding_is_that_of_torch():
+    seed_all(1, "train", 0, 0, 7)
+    first = torch.rand(4)
+    torch.manual_seed(seed_of(1, "train", 0, 0, 7))
+    assert torch.equal(first, torch.rand(4))
+
+
 def test_a_generator_leaves_the_global_one_alone():
     state = torch.get_rng_state()
     torch.rand(5, generator=generator(0, "prune", 1))
