@@ -124,11 +124,16 @@ def _found(path: Path, name: str) -> dict[str, Path]:
 
 def _named(path: Path) -> dict[str, Path]:
     """The files that a source file names in its text, seen from its folder: what it is called there → the file."""
-    tree = _parsed(path)
-    texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
-    texts = {text for text in texts if 0 < len(text) <= LONGEST and text.isprintable() and Path(text).suffix}
-    named = {text: path.parent / text for text in texts}  # a plain word may be a file that comes and goes
+    named = {text: path.parent / text for text in (_texts_of(source(path)) if path.suffix == ".py" else ())}
     return {text: file.resolve() for text, file in named.items() if file.is_file() and file.resolve() != path}
+
+
+@lru_cache(1_000)
+def _texts_of(code: bytes) -> frozenset[str]:
+    """Texts in source code that may name files; a plain word may be a file that comes and goes, and is none of them."""
+    nodes = ast.walk(_syntax(code))
+    texts = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    return frozenset(text for text in texts if 0 < len(text) <= LONGEST and text.isprintable() and Path(text).suffix)
 
 
 def _visit(path: Path, name: str, beside: Sequence[Path], found: dict[str, Path]) -> None:
