@@ -82,6 +82,14 @@ def load_blobs() -> Dataset:
     return Dataset(splits[0], splits[1], ["left", "middle", "right"])
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _disk_not_waited_for() -> Iterator[None]:
+    """Files stay in memory, where processes that die leave them; a run waits for the disk hundreds of times."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", os.fstat)  # which fails alike where nothing is open
+        yield
+
+
 @pytest.fixture(autouse=True, scope="module")
 def _imported_things_frozen() -> None:
     """Keep what is imported from the garbage collector, which else looks through it whenever memory is measured."""

@@ -40,6 +40,7 @@ from prunebench.data.dataset import datasets
 from prunebench.latency.backends import backends
 from prunebench.models.architecture import models
 from prunebench.pruning.registry import criteria, methods
+from prunebench.runs.environment import distributions
 
 GRACE = 30.0
 MEMORY = 3 * 2**29
@@ -115,6 +116,8 @@ def ready():
     for module in pkgutil.walk_packages(prunebench.__path__, "prunebench."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
+    distributions(["no_such_module"])  # what is installed is looked through once, and not by every child
+    os.fsync = os.fstat  # no child outlives the machine
     gc.collect()
     gc.freeze()
 

@@ -25,6 +25,21 @@ def test_a_file_is_replaced_as_a_whole_or_not_at_all(tmp_path):
     assert [found.name for found in path.parent.iterdir()] == ["file.txt"]
 
 
+def test_a_file_is_brought_to_the_disk_before_it_has_its_name_and_the_folder_after(tmp_path, monkeypatch):
+    seen = []
+
+    def fsync(handle):
+        path = Path(os.readlink(f"/proc/self/fd/{handle}"))
+        seen.append((path == tmp_path, path.read_bytes() if path.is_file() else (tmp_path / "file").read_bytes()))
+
+    if not Path("/proc/self/fd").is_dir():
+        pytest.skip("this system does not tell what a handle is of")
+    write_atomically(tmp_path / "file", b"old")
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_atomically(tmp_path / "file", b"new")
+    assert seen == [(False, b"new"), (True, b"new")]
+
+
 @pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
 def test_others_may_do_with_what_is_written_what_the_users_umask_leaves_them(umask, tmp_path):
     before = os.umask(umask)

@@ -18,6 +18,7 @@ The answer: `killed` by SIGKILL, `happened` what `at` asked for, `error` and `te
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import resource
@@ -47,6 +48,7 @@ from prunebench.experiment.resolve import pruning_run
 from prunebench.models import architecture, checkpoint
 from prunebench.pruning import registry as methods
 from prunebench.results import matrices
+from prunebench.runs.environment import distributions
 
 STORE = ("runs/run.py", "runs/progress.py", "runs/files.py")
 """Files of prunebench that write runs."""
@@ -199,6 +201,10 @@ def main():
     folder = Path(sys.argv[1])
     for registry in (architecture.models, loaders, methods.methods, methods.criteria):
         registry.names()
+    distributions(["no_such_module"])  # what is installed is looked through once, and not by every child
+    gc.collect()
+    gc.freeze()
+    os.fsync = os.fstat  # children die, the machine does not
     print("ready", flush=True)
     for line in sys.stdin:
         print(json.dumps(serve(json.loads(line), folder)), flush=True)
