@@ -29,7 +29,7 @@ def test_a_file_is_brought_to_the_disk_before_it_has_its_name_and_the_folder_aft
     seen = []
 
     def fsync(handle):
-        path = Path(os.readlink(f"/proc/self/fd/{handle}"))
+        path = Path(f"/proc/self/fd/{handle}").readlink()
         seen.append((path == tmp_path, path.read_bytes() if path.is_file() else (tmp_path / "file").read_bytes()))
 
     if not Path("/proc/self/fd").is_dir():
