@@ -375,7 +375,7 @@ VARIANTS = {
     "masked": "masked by torch.nn.utils.prune (no speed-up expected)",
     "pruned": "the pruned model",
     "rounded": "the pruned model with channels rounded up to a multiple of 8",
-    "sparse": "the pruned model with linear layers stored compressed (CSR) where that paid",
+    "sparse": "the pruned model with linear layers stored compressed (CSR, or as their pattern is) where that paid",
 }
 """The variants that are timed, and what they are."""
 
@@ -429,7 +429,11 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SparseLayer(msgspec.Struct, frozen=True, kw_only=True):
-    """One linear layer timed at one batch size as it is and stored compressed (CSR), in alternation; milliseconds."""
+    """One linear layer timed at one batch size as it is and stored compressed, in alternation; milliseconds.
+
+    `layout` is the quickest of those that were tried, which `sparse_ms` is of: CSR; BSR 16x16, in blocks; 2:4.
+    `others_ms` are those of the other layouts; `unfit` says by layout why a layer could not be stored so.
+    """
 
     name: str
     batch_size: int
@@ -438,6 +442,9 @@ class SparseLayer(msgspec.Struct, frozen=True, kw_only=True):
     dense_ms: tuple[float, ...]
     sparse_ms: tuple[float, ...]
     chosen: bool
+    layout: Name = "CSR"
+    others_ms: dict[str, tuple[float, ...]] = {}
+    unfit: dict[str, str] = {}
 
 
 class Breakdown(msgspec.Struct, frozen=True, kw_only=True):
@@ -455,7 +462,10 @@ class Breakdown(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TimingRecord(msgspec.Struct, frozen=True, kw_only=True, rename={"breakdown": "evidence"}):
-    """What was measured of one step: a latency record per variant and batch size, costs, and a breakdown."""
+    """What was measured of one step: a latency record per variant and batch size, costs, and a breakdown.
+
+    `notes` say what the pattern of pruning gains here, in sentences.
+    """
 
     format: int = FORMAT
     step: Count
@@ -464,6 +474,7 @@ class TimingRecord(msgspec.Struct, frozen=True, kw_only=True, rename={"breakdown
     pruned: Costs | None = None
     breakdown: Breakdown | None = None
     sparse_layers: tuple[SparseLayer, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ import copy
 from dataclasses import replace
 from statistics import median
 
+import msgspec
 import pytest
 import torch
 
@@ -17,6 +18,7 @@ from prunebench.latency.measure import measure
 from prunebench.latency.prepare import Conditions
 from prunebench.latency.variants import TimedStep
 from prunebench.models.costs import macs
+from prunebench.pruning.granularity import read_pattern
 from prunebench.pruning.methods import structured, unstructured
 from prunebench.pruning.registry import methods
 from prunebench.records import Scores
@@ -43,11 +45,11 @@ def steps(tiny_state, request_for):
     return make
 
 
-def conditions(method="structured", score=None, stop=None, **about):
+def conditions(method="structured", score=None, stop=None, pattern=None, **about):
     efficiency = EfficiencyConfig(**{"batch_sizes": (2, 1), "time_budget": 0.1, **about})
     named = {"run": None, "model": "tiny", "method": method}
     masks = methods.get(method).masks
-    return Conditions(backends.get(efficiency.backend), CPU, efficiency, named, masks, score, stop)
+    return Conditions(backends.get(efficiency.backend), CPU, efficiency, named, masks, score, stop, pattern)
 
 
 @pytest.mark.parametrize("about", [{}, {"dtype": "bf16"}, {"backend": "channels-last"}])
@@ -104,6 +106,37 @@ def test_linear_layers_of_masked_models_are_tried_compressed(steps, monkeypatch)
     assert {layer.name for layer in record.sparse_layers} >= {"classifier.1"}
     samples = {r.variant: r.samples_ms for r in record.latencies}
     assert len(samples["sparse"]) == len(samples["original"])
+
+
+@pytest.mark.skipif(not torch.backends.mkl.is_available(), reason="PyTorch multiplies blocks by MKL")
+def test_layers_of_runs_with_blocks_are_tried_as_blocks_and_answer_as_before(steps, monkeypatch):
+    original, subjects = steps(6, "unstructured")
+    real = latency.sparse.choose
+
+    def as_blocks(*args, **kwargs):
+        return [
+            msgspec.structs.replace(layer, chosen=not layer.unfit, layout="CSR" if layer.unfit else "BSR 8x8")
+            for layer in real(*args, **kwargs)
+        ]
+
+    monkeypatch.setattr(latency.sparse, "choose", as_blocks)
+    about = conditions("unstructured", batch_sizes=(2,), pattern=read_pattern("8x8"))
+    (record,) = measure(original, subjects[-1:], 1, about)
+    assert {layer.name: layer.layout for layer in record.sparse_layers}["classifier.1"] == "BSR 8x8"
+    assert record.notes == ("Not stored as BSR 8x8, being no multiple of 8 × 8: classifier.3 (3 × 16).",)
+    (sparse,) = [r for r in record.latencies if r.variant == "sparse"]
+    assert 0 <= sparse.max_difference < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("pattern", "dtype", "note"),
+    [("2:4", "bf16", "2:4 gains nothing here: this device (cpu) has no kernels for it."), (None, "fp32", None)],
+)
+def test_a_pattern_that_gains_nothing_is_told_of_in_the_record(pattern, dtype, note, steps):
+    original, subjects = steps(1, "unstructured")
+    asked = None if pattern is None else read_pattern(pattern)
+    (record,) = measure(original, subjects, 1, conditions("unstructured", batch_sizes=(1,), dtype=dtype, pattern=asked))
+    assert record.notes == (() if note is None else (note,))
 
 
 @pytest.mark.parametrize("about", [{"method": "structured"}, {"method": "unstructured", "dtype": "bf16"}])

@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from prunebench.latency import sparse
-from prunebench.latency.sparse import PAIRS, SparseLinear, choose, compress
+from prunebench.latency import layouts
+from prunebench.latency.layouts import SparseLinear
+from prunebench.latency.sparse import PAIRS, choose, compress
 from prunebench.models.input_spec import output_of
 from prunebench.statistics import paired_speedup
 
@@ -47,7 +48,7 @@ def test_a_compressed_layer_answers_as_the_dense_one(rows, columns, leading, sha
 
 
 def test_one_row_is_answered_without_a_product_with_a_vector_too(monkeypatch):
-    monkeypatch.setattr(sparse, "VECTORS", False)
+    monkeypatch.setattr(layouts, "VECTORS", False)
     dense, inputs = emptied(nn.Linear(9, 7), 0.8), torch.randn(1, 9)
     with torch.no_grad():
         torch.testing.assert_close(SparseLinear(dense)(inputs), dense(inputs), rtol=1e-4, atol=1e-5)
@@ -86,6 +87,43 @@ def test_a_layer_is_chosen_where_it_is_faster(sparse_ms, chosen, tiny_net):
     found = compress(model, layers)
     assert sum(isinstance(module, SparseLinear) for module in found.modules()) == 2 * chosen
     assert found.get_parameter("features.0.weight") is model.get_parameter("features.0.weight")
+
+
+@pytest.mark.skipif(not torch.backends.mkl.is_available(), reason="PyTorch multiplies blocks by MKL")
+@pytest.mark.parametrize(
+    ("ms", "layout", "chosen"),
+    [
+        ({"CSR": 0.5, "BSR": 0.7}, "CSR", True),
+        ({"CSR": 0.7, "BSR": 0.5}, "BSR 8x8", True),
+        ({"CSR": 1.2, "BSR": 1.1}, "BSR 8x8", False),
+    ],
+)
+def test_of_several_layouts_the_quickest_is_told_and_chosen_where_it_pays(ms, layout, chosen, tiny_net):
+    model, tried = emptied(tiny_net(3), 0.9), (layouts.CSR, layouts.blocks(8, 8))
+
+    def stopwatch(call):
+        call()
+        if not isinstance(call.func, SparseLinear):
+            return 1.0
+        return ms["CSR" if call.func.weight.layout == torch.sparse_csr else "BSR"]
+
+    first, last = choose(model, torch.randn(4, 3, 12, 12), 4, seconds=0, seed=0, layouts=tried, stopwatch=stopwatch)
+    assert (first.name, first.layout, first.chosen, first.unfit) == ("classifier.1", layout, chosen, {})
+    (other,) = first.others_ms.values()
+    assert len(other) == len(first.sparse_ms) == len(first.dense_ms)
+    assert sum(other) >= sum(first.sparse_ms)
+    assert (last.layout, last.unfit) == ("CSR", {"BSR 8x8": "no multiple of 8 × 8"})  # 3 × 16
+    found = compress(model, [first], tried).get_submodule("classifier.1")
+    assert isinstance(found, SparseLinear) is chosen
+    if chosen:
+        assert found.weight.layout == (torch.sparse_csr if layout == "CSR" else torch.sparse_bsr)
+
+
+def test_a_layer_that_fits_no_layout_is_recorded_with_the_reason_and_not_timed(tiny_net):
+    model = emptied(tiny_net(3), 0.9).to(torch.bfloat16)
+    found = choose(model, torch.randn(2, 3, 12, 12), 2, seconds=0, seed=0, layouts=(layouts.SEMI_STRUCTURED,))
+    assert [layer.unfit for layer in found] == [{"2:4": "no multiple of 32 × 64"}] * 2
+    assert not any(layer.chosen or layer.sparse_ms for layer in found)
 
 
 def test_a_layer_that_is_mostly_there_is_not_tried(tiny_net):

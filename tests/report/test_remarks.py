@@ -8,7 +8,7 @@ from prunebench.records import ProofRecord, RemovedBlock, Summary
 from prunebench.report.figures import figures
 from prunebench.report.remarks import remarks
 from prunebench.report.sources import gather
-from prunebench.results.curves import by_settings, curves_of
+from prunebench.results.curves import by_settings, curve_of, curves_of
 
 
 def told(root):
@@ -73,4 +73,15 @@ def test_blocks_that_take_a_norm_along_are_told_as_such(tmp_path, pruned, commit
     assert told(tmp_path) == [
         "tiny on digits, tiny structured: removal proved exact on this model: 4 blocks; a norm that follows the sum "
         "goes with its block."
+    ]
+
+
+def test_what_a_pattern_gained_where_it_was_timed_is_told(tmp_path, pruned, timed):
+    run = pruned(tmp_path, method="unstructured", criterion="l1")
+    of = timed(run)
+    note = "2:4 gains nothing here: this device (cpu) has no kernels for it."
+    noted = [msgspec.structs.replace(of.timing(step), notes=(note,)) for step in of.steps()]
+    groups = [[curve_of(run, {"eager": noted})]]
+    assert remarks(groups, figures(groups)) == [
+        f"tiny on digits, tiny unstructured, step {step} (seed 0): timed on eager: {note}" for step in (1, 2)
     ]

@@ -66,6 +66,13 @@ def test_the_speed_up_is_the_median_of_ratios_within_rounds_and_not_a_ratio_of_m
     assert "the time was used up" in text
 
 
+def test_what_a_pattern_gains_is_told_once_with_the_steps_that_it_is_true_of():
+    one, other = (
+        msgspec.structs.replace(timing(), step=step, notes=notes) for step, notes in ((1, ("a", "b")), (2, ("a",)))
+    )
+    assert latency_tables.times([one, other]).splitlines()[-2:] == ["a", "step 1: b"]
+
+
 def test_accuracy_and_compressed_layers_are_shown_where_there_are_some():
     layer = SparseLayer(
         name="fc", batch_size=4, shape=(2, 2), sparsity=0.9, dense_ms=(2.0,), sparse_ms=(1.0,), chosen=True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -37,6 +38,18 @@ def test_each_batch_size_has_its_sentence_with_what_was_counted():
         "(2 of the 3 layers that are at least as sparse).",
         "batch 64: storing linear layers sparse never paid, up to 98.0 % sparsity.",
     ]
+
+
+def test_what_the_layers_are_stored_as_is_counted_where_there_was_a_choice():
+    one, other = layer(0.8, True), layer(0.9, True)
+    blocks = msgspec.structs.replace(one, layout="BSR 16x16", others_ms={"CSR": (0.6,)})
+    beside = msgspec.structs.replace(other, others_ms={"BSR 16x16": (0.6,)})
+    (told,) = sentences([blocks, beside, beside, layer(0.6, False)])
+    assert told.endswith("(3 of the 3 layers that are at least as sparse): 1 as BSR 16x16, 2 as CSR.")
+
+
+def test_layers_that_fit_no_layout_are_not_counted():
+    assert sentences([msgspec.structs.replace(layer(0.9, False), dense_ms=(), sparse_ms=())]) == []
 
 
 def test_nothing_is_said_where_nothing_was_timed():

@@ -16,12 +16,15 @@ from prunebench.latency import sparse
 from prunebench.latency.backends import Loaded
 from prunebench.latency.breakdown import Passes, layer_times, shares_of
 from prunebench.latency.budget import Budget
+from prunebench.latency.gains import gains
+from prunebench.latency.layouts import Layout, layouts
 from prunebench.latency.prepare import Conditions, Ready, load, memory_of, ready
 from prunebench.latency.protocol import Samples, Stopwatch, alternate, on_the_clock
 from prunebench.latency.variants import TimedStep, layers_as_they_were, variants
 from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.costs import costs
 from prunebench.models.input_spec import output_of, to
+from prunebench.models.taken_over import copied
 from prunebench.records import Breakdown, LatencyRecord, Scores, SparseLayer, TimingRecord
 from prunebench.training.device import memory_for
 
@@ -83,6 +86,7 @@ def measure(
     whole = costs(base, base.architecture.inputs)
     together = max(1, min(TOGETHER, MEMORY // (5 * whole.checkpoint_bytes)))  # a masked weight is held three times
     groups = [min(together, count - start) for start in range(0, count, together)]
+    tried, why = _layouts(conditions)
     budget = Budget(
         efficiency.time_budget, (_weight(size, steps) for steps in groups for size in (*efficiency.batch_sizes, 4))
     )
@@ -91,17 +95,19 @@ def measure(
         group = list(islice(waiting, steps))
         loaded = _load_variants(base, group, conditions)
         with torch.inference_mode():
-            cells = {size: _cell(loaded, size, conditions, budget) for size in efficiency.batch_sizes}
+            cells = {size: _cell(loaded, size, conditions, budget, tried) for size in efficiency.batch_sizes}
             fixed = _fixed_cost(loaded, group, conditions, budget)
             scores = _scores(loaded, cells, conditions)
         for subject in group:
+            layers = tuple(layer for cell in cells.values() for layer in cell.sparse_layers[subject.step])
             yield TimingRecord(
                 step=subject.step,
                 latencies=tuple(_records(subject, cells, scores, conditions)),
                 original=whole,
                 pruned=costs(subject.state, base.architecture.inputs),
                 breakdown=_breakdown(subject, base.model, cells, fixed),
-                sparse_layers=tuple(layer for cell in cells.values() for layer in cell.sparse_layers[subject.step]),
+                sparse_layers=layers,
+                notes=gains(conditions.pattern, tried, why, layers),
             )
 
 
@@ -113,7 +119,9 @@ def _load_variants(base: Checkpoint, group: Sequence[TimedStep], conditions: Con
     return {name: LoadedVariant(state, load(state, conditions)) for name, state in placed.items()}
 
 
-def _cell(loaded: Mapping[Name, LoadedVariant], size: int, conditions: Conditions, budget: Budget) -> Cell:
+def _cell(
+    loaded: Mapping[Name, LoadedVariant], size: int, conditions: Conditions, budget: Budget, tried: Sequence[Layout]
+) -> Cell:
     """Time all variants of a group at one batch size."""
     base = loaded[BASE].state
     batch = base.architecture.inputs.example(size)
@@ -127,20 +135,22 @@ def _cell(loaded: Mapping[Name, LoadedVariant], size: int, conditions: Condition
             if name[1] != "masked"  # it holds every weight twice, and so does nobody who wants to save memory
         }
         passes = layer_times(base.model, to(batch, device=conditions.device), conditions.device)
-        calls = {name: found.call for name, found in prepared.items()}
         with budget.share(_weight(size, len(steps))) as seconds:
             layers: dict[int, list[SparseLayer]] = {step: [] for step in steps}
-            for step in steps if _compressible(conditions) else ():
-                model = loaded[step, "pruned"].state.model
-                share = SPARSE_SHARE * seconds / len(steps)
-                layers[step] = sparse.choose(model, batch, size, seconds=share, seed=seed, stopwatch=stopwatch)
+            for step in steps if tried else ():
+                state, share = loaded[step, "pruned"].state, SPARSE_SHARE * seconds / len(steps)
+                model = _in_dtype(state.model, conditions)
+                layers[step] = sparse.choose(
+                    model, batch, size, seconds=share, seed=seed, layouts=tried, stopwatch=stopwatch
+                )
                 if any(layer.chosen for layer in layers[step]):
-                    compressed = sparse.compress(model, layers[step])
-                    calls[step, "sparse"] = partial(_without_gradients, compressed, to(batch, device=conditions.device))
+                    compressed = _loaded(sparse.compress(model, layers[step], tried))
+                    prepared[step, "sparse"] = ready(state, compressed, batch, conditions)
+            calls = {name: found.call for name, found in prepared.items()}
             timed = alternate(
                 calls,
                 [(BASE, name) for name in calls if name[1] in ("pruned", "sparse")],
-                seconds=(1 - SPARSE_SHARE) * seconds if _compressible(conditions) else seconds,
+                seconds=(1 - SPARSE_SHARE) * seconds if tried else seconds,
                 ci_width=conditions.efficiency.ci_width,
                 seed=seed,
                 stopwatch=stopwatch,
@@ -229,14 +239,26 @@ def _weight(batch_size: int, steps: int) -> float:
     return (32.0 + batch_size) * (1 + 3 * steps)
 
 
-def _compressible(conditions: Conditions) -> bool:
-    """Whether layers stored compressed are a variant: where single weights were pruned; PyTorch has them in fp32."""
-    here = conditions.backend.name == "eager" and conditions.device.type in ("cpu", "cuda")
-    return conditions.compressible and here and conditions.efficiency.dtype == "fp32"
+def _layouts(conditions: Conditions) -> tuple[tuple[Layout, ...], str]:
+    """In which layouts layers are a variant, where single weights were pruned; and why not as their pattern is."""
+    if not conditions.compressible:
+        return (), ""
+    efficiency = conditions.efficiency
+    return layouts(conditions.pattern, backend=efficiency.backend, device=conditions.device, dtype=efficiency.dtype)
+
+
+def _in_dtype(model: nn.Module, conditions: Conditions) -> nn.Module:
+    """The model in the arithmetic that is timed; in bf16 a copy."""
+    return copied(model).to(torch.bfloat16) if conditions.efficiency.dtype == "bf16" else model
 
 
 def _placed(state: Checkpoint, device: torch.device) -> Checkpoint:
     return replace(state, model=state.model.to(device).to(memory_format=torch.contiguous_format).eval())
+
+
+def _loaded(compressed: nn.Module) -> Loaded:
+    """A model with compressed layers, as a backend has models."""
+    return Loaded(partial(sparse.placed_for, compressed), lambda size: partial(_without_gradients, compressed))
 
 
 def _without_gradients(model: nn.Module, inputs: Any) -> object:

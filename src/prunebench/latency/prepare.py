@@ -16,6 +16,7 @@ from prunebench.latency.config import EfficiencyConfig
 from prunebench.models.checkpoint import Checkpoint, weights_of
 from prunebench.models.input_spec import output_of, to
 from prunebench.models.memory import peak_bytes
+from prunebench.pruning.granularity import Pattern
 from prunebench.records import Scores
 from prunebench.registry import check_installed
 from prunebench.training.fit import Stop
@@ -34,6 +35,7 @@ class Conditions:
     Attributes:
         about: run, model and method, for the records.
         compressible: whether single weights were pruned, so that layers may be stored compressed.
+        pattern: that single weights were pruned by.
         score: measures accuracy where a backend's numbers differ; None where the weights are untrained.
         stop: asked before every round whether to stop.
     """
@@ -45,6 +47,7 @@ class Conditions:
     compressible: bool = False
     score: Scorer | None = None
     stop: Stop | None = None
+    pattern: Pattern | None = None
 
 
 @dataclass(frozen=True)

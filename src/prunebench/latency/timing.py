@@ -28,6 +28,7 @@ from prunebench.models import checkpoint
 from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.input_spec import check_forward, output_of
 from prunebench.models.undisturbed import undisturbed
+from prunebench.pruning.granularity import read_pattern
 from prunebench.records import TimingRecord
 from prunebench.registry import reference
 from prunebench.runs.index import find
@@ -136,6 +137,7 @@ def _time(
             compressible=experiment.method.masks,
             score=None if of is None else score_of(of, experiment, efficiency, original, device),
             stop=stop,
+            pattern=None if settings.pattern is None else read_pattern(settings.pattern),
         )
         subjects = (
             TimedStep(step, left, state, rounded_up(original, experiment, step)) for step, left, state in pruned

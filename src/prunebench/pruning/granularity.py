@@ -27,6 +27,7 @@ class Pattern:
             `inputs` columns of the same place of a kernel stand side by side. Blocks are ranked by the mean score of
             the weights that are left in them, as single weights are otherwise.
         stays: scores of shape (rows, columns), −inf where a weight has gone → which stay, bool of that shape.
+        block: outputs and inputs of such a block where all have one size.
         left: the share that stays where the pattern decides; None: as much as is asked for goes.
         of: where the pattern decides, among how many columns side by side.
         fits: whether it divides so many inputs; a layer that it does not is spared.
@@ -34,6 +35,7 @@ class Pattern:
 
     name: str
     blocks: Callable[[int, int, int], torch.Tensor] | None = None
+    block: tuple[int, int] | None = None
     stays: Callable[[torch.Tensor], torch.Tensor] | None = None
     left: float | None = None
     of: int = 0

@@ -1,4 +1,4 @@
-"""Remarks: notes of steps and layers that collapsed, each once for all steps and seeds that it holds of."""
+"""Remarks: notes of steps and of timings, and layers that collapsed, each once for all seeds that it holds of."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ def remarks(groups: Sequence[list[Curve]], named: Sequence[Series]) -> list[str]
     for group, name in zip(groups, named, strict=True):
         for curve in group:
             proofs |= {(f"{name.family}, {name.label}", text): None for text in _proof(curve)}
-            for record in curve.records:
-                for text in (*_removed(record), *record.notes, *_collapsed(record)):
-                    key = (f"{name.family}, {name.label}", record.step, text)
-                    found.setdefault(key, []).append(curve.seed)
+            told = [(r.step, text) for r in curve.records for text in (*_removed(r), *r.notes, *_collapsed(r))]
+            for step, text in (*told, *_timed(curve)):
+                found.setdefault((f"{name.family}, {name.label}", step, text), []).append(curve.seed)
     return [f"{who}: {text}." for who, text in proofs] + [
         f"{who}, step {step} (seed {', '.join(map(str, seeds))}): {text}." for (who, step, text), seeds in found.items()
     ]
@@ -33,6 +32,13 @@ def _proof(curve: Curve) -> Iterator[str]:
             what = f"{proof.blocks} blocks" if proof.blocks else f"{proof.groups} groups of units"
             how = "; a norm that follows the sum goes with its block" if proof.normed else how
             yield f"removal proved exact on this model: {what}{how}"
+
+
+def _timed(curve: Curve) -> Iterator[tuple[int, str]]:
+    """`timed on eager: 2:4 gains nothing here …`, with the step."""
+    for backend, timings in curve.timings.items():
+        for timing in timings:
+            yield from ((timing.step, f"timed on {backend}: {note.removesuffix('.')}") for note in timing.notes)
 
 
 def _removed(record: StepRecord) -> Iterator[str]:

@@ -43,7 +43,20 @@ def times(timings: Sequence[TimingRecord]) -> str:
         notes.append("Sparse: linear layers stored compressed where that paid; its speed-up where it is shown.")
     if any(_cut(r) for timing in timings for r in timing.latencies):
         notes.append("*: the time was used up before the interval was as narrow as --ci-width asks.")
-    return "\n".join([align(rows), *notes, *sentences([s for timing in timings for s in timing.sparse_layers])])
+    told = [*sentences([s for timing in timings for s in timing.sparse_layers]), *pattern_notes(timings)]
+    return "\n".join([align(rows), *notes, *told])
+
+
+def pattern_notes(timings: Sequence[TimingRecord]) -> list[str]:
+    """What the pattern of pruning gains, each sentence once; with the steps that it holds of where not of all."""
+    found: dict[str, list[int]] = {}
+    for timing in timings:
+        for note in timing.notes:
+            found.setdefault(note, []).append(timing.step)
+    return [
+        note if len(steps) == len(timings) else f"step {', '.join(map(str, steps))}: {note}"
+        for note, steps in found.items()
+    ]
 
 
 def costs(timings: Sequence[TimingRecord]) -> str:

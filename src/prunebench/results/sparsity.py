@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from prunebench.records import SparseLayer
@@ -16,7 +17,9 @@ def sentences(layers: Sequence[SparseLayer]) -> list[str]:
     """What the timed layers tell, a sentence per batch size."""
     found = []
     for size in sorted({layer.batch_size for layer in layers}):
-        timed = [layer for layer in layers if layer.batch_size == size]
+        timed = [layer for layer in layers if layer.batch_size == size and layer.sparse_ms]
+        if not timed:
+            continue
         lowest = pays_from(timed)
         if lowest is None:
             most = max(layer.sparsity for layer in timed)
@@ -26,6 +29,14 @@ def sentences(layers: Sequence[SparseLayer]) -> list[str]:
             paid = sum(layer.chosen for layer in above)
             found.append(
                 f"batch {size}: storing linear layers sparse paid from {100 * lowest:.1f} % sparsity on "
-                f"({paid} of the {len(above)} layers that are at least as sparse)."
+                f"({paid} of the {len(above)} layers that are at least as sparse){_layouts(timed)}."
             )
     return found
+
+
+def _layouts(timed: Sequence[SparseLayer]) -> str:
+    """`: 3 as BSR 16x16, 1 as CSR`, where there was another layout than CSR to choose."""
+    if {layer.layout for layer in timed} | {of for layer in timed for of in layer.others_ms} <= {"CSR"}:
+        return ""
+    chosen = Counter(layer.layout for layer in timed if layer.chosen)
+    return f": {', '.join(f'{count} as {layout}' for layout, count in sorted(chosen.items()))}"

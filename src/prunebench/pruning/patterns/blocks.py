@@ -35,7 +35,7 @@ def read(text: str) -> Pattern | None:
         along = -(-inputs // wide) * (place // inputs) + (place % inputs) // wide
         return down[:, None] * (int(along[-1]) + 1) + along
 
-    return Pattern(text, blocks)
+    return Pattern(text, blocks, (high, wide))
 
 
 patterns.add(
