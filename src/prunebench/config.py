@@ -335,6 +335,15 @@ LATER = (
 """Settings that came later: where they are the default they are no part of a key, so that runs of before are found."""
 
 
+TARGETS = ("sparsity", "compression", "macs")
+"""Settings that say what is gone in the end, instead of `fraction`; one of them at most."""
+
+
+def to_target(stored: Mapping[str, Any]) -> bool:
+    """Whether settings, as a run has stored them, say what is gone in the end, as N:M patterns do too."""
+    return ":" in str(stored.get("pattern")) or any(stored.get(name) is not None for name in TARGETS)
+
+
 def told(stored: Mapping[str, Any], name: str) -> Any:
     """A setting as a run has stored it; None where it came later and is the default, as runs of before have it."""
     value = stored.get(name)

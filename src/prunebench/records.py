@@ -280,9 +280,11 @@ class RemovedBlock(msgspec.Struct, frozen=True, array_like=True):
 class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One iteration of pruning and fine-tuning; step 0 is the trained, unpruned model.
 
-    `nominal_left` is (1 − fraction)^step, and 1 where the method removes nothing. `prunable_weights` counts, for
-    structured pruning, conv weights (for BERT the encoder's linear weights), else all that is multiplied with data: in
-    the original, as masking filters would leave them (kept filters × original inputs), and in the model as it is.
+    `nominal_left` is (1 − fraction)^step, or what a target asks for on its way (of MACs or parameters, if they are the
+    target; `fraction` is then the share of what was left before), and 1 where the method removes nothing.
+    `prunable_weights` counts, for structured pruning, conv weights (for BERT the encoder's linear weights), else all
+    that is multiplied with data: in the original, as masking filters would leave them (kept filters × original inputs),
+    and in the model as it is.
     `nonzero_params` are the parameters that no mask has removed. `macs` are multiply-accumulates of one sample,
     `effective_macs` those that are left where masked weights are skipped, which hardware for sparse weights can do
     (None: an earlier version did not count them). `loss` is the mean training loss of the last fine-tuning epoch (for

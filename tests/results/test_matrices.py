@@ -13,6 +13,7 @@ from prunebench.experiment.resolve import resolve
 from prunebench.latency.config import EfficiencyConfig
 from prunebench.records import LatencyRecord, Scores, TimingRecord
 from prunebench.results import matrices
+from prunebench.results.amounts import percent
 from prunebench.runs.run import Run
 
 NUMBERS = st.floats(0, 1e9) | st.integers(0, 10**10).map(float)
@@ -214,12 +215,12 @@ def test_a_matrix_says_every_setting_that_decides_it(tmp_path):
     ("share", "text"), [(1.0, "100.00"), (0.9**6, "53.14"), (0.001, "0.10"), (0.000123, "0.0123"), (1e-8, "1e-06")]
 )
 def test_a_share_in_a_file_name_has_two_decimals_or_three_digits(share, text):
-    assert matrices.percent(share) == text
+    assert percent(share) == text
 
 
 @given(st.floats(0.05, 0.9), st.integers(1, 30))
 def test_steps_never_share_a_file(fraction, step):
-    assert matrices.percent((1 - fraction) ** step) != matrices.percent((1 - fraction) ** (step + 1))
+    assert percent((1 - fraction) ** step) != percent((1 - fraction) ** (step + 1))
 
 
 def test_a_run_that_is_older_than_a_setting_is_described_without_it(tmp_path):

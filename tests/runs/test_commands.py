@@ -31,6 +31,18 @@ CONFIGS = {
     "control": {"model": "resnet18", "method": "none", "iterations": 4},
     "normalisation": {"model": "resnet18", "mean": (0.5, 0.25, 0.125), "std": (0.5, 0.5, 0.1)},
     "text": {"model": "bert", "sequence_length": 32},
+    "a target": {"model": "resnet18", "method": "unstructured", "sparsity": 0.9, "sparsity_schedule": "cubic"},
+    "a target at once": {"model": "resnet18", "compression": 4.0, "sparsity_schedule": "one-shot"},
+    "a target of MACs": {"model": "resnet18", "macs": 0.5, "iterations": 3},
+    "2:4": {"model": "resnet18", "method": "unstructured", "pattern": "2:4"},
+    "blocks": {"model": "resnet18", "method": "unstructured", "pattern": "16x16", "fraction": 0.2},
+    "blocks to a target": {
+        "model": "bert",
+        "method": "unstructured",
+        "pattern": "4x1",
+        "sparsity": 0.5,
+        "iterations": 2,
+    },
 }
 
 
@@ -68,6 +80,13 @@ def test_the_command_of_a_run_makes_the_same_run(settings, run_of, tmp_path):
     assert (asked["device"], asked["threads"]) == ("cpu", 3)
     assert bool(asked["deterministic"]) == bool(settings.get("deterministic"))
     assert not {"--runs-dir", "--keep"} & set(shlex.split(command_of(run)))
+
+
+@pytest.mark.parametrize("amount", [{"sparsity": 0.9}, {"pattern": "2:4"}])
+def test_no_fraction_is_told_where_a_target_stands_in_its_place(amount, run_of):
+    command = command_of(run_of(RunConfig(model="resnet18", method="unstructured", **amount)))
+    assert "--fraction" not in command
+    assert all(f"--{name} {value}" in command for name, value in amount.items())
 
 
 def test_a_run_that_starts_from_another_is_told_in_full_since_it_inherits(run_of, tmp_path, here, make_record):

@@ -20,7 +20,10 @@ FOLLOWS = {"dataset": "model", "criterion": "method"}
 OF_DATA = ("data", "text_column", "label_column", "header", "encoding")
 """What data is and how its files are read: no two datasets have that in common."""
 
-HOW_TO_PRUNE = [name for name in deciding("pruning") if name not in ("method", "retrain", *OF_RETRAINING, *OF_TUNING)]
+HOW_TO_PRUNE = [
+    *(name for name in deciding("pruning") if name not in ("method", "retrain", *OF_RETRAINING, *OF_TUNING)),
+    "iterations",
+]
 """Settings that decide nothing where nothing is removed."""
 
 

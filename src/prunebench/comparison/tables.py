@@ -10,6 +10,7 @@ from prunebench.comparison.matching import Match
 from prunebench.comparison.measures import AFTER, AREA, LEFT
 from prunebench.comparison.verdicts import Summary, Verdict
 from prunebench.records import METRICS
+from prunebench.results.amounts import counted
 from prunebench.results.curves import differing
 from prunebench.results.settings import on_data
 from prunebench.results.tables import align
@@ -58,10 +59,8 @@ def apart(matches: Sequence[Match]) -> str:
     text = f"They differ in {', '.join(names)}."
     if other := other_data(matches):
         text += f" {other}"
-    methods = {
-        group[0].settings.get("method") for match in matches for group in (match.a, match.b) if not group[0].is_control
-    }
-    if len(methods) > 1:
+    groups = [group for match in matches for group in (match.a, match.b) if not group[0].is_control]
+    if len({(group[0].settings.get("method"), counted(group[0].settings)) for group in groups}) > 1:
         text += " A step leaves as large a share in each, but not of the same: of channels or of weights, say."
     return textwrap.fill(text, WIDTH)
 

@@ -17,6 +17,7 @@ import msgspec
 from prunebench.comparison.measures import AFTER, Measure, by_seed, measures, span_of
 from prunebench.config import deciding
 from prunebench.errors import RunError
+from prunebench.results.amounts import asked
 from prunebench.results.curves import Curve, Replicates, labels
 from prunebench.results.settings import Settings
 from prunebench.statistics import POWER, holm, interval_of, mean_difference, mean_interval, seeds_needed
@@ -170,7 +171,7 @@ def _subject(settings: Settings) -> tuple[str, ...]:
 
 
 def _order(settings: Settings, control: bool) -> tuple[object, ...]:
-    named = [str(settings.get(name)) for name in ("method", "criterion", "fraction")]
+    named = [str(settings.get("method")), str(settings.get("criterion")), asked(settings)]
     return (*_subject(settings), control, *named, repr(sorted(settings.items())))
 
 

@@ -9,7 +9,8 @@ from typing import NamedTuple
 from prunebench.models.architecture import models
 from prunebench.plots.registry import Picture
 from prunebench.pruning.registry import methods
-from prunebench.results.curves import AXES, SHOWN, Replicates, axis_title, differing, labels
+from prunebench.results.amounts import AMOUNT, asked, counted, in_file_names
+from prunebench.results.curves import AXES, SHOWN, Replicates, axis_title, differing, labels, merged
 from prunebench.results.settings import Settings, called
 
 OF = "% of the unpruned model"
@@ -37,6 +38,11 @@ def subject(settings: Settings) -> Subject:
     return Subject(called(settings.get("model")), " ".join(dataset), str(settings.get("method")))
 
 
+def amount(settings: Settings, once: bool = False) -> str:
+    """`10 % a step`, or `94 % in one step`; `to 90 % sparsity, cubic`; empty where it is not known."""
+    return asked(settings, lambda fraction: per_step(fraction, once))
+
+
 def per_step(fraction: object, once: bool = False) -> str:
     """`10 % a step`, or `94 % in one step`; empty where the fraction is not known."""
     return f"{100 * fraction:.3g} % {'in one' if once else 'a'} step" if isinstance(fraction, float) else ""
@@ -49,10 +55,10 @@ def line_names(groups: Sequence[Replicates]) -> list[str]:
 
 
 def titles(settings: Sequence[Settings]) -> list[str]:
-    """A title for every picture that is about one group: its subject, criterion and fraction, and more if need be."""
+    """A title for every picture that is about one group: its subject, criterion and amount, and more if need be."""
     found = []
     for of in settings:
-        parts = [subject(of), called(of.get("criterion") or ""), per_step(of.get("fraction"))]
+        parts = [subject(of), called(of.get("criterion") or ""), amount(of)]
         found.append(", ".join(str(part) for part in parts if part))
     for same in {name for name in found if found.count(name) > 1}:
         alike = [i for i, name in enumerate(found) if name == same]
@@ -74,7 +80,7 @@ def pooled(groups: Sequence[Sequence[object]]) -> tuple[str, list[str]]:
 def axis_label(axis: str, groups: Sequence[Replicates]) -> str:
     """What an axis is a percentage of."""
     if axis in ("left", "units"):
-        kinds = {units(group[0].settings) for group in groups}
+        kinds = {of_nominal(group[0].settings) if axis == "left" else units(group[0].settings) for group in groups}
         how = "nominal" if axis == "left" else "achieved"
         return f"{kinds.pop() if len(kinds) == 1 else 'units'} left, {OF} ({how})"
     if axis == "params":
@@ -87,7 +93,12 @@ def axis_label(axis: str, groups: Sequence[Replicates]) -> str:
 
 def nominal(settings: Settings) -> str:
     """`channels left, % of the unpruned model (nominal)`."""
-    return f"{units(settings)} left, {OF} (nominal)"
+    return f"{of_nominal(settings)} left, {OF} (nominal)"
+
+
+def of_nominal(settings: Settings) -> str:
+    """`channels`, or `MACs` where these are the target: what the nominal share left is one of."""
+    return counted(settings) or units(settings)
 
 
 def units(settings: Settings) -> str:
@@ -104,10 +115,13 @@ def slug(*parts: object, axis: str = "left") -> str:
 
 
 def slug_of(figure: str, settings: Settings, *more: str) -> str:
-    """The same of a picture about one group; a criterion is in it where it is not the method's own."""
+    """The same of a picture about one group; a criterion is in it where it is not the method's own, and what was asked
+    where that is no fraction alone."""
     method, criterion = str(settings.get("method")), settings.get("criterion")
     usual = how.criterion if (how := methods.known(method)) else None
-    return slug(figure, *subject(settings), "" if criterion in (None, usual) else criterion, *more)
+    return slug(
+        figure, *subject(settings), "" if criterion in (None, usual) else criterion, in_file_names(settings), *more
+    )
 
 
 def numbered(pictures: Iterable[Picture]) -> list[Picture]:
@@ -124,11 +138,11 @@ def numbered(pictures: Iterable[Picture]) -> list[Picture]:
 
 def _names(settings: Sequence[Settings], once: Sequence[bool]) -> list[str]:
     """`l1, 50 % a step`: names made of what differs; `once` tells of each whether all went in one step."""
-    several = "fraction" in differing(settings)
-    told = [per_step(of.get("fraction"), several and at_once) for of, at_once in zip(settings, once, strict=True)]
-    words = [{**_short(of), "fraction": fraction or None} for of, fraction in zip(settings, told, strict=True)]
+    several = not {*AMOUNT, "iterations"}.isdisjoint(differing(settings))
+    told = [amount(of, several and at_once) for of, at_once in zip(settings, once, strict=True)]
+    words = [{**merged(_short(of)), "fraction": text or None} for of, text in zip(settings, told, strict=True)]
     if len(set(found := labels(words))) < len(found):  # such as a/net.py:f and a-net.py:f
-        words = [{**of, "fraction": fraction or None} for of, fraction in zip(settings, told, strict=True)]
+        words = [{**merged(of), "fraction": text or None} for of, text in zip(settings, told, strict=True)]
         found = labels(words)
     if not set(SHOWN) & set(differing(words)):
         found = [

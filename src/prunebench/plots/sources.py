@@ -8,7 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
+from prunebench.config import to_target
 from prunebench.errors import DataError, RunError
+from prunebench.results.amounts import percent_left
 from prunebench.results.curves import Curve, backend_of, curves_of, readable
 from prunebench.results.matrices import TIMED, efficiency, num_params
 from prunebench.results.matrix_files import Counts, Results, Times, read
@@ -51,9 +53,14 @@ def gather(paths: Iterable[str | Path], metric: str | None = None) -> Results:
         counts=_first([of for part in parts for of in part.counts], lambda of: _text(of.settings)),
         times=_first(
             [of for part in parts for of in part.times],
-            lambda of: f"{_text(of.settings)} {of.left:.4g} {of.backend} {of.batch_sizes}",
+            lambda of: f"{_text(of.settings)} {_left(of)} {of.backend} {of.batch_sizes}",
         ),
     )
+
+
+def _left(of: Times) -> str:
+    """The share left, alike whether it comes of a matrix, by whose name it is told, or of a run."""
+    return percent_left(of.settings, of.left) if to_target(of.settings) else f"{of.left:.4g}"
 
 
 def _sparing(parts: Sequence[Results]) -> list[Results]:

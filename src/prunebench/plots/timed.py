@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from prunebench.plots.naming import slug_of, titles, units
+from prunebench.plots.naming import of_nominal, slug_of, titles
 from prunebench.results.matrix_files import Results, Times
 
 
@@ -31,4 +31,4 @@ def timed_slug(figure: str, run: Sequence[Times]) -> str:
 
 def left_of(times: Times) -> str:
     """`34.87 % of channels left (nominal)`."""
-    return f"{100 * times.left:.4g} % of {units(times.settings)} left (nominal)"
+    return f"{100 * times.left:.4g} % of {of_nominal(times.settings)} left (nominal)"

@@ -11,13 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from prunebench.config import RunConfig, Settings
+from prunebench.config import TARGETS, RunConfig, Settings
 from prunebench.pruning.granularity import read_pattern
 from prunebench.pruning.registry import Method
 from prunebench.registry import Registry
-
-TARGETS = ("sparsity", "compression", "macs")
-"""Settings that say what is gone in the end; one of them at most."""
 
 
 @dataclass(frozen=True)

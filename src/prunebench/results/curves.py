@@ -5,16 +5,18 @@ What is left is a share of the unpruned model everywhere, 1 for step 0.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any
 
 import msgspec
 
+from prunebench.config import to_target
 from prunebench.errors import RunError
 from prunebench.pruning.registry import methods
 from prunebench.records import METRICS, Metric, Name, StepRecord, TimingRecord
+from prunebench.results.amounts import AMOUNT, asked
 from prunebench.results.matrices import efficiency
 from prunebench.results.settings import Settings, settings_of, with_data
 from prunebench.runs.index import each
@@ -249,7 +251,13 @@ def differing(groups: Sequence[Settings]) -> list[str]:
 
 
 SHOWN = ("model", "method", "criterion", "fraction")
-"""Settings that name a group of runs before any other does."""
+"""Settings that name a group of runs before any other does; `fraction` is all that says how much goes (`merged`)."""
+
+
+def merged(settings: Settings, fraction: Callable[[object], str] = str) -> dict[str, object]:
+    """Settings that say how much goes as one, in words: `fraction` is `to 90 % sparsity, cubic`, or as it was."""
+    rest = {name: value for name, value in settings.items() if name not in AMOUNT}
+    return {**rest, "fraction": asked(settings, fraction) if settings.keys() & set(AMOUNT) else None}
 
 
 def labels(groups: Sequence[Settings]) -> list[str]:
@@ -257,8 +265,9 @@ def labels(groups: Sequence[Settings]) -> list[str]:
 
     `alexnet unstructured l1`; further settings are named only where these do not tell groups apart.
     """
-    names = [name for name in SHOWN if name in differing(groups)] or ["model", "method"]
-    found = [_label(settings, names) for settings in groups]
+    shown = [_with_amount(settings) for settings in groups]
+    names = [name for name in SHOWN if name in differing(shown)] or ["model", "method"]
+    found = [_label(settings, names) for settings in shown]
     for name in differing(groups):
         for same in {label for label in found if found.count(label) > 1}:
             alike = [i for i, label in enumerate(found) if label == same]
@@ -266,6 +275,12 @@ def labels(groups: Sequence[Settings]) -> list[str]:
                 for i in alike:
                     found[i] += f" {name}={groups[i].get(name)}"
     return found
+
+
+def _with_amount(settings: Settings) -> Settings:
+    """Settings as they are where `fraction` alone says how much goes."""
+    alone = not to_target(settings) and settings.get("pattern") is None
+    return settings if alone else merged(settings)
 
 
 def _label(settings: Settings, names: Sequence[str]) -> str:

@@ -17,10 +17,12 @@ from typing import Literal
 
 import msgspec
 
+from prunebench.config import to_target
 from prunebench.pruning.registry import methods
 from prunebench.reading import RECORD, read_text
 from prunebench.records import FORMAT, LatencyRecord, StepRecord, TimingRecord
 from prunebench.registry import without_folder
+from prunebench.results.amounts import in_file_names, percent_left
 from prunebench.results.old_names import with_old_names
 from prunebench.results.settings import called, files_in, in_words, settings_in
 from prunebench.runs.files import holds, own, write_atomically, writing
@@ -29,15 +31,17 @@ from prunebench.runs.run import Run
 
 log = logging.getLogger(__name__)
 
+LEFT = "percent of the model left, 100 (1 - fraction)^step"
+LEFT_TO_TARGET = "percent of the model left, as the target asks for it"
 PERFORMANCE = (
-    "percent of the model left, 100 (1 - fraction)^step",
+    LEFT,
     "test accuracy before fine-tuning",
     "train accuracy before fine-tuning",
     "test accuracy after fine-tuning",
     "train accuracy after fine-tuning",
 )
 NUM_PARAMS = (
-    "percent of the model left, 100 (1 - fraction)^step",
+    LEFT,
     "prunable weights of the original",
     "prunable weights that masking filters would leave (kept filters x original inputs)",
     "prunable weights of the physically pruned model",
@@ -98,11 +102,20 @@ def write_steps(run: Run, records: Sequence[StepRecord], results_dir: str | Path
     about = describe(manifest.key, manifest.config, manifest.contents)
     places = _places(manifest, run.folder, results_dir)
     columns = f"steps {records[0].step} to {records[-1].step}"
-    paths = [_write(places, "_performance.txt", text(performance(records), PERFORMANCE, about, columns))]
+    paths = [
+        _write(places, "_performance.txt", text(performance(records), _rows(PERFORMANCE, manifest), about, columns))
+    ]
     if methods.get(manifest.config["method"]).lowers_macs and records[-1].step > 0:
         pruned = f"steps 1 to {records[-1].step}"
-        paths.append(_write(places, "_num_params.txt", text(num_params(records), NUM_PARAMS, about, pruned)))
+        paths.append(
+            _write(places, "_num_params.txt", text(num_params(records), _rows(NUM_PARAMS, manifest), about, pruned))
+        )
     return paths
+
+
+def _rows(names: Sequence[str], manifest: Manifest) -> list[str]:
+    """What the rows of a run's matrix are."""
+    return [LEFT_TO_TARGET if name == LEFT and to_target(manifest.config) else name for name in names]
 
 
 def write_timings(
@@ -145,7 +158,7 @@ def _write_matrix(
         "rounds": ", ".join(f"{count} at batch {size}" for size, count in sorted(rounds.items())),
         "step": timing.step,
     }
-    ending = "".join([f"_{percent(first.nominal_left)}", *_backend(settings), "_efficiency.txt"])
+    ending = "".join([f"_{percent_left(settings, first.nominal_left)}", *_backend(settings), "_efficiency.txt"])
     return _write(places, ending, text(efficiency(timing.latencies), EFFICIENCY, about, "batch sizes"))
 
 
@@ -156,7 +169,8 @@ def _backend(settings: Mapping[str, object]) -> list[str]:
 
 
 def stem(manifest: Manifest, results_dir: str | Path | None = None) -> str:
-    """`alexnet_unstructured`, and `alexnet_unstructured_random` where the criterion is not the method's default.
+    """`alexnet_unstructured`, and `alexnet_unstructured_random` where the criterion is not the method's default; with
+    what was asked where that is no fraction alone: `alexnet_unstructured_sparsity-0.9-cubic-in-10`.
 
     Of a file of the user's its name is told and, where `results_dir` holds results of another one of this name, as many
     of its folders as it takes.
@@ -165,7 +179,7 @@ def stem(manifest: Manifest, results_dir: str | Path | None = None) -> str:
     parts = [_called(manifest, "model", results_dir), method]
     if manifest.config["criterion"] != methods.get(method).criterion:
         parts.append(_called(manifest, "criterion", results_dir))
-    return "_".join(parts)
+    return "_".join([*parts, *filter(None, [in_file_names(manifest.config)])])
 
 
 def _called(manifest: Manifest, name: Literal["model", "criterion"], results_dir: str | Path | None) -> str:
@@ -196,11 +210,6 @@ def _of_another(path: Path, manifest: Manifest, name: str) -> bool:
         and without_folder(theirs) == without_folder(mine)
         and not manifest.contents.get(name, "").startswith(digest)
     )
-
-
-def percent(share: float) -> str:
-    """`53.14`; below a tenth of a percent, where two decimals would not tell steps apart, `0.0123`."""
-    return f"{100 * share:.2f}" if share >= 1e-3 else f"{100 * share:.3g}"
 
 
 def describe(

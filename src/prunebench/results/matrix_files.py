@@ -9,22 +9,24 @@ import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from math import nan
 from pathlib import Path
 
-from prunebench.config import OF_UNITS
+from prunebench.config import LATER, OF_UNITS, to_target
 from prunebench.errors import DataError
 from prunebench.pruning.registry import methods
 from prunebench.records import LatencyRecord, TimingRecord
+from prunebench.results.amounts import AMOUNT, percent_left
 from prunebench.results.curves import Curve, latency_axis
-from prunebench.results.matrices import TIMED, percent
+from prunebench.results.matrices import TIMED
 from prunebench.results.matrix_text import LISTS, MatrixFile, read_matrix
 from prunebench.results.settings import FILES, Settings, told_apart
 
 log = logging.getLogger(__name__)
 
 SHAPE = (
-    *("model", "dataset", "data", "method", "fraction", "model_arg", "image_size", "sequence_length"),
+    *("model", "dataset", "data", "method", *AMOUNT, "iterations", "model_arg", "image_size", "sequence_length"),
     *("scope", "targets", "include", "exclude", "round_to", *OF_UNITS),
 )
 """Settings that decide how many weights are left and how long a model takes."""
@@ -106,16 +108,17 @@ def _told_apart(files: Sequence[MatrixFile]) -> list[MatrixFile]:
 def _curve(file: MatrixFile, files: Sequence[MatrixFile]) -> Curve:
     left = tuple(float(share) for share in file.rows[0] / 100)
     settings = file.without_seed
-    if "fraction" not in settings and left[1:] and left[1] < left[0]:
+    if "fraction" not in settings and not to_target(settings) and left[1:] and left[1] < left[0]:
         settings["fraction"] = float(f"{1 - left[1] / left[0]:.4g}")
     first = re.match(r"steps (\d+) to", file.head.get("columns", ""))
     start = int(first[1]) if first else 0
     steps = tuple(range(start, start + len(left)))
-    timings = _timings(file, files, dict(zip(map(percent, left), steps, strict=False)))
+    named = partial(percent_left, settings)
+    timings = _timings(file, files, dict(zip(map(named, left), steps, strict=False)))
     axes = {"left": left}
     if counted := _belonging(file, files, "num_params"):
-        actual = {percent(share / 100): now / was for share, was, now in counted[0].rows[[0, 1, 3]].T.tolist()}
-        axes["params"] = tuple(1.0 if share == 1 else actual.get(percent(share), nan) for share in left)
+        actual = {named(share / 100): now / was for share, was, now in counted[0].rows[[0, 1, 3]].T.tolist()}
+        axes["params"] = tuple(1.0 if share == 1 else actual.get(named(share), nan) for share in left)
     for backend, of in timings.items():
         axes |= _latencies(backend, of, steps)
     before, train_before, after, train_after = (tuple(row) for row in file.rows[1:].tolist())
@@ -139,7 +142,7 @@ def _timings(
     """Records of the efficiency files that belong to a run, by backend, in the order of steps."""
     found: dict[str, dict[int, TimingRecord]] = {}
     for timed in _belonging(file, files, "efficiency"):
-        if step := step_of.get(percent(timed.left)):
+        if step := step_of.get(percent_left(file.settings, timed.left)):
             found.setdefault(timed.backend, {}).setdefault(step, _timing(timed, step))
     return {backend: tuple(of[step] for step in sorted(of)) for backend, of in found.items()}
 
@@ -161,8 +164,10 @@ def _belonging(file: MatrixFile, files: Sequence[MatrixFile], kind: str) -> list
 
 
 def _told(file: MatrixFile, name: str) -> object:
-    """A setting of a file; None where it is not told."""
-    return file.settings.get(name, [] if name in LISTS and "settings" in file.head else None)
+    """A setting of a file; None where it is not told. A file that tells settings leaves out empty and later ones."""
+    if name in file.settings or "settings" not in file.head:
+        return file.settings.get(name)
+    return [] if name in LISTS else "as ever" if name in (*LATER, "fraction", "iterations") else None
 
 
 def _agree(one: object, other: object) -> bool:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from prunebench.config import deciding, told
+from prunebench.config import deciding, to_target, told
 from prunebench.registry import FOLDERS, without_folder
 from prunebench.runs.apart import data_name, digest_in
 from prunebench.runs.index import weights_without_seed
@@ -56,11 +56,17 @@ def on_data(settings: Settings) -> str:
 
 
 def _settings(run: Run) -> dict[str, object]:
-    names = [name for name in deciding("training", "pruning") if name != "seed"]
+    names = [name for name in _deciding(run.manifest.config) if name != "seed"]
     return {name: without_folder(told(run.manifest.config, name)) for name in names} | {
         "weights": without_folder(weights_without_seed(run.manifest.config)),
         "data": data_name(run.manifest.config, run.manifest.contents),
     }
+
+
+def _deciding(config: Mapping[str, object]) -> list[str]:
+    """Settings that decide the result of a run: on the way to a target the iterations, and no fraction."""
+    names = deciding("training", "pruning")
+    return [*(name for name in names if name != "fraction"), "iterations"] if to_target(config) else names
 
 
 def told_apart(written: Sequence[tuple[object, str | None]]) -> list[object]:
@@ -107,7 +113,7 @@ def _plain(text: str) -> str:
 
 def in_words(config: Mapping[str, object], contents: Mapping[str, str]) -> dict[str, str]:
     """A run's settings in a line, as `settings_in` reads it back, and the digests of files and data in another."""
-    known = {name: told(config, name) for name in deciding("training", "pruning")}
+    known = {name: told(config, name) for name in _deciding(config)}
     known["weights"] = weights_without_seed(config)
     settings = [f"{name}={value}" for name, value in known.items() if value not in (None, [])]
     files = [f"{name}={contents[name][:DIGITS]}" for name in FILES if name in contents]
@@ -126,5 +132,5 @@ def files_in(line: str) -> dict[str, str]:
 
 def settings_in(line: str) -> dict[str, str]:
     """`model=resnet18 seed=0 …` by name; `stem` is an argument of the model now."""
-    parts = re.split(rf"(?:^| )({'|'.join(deciding('training', 'pruning'))}|stem)=", line)
+    parts = re.split(rf"(?:^| )({'|'.join(deciding('training', 'pruning'))}|iterations|stem)=", line)
     return dict(zip(parts[1::2], parts[2::2], strict=True))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from prunebench.config import field_types, meta, told
+from prunebench.config import field_types, meta, to_target, told
 from prunebench.errors import on_a_line
 from prunebench.runs.manifest import ANY_SEED
 from prunebench.runs.run import Run
@@ -21,7 +21,7 @@ LETTERS = 80
 """Of a value, so many are told."""
 
 UNTOLD = (
-    *("data_dir", "runs_dir", "results_dir", "workers", "keep", "checkpoint_every", "iterations", "until"),
+    *("data_dir", "runs_dir", "results_dir", "workers", "keep", "checkpoint_every", "until"),
     *("trust_data", ANY_SEED),
 )
 """Settings by which nobody tells runs apart, or that are shown elsewhere."""
@@ -56,6 +56,8 @@ def same_folder(one: object, other: object) -> bool:
 def differing(run: Run, runs: Sequence[Run]) -> str:
     """`fraction=0.3 data=A:3f2a91c04b`: the settings in which a run differs from others of its kind, and its data.
 
+    On the way to a target the iterations are such a setting, and the fraction, which nothing asks for, is none.
+
     What models or datasets have a value of their own for tells apart only runs of the same model and dataset.
     """
     return " ".join(_differing(run, [other for other in runs if other.manifest.kind == run.manifest.kind]))
@@ -69,6 +71,8 @@ def _differing(run: Run, runs: Sequence[Run]) -> Iterator[str]:
         others = alike if name in field_types() and (meta(name).extra or {})["fitted"] else runs
         value = told(config, name)
         theirs = [of for other in others if (of := told(other.manifest.config, name)) != value]
+        if name == ("fraction" if to_target(config) else "iterations"):
+            continue
         if theirs and name not in UNTOLD and value not in (None, []):
             yield f"{name}={_shortened(_plain(value), [_plain(of) for of in theirs])}"
     digests = {other.manifest.contents.get("data") for other in of_dataset}

@@ -6,12 +6,12 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from prunebench.config import deciding, default, field_types, meta, option_name
+from prunebench.config import deciding, default, field_types, meta, option_name, to_target
 from prunebench.runs.index import find, is_run_folder
 from prunebench.runs.run import Run
 
 ALWAYS = ("model", "dataset", "method", "criterion", "fraction", "iterations", "seed")
-"""Settings that a command names even where they are the default."""
+"""Settings that a command names even where they are the default; no fraction where a target stands in its place."""
 
 ELSEWHERE = ("runs_dir", "results_dir", "keep", "checkpoint_every", "workers", "device", "threads", "deterministic")
 """Settings that are no part of what is repeated, or that the environment of the run tells better."""
@@ -66,7 +66,7 @@ def started_from(run: Run) -> Run | None:
 def _told(name: str, config: Mapping[str, Any]) -> bool:
     """Whether a command must name a setting: it could be another one without that."""
     value = config.get(name)
-    if name in ELSEWHERE or value is None:
+    if name in ELSEWHERE or value is None or (name == "fraction" and to_target(config)):
         return False
     inherits = config.get("weights") != "none" and name in deciding("training")  # a run that another one starts from
     fitted = bool((meta(name).extra or {})["fitted"])

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from prunebench.config import deciding, option_name
+from prunebench.config import deciding, option_name, to_target
 from prunebench.errors import ConfigError, RunError
 from prunebench.registry import reference, without_folder
 from prunebench.runs.apart import data_name, digest_in, same_folder
@@ -62,7 +62,7 @@ def pruning_runs(root: str | Path) -> list[Run]:
 
 
 def _filter(text: str) -> dict[str, str]:
-    names = [*deciding("training", "pruning"), *DATA]
+    names = [*deciding("training", "pruning"), "iterations", *DATA]
     asked = {}
     for part in text.split(","):
         name, equals, value = (piece.strip() for piece in part.partition("="))
@@ -84,6 +84,8 @@ def _has(run: Run, name: str, value: str) -> bool:
     if name == "data":
         return run.manifest.contents.get("data", "").startswith(digest_in(value))
     stored = run.manifest.config.get(name)
+    if name == ("fraction" if to_target(run.manifest.config) else "iterations"):  # which decides nothing then
+        stored = None
     return same_folder(stored, value) if name == "data_dir" else _same(stored, value)
 
 

@@ -40,6 +40,7 @@ import msgspec
 from prunebench.config import (
     NOT_GIVEN,
     OF_UNITS,
+    TARGETS,
     RunConfig,
     Settings,
     beside,
@@ -58,7 +59,6 @@ from prunebench.experiment.identity import as_stored
 from prunebench.experiment.resolve import resolve
 from prunebench.latency.backends import backends
 from prunebench.latency.config import EfficiencyConfig
-from prunebench.pruning.amounts import TARGETS
 from prunebench.pruning.registry import criteria, methods
 from prunebench.pruning.shares import kept_as
 from prunebench.reading import read_plain

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from prunebench.plots.naming import OF, nominal, numbered
@@ -9,7 +10,7 @@ from prunebench.plots.registry import Picture, Plot, plots
 from prunebench.plots.scales import quantity_axis, share_axis
 from prunebench.plots.style import GREY, Look, canvas, legend, line, looks
 from prunebench.plots.timed import by_run, timed_slug, titles_of
-from prunebench.results.matrices import percent
+from prunebench.results.amounts import percent_left
 from prunebench.results.matrix_files import Counts, Results, Times
 
 if TYPE_CHECKING:
@@ -32,14 +33,15 @@ def draw(results: Results, axis: str) -> list[Picture]:
 def _picture(title: str, run: list[Times], counts: Counts | None) -> Figure:
     from matplotlib.lines import Line2D
 
-    left = {percent(times.left): times.left for times in run}
+    named = partial(percent_left, run[0].settings)
+    left = {named(times.left): times.left for times in run}
     what = nominal(run[0].settings)
     if counts is not None:
-        known = {percent(share): now / counts.actual[0] for share, now in zip(counts.left, counts.actual, strict=True)}
+        known = {named(share): now / counts.actual[0] for share, now in zip(counts.left, counts.actual, strict=True)}
         if left.keys() <= known.keys():
             left, what = known, f"prunable weights left, {OF}"
     figure, axes = canvas(title, what, "milliseconds per batch")
-    x = [left[percent(times.left)] for times in run]
+    x = [left[named(times.left)] for times in run]
     sizes = sorted({size for times in run for size in times.batch_sizes})
     handles, every = [], []
     for size, look in zip(sizes, looks(len(sizes)), strict=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from prunebench.plots.naming import numbered, pooled, slug_of, titles, units
+from prunebench.plots.naming import numbered, of_nominal, pooled, slug_of, titles
 from prunebench.plots.registry import Picture, Plot, plots
 from prunebench.plots.scales import percent, share_ticks
 from prunebench.plots.style import WIDTH, canvas
@@ -57,7 +57,7 @@ def _picture(title: str, group: Replicates) -> Figure:
     longest = max(group, key=lambda curve: len(curve.steps))
     height = max(2.6, 1.6 + INCHES_PER_LAYER * len(found))
     width = WIDTH + INCHES_PER_LETTER * max(0, max(map(len, found)) - ROOM)
-    x = f"step, and nominal % of {units(group[0].settings)} left"
+    x = f"step, and nominal % of {of_nominal(group[0].settings)} left"
     figure, axes = canvas(title, x, "layer", width=width, height=height)
     rows = list(found.values())
     low = min((share for row in rows for share in row if share > 0), default=1.0)

@@ -7,13 +7,14 @@ from collections import Counter
 from prunebench.plots.lines import drawable, score_picture
 from prunebench.plots.naming import Subject, numbered, slug, subject
 from prunebench.plots.registry import Picture, Plot, plots
+from prunebench.results.amounts import asked, in_file_names
 from prunebench.results.curves import Replicates
 from prunebench.results.matrix_files import Results
 from prunebench.results.settings import called
 
 
 def draw(results: Results, axis: str) -> list[Picture]:
-    """A line per model and dataset: of its fractions the one that most models share, then that of the most steps."""
+    """A line per model and dataset: of its amounts the one that most models share, then that of the most steps."""
     alike: dict[tuple[str, str], list[Replicates]] = {}
     for group in drawable(results.curves, axis):
         settings = group[0].settings
@@ -31,8 +32,8 @@ def draw(results: Results, axis: str) -> list[Picture]:
 
 def one_each(groups: list[Replicates]) -> list[Replicates]:
     """One group of every model and dataset."""
-    pairs = {(subject(group[0].settings), group[0].settings.get("fraction")) for group in groups}
-    shared = Counter(fraction for _, fraction in pairs)
+    pairs = {(subject(group[0].settings), _amount(group)) for group in groups}
+    shared = Counter(amount for _, amount in pairs)
     found: dict[Subject, Replicates] = {}
     for group in groups:
         of = subject(group[0].settings)
@@ -41,8 +42,12 @@ def one_each(groups: list[Replicates]) -> list[Replicates]:
     return [found[of] for of in sorted(found)]
 
 
-def _rank(group: Replicates, shared: Counter[object]) -> tuple[int, int]:
-    return shared[group[0].settings.get("fraction")], max(len(curve.steps) for curve in group)
+def _rank(group: Replicates, shared: Counter[tuple[str, str]]) -> tuple[int, int]:
+    return shared[_amount(group)], max(len(curve.steps) for curve in group)
+
+
+def _amount(group: Replicates) -> tuple[str, str]:
+    return asked(group[0].settings), in_file_names(group[0].settings)
 
 
 plots.add(

@@ -10,7 +10,7 @@ from prunebench.plots.naming import line_names, numbered, pooled, slug, subject,
 from prunebench.plots.registry import Picture, Plot, plots
 from prunebench.plots.scales import quantity_axis, score_axis, score_label
 from prunebench.plots.style import GREY, canvas, legend, line, looks
-from prunebench.results.curves import SHOWN, Replicates, by_settings, milliseconds, unpruned
+from prunebench.results.curves import SHOWN, Replicates, by_settings, merged, milliseconds, unpruned
 from prunebench.results.matrix_files import Results
 from prunebench.statistics import mean_interval
 
@@ -95,7 +95,7 @@ def _axes(groups: Sequence[Replicates], axis: str) -> list[str]:
 
 
 def _picture(machine: Machine, groups: Sequence[Replicates], axis: str) -> Picture:
-    groups = sorted(groups, key=lambda group: repr([group[0].settings.get(name) for name in SHOWN]))
+    groups = sorted(groups, key=lambda group: repr([merged(group[0].settings).get(name) for name in SHOWN]))
     seeds, counts = pooled(groups)
     metric = groups[0][0].metric
     if len(groups) == 1:
