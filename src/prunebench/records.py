@@ -287,11 +287,11 @@ class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
     and in the model as it is.
     `nonzero_params` are the parameters that no mask has removed. `macs` are multiply-accumulates of one sample,
     `effective_macs` those that are left where masked weights are skipped, which hardware for sparse weights can do
-    (None: an earlier version did not count them). `loss` is the mean training loss of the last fine-tuning epoch (for
-    step 0, of training). `validation` are the scores after fine-tuning on training data that was held out. `summary`
-    stands in step 0. `removed` are the blocks that this step removed. `samples_seen` counts training samples that the
-    step's model was trained on, each as often as it was seen (of step 0, the dense model's; None: an earlier version
-    did not count them); what criteria look at is not among them.
+    (None: an earlier version did not count them). `loss` is the mean training loss of the last epoch of retraining, of
+    distillation the mixed one (for step 0, of training). `validation` are the scores after it on training data that was
+    held out. `summary` stands in step 0. `removed` are the blocks that this step removed. `samples_seen` counts
+    training samples that the step's model was trained on, each as often as it was seen (of step 0, the dense model's;
+    None: an earlier version did not count them); what criteria look at is not among them.
     """
 
     format: int = FORMAT

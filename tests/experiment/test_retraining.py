@@ -150,6 +150,17 @@ def test_in_memory_everything_is_the_same(name, config):
     assert timeless(prune(about)) == timeless(prune(about, pruning_run(about)))
 
 
+def test_the_teacher_is_the_dense_runs_where_its_step_was_not_kept(config):
+    about = {"method": "unstructured", "retrain": "distil"}
+    whole = config("whole", **about)
+    expected = timeless(prune(whole, pruning_run(whole)))
+    for iterations in (1, 2):
+        half = config("half", **about, keep="last", iterations=iterations)
+        found = timeless(prune(half, pruning_run(half)))
+    assert pruning_run(half).checkpoints() == [2]
+    assert found == expected
+
+
 @pytest.mark.parametrize("epoch", [0, 1])
 @pytest.mark.parametrize("method", METHODS)
 def test_rewound_weights_are_those_of_the_dense_training_where_something_is_left(method, epoch, config, started):

@@ -43,6 +43,17 @@ def test_every_value_comes_from_where_it_stood_however_often_was_pruned(before, 
     assert (tmp_path / "kept.json").exists()
 
 
+def test_heads_and_neurons_take_what_was_theirs(fresh, request_for):
+    source = fresh("bert")
+    state = pruned(source, request_for(source.architecture.inputs, 0.4, "random"))
+    expected = {name: tensor.clone() for name, tensor in state.model.state_dict().items()}
+    with torch.no_grad():
+        for tensor in state.model.state_dict().values():
+            tensor.zero_()
+    fill(state, source)
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in state.model.state_dict().items())
+
+
 def test_masked_weights_stay_at_zero(tiny_state):
     state, source = tiny_state(), tiny_state()
     mask = torch.rand(8, 3, 3, 3) > 0.5
