@@ -72,6 +72,15 @@ def test_a_control_is_like_all_that_was_trained_as_it_was(made, match):
     assert found == {((0.3, 1), (0.1, 1)), ((0.5, 1), (0.1, 1))}
 
 
+def test_what_is_of_one_way_of_retraining_follows_from_it_and_its_epochs_do_not(made, match):
+    made(retrain="lr-rewind", rewind_epoch=4)
+    made()
+    assert match("retrain=lr-rewind", "retrain=finetune", "retrain") == {(("lr-rewind", 1), (None, 1))}
+    made(retrain="distil", finetune_epochs=7)
+    with pytest.raises(RunError, match="finetune_epochs"):
+        match("retrain=lr-rewind", "retrain=distil", "retrain")
+
+
 def test_two_keys_are_compared_whatever_they_differ_in(made, match):
     one, other = made(fraction=0.3), made(method="unstructured", finetune_epochs=7)
     made(seed=1, fraction=0.3)

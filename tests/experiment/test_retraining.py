@@ -15,6 +15,7 @@ from prunebench.experiment import setup as setups
 from prunebench.experiment.resolve import resolve
 from prunebench.models import checkpoint
 from prunebench.models.architecture import models
+from prunebench.pruning.registry import methods
 from prunebench.records import Seconds
 from prunebench.seeding import seed_all
 from prunebench.training import fit as fits
@@ -22,7 +23,7 @@ from prunebench.training import state as states
 from prunebench.training.policies import policies
 from prunebench.training.retraining.bias_only import is_bias
 
-METHODS = ("structured", "unstructured", "depth", "none")
+METHODS = methods.names()
 GIVEN = {
     "lr-rewind": {"rewind_epoch": 1},
     "weight-rewind": {"rewind_epoch": 1},

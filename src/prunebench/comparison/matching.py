@@ -14,7 +14,7 @@ from prunebench.results.curves import Curve, Replicates, by_settings, curves_of,
 from prunebench.results.settings import Settings, on_data
 from prunebench.runs.selection import Selected
 
-FOLLOWS = {"dataset": "model", "criterion": "method"}
+FOLLOWS = {"dataset": "model", "criterion": "method", **dict.fromkeys(OF_RETRAINING, "retrain")}
 """Settings that need not be equal where the one that they follow from is filtered."""
 
 OF_DATA = ("data", "text_column", "label_column", "header", "encoding")
@@ -39,9 +39,9 @@ def matched(a: Selected, b: Selected, metric: str | None = None) -> list[Match]:
     """Groups of A with groups of B that equal them in every setting, but for the seed and what the filters name.
 
     What follows from a setting that a filter names may differ with it: the criterion with the method; the dataset, and
-    what models have values of their own for, with the model; data with the dataset; what says how to prune, with a
-    control. Where neither
-    side is a filter and each is one group, as two keys are, these are compared whatever they differ in.
+    what models have values of their own for, with the model; data with the dataset; what is of one way of retraining,
+    with that; what says how to prune, with a control. Where neither side is a filter and each is one group, as two keys
+    are, these are compared whatever they differ in.
 
     Raises:
         RunError: nothing matches, or both sides are the same runs; or a record is damaged.

@@ -19,6 +19,7 @@ from prunebench.models.checkpoint import Checkpoint
 from prunebench.registry import call, reference
 from prunebench.runs.reproducibility import differing
 from prunebench.seeding import order, seed_all
+from prunebench.training.device import memory_for
 from prunebench.training.fit import Tick, chunks
 from prunebench.training.policies import Loss, Policy, offered, up_to_epoch
 from prunebench.training.state import StepState
@@ -65,7 +66,9 @@ class Retraining:
             "batches": lambda count: self._batches(state.step, count),
             "device": self.setup.device,
         }
-        call(start, {**offered(self.setup.experiment.settings), **about})
+        settings = self.setup.experiment.settings
+        with memory_for(settings.batch_size, "--batch-size"):
+            call(start, {**offered(settings), **about})
         taken = state.seconds.finetune + time.perf_counter() - started
         notes = (*state.notes, *self._told)
         seconds = msgspec.structs.replace(state.seconds, finetune=taken)
