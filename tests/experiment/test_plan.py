@@ -67,6 +67,16 @@ def test_a_plan_tells_how_a_pruned_model_recovers(plan_of):
     assert "tuning   none" in plan_of(retrain="bn-reestimate")
 
 
+def test_what_a_criterion_takes_longer_for_is_told(plan_of):
+    told = (
+        "  scores   squared gradient takes about 10 times a forward and backward pass over 200 samples, which pass one "
+    )
+    assert told in plan_of(method="unstructured", criterion="fisher", calibration=200)
+    assert "movement takes an epoch of fine-tuning in each step" in plan_of(criterion="movement")
+    assert "synaptic flow takes 100 times a forward and backward pass of one" in plan_of(criterion="synflow")
+    assert "scores  " not in plan_of(criterion="taylor") + plan_of(method="none")
+
+
 def test_fresh_weights_that_are_pruned_first_and_trained_then_are_told(plan_of):
     assert "(fresh weights, nothing is trained before they are pruned)" in plan_of(epochs=0, finetune_epochs=9)
 

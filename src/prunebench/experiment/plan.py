@@ -8,6 +8,8 @@ from pathlib import Path
 from prunebench.config import AS_TRAINED, Settings, default
 from prunebench.experiment.experiment import Experiment
 from prunebench.pruning.amounts import left, target
+from prunebench.pruning.evidence import COSTS
+from prunebench.pruning.registry import needs
 from prunebench.pruning.turns import in_turn
 from prunebench.records import Summary
 from prunebench.registry import reference
@@ -49,6 +51,7 @@ def pruning_plan(experiment: Experiment) -> Iterator[str]:
     untrained = "fresh weights, nothing is trained before they are pruned"
     yield f"  dense    {dense.key} ({untrained if experiment.fresh else _trained(dense, settings.epochs)})"
     yield f"  method   {settings.method}, criterion {reference(settings.criterion)}"
+    yield from (f"  scores   {cost}" for cost in _costs(experiment))
     yield f"  schedule {'at most ' if settings.until else ''}{schedule(experiment)}"
     if settings.until:
         yield f"  until    {' and '.join(settings.until)}"
@@ -77,6 +80,15 @@ def _retraining(settings: Settings, policy: Policy) -> Iterator[str]:
         more += f", warm-up {100 * recipe.warmup:g} % of the batches" if recipe.warmup else ""
     how = f"{recipe.optimizer}, lr {recipe.lr:g}, {recipe.schedule}, batch {recipe.batch_size}{more}"
     yield f"  tuning   {counted(recipe.epochs, 'epoch')} per step of {how}"
+
+
+def _costs(experiment: Experiment) -> Iterator[str]:
+    """What each step takes for what its criterion asks for, where that is more than a pass over some samples."""
+    asked = needs(experiment.ranking) if experiment.method.removes else ()
+    about = {"samples": experiment.settings.calibration, "rounds": experiment.criterion.rounds}
+    for kind in asked:
+        if kind in COSTS:
+            yield f"{kind.replace('_', ' ')} takes {COSTS[kind].format(**about)} in each step"
 
 
 def schedule(experiment: Experiment) -> str:

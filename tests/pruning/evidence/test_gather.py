@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from prunebench.data.classification import Classification, balanced
 from prunebench.errors import ConfigError
 from prunebench.pruning.evidence import gather
-from prunebench.pruning.registry import Request
+from prunebench.pruning.registry import Request, criteria, needs
 
 SAMPLES = 40
 
@@ -47,14 +47,28 @@ def test_both_are_means_over_the_samples_as_training_weighs_them(weighted, tiny_
             assert (found[kind][name] - told).abs().max() <= 1e-5 * told.abs().max() + 1e-9
 
 
+RANKINGS = [ranking for each in map(criteria.get, criteria.names()) for ranking in (each.score, each.unit) if ranking]
+
+
+@pytest.fixture
+def looking(tiny_task, tiny_finetuning):
+    """What criteria look at."""
+    return {"task": tiny_task, "finetune": tiny_finetuning, "calibration": SAMPLES}
+
+
+@pytest.mark.parametrize("ranking", [each for each in RANKINGS if needs(each)], ids=lambda ranking: ranking.__name__)
 def test_how_many_samples_pass_at_once_changes_nothing_to_a_hundred_thousandth(
-    tiny_net, tiny_task, images12, monkeypatch
+    ranking, tiny_net, looking, images12, monkeypatch
 ):
-    model = tiny_net(3)
-    usual = evidence(model, tiny_task, images12, lambda gradient: gradient)["gradient"]
-    monkeypatch.setattr(gather, "BATCH", 7)
-    other = evidence(model, tiny_task, images12, lambda gradient: gradient)["gradient"]
-    assert all((usual[name] - other[name]).abs().max() <= 1e-5 * usual[name].abs().max() for name in usual)
+    torch.manual_seed(0)
+    model, found = tiny_net(3), []
+    for batch in (gather.BATCH, 7):
+        monkeypatch.setattr(gather, "BATCH", batch)
+        found.append(gather.evidence_for(model, Request(0.1, ranking, images12, **looking)))
+    for kind in needs(ranking):
+        usual, other = (each[kind] for each in found)
+        assert usual
+        assert all((usual[name] - other[name]).abs().max() <= 1e-5 * usual[name].abs().max() for name in usual)
 
 
 def test_the_model_stays_as_it_is_and_frozen_parameters_have_a_gradient_too(tiny_net, tiny_task, images12):
