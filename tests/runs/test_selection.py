@@ -7,6 +7,7 @@ import pytest
 from prunebench.config import RunConfig
 from prunebench.errors import ConfigError, RunError
 from prunebench.experiment.resolve import dense_run, pruning_run, resolve
+from prunebench.results.settings import NAMED
 from prunebench.runs.selection import select
 
 
@@ -51,6 +52,14 @@ def test_a_folder_of_runs_is_all_that_have_pruned_a_step(keys, tmp_path):
 def test_a_filter_is_all_runs_that_have_these_settings(text, criteria, fractions, keys, tmp_path):
     assert chosen(text, tmp_path) == {keys[c, f] for c in criteria for f in fractions}
     assert set(select(text, tmp_path).filter) == {part.partition("=")[0].strip() for part in text.split(",")}
+
+
+def test_a_value_that_goes_by_another_name_is_found_by_it(keys, tmp_path):
+    selected = select("criterion=magnitude", tmp_path, NAMED)
+    assert {run.key for run in selected.runs} == {keys["l1", 0.1], keys["l1", 0.25]}
+    assert selected.filter == {"criterion": "l1"}
+    with pytest.raises(RunError, match="no pruning run"):
+        select("criterion=slim", tmp_path, NAMED)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from prunebench.experiment.existing import efficiency_run, of_run
 from prunebench.experiment.goals import parse
 from prunebench.latency.config import EfficiencyConfig
 from prunebench.results.curves import readable
-from prunebench.results.settings import settings_of
+from prunebench.results.settings import NAMED, settings_of
 from prunebench.runs.index import all_runs, each
 from prunebench.runs.run import Run
 from prunebench.runs.selection import pruning_runs, select
@@ -50,7 +50,7 @@ def gather(path: str, root: str = "runs") -> Sources:
     studies = sorted(place.parent.as_posix() for place in Path(path).glob(f"*/{FILE}"))
     if studies and not pruning_runs(path):
         raise RunError(f"{path} holds no pruning run of its own, but studies; name one: {', '.join(studies)}.")
-    runs, passed_over = _newest(readable(select(path, root).runs))
+    runs, passed_over = _newest(readable(select(path, root, NAMED).runs))
     folder = runs[0].folder.parent
     whole = Path(path).resolve() == folder.resolve()
     study = read_record(folder) if whole else None

@@ -8,10 +8,13 @@ Data is what its digest says: `data` holds that and the folder, and other data m
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from prunebench.config import deciding, to_target, told
+from prunebench.pruning.registry import criteria
+from prunebench.pruning.shares import scopes
 from prunebench.registry import FOLDERS, without_folder
 from prunebench.runs.apart import data_name, digest_in
 from prunebench.runs.index import weights_without_seed
@@ -19,6 +22,9 @@ from prunebench.runs.run import Run
 
 FILES = ("model", "dataset", "criterion")
 """Settings that may be functions in files of the user's."""
+
+NAMED: Mapping[str, Callable[[Any], Any]] = {"criterion": criteria.named, "scope": scopes.named}
+"""Settings of which a value may go by several names → the one that runs store."""
 
 Settings = Mapping[str, object]
 """Fields of a RunConfig that decide a result, as a run stores them, and `data`; without the seed."""

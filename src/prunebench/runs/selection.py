@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,10 @@ DATA = ("data", "data_dir")
 """What filters may name besides: a run's data, by the beginning of its digest, and the folder that it was in."""
 
 
+NO_OTHERS: Mapping[str, Callable[[str], str]] = {}
+"""Where no value has other names."""
+
+
 @dataclass(frozen=True)
 class Selected:
     """Runs that a user named, as text; `filter` holds the settings that were asked for, if it was a filter."""
@@ -28,12 +32,13 @@ class Selected:
     filter: Mapping[str, str]
 
 
-def select(text: str, root: str | Path) -> Selected:
+def select(text: str, root: str | Path, named: Mapping[str, Callable[[str], str]] = NO_OTHERS) -> Selected:
     """The pruning runs that `text` names, newest first.
 
     Args:
         text: a run's key or the beginning of it, its folder, a folder of runs, or `field=value,field=value`.
         root: the folder of runs in which keys and filters are looked up.
+        named: setting → what makes of a value that goes by several names the one that runs store.
 
     Raises:
         RunError: there is none.
@@ -41,7 +46,7 @@ def select(text: str, root: str | Path) -> Selected:
     """
     path = Path(text)
     if "=" in text and not os.path.exists(text):  # noqa: PTH110 — any text may stand here, for which Path raises
-        asked = _filter(text)
+        asked = {name: named.get(name, str)(value) for name, value in _filter(text).items()}
         runs = [run for run in pruning_runs(root) if _fits(run, asked)]
         if not runs:
             raise RunError(f"{text!r}: no pruning run in {root} has these settings.{_values(root, asked)}")

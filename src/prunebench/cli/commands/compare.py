@@ -66,9 +66,10 @@ def _compare_two(  # noqa: PLR0917
     from prunebench.comparison.matching import matched, subject
     from prunebench.comparison.tables import apart, explained, other_data, verdicts
     from prunebench.comparison.verdicts import common_seeds, compare, corrected
+    from prunebench.results.settings import NAMED
     from prunebench.runs.selection import select
 
-    sides = select(a, root), select(b, root)
+    sides = select(a, root, NAMED), select(b, root, NAMED)
     matches = matched(*sides, metric)
     paired = [match for match in matches if common_seeds(match.a, match.b)]
     for match in matches if paired else ():
