@@ -158,6 +158,9 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
                  gt=0, lt=1)] | None = None
     sparsity_schedule: Annotated[str,
         _pruning("How a target is reached in --iterations steps: geometric, one-shot, linear, cubic or cosine.", "geometric")] = NOT_GIVEN
+    every: Annotated[int,
+        _pruning("Prune gradually while training: after every so many epochs, in place of --finetune-epochs, by a schedule of the learning rate "
+                 "that runs on over all iterations towards the target.", ge=1, le=MANY)] | None = None
     scope: Annotated[str,
         _pruning("What is ranked with what: all weights, or units, of the model (global), or those of each layer, of which the same "
                  "share goes (layerwise), or of each row of it; or one that is spread by lamp and others (`prunebench list` has all).  "
@@ -326,7 +329,7 @@ OF_TUNING = tuple(name for name in RunConfig.__struct_fields__ if name.startswit
 """Settings of fine-tuning, which ways of retraining that repeat the dense training have no use for."""
 
 LATER = (
-    *("sparsity", "compression", "macs", "sparsity_schedule", "pattern"),
+    *("sparsity", "compression", "macs", "sparsity_schedule", "pattern", "every"),
     *("output", "mean", "std", "class_weights", "calibration", "retrain", "finetune_warmup"),
     *(f"finetune_{name}" for name in AS_TRAINED),
     *OF_UNITS,

@@ -76,6 +76,7 @@ OTHER = {
     "macs": 0.5,
     "sparsity_schedule": "cubic",
     "pattern": "16x16",
+    "every": 2,
     "retrain": "lr-rewind",
     "distil_weight": 0.5,
     "finetune_warmup": 0.5,
@@ -105,7 +106,7 @@ def changed(config, name):
 BESIDE = {
     **{name: {"mean": (0.25,), "std": (0.25,)} for name in ("mean", "std")},
     **{name: {"scope": "global"} for name in ("by", "group_normalisation")},
-    "sparsity_schedule": {"sparsity": 0.5},
+    **{name: {"sparsity": 0.5} for name in ("sparsity_schedule", "every")},
 }
 """What must be given together."""
 

@@ -21,7 +21,7 @@ UNSET = {
     *("limit_train", "limit_test", "mean", "std", "threads"),
     *("text_column", "label_column", "header", "encoding", "white"),
     *("finetune_momentum", "finetune_weight_decay", "finetune_clip_norm", "output", "group_reduction"),
-    *("sparsity", "compression", "macs", "pattern"),
+    *("sparsity", "compression", "macs", "pattern", "every"),
 }
 
 

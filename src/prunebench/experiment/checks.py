@@ -12,7 +12,7 @@ from prunebench.experiment.experiment import Experiment
 from prunebench.experiment.goals import check_goals
 from prunebench.experiment.identity import OF_WEIGHTS
 from prunebench.models.normalisation import problem_of
-from prunebench.pruning.amounts import named, schedules
+from prunebench.pruning.amounts import named, schedules, target
 from prunebench.pruning.granularity import read_pattern
 from prunebench.pruning.registry import Method
 from prunebench.pruning.requests import layer_fractions
@@ -143,10 +143,22 @@ def _check_retraining(settings: Settings, policy: Policy) -> None:
         if getattr(settings, name) != default(name) and name not in policy.uses:
             fit = " and ".join(each for each in policies.names() if name in policies.get(each).uses)
             raise ConfigError(f"{option_name(name)} is for --retrain {fit}, and this is {policy.name}. Leave it out.")
+    if settings.every is not None:
+        _check_gradual(settings, policy)
     if problem := policy.unfit(settings):
         raise ConfigError(f"--retrain {policy.name}: {problem}.")
     if settings.finetune_warmup and settings.finetune_schedule == "one-cycle":
         raise ConfigError("--finetune-warmup: one-cycle has a warm-up of its own. Leave it out, or give cosine.")
+
+
+def _check_gradual(settings: Settings, policy: Policy) -> None:
+    """Raise ConfigError where pruning cannot go on while a model is trained."""
+    if target(settings) is None:
+        raise ConfigError("--every prunes gradually, towards a target: give --sparsity, --compression or --macs too.")
+    if settings.finetune_epochs != default("finetune_epochs"):
+        raise ConfigError("--every says how many epochs there are between two steps: leave out --finetune-epochs.")
+    if not policy.tunes(settings.epochs):
+        raise ConfigError(f"--every trains by the settings of fine-tuning, and --retrain {policy.name} does not.")
 
 
 def check_tuning(config: RunConfig, settings: Settings, usual: Mapping[str, Any]) -> None:

@@ -79,7 +79,8 @@ def _retraining(settings: Settings, policy: Policy) -> Iterator[str]:
         more = "".join(f", {name.replace('_', ' ')} {value:g}" for name, value in apart.items() if value is not None)
         more += f", warm-up {100 * recipe.warmup:g} % of the batches" if recipe.warmup else ""
     how = f"{recipe.optimizer}, lr {recipe.lr:g}, {recipe.schedule}, batch {recipe.batch_size}{more}"
-    yield f"  tuning   {counted(recipe.epochs, 'epoch')} per step of {how}"
+    once = "" if settings.every is None else ", one schedule over all steps"
+    yield f"  tuning   {counted(recipe.epochs, 'epoch')} per step of {how}{once}"
 
 
 def _costs(experiment: Experiment) -> Iterator[str]:

@@ -263,7 +263,7 @@ class Setup:
             loss_of: what is trained in the place of the task's loss.
         """
         settings, step, policy = self.experiment.settings, state.step, self.experiment.policy
-        recipe = recipe or (self.retraining() if step else self.recipe())
+        recipe = recipe or (self.retraining(step) if step else self.recipe())
         self.place(state.checkpoint.model)
         with memory_for(recipe.batch_size, self.batch_option(step)):
             return fit(
@@ -293,9 +293,14 @@ class Setup:
         """How the dense model is trained."""
         return dense_recipe(self.experiment.settings)
 
-    def retraining(self) -> Recipe:
-        """How a pruned model is trained."""
-        return self.experiment.policy.recipe_of(self.experiment.settings)
+    def retraining(self, step: int = 1) -> Recipe:
+        """How the model of a step is trained. Where pruning is gradual, that is a part of one training of all steps, by
+        one schedule of the learning rate; the optimizer's moments begin anew, as weights have gone."""
+        settings = self.experiment.settings
+        recipe = self.experiment.policy.recipe_of(settings)
+        if settings.every is None:
+            return recipe
+        return replace(recipe, before=(step - 1) * recipe.epochs, after=(settings.iterations - step) * recipe.epochs)
 
     def batch_option(self, step: int) -> str:
         """The option that says how many samples a batch has in which the model of a step is trained."""

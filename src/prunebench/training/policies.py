@@ -97,11 +97,13 @@ def dense_recipe(settings: Settings) -> Recipe:
 
 
 def tuned_recipe(settings: Settings) -> Recipe:
-    """How a pruned model is fine-tuned: all layers, by settings that begin with `finetune_`, else as trained."""
+    """How a pruned model is fine-tuned: all layers, by settings that begin with `finetune_`, else as trained. Where
+    pruning is gradual, for as many epochs as lie between two steps."""
     own = msgspec.structs.asdict(settings)
     names = [field.name for field in fields(Recipe)]
     tuned = {name: value for name in names if (value := own.get(f"finetune_{name}")) is not None}
-    return replace(dense_recipe(settings), **tuned, freeze=False)
+    recipe = replace(dense_recipe(settings), **tuned, freeze=False)
+    return recipe if settings.every is None else replace(recipe, epochs=settings.every)
 
 
 def from_epoch(dense: Recipe, epoch: int) -> Recipe:
