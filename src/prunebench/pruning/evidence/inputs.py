@@ -16,7 +16,7 @@ from torch import nn
 from prunebench.data.task import Task
 from prunebench.models.input_spec import InputSpec, output_of, to
 from prunebench.models.macs import Operators, taken_apart
-from prunebench.pruning.evidence.totals import Totals
+from prunebench.pruning.evidence.totals import POOLED, Spread, Totals
 
 aten = torch.ops.aten
 
@@ -119,7 +119,7 @@ class _Inputs(Operators):
         inputs: tuple[int, ...],
         data: torch.Tensor,
         over: tuple[int, ...],
-        spread: Callable[[torch.Tensor], torch.Tensor],
+        spread: Spread,
         **otherwise: Callable[[], torch.Tensor],
     ) -> None:
         """Add what a factor, which sums up along its dimensions `inputs`, is multiplied with: data, of which values are
@@ -131,8 +131,11 @@ class _Inputs(Operators):
             "input_variance": lambda: (data - data.mean(over, keepdim=True)).square_().mean(over),
             "input_zeros": lambda: (data == 0).to(data.dtype).mean(over),
         }
-        about = {kind: spread(way()) for kind, way in (ways | otherwise).items() if kind in self.totals.kinds}
-        self.totals.add(factor, inputs, about, self.share)
+        about = {kind: way() for kind, way in (ways | otherwise).items() if kind in self.totals.kinds}
+        pooled = {kind: about.pop(kind) for kind in POOLED if kind in about}
+        self.totals.add(factor, inputs, {kind: spread(values) for kind, values in about.items()}, self.share)
+        if pooled:
+            self.totals.pool(factor, pooled, spread, self.share)
 
 
 def _windows(data: torch.Tensor, kernel: Any, stride: Any, padding: Any, dilation: Any) -> torch.Tensor:
