@@ -69,6 +69,9 @@ class Attends(nn.Module):
         (nn.LogSoftmax(1), "behind softmax"),
         (nn.GroupNorm(2, 8), "behind group norm"),
         (nn.LayerNorm(12), "behind layer norm"),
+        (nn.ReLU6(), "behind ReLU6"),
+        (nn.Sigmoid(), "behind sigmoid"),
+        (nn.Hardsigmoid(), "behind sigmoid"),
         (nn.InstanceNorm2d(8), "behind norms over what passes"),
         (Attends(), "behind attention"),
     ],
@@ -77,6 +80,20 @@ def test_where_outputs_do_not_grow_with_what_flows_in_it_is_refused(layer, why, 
     model = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), layer, nn.Flatten(), nn.Linear(1152, 3))
     with pytest.raises(ConfigError, match=why):
         synaptic_flow(model, images12)
+
+
+@pytest.mark.parametrize("layer", [nn.ReLU(), nn.GELU(), nn.SiLU(), nn.Hardswish(), nn.LeakyReLU(), nn.BatchNorm2d(8)])
+def test_behind_what_passes_large_values_on_flow_is_nearly_conserved(layer, images12):
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1, bias=False), layer, nn.Flatten(), nn.Linear(1152, 3, bias=False)
+    )
+    with torch.no_grad():
+        model[0].weight.mul_(100)
+    found = synaptic_flow(model, images12)
+    sums = [(model.get_parameter(name).detach().abs() * flow).sum().item() for name, flow in found.items()]
+    assert sums[0] == pytest.approx(1, abs=0.01)
+    assert sums[-1] == pytest.approx(1, rel=1e-6)
 
 
 def test_text_and_what_nothing_reaches_are_refused(images12):

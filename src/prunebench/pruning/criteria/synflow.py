@@ -3,8 +3,9 @@
 score = |w·∂R/∂w| / R, where R is the sum of what a network puts out for an input of ones, its weights replaced by their
 absolute values. Every layer's scores sum up to 1 (`evidence/flow`), so those of a large layer are small, and pruned at
 once it would go as a whole: one step prunes in 100 rounds, after k of which (what the step leaves)^(k/100) is left, and
-each scores what the one before has left. It looks at no data; no softmax, and no norm over what passes, may be in the
-model. The paper prunes untrained weights in one step: `--epochs 0`, then `--finetune-epochs`.
+each scores what the one before has left. It looks at no data. What norms or bounds the flow may not be in the model:
+softmax, sigmoid, ReLU6, norms of what passes. The paper prunes untrained weights in one step: `--epochs 0`, then
+`--finetune-epochs`.
 """
 
 from __future__ import annotations

@@ -14,8 +14,13 @@ from prunebench.models.macs import Operators, taken_apart
 from prunebench.models.taken_over import copied
 from prunebench.pruning.units.copies import doubles
 
-UNFIT = ("softmax", "attention", "layer_norm", "group_norm", "rms_norm")
-"""What is in the names of operators whose outputs do not grow with what flows in."""
+UNFIT = {
+    **{name: name.replace("_", " ") for name in ("softmax", "attention", "layer_norm", "group_norm", "rms_norm")},
+    **dict.fromkeys(("lstm", "rnn", "gru"), "recurrent layers"),
+    **{"hardtanh": "ReLU6", "sigmoid": "sigmoid", "tanh": "tanh"},
+}
+"""What is in the names of operators whose outputs do not grow with what flows in → what they are called. What flows is
+so much that no gradient passes a ReLU6, and all before it would score 0."""
 
 REFUSED = "The criterion asks for synaptic flow, {}: give another, such as grasp or snip."
 
@@ -27,7 +32,7 @@ def synaptic_flow(model: nn.Module, inputs: InputSpec) -> dict[str, torch.Tensor
     |w|·∂R/∂|w| / R over each layer is 1.
 
     Raises:
-        ConfigError: the model reads text, or holds a softmax or a norm over what passes, or nothing passes.
+        ConfigError: the model reads text, or holds what bounds or norms the flow, or nothing passes.
     """
     if inputs.kind == "text":
         raise ConfigError(REFUSED.format("which is that of an input of ones, and text has none"))
@@ -57,7 +62,7 @@ class _Fit(Operators):
     def seen(self, func: Any, args: Any, kwargs: Any, out: Any) -> None:
         if not isinstance(func, torch._ops.OpOverload):
             return
-        found = next((each.replace("_", " ") for each in UNFIT if each in func.name()), "")
+        found = next((what for name, what in UNFIT.items() if name in func.name()), "")
         given = {argument.name: value for argument, value in zip(func._schema.arguments, args, strict=False)}
         if "batch_norm" in func.name() and given.get("training"):
             found = "norms over what passes"
