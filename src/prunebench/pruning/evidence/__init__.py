@@ -1,7 +1,8 @@
 """Evidence: what criteria ask for by name beyond a weight's own value.
 
 What is asked for in a step is gathered in one pass over the calibration samples, in fp32 and evaluation mode, and so a
-function of the step's model and these samples alone: batches are as large as they are whatever the settings say.
+function of the step's model and these samples alone: batches are as large as they are whatever the settings say. Two
+kinds take other things: synaptic flow no data, and movement an epoch of fine-tuning of a copy, seeded by its position.
 
 Doors:
     losses     the samples' mean loss, in parts
