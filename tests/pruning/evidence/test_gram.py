@@ -10,7 +10,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from prunebench.models.input_spec import InputSpec
+from prunebench.pruning.evidence import OF_INPUTS
 from prunebench.pruning.evidence.gram import gram_of, order_of
+from prunebench.pruning.evidence.inputs import of_inputs
 
 
 def task_of(data):
@@ -123,6 +125,25 @@ def test_stacked_weights_are_groups_and_what_no_sample_reaches_reads_nothing():
         (one[None], times * data[:, :1].transpose(0, 1)) for one, times in zip(model.experts, reached, strict=True)
     ]
     check(told(model, data, "experts"), model.experts, parts)
+
+
+def test_of_grouped_products_each_expert_reads_its_own_rows():
+    class Experts(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.experts = nn.Parameter(torch.randn(3, 4, 8))
+
+        def forward(self, x):
+            return torch._grouped_mm(x, self.experts.mT, offs=torch.tensor([2, 2, len(x)], dtype=torch.int32))
+
+    model, data = Experts(), torch.randn(6, 8)
+    read = [data[:2], data[:0], data[2:]]
+    parts = [(one[None], rows[None]) for one, rows in zip(model.experts, read, strict=True)]
+    check(told(model, data, "experts"), model.experts, parts)
+    kinds = of_inputs(model, task_of(data), OF_INPUTS, 6, batch=7)
+    for one, size, rows in zip(kinds["input_norm"]["experts"], kinds["input_size"]["experts"], read, strict=True):
+        assert torch.allclose(one, rows.norm(dim=0).expand(4, 8))
+        assert torch.allclose(size, rows.abs().sum(0).expand(4, 8) / max(1, len(rows)))
 
 
 def test_there_is_none_of_what_is_computed_or_read_along_both_its_dimensions():

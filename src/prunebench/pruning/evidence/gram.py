@@ -18,7 +18,7 @@ from torch import nn
 from prunebench.data.task import Task
 from prunebench.models.input_spec import output_of
 from prunebench.models.macs import Operators, taken_apart
-from prunebench.pruning.evidence.inputs import PRODUCTS, samples_together
+from prunebench.pruning.evidence.inputs import products, samples_together
 
 aten = torch.ops.aten
 
@@ -111,7 +111,8 @@ class _Order(Operators):
         self._places = {p.untyped_storage().data_ptr(): name for name, p in model.named_parameters()}
 
     def seen(self, func: Any, args: Any, kwargs: Any, out: Any) -> None:
-        for factor in _factors(func, args):
+        factors = [each for pair in products(func, args, kwargs) for each in pair]
+        for factor in [*factors, args[1]] if _convolves(func, args) else factors:
             if factor.layout is torch.strided and factor.untyped_storage().data_ptr() in self._places:
                 self.names.setdefault(self._places[factor.untyped_storage().data_ptr()])
 
@@ -125,16 +126,13 @@ class _Grams(Operators):
         self._spoilt = False
 
     def seen(self, func: Any, args: Any, kwargs: Any, out: Any) -> None:
-        if not (factors := _factors(func, args)):
-            return
-        left, right = factors
-        if getattr(func, "_overloadpacket", func) is aten.convolution:
+        if _convolves(func, args) and self._is_it(args[1]):
+            self._convolve(args[0], args[1], args, out)
+        for left, right in products(func, args, kwargs):
             if self._is_it(right):
-                self._convolve(left, right, args, out)
-        elif self._is_it(right):  # (…, positions, in) by (…, in, out)
-            self._add(right, *_by_group(right.mT), left)
-        elif self._is_it(left):
-            self._add(left, *_by_group(left), right.mT)
+                self._add(right, *_by_group(right.mT), left)
+            elif self._is_it(left):
+                self._add(left, *_by_group(left), right.mT)
 
     def _convolve(self, data: torch.Tensor, weight: torch.Tensor, args: Any, out: torch.Tensor) -> None:
         groups = args[8]
@@ -181,12 +179,9 @@ class _Grams(Operators):
         self._parts[key].gram.add_(data.mT @ data)
 
 
-def _factors(func: Any, args: Any) -> tuple[torch.Tensor, ...]:
-    """The two factors of a product of matrices, or data and weight of a convolution; nothing of other operators."""
-    packet = getattr(func, "_overloadpacket", func)
-    if packet in PRODUCTS:
-        return tuple(args[PRODUCTS[packet] :][:2])
-    return tuple(args[:2]) if packet is aten.convolution and not args[6] else ()
+def _convolves(func: Any, args: Any) -> bool:
+    """Whether an operator is a convolution that is not transposed."""
+    return getattr(func, "_overloadpacket", func) is aten.convolution and not args[6]
 
 
 def _by_group(factor: torch.Tensor) -> tuple[tuple[int, ...], tuple[int, ...]]:

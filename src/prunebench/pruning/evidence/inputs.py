@@ -78,6 +78,18 @@ def samples_together(task: Task, indices: torch.Tensor, batch: int) -> list[torc
     return [chunk for each in alike for chunk in each.split(batch)]
 
 
+def products(func: Any, args: Any, kwargs: Any) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """The products of matrices that an operator is, (…, positions, in) by (…, in, out); of experts one for each."""
+    packet = getattr(func, "_overloadpacket", func)
+    if packet in PRODUCTS:
+        left, right = args[PRODUCTS[packet] :][:2]
+        return [(left, right)]
+    if packet is not aten._grouped_mm or args[0].ndim != 2 or args[1].ndim != 3:
+        return []
+    ends = (args[2] if len(args) > 2 else kwargs["offs"]).tolist()
+    return [(args[0][start:end], args[1][i]) for i, (start, end) in enumerate(itertools.pairwise([0, *ends]))]
+
+
 class _Inputs(Operators):
     """Shows `totals` what parameters are multiplied with.
 
@@ -92,14 +104,14 @@ class _Inputs(Operators):
         self.totals = Totals(model, kinds, names)
 
     def seen(self, func: Any, args: Any, kwargs: Any, out: Any) -> None:
-        packet = getattr(func, "_overloadpacket", func)
-        if packet in PRODUCTS:
-            left, right = args[PRODUCTS[packet] :][:2]
-            if self.totals.has(right):  # (…, positions, in) by (…, in, out)
+        for left, right in products(func, args, kwargs):
+            if not left.shape[-2]:  # an expert that none of these samples asks
+                continue
+            if self.totals.has(right):
                 self._add(right, (-2,), left, (-2,), lambda each: each[..., None])
             elif self.totals.has(left):
                 self._add(left, (-1,), right, (-1,), lambda each: each[..., None, :])
-        elif packet is aten.convolution and self.totals.has(args[1]) and not args[6]:
+        if getattr(func, "_overloadpacket", func) is aten.convolution and self.totals.has(args[1]) and not args[6]:
             data, weight, _, *form, _, _, groups = args[:9]
             kernel = weight.shape[2:]
 
