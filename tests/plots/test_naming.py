@@ -41,6 +41,16 @@ def test_titles_tell_subject_criterion_and_fraction_and_more_where_they_are_the_
             {"model": "bert", "method": "structured"},
             "heads and neurons left, % of the unpruned model (achieved)",
         ),
+        (
+            "left",
+            {"model": "resnet18", "method": "structured", "macs": 0.5},
+            "MACs left, % of the unpruned model (nominal)",
+        ),
+        (
+            "units",
+            {"model": "resnet18", "method": "structured", "macs": 0.5},
+            "channels left, % of the unpruned model (achieved)",
+        ),
         ("left", {"model": "x", "method": "foreign"}, "units left, % of the unpruned model (nominal)"),
         ("params", {}, "prunable weights left, % of the unpruned model"),
         ("macs", {}, "MACs left, % of the unpruned model"),

@@ -96,6 +96,13 @@ def test_what_is_compared_is_called_by_what_was_asked(runs, place):
     assert {(verdict.a, verdict.b) for verdict in compare(match.a, match.b)} == {match.names}
 
 
+def test_a_target_is_compared_with_a_fraction_whatever_the_iterations_and_with_a_target_at_as_many(runs, place):
+    found = matched(*(select(text, place / "runs") for text in ("fraction=0.2,pattern=None", "sparsity=0.9")))
+    assert {match.names[1] for match in found} >= {"to 90 % sparsity in 2 steps", "to 90 % sparsity in 4 steps"}
+    found = matched(*(select(text, place / "runs") for text in ("sparsity=0.8", "sparsity=0.9")))
+    assert [match.names for match in found] == [("to 80 % sparsity in 2 steps", "to 90 % sparsity in 2 steps")]
+
+
 def test_a_filter_takes_the_runs_that_were_asked_for_it(runs, place):
     def found(text):
         return {run.key for run in select(text, place / "runs").runs}

@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from prunebench.comparison.verdicts import pairs
-from prunebench.config import OF_RETRAINING, OF_TUNING, deciding, meta
+from prunebench.config import OF_RETRAINING, OF_TUNING, deciding, meta, to_target
 from prunebench.errors import RunError
 from prunebench.results.curves import Curve, Replicates, by_settings, curves_of, differing, labels, readable
 from prunebench.results.settings import Settings, on_data
@@ -103,7 +103,9 @@ def _free(named: set[str]) -> set[str]:
 def _apart(x: Replicates, y: Replicates, free: set[str]) -> list[str]:
     """The settings in which two groups differ and may not."""
     differ = differing([x[0].settings, y[0].settings])
-    unused = HOW_TO_PRUNE if x[0].is_control or y[0].is_control else []
+    unused = list(HOW_TO_PRUNE) if x[0].is_control or y[0].is_control else []
+    if not all(to_target(group[0].settings) for group in (x, y)):
+        unused.append("iterations")  # which decide nothing without a target
     follows = OF_DATA if "dataset" in free and "dataset" in differ else ()
     return [name for name in differ if name not in (*free, *unused, *follows)]
 

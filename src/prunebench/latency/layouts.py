@@ -46,6 +46,10 @@ class SparseLinear(nn.Module):
     Indices have 32 bits, and the weight stands on the left: at 4096 × 4096, 90 % sparse, on one thread of an AMD EPYC
     with other work on it, 16 samples take 2.4 ms so, 16 ms by `F.linear` and 12 ms dense; one sample takes 0.65 ms as
     a vector, 1.6 ms as a matrix, 2.2 ms by `F.linear` and 3.3 ms dense.
+
+    Blocks pay where many samples pass: at 3072 × 768, 90 % of the blocks zero, on one such thread, medians of paired
+    speed-ups are for 1, 128 and 2048 samples 2.0, 2.8 and 1.2 as CSR; 1.7, 3.9 and 3.1 in blocks of 8 × 8; 1.2, 2.3 and
+    2.0 of 16 × 16; 1.6, 2.4 and 2.2 of 32 × 32.
     """
 
     def __init__(self, dense: nn.Linear, block: tuple[int, int] | None = None) -> None:
@@ -71,7 +75,11 @@ class SparseLinear(nn.Module):
 
 class SemiStructuredLinear(nn.Module):
     """A linear layer whose weight is stored as 2:4, two values of four side by side; answers as the layer that it is
-    made of, up to rounding, on a GPU that has kernels for it (Mishra et al. 2021, arXiv 2104.08378)."""
+    made of, up to rounding, on a GPU that has kernels for it (Mishra et al. 2021, arXiv 2104.08378).
+
+    These pay for large products alone: on an H200 with PyTorch 2.11, in bf16, `F.linear` of 4096 inputs and 14,336
+    outputs is 1.36 times as fast with 16,384 samples, and with 2,048 takes 1.7 times as long.
+    """
 
     def __init__(self, dense: nn.Linear) -> None:
         super().__init__()

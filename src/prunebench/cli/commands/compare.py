@@ -137,8 +137,8 @@ def _check(found: Sequence[Verdict], steps: tuple[int, ...] | None) -> None:
 
     if not found:
         raise RunError(
-            "They share no step with as much left, and no curve that both have. Give both the same --fraction, and a "
-            "control (--method none) the same --finetune-epochs."
+            "They share no step with as much left, and no curve that both have. Give both the same --fraction, or "
+            "target, and a control (--method none) the same --finetune-epochs."
         )
     have = {verdict.step for verdict in found if verdict.step is not None}
     if missing := set(steps or ()) - have:
