@@ -19,8 +19,10 @@ The answer: `killed` by SIGKILL, `happened` what `at` asked for, `error` and `te
 from __future__ import annotations
 
 import gc
+import importlib
 import json
 import os
+import pkgutil
 import resource
 import signal
 import subprocess
@@ -201,6 +203,9 @@ def main():
     folder = Path(sys.argv[1])
     for registry in (architecture.models, loaders, methods.methods, methods.criteria):
         registry.names()
+    for module in pkgutil.walk_packages(prunebench.__path__, "prunebench."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
     distributions(["no_such_module"])  # what is installed is looked through once, and not by every child
     gc.collect()
     gc.freeze()
