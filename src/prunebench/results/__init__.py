@@ -1,6 +1,7 @@
 """Results: records as matrices, tables and curves. Knows no torch.
 
 Doors:
+    amounts         what was asked to go, in words and in names of files
     matrices        the text matrices
     matrix_files    folders of text matrices, read back as curves, counts and times
     curves          runs as columns over what is left
