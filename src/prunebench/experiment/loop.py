@@ -156,7 +156,8 @@ def _rehearse(setup: Setup) -> None:
     check_counted(setup.experiment.goals, setup.task.objective.metrics)
     state = setup.fresh()
     check_policy(setup, state)
-    setup.experiment.method.check(state.model, setup.sketch(setup.experiment.settings.iterations))
+    if not setup.experiment.goals:  # else it ends where they are met
+        setup.experiment.method.check(state.model, setup.sketch(setup.experiment.settings.iterations))
     setup.experiment.method.prune(state.model, state.masks, setup.sketch(1))
 
 

@@ -83,7 +83,7 @@ def time_untrained(
 ) -> Iterator[TimingRecord]:
     """Time the architecture with untrained weights, pruned by the schedule of the config, as `time_run` does.
 
-    Latency does not depend on the values of the weights.
+    Latency does not depend on the values of the weights, but where these decide what goes of each layer.
     """
     experiment = resolve(config)
 

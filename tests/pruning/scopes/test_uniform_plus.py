@@ -9,14 +9,16 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from prunebench.errors import ConfigError
+from prunebench.pruning.methods import unstructured
 from prunebench.pruning.scopes.uniform_plus import uniform_plus
 
 PUBLISHED = {"first": (10, 10, 1), "a": (10, 100), "b": (100, 10), "last": (10, 10)}
 
 
 def kept(shapes, stay, left=None):
-    left = left or {name: prod(shape) for name, shape in shapes.items()}
-    gone = uniform_plus(shapes, left, sum(left.values()) - stay)
+    sizes = {name: prod(shape) for name, shape in shapes.items()}
+    left = left or sizes
+    gone = uniform_plus(shapes, sizes, left, sum(left.values()) - stay)
     return {name: left[name] - gone[name] for name in shapes}
 
 
@@ -58,3 +60,11 @@ def test_what_goes_sums_up_exactly(sizes, data):
     found = kept(shapes, stay, left)
     assert sum(found.values()) == stay
     assert all(0 <= found[name] <= left[name] for name in shapes)
+
+
+def test_that_more_would_have_to_go_in_the_end_is_told_before_the_first_step(tiny_net, images12, request_for):
+    model = tiny_net(3)
+    for asked in ({"gone": 0.9}, {"fraction": 0.2, "step": 12}):
+        with pytest.raises(ConfigError, match=r"keeps all 216 weights of features\.0\.weight"):
+            unstructured.check(model, request_for(images12, criterion="l1", scope="uniform+", **asked))
+    unstructured.check(model, request_for(images12, 0.2, criterion="l1", scope="uniform+", step=8))

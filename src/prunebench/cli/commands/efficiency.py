@@ -143,6 +143,8 @@ def _what(
         return run, experiment, {name: value for name, value in asked.items() if value != getattr(settings, name)}
     why = "as asked" if architecture_only else "no pruned run fits"
     console.note(f"{why}: timing the untrained {settings.model}, {settings.method}, {schedule(experiment)}")
+    if experiment.method.widths_from_weights(settings.scope):
+        console.note("what goes depends on the weights: a trained model may take another time")
     return None, experiment, {}
 
 

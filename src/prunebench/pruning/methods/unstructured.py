@@ -78,6 +78,20 @@ def prune(model: nn.Module, masks: Masks, request: Request) -> Pruned:
     return Pruned({**masks, **new}, (*shapes.notes, *_notes(pools, new, short, request)))
 
 
+def check(model: nn.Module, request: Request) -> None:
+    """Raise ConfigError where the scope of a request cannot take as much as is gone after its step."""
+    from prunebench.pruning.evidence.gather import evidence_for
+    from prunebench.pruning.ranking import shapes_of
+
+    if of_weights(request.scope).spread is None:
+        return
+    request = replace(request, weights=_weights(model, request), criterion=lambda weight: weight)
+    gone = 1 - (1 - request.fraction) ** request.step if request.gone is None else request.gone
+    names = shapes_of(model, targets(model, request), request).names
+    told = replace(request, gone=gone, evidence=evidence_for(model, request))
+    _pools(model, {name: _ones(model.get_parameter(name)) for name in names}, told)
+
+
 def _together(
     model: nn.Module, masks: Masks, pools: Sequence[_Pool], request: Request, shapes: Shapes
 ) -> tuple[dict[str, torch.Tensor], int]:
@@ -253,6 +267,7 @@ methods.add(
         prunable,
         targets,
         alone=alone,
+        check=check,
         masks=True,
         widths_from_scores=True,
     ),
