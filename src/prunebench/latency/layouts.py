@@ -47,9 +47,9 @@ class SparseLinear(nn.Module):
     with other work on it, 16 samples take 2.4 ms so, 16 ms by `F.linear` and 12 ms dense; one sample takes 0.65 ms as
     a vector, 1.6 ms as a matrix, 2.2 ms by `F.linear` and 3.3 ms dense.
 
-    Blocks pay where many samples pass: at 3072 × 768, 90 % of the blocks zero, on one such thread, medians of paired
-    speed-ups are for 1, 128 and 2048 samples 2.0, 2.8 and 1.2 as CSR; 1.7, 3.9 and 3.1 in blocks of 8 × 8; 1.2, 2.3 and
-    2.0 of 16 × 16; 1.6, 2.4 and 2.2 of 32 × 32.
+    Blocks beat single values where many samples pass: at 3072 × 768, 90 % of the blocks zero, on one such thread, the
+    medians of paired speed-ups of two measurements are 2.5 and 2.8 as CSR, 2.2 and 2.3 in blocks of 16 × 16 and 2.3 and
+    2.4 of 32 × 32 for 128 samples; 1.0 and 1.2, 1.4 and 2.0, 1.4 and 2.2 for 2048.
     """
 
     def __init__(self, dense: nn.Linear, block: tuple[int, int] | None = None) -> None:
