@@ -14,6 +14,14 @@ import pytest
 
 from prunebench.cli.main import main
 
+NET = """
+from torch import nn
+
+def build(classes):
+    layers = [nn.Conv2d(3, 20, 3), nn.ReLU(), nn.Conv2d(20, 40, 3), nn.ReLU()]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(40, classes))
+"""
+
 
 @dataclass(frozen=True)
 class Finished:
@@ -51,6 +59,19 @@ def call_main(*arguments: str) -> Finished:
 def prunebench() -> Callable[..., Finished]:
     """The command line."""
     return call_main
+
+
+@pytest.fixture(scope="session")
+def net_text() -> str:
+    """A file of the user's with a model of two convolutions, `build`."""
+    return NET
+
+
+@pytest.fixture
+def net(net_text: str, tmp_path: Path) -> tuple[str, ...]:
+    """The options of a model of two convolutions, for small images, in a file in the test's folder."""
+    (tmp_path / "net.py").write_text(net_text, encoding="utf-8")
+    return ("--model", str(tmp_path / "net.py:build"), "--image-size", "12")
 
 
 @pytest.fixture(scope="session")

@@ -27,7 +27,8 @@ print(json.dumps(found))
 """
 STUDY = """
 [base]
-model = "resnet18"
+model = "net.py:build"
+image_size = 12
 limit_train = 40
 limit_test = 20
 epochs = 1
@@ -41,7 +42,7 @@ GOAL = ("--until", "macs<=0.95", "--iterations", "3")
 
 
 @pytest.fixture(scope="module")
-def answers(digits_run, tmp_path_factory, prunebench):
+def answers(digits_run, net_text, tmp_path_factory, prunebench):
     """What commands say in a folder that became read-only after all was computed."""
     folder = tmp_path_factory.mktemp("read-only")
     try:
@@ -67,6 +68,7 @@ def answers(digits_run, tmp_path_factory, prunebench):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         (folder / "small.toml").write_text(STUDY)
+        (folder / "net.py").write_text(net_text)
         for name in ("prune --until", "efficiency", "study"):
             finished = prunebench(*calls[name])
             assert finished.status == 0, finished.err

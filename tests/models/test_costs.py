@@ -108,8 +108,10 @@ def counted(model, inputs):
     return sum(by_operator[name] for name in ("conv", "linear", "matmul", "addmm", "bmm")), parameter_count(model)[""]
 
 
-EACH = [pytest.param(name, marks=pytest.mark.slow if name in ("alexnet", "vgg16") else ()) for name in models.names()]
-"""Those of 61 and 138 million parameters take long; their layers are those of the others."""
+LARGE = ("alexnet", "resnet50", "vgg16")
+"""Those of 26 to 138 million parameters take long; their layers are those of the others."""
+
+EACH = [pytest.param(name, marks=pytest.mark.slow if name in LARGE else ()) for name in models.names()]
 
 
 @pytest.mark.parametrize("name", EACH)

@@ -46,20 +46,20 @@ def test_a_run_is_timed_and_a_matrix_per_step_is_written(digits_run, prunebench,
 
 
 @pytest.mark.parametrize("method", ["structured", "unstructured"])
-def test_without_a_run_the_untrained_architecture_is_timed(method, prunebench, tmp_path, monkeypatch):
+def test_without_a_run_the_untrained_architecture_is_timed(method, net, prunebench, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    options = ("--model", "resnet18", "--method", method, "--iterations", "2", "--fraction", "0.5", "--json")
+    options = (*net, "--method", method, "--iterations", "2", "--fraction", "0.5", "--json")
     finished = prunebench("efficiency", *options, *SHORT)
     assert finished.status == 0, finished.err
-    assert "timing the untrained resnet18" in finished.err
+    assert f"timing the untrained {net[1]}" in finished.err
     timings = [msgspec.json.decode(line, type=TimingRecord) for line in finished.out.splitlines()]
     records = [record for timing in timings for record in timing.latencies]
     assert {(r.step, r.batch_size, r.variant) for r in records} >= {
         (step, size, variant) for step in (1, 2) for size in (1, 3) for variant in ("original", "masked", "pruned")
     }
     assert {r.run for r in records} == {None}
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["performance", "runs"]
-    (path,) = (tmp_path / "performance").glob(f"resnet18_{method}_25.00_efficiency.txt")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["net.py", "performance", "runs"]
+    (path,) = (tmp_path / "performance").glob(f"net-build_{method}_25.00_efficiency.txt")
     assert "untrained weights" in path.read_text()
 
 
@@ -77,15 +77,15 @@ def test_a_dense_run_cannot_be_timed(digits_run, prunebench, results, tmp_path):
     assert not (tmp_path / "results").exists()
 
 
-def test_a_run_without_a_pruned_step_is_passed_over(prunebench, tmp_path, monkeypatch, make_record):
+def test_a_run_without_a_pruned_step_is_passed_over(net, prunebench, tmp_path, monkeypatch, make_record):
     monkeypatch.chdir(tmp_path)
-    run = pruning_run(RunConfig(model="resnet18", limit_train=60))
+    run = pruning_run(RunConfig(model=net[1], image_size=12, limit_train=60))
     with run.working(HERE):
         run.commit(make_record(), lambda folder: None)
     options = ("--limit-train", "60", "--iterations", "1", *SHORT)
-    finished = prunebench("efficiency", "--model", "resnet18", *options)
+    finished = prunebench("efficiency", *net, *options)
     assert finished.status == 0, finished.err
-    assert "timing the untrained resnet18" in finished.err
+    assert f"timing the untrained {net[1]}" in finished.err
     finished = prunebench("efficiency", "--run", run.key, *SHORT)
     assert finished.status == 2
     assert f"Run {run.key} has no pruned step yet" in finished.err.splitlines()[-1]

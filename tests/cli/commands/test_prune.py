@@ -151,11 +151,11 @@ def test_options_override_the_file(prunebench, tmp_path_factory):
     assert "3 × 0.2 → 51.2 % of channels" in finished.out
 
 
-def test_unstructured_pruning_writes_to_files_named_by_method_and_criterion(prunebench, tmp_path):
-    options = ("--model", "resnet18", "--method", "unstructured", "--criterion", "random", "--iterations", "1")
+def test_unstructured_pruning_writes_to_files_named_by_method_and_criterion(net, prunebench, tmp_path):
+    options = (*net, "--method", "unstructured", "--criterion", "random", "--iterations", "1")
     finished = prunebench("prune", *options, *TINY, "--results-dir", "results")
     assert finished.status == 0, finished.err
-    assert [path.name for path in (tmp_path / "results").iterdir()] == ["resnet18_unstructured_random_performance.txt"]
+    assert [path.name for path in (tmp_path / "results").iterdir()] == ["net-build_unstructured_random_performance.txt"]
     assert finished.out.split()[1] == "weights"
 
 
@@ -226,32 +226,32 @@ def test_patterns_that_fit_nothing_are_told(digits_run, prunebench):
     assert last.endswith(", fc.")
 
 
-def test_a_goal_ends_the_pruning_and_its_step_is_exported(prunebench, tmp_path):
+def test_a_goal_ends_the_pruning_and_its_step_is_exported(net, prunebench, tmp_path):
     options = (*TINY, "--until", "macs<=0.7", "--export", "small.safetensors")
-    finished = prunebench("prune", "--model", "resnet18", *options)
+    finished = prunebench("prune", *net, *options)
     assert finished.status == 0, finished.err
     assert "until    macs<=0.7" in finished.err
     assert "Step 2 is the answer: it meets every goal." in finished.out
-    assert "macs<=0.7  0.665  holds" in finished.out
-    assert "step 2 of run resnet18-structured-" in finished.out
-    assert (tmp_path / "small.safetensors").stat().st_size > 1e6
-    longer = prunebench("prune", "--model", "resnet18", *TINY, "--iterations", "3")
+    assert "macs<=0.7  0.657  holds" in finished.out
+    assert "step 2 of run net-structured-" in finished.out
+    assert (tmp_path / "small.safetensors").stat().st_size > 1e4
+    longer = prunebench("prune", *net, *TINY, "--iterations", "3")
     assert "3 of 4 steps are there" in longer.err
-    again = prunebench("prune", "--model", "resnet18", *options, "--json")
+    again = prunebench("prune", *net, *options, "--json")
     assert again.status == 0
     lines = [msgspec.json.decode(line) for line in again.out.splitlines()]
     assert [line.get("step") for line in lines] == [0, 1, 2, 2, 2]
     assert lines[3]["reached"] is True
-    matrix = np.loadtxt(tmp_path / "performance" / "resnet18_structured_performance.txt")
+    matrix = np.loadtxt(tmp_path / "performance" / "net-build_structured_performance.txt")
     assert matrix.shape == (5, 4)  # the columns of later steps stay
 
 
-def test_a_goal_that_is_not_reached_ends_with_1_and_is_told_with_its_figures(prunebench, tmp_path):
+def test_a_goal_that_is_not_reached_ends_with_1_and_is_told_with_its_figures(net, prunebench, tmp_path):
     options = (*TINY, "--iterations", "1", "--until", "params<=0.1", "--until", "top1>=dense-1", "--validation", "0.3")
-    finished = prunebench("prune", "--model", "resnet18", *options)
+    finished = prunebench("prune", *net, *options)
     assert finished.status == 2  # a share of 1 is no bound
     options = tuple("top1>=dense-0.99" if word == "top1>=dense-1" else word for word in options)
-    finished = prunebench("prune", "--model", "resnet18", *options)
+    finished = prunebench("prune", *net, *options)
     assert finished.status == 1, finished.err
     assert "Not reached. The last step that keeps the bounds of scores is step 1. Try more than" in finished.out
     assert "does not hold" in finished.out
@@ -267,9 +267,9 @@ def test_a_goal_that_is_not_reached_ends_with_1_and_is_told_with_its_figures(pru
         ("loss<=0.01", 1, r"[\d.]+ +does not hold"),
     ],
 )
-def test_a_goal_may_bound_the_loss(goal, status, says, prunebench):
+def test_a_goal_may_bound_the_loss(goal, status, says, net, prunebench):
     options = (*TINY, "--validation", "0.3", "--until", goal, "--until", "params<=0.9", "--finetune-epochs", "0")
-    finished = prunebench("prune", "--model", "resnet18", *options)
+    finished = prunebench("prune", *net, *options)
     assert finished.status == status, finished.out
     assert re.search(rf"^  {re.escape(goal)} +{says}$", finished.out, re.MULTILINE), finished.out
 
@@ -295,8 +295,8 @@ def test_goals_and_files_that_cannot_be_are_told_before_anything_is_computed(opt
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_a_goal_the_last_step_is_exported(prunebench, tmp_path):
-    finished = prunebench("prune", "--model", "resnet18", *TINY, "--iterations", "1", "--export", "last.pt2")
+def test_without_a_goal_the_last_step_is_exported(net, prunebench, tmp_path):
+    finished = prunebench("prune", *net, *TINY, "--iterations", "1", "--export", "last.pt2")
     assert finished.status == 0, finished.err
-    assert "step 1 of run resnet18-structured-" in finished.out
+    assert "step 1 of run net-structured-" in finished.out
     assert (tmp_path / "last.pt2").exists()

@@ -55,6 +55,10 @@ MASKED_AND_ACTUAL = {  # conv weights after each of ten iterations of 0.1, from 
 }
 
 
+EACH = [pytest.param(name, marks=pytest.mark.slow if name == "vgg16" else ()) for name in models.names()]
+"""That of 40 million parameters takes long; its layers are AlexNet's."""
+
+
 @pytest.mark.parametrize(("name", "size"), [("alexnet", 64), ("vgg16", 32)])
 def test_parameter_counts_are_those_of_the_original_study(name, size, fresh, request_for):
     state = fresh(name, size)
@@ -74,7 +78,7 @@ def test_parameter_counts_are_those_of_the_original_study(name, size, fresh, req
     assert counts == MASKED_AND_ACTUAL[name]
 
 
-@pytest.mark.parametrize("name", models.names())
+@pytest.mark.parametrize("name", EACH)
 def test_removing_units_equals_masking_them(name, fresh, request_for):
     state = fresh(name)
     model, inputs = state.model, state.architecture.inputs
@@ -91,7 +95,7 @@ def test_removing_units_equals_masking_them(name, fresh, request_for):
                 assert (after - outputs(other, batch, attention)).abs().max() < 1e-9 * before.abs().max()
 
 
-@pytest.mark.parametrize("name", models.names())
+@pytest.mark.parametrize("name", EACH)
 def test_classes_are_never_removed(name, fresh, request_for):
     state = fresh(name)
     structured.prune(state.model, {}, request_for(state.architecture.inputs, 0.95))
