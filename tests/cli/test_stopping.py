@@ -79,11 +79,14 @@ def test_what_starts_over_is_not_repeated(given, left, monkeypatch):
 @pytest.mark.parametrize(
     ("number", "status"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
 )
-def test_a_run_that_is_stopped_goes_on_to_the_same_table(number, status, digits_run, tmp_path):
+def test_a_run_that_is_stopped_goes_on_to_the_same_table(number, status, net, prunebench, tmp_path):
     """A real process: the signal comes while it trains or prunes."""
+    options = (*net, "--limit-train", "400", "--limit-test", "100", "--epochs", "40", "--iterations", "2")
     places = ("--runs-dir", str(tmp_path / "runs"), "--results-dir", str(tmp_path / "performance"))
-    command = (sys.executable, "-m", "prunebench", "prune", *digits_run.options, "--iterations", "2", *places)
-    command += ("--threads", "1")
+    command = (sys.executable, "-m", "prunebench", "prune", *options, *places, "--threads", "1")
+    elsewhere = ("--runs-dir", str(tmp_path / "whole"), "--results-dir", str(tmp_path / "whole"), "--threads", "1")
+    whole = prunebench("prune", *options, *elsewhere)
+    assert whole.status == 0, whole.err
     told = ""
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
         assert process.stderr is not None
@@ -93,11 +96,11 @@ def test_a_run_that_is_stopped_goes_on_to_the_same_table(number, status, digits_
                 process.send_signal(number)
     assert process.returncode == status, told
     assert "once more stops at once" in told
-    assert " ".join(digits_run.options) in told.splitlines()[-1]
+    assert " ".join(options) in told.splitlines()[-1]
     assert list((tmp_path / "runs").glob("*/progress-000-*/model.safetensors"))
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "training goes on after epoch" in done.stderr
-    assert done.stdout == digits_run.finished.out
+    assert done.stdout == whole.out
     assert not list((tmp_path / "runs").glob("*/progress-*"))
 
 

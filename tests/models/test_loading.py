@@ -51,11 +51,23 @@ for folder in map(Path, folders):
 """
 
 
+LARGE = ("resnet50", "vgg16")
+"""Models that take long; their layers are those of the others."""
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [name for name in models.names() if name not in LARGE],
+        pytest.param(LARGE, marks=pytest.mark.slow),
+    ],
+    ids=["small", "large"],
+)
 def test_every_model_answers_the_same_to_the_bit_in_a_process_without_torch_pruning_and_pickle(
-    fresh, request_for, tmp_path
+    names, fresh, request_for, tmp_path
 ):
     expected = {}
-    for name in models.names():
+    for name in names:
         state = fresh(name, size=64 if name == "alexnet" else 32)
         inputs = state.architecture.inputs
         structured.prune(state.model, {}, request_for(inputs, 0.3))
