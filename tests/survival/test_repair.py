@@ -264,13 +264,14 @@ def test_a_run_does_not_go_on_elsewhere_and_still_answers(changes, told, made, t
 PROGRESS = ["model.safetensors", "structure.json", "state.json", "optimizer.safetensors", "files.json"]
 
 
-@pytest.mark.parametrize("name", PROGRESS)
+@pytest.mark.parametrize("name", [*PROGRESS, "what is left"])
 def test_damaged_progress_is_told_and_after_it_is_deleted_the_step_begins_anew(name, made):
     config, run, seen = change(made.config, iterations=3), made.run, []
     with pytest.raises(Stopped, match=r"Stopped in epoch 1 of 1, after batch 1\."):
         list(prune(config, run, seen.append, stop=lambda: "finetune" in {tick.phase for tick in seen}))
-    path = run.progress()
-    assert {found.name for found in path.iterdir()} == {*PROGRESS, *(["masks.safetensors"] if masks(run) else [])}
+    path, left = run.progress(), "masks.safetensors" if masks(run) else "kept.json"
+    assert {found.name for found in path.iterdir()} == {*PROGRESS, left}
+    name = left if name == "what is left" else name
     flip(path / name)
     before = content(run.folder)
     with pytest.raises(RunError, match=f"^{re.escape(str(path))} is damaged: {name} is damaged.*Delete it"):
