@@ -26,9 +26,10 @@ from prunebench.experiment.resolve import resolve
 from prunebench.experiment.setup import Setup, set_up
 from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.input_spec import output_of
+from prunebench.pruning.evidence import GRAM
 from prunebench.pruning.evidence.gather import BATCH, evidence_for
 from prunebench.pruning.evidence.inputs import samples_together
-from prunebench.pruning.registry import criteria, methods, needs, solves
+from prunebench.pruning.registry import criteria, methods, needs
 
 MODELS = ("resnet18", "bert")
 BOUND = ("taylor", "snip", "activation", "wanda")
@@ -50,7 +51,7 @@ def asking(model: str) -> dict[str, str]:
 
 def of_model(ranking: Callable[..., Any]) -> bool:
     """Whether a criterion asks for evidence that is gathered without training, and of all layers at once."""
-    return bool(needs(ranking)) and "movement" not in needs(ranking) and not solves(ranking)
+    return bool(asked := needs(ranking)) and not {"movement", GRAM} & set(asked)
 
 
 def made(model: str, criterion: str, samples: int) -> tuple[Setup, Checkpoint]:

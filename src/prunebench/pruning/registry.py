@@ -32,6 +32,7 @@ least. A criterion that asks for one of these scores the units of a group instea
     input_norms  those of its weights, as above
     activations  mean |a| of each unit as each layer reads it that does, (units, readers)
     activation_variances, activation_zeros  the variance of a and its share of zeros, likewise
+    reader_errors  ⟨y_c, y_d⟩ of what units add to all that the layers put out that read them, (units, units)
     group        where in the parameters the units stand (units/groups.py)
     model, task, generator as above
 

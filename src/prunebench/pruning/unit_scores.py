@@ -14,11 +14,12 @@ sum over all.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from prunebench.pruning.registry import Request, scores_units
+from prunebench.registry import parameters
 from prunebench.seeding import generator
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ def _scored(model: nn.Module, groups: Sequence[Group], request: Request) -> list
     draw = generator(request.seed, "prune")
     if scores_units(request.criterion):
         request.check_units(model, list(groups))
-        return [request.score_units(model, group, draw) for group in groups]
+        told = _told(model, groups, request)
+        return [own.score_units(model, group, draw) for group, own in zip(groups, told, strict=True)]
     known: dict[str, torch.Tensor] = {}
     found = []
     for group in groups:
@@ -67,6 +69,17 @@ def _scored(model: nn.Module, groups: Sequence[Group], request: Request) -> list
                 known[name] = request.score(model, name, draw).float()
         found.append(_reduced(group, known, request.group_reduction or "sum"))
     return found
+
+
+def _told(model: nn.Module, groups: Sequence[Group], request: Request) -> Iterator[Request]:
+    """The request for each group in turn, with the evidence that is held of one group at a time."""
+    if "reader_errors" not in parameters(request.criterion):
+        yield from (request for _ in groups)
+        return
+    from prunebench.pruning.evidence.reader_errors import reader_errors
+
+    for group, errors in zip(groups, reader_errors(model, groups, request), strict=True):
+        yield replace(request, evidence={**(request.evidence or {}), "reader_errors": {group.name: errors}})
 
 
 def _reduced(group: Group, scores: dict[str, torch.Tensor], reduction: str) -> torch.Tensor:

@@ -13,6 +13,7 @@ Doors:
     gram       how that goes together, of one parameter
     gather     the pass over the calibration samples
     of_units   the same by units: matrices of a group's weights, a row per unit
+    reader_errors  what the layers that read units put out changes without them
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ OF_INPUTS = ("input_norm", "input_size", "input_variance", "input_zeros")
 """What of that tells of what the weight reads."""
 
 GRAM = "gram"
-"""What it tells of a parameter by itself, for criteria that solve: gathered when its turn comes, one at a time."""
+"""What it tells of a parameter by itself, for criteria that solve, or of what reads units: gathered when its turn
+comes, one at a time."""
 
 COSTS = {
     "squared_gradient": "about 10 times a forward and backward pass over {samples:,} samples, which pass one by one",
@@ -69,13 +71,14 @@ BY_UNITS: Mapping[str, tuple[str, ...]] = {
     "activations": ("input_size",),
     "activation_variances": ("input_variance",),
     "activation_zeros": ("input_zeros",),
+    "reader_errors": (GRAM,),
 }
 """What tells of whole units → what of training data is asked for it."""
 
 
-def untold(name: str, kind: str) -> str:
-    """What to say where this kind of evidence tells nothing of a parameter."""
-    layer = name.rpartition(".")[0] or name
+def untold(name: str, kind: str, excluding: str | None = None) -> str:
+    """What to say where this kind of evidence tells nothing of a parameter; the layer to exclude is its own if None."""
+    layer = excluding or name.rpartition(".")[0] or name
     if kind == "movement":
         why = f"{name} is not trained, so it does not move"
     else:

@@ -69,8 +69,11 @@ def _of_samples(
     return found
 
 
-def gram_for(model: nn.Module, request: Request, name: str) -> Gram:
+def gram_for(model: nn.Module, request: Request, name: str, excluding: str | None = None) -> Gram:
     """What the weights of one parameter read, in the model as it is, which stays so.
+
+    Args:
+        excluding: the layer to exclude where that cannot be told; None: the parameter's.
 
     Raises:
         ConfigError: there is no training data, or what the weights read cannot be told or is not finite.
@@ -80,7 +83,7 @@ def gram_for(model: nn.Module, request: Request, name: str) -> Gram:
     with _evaluating(model):
         found = gram_of(model, request.task, name, request.calibration, batch=BATCH)
     if found is None:
-        raise ConfigError(untold(name, GRAM))
+        raise ConfigError(untold(name, GRAM, excluding))
     if not all(torch.isfinite(part.gram).all() for part in found.parts):
         raise ConfigError(f"What {name} reads is not finite, or its squares are not.")
     return found

@@ -16,19 +16,24 @@ ACTIVATIONS = ("activations", "activation_variances", "activation_zeros")
 
 
 def of_group(name: str, model: nn.Module, group: Group, evidence: Evidence) -> torch.Tensor:
-    """What is called `name` among `BY_UNITS`, of shape (units, values), of a group that `check_told` lets pass."""
+    """What is called `name` among `BY_UNITS`, of shape (units, values), of a group that `check_told` lets pass.
+
+    Of `reader_errors` the evidence is what there is of the group, by its name.
+    """
+    if name == "reader_errors":
+        return evidence[name][group.name]
     wide = [part for part in group.parts if _ndim(model, part) > 1]
     values = {part.parameter: model.get_parameter(part.parameter).detach() for part in wide}
     if name in ("gradients", "input_norms"):
         (kind,) = BY_UNITS[name]
-        return torch.cat([rows([part], _there(part.parameter, kind, evidence), group.units) for part in wide], 1)
+        return torch.cat([rows([part], _there(part.parameter, kind, evidence, group), group.units) for part in wide], 1)
     if name == "filters":
         makers = [part for part in wide if not part.reads]  # where none only makes, as depthwise, all that is there
         return rows(makers or wide, values, group.units)
     if name in ACTIVATIONS:
         (kind,) = BY_UNITS[name]
         readers = [part for part in wide if part.reads]
-        found = [rows([part], _there(part.parameter, kind, evidence), group.units) for part in readers]
+        found = [rows([part], _there(part.parameter, kind, evidence, group), group.units) for part in readers]
         return torch.stack([each.mean(1) for each in found], 1)
     return _scales(model, group) if name == "scales" else rows(wide, values, group.units)
 
@@ -64,6 +69,11 @@ def check_told(names: Collection[str], model: nn.Module, groups: Sequence[Group]
     """Raise ConfigError where what is asked for by these names tells nothing of some groups, which it names."""
     if "scales" in names and (bare := [group for group in groups if not _scaling(model, group)]):
         raise ConfigError(f"The criterion asks for the scales of batch norms, and none scales {_without(bare, groups)}")
+    if "reader_errors" in names and (chosen := [group for group in groups if group.kind == "experts"]):
+        why = "and without an expert others are chosen"
+        raise ConfigError(
+            f"The criterion asks for what readers lose without a unit, {why}, of {_without(chosen, groups)}"
+        )
     if "activation_zeros" in names:
         full = [group for group in groups if not of_group("activation_zeros", model, group, evidence).any()]
         if full:
@@ -80,14 +90,14 @@ def _without(told_nothing: Sequence[Group], groups: Sequence[Group]) -> str:
     return f"what {makes} {'makes' if len(told_nothing) == 1 else 'make'}: {excluding}, or give another criterion."
 
 
-def _there(name: str, kind: str, evidence: Evidence) -> Mapping[str, torch.Tensor]:
+def _there(name: str, kind: str, evidence: Evidence, group: Group) -> Mapping[str, torch.Tensor]:
     """Evidence of one kind, where it tells of a parameter.
 
     Raises:
         ConfigError: it does not.
     """
     if name not in evidence[kind]:
-        raise ConfigError(untold(name, kind))
+        raise ConfigError(untold(name, kind, group.modules[0]))
     return evidence[kind]
 
 
