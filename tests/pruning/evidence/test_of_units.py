@@ -19,7 +19,7 @@ def test_filters_are_what_makes_a_unit_and_weights_are_all(tiny_net, images12, r
     assert torch.equal(of_group("filters", model, first, {}), made.flatten(1))
     rows = of_group("weights", model, first, {})
     assert rows.shape == (8, 3 * 9 + 12 * 9)
-    assert torch.allclose(rows.sum(1), made.sum((1, 2, 3)) + read.sum((0, 2, 3)))
+    assert torch.allclose(rows.double().sum(1), made.double().sum((1, 2, 3)) + read.double().sum((0, 2, 3)))
     assert torch.equal(of_group("scales", model, first, {})[:, 0], model.get_parameter("features.1.weight"))
 
 
