@@ -55,7 +55,7 @@ COSTS = {
     "squared_gradient": "about 10 times a forward and backward pass over {samples:,} samples, which pass one by one",
     "hessian_diagonal": "about 13 times a forward and backward pass over {samples:,} samples",
     "hessian_gradient": "about 5 times a forward and backward pass over {samples:,} samples",
-    "gram": "a forward pass over {samples:,} samples for each layer",
+    "gram": "about a forward and backward pass over {samples:,} samples for each layer",
     "movement": "an epoch of fine-tuning",
     "synaptic_flow": "{rounds} times a forward and backward pass of one sample, in double precision",
 }

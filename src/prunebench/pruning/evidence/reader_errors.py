@@ -23,7 +23,7 @@ from prunebench.pruning.evidence.gram import Gram
 from prunebench.pruning.registry import Request
 from prunebench.pruning.units.groups import Group
 
-VALUES = 2**24
+VALUES = 2**22
 """Pairs of columns at a time."""
 
 
