@@ -24,9 +24,9 @@ from statistics import mean, median
 import torch
 
 from pairing import Claim, options, report
+from prunebench.alternation import alternate, on_the_clock
 from prunebench.config import RunConfig
 from prunebench.experiment.untrained import untrained
-from prunebench.latency.protocol import alternate, on_the_clock
 from prunebench.models.input_spec import output_of
 from prunebench.statistics import paired_speedup
 

@@ -11,7 +11,7 @@ import pytest
 import prunebench
 
 ROOT = Path(prunebench.__file__).parent
-VOCABULARY = ("errors", "reading", "records", "config", "user_code", "registry", "seeding", "statistics")
+VOCABULARY = ("errors", "reading", "records", "config", "user_code", "registry", "seeding", "statistics", "alternation")
 """Modules at the top, which every room may use."""
 
 ORDER = [
@@ -27,7 +27,7 @@ WITHOUT_TORCH = [
     *("models.architecture", "models.inputs", "models.masks", "data.dataset", "data.task", "pruning.registry"),
     *("experiment.goals", "experiment.experiment", "experiment.checks", "experiment.resolve"),
     *("experiment.identity", "experiment.plan"),
-    *("latency.backends", "latency.config", "latency.protocol", "latency.steps", "latency.onnx_files"),
+    *("latency.backends", "latency.config", "latency.steps", "latency.onnx_files"),
     *("studies.study", "studies.stopping", "studies.executors"),
 ]
 """Modules, and rooms with all that is in them, that import neither torch nor anything else that takes long."""

@@ -186,9 +186,9 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     floor: Annotated[float,
         _pruning("Of structured pruning: the share of its original units that every layer keeps at least.  [default: 0; 0.1 where "
                  "layers compete]", 0.0, ge=0, lt=1)] = NOT_GIVEN
-    by: Annotated[Literal["units", "macs", "params"],
-        _pruning("Of structured pruning whose layers compete: rank units by their score, or by that per multiply-accumulate or "
-                 "parameter that goes with them.", "units")] = NOT_GIVEN
+    by: Annotated[Literal["units", "macs", "params", "latency"],
+        _pruning("Of structured pruning whose layers compete: rank units by their score, or by that per multiply-accumulate, "
+                 "parameter, or millisecond (measured once on this machine) that goes with them.", "units")] = NOT_GIVEN
     group_reduction: Annotated[Literal["sum", "mean", "norm", "max", "abs-sum"],
         _pruning("Of structured pruning: what the scores of its weights come to as that of a unit.  [default: the criterion's own, "
                  "sum as a rule]")] | None = None

@@ -372,6 +372,45 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True):
     parts: dict[str, Bits]
 
 
+class UnitCost(msgspec.Struct, frozen=True, kw_only=True):
+    """What a unit of a group was measured to cost.
+
+    Attributes:
+        group: its name.
+        ms: milliseconds a unit, by which units are ranked.
+        units: that the group has, of which `removed` were left out in the measurement.
+        gain_ms: by how much a pass is faster without those, a median of paired differences; `low_ms` and `high_ms` are
+            its 95 % interval. None where none could be left out.
+        told: whether that is above zero; else `ms` is a bound (experiment/unit_times).
+    """
+
+    group: str
+    ms: Annotated[float, msgspec.Meta(gt=0)]
+    units: Count
+    removed: Count
+    gain_ms: float | None
+    low_ms: float | None
+    high_ms: float | None
+    told: bool
+
+
+class UnitCosts(msgspec.Struct, frozen=True, kw_only=True):
+    """What units of the unpruned model were measured to cost, once per run, and on what."""
+
+    format: int = FORMAT
+    device: str
+    hardware: str
+    threads: int
+    batch_size: int
+    pass_ms: float
+    groups: tuple[UnitCost, ...]
+
+    @property
+    def ms(self) -> dict[str, float]:
+        """Group → milliseconds a unit."""
+        return {each.group: each.ms for each in self.groups}
+
+
 VARIANTS = {
     "original": "the unpruned model",
     "masked": "masked by torch.nn.utils.prune (no speed-up expected)",

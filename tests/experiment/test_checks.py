@@ -62,6 +62,13 @@ def test_a_model_takes_the_data_that_it_can_read_and_no_other(model, dataset):
                 ("unstructured", {"scope": "isomorphic"}, "--scope isomorphic ranks groups of units"),
                 ("structured", {"by": "macs"}, "--by compares units of different layers, and with --scope layerwise"),
                 ("structured", {"scope": "lamp", "by": "macs"}, "--by compares units of different layers, and with"),
+                (
+                    "structured",
+                    {"by": "latency"},
+                    "--by compares units of different layers, and with --scope layerwise",
+                ),
+                ("unstructured", {"by": "latency"}, "--by is for structured pruning, which removes whole units"),
+                ("depth", {"by": "latency"}, "--by is for structured pruning, which removes whole units"),
                 ("structured", {"group_normalisation": "max"}, "--group-normalisation compares units of different"),
                 ("structured", {"scope": "global", "layer_fraction": ("a=0.1",)}, "--layer-fraction says what a layer"),
                 ("structured", {"criterion": "fpgm", "group_reduction": "max"}, "--group-reduction max reduces the sc"),

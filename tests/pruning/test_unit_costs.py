@@ -58,3 +58,26 @@ def test_units_are_ranked_by_score_per_cost(request_for):
     assert left["macs"] == {"0": 1, "4": 7}  # a channel costs 1736 MACs, a neuron 10
     assert left["params"]["0"] <= left["units"]["0"]
     assert len({sum(each.values()) for each in left.values()}) == 1
+
+
+def test_units_are_ranked_by_score_per_millisecond_that_is_given(request_for):
+    parts = [nn.Conv2d(3, 4, 1, bias=False), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)]
+    model = nn.Sequential(*parts, nn.ReLU(), nn.Linear(3, 2)).eval()
+    with torch.no_grad():
+        for layer, scale in ((0, 1.0), (4, 0.0), (6, 8.0)):  # a channel's squares sum up to 3, 12, 27, 48
+            model[layer].weight.fill_(scale)
+        model[0].weight.mul_(torch.arange(1, 5)[:, None, None, None])
+        model[6].weight.copy_(torch.tensor([[1.0, 2.0, 3.0], [0.0, 0.0, 0.0]]) * 4)  # a neuron's to 16, 64, 144
+    inputs = InputSpec(kind="images", size=4)
+    about = {"scope": "global", "by": "latency", "removable": find_removable(model, inputs)}
+    left = []
+    for costs in ({"0": 1.0, "4": 1.0}, {"0": 1.0, "4": 8.0}, {"0": 8.0, "4": 1.0}):
+        pruned = copy.deepcopy(model)
+        request = request_for(inputs, 3 / 7, costs=costs, **about)
+        stays = structured.prune(pruned, {}, request).kept
+        left.append((stays["0.weight"][0].tolist(), stays.get("4.weight", {}).get(0, torch.ones(3)).bool().tolist()))
+    assert left == [
+        ([False, False, True, True], [False, True, True]),  # 3, 12, 16
+        ([False, True, True, True], [False, False, True]),  # 3, 16 / 8, 64 / 8
+        ([False, False, False, True], [True, True, True]),  # 3 / 8, 12 / 8, 27 / 8
+    ]

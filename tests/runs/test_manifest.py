@@ -95,6 +95,7 @@ def test_another_format_is_refused_as_such(version, hint, path):
     [
         *("../record.json", "/etc/passwd", "steps/000/../../../../record.json", "steps/000/..", "steps/000/.hidden"),
         *("steps/../000/record.json", "steps/000/sub/record.json", "steps/x/record.json", "x/record.json", "run.json"),
+        *("x/unit-costs.json", "unit-costs.json/x", "unit-costs.jsonl", "steps/unit-costs.json"),
         *("steps//record.json", "steps/000/", "environment.json\n", "steps/000/a\\b", "C:/x", f"steps/{'9' * 5000}/a"),
     ],
 )

@@ -32,11 +32,12 @@ from prunebench.experiment.starts.checkpoints import as_kept, start_in, start_of
 from prunebench.experiment.starts.opening import open_start
 from prunebench.experiment.starts.start import Start
 from prunebench.experiment.store import Store, store_for
+from prunebench.experiment.unit_times import lines, unit_costs
 from prunebench.models import checkpoint
 from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.kept import composed
 from prunebench.models.undisturbed import undisturbed
-from prunebench.records import Answers, Scores, Seconds, StepRecord, Summary
+from prunebench.records import Answers, Scores, Seconds, StepRecord, Summary, UnitCosts
 from prunebench.runs.reproducibility import check_versions
 from prunebench.runs.run import Run
 from prunebench.training.device import environment, use
@@ -109,6 +110,7 @@ def prune(
                 if setup is None:
                     setup = set_up(experiment, _start(experiment, store), progress, stop)
                     _tell(setup.summary(pruned=True))
+                unit_costs(setup, store)  # before anything is trained
                 retraining = retraining or Retraining(setup, store, partial(_as_begun, setup, store))
                 _unpruned(setup, store) if step == 0 else _iteration(retraining, step)
             yield store.record(step)
@@ -238,7 +240,9 @@ def _iteration(retraining: Retraining, step: int) -> None:
     setup, store = retraining.setup, retraining.store
     first = store.record(0)
     told = _counted_otherwise(setup, first)
-    state = store.begun(step) or _pruned(setup, store.checkpoint(step - 1), step)
+    costs = unit_costs(setup, store)
+    state = store.begun(step) or _pruned(setup, store.checkpoint(step - 1), step, costs)
+    told = (*told, *(lines(costs) if costs is not None and step == 1 else ()))
     state = replace(state, notes=tuple(dict.fromkeys((*state.notes, *told))))
     state = _fitted(setup, store, state, retraining)
     scores, answers, state = _scored(setup, state)
@@ -269,11 +273,11 @@ def _check_files(setup: Setup) -> None:
         setup.experiment.check_data()
 
 
-def _pruned(setup: Setup, previous: Checkpoint, step: int) -> StepState:
+def _pruned(setup: Setup, previous: Checkpoint, step: int, costs: UnitCosts | None) -> StepState:
     """The model of the step before, pruned, and how it scores before fine-tuning."""
     setup.place(previous.model)
     masks = {name: mask.to(setup.device) for name, mask in previous.masks.items()}
-    request = setup.request(step, previous)
+    request = replace(setup.request(step, previous), costs=None if costs is None else costs.ms)
     method = setup.experiment.method
     started = time.perf_counter()
     before = method.count(previous.model, masks, request)

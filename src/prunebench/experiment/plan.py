@@ -24,6 +24,12 @@ NAMED = 4
 NORMED = "in {} of them a norm follows the sum, and goes as well: they hand on what they are given, norms and all"
 """What is said beside a proof where more than a branch goes."""
 
+TIMED = (
+    "of units are measured on this machine at batch 1, once and before anything is trained, about a second for each "
+    "group of layers; the run keeps them, and two runs of the same settings may remove other units"
+)
+"""What is said where units are ranked by latency."""
+
 THROUGH_NORMS = "there norms average over the channels that are left, which is not what they did before"
 """What is said beside a proof where channels go that norms average over."""
 
@@ -52,6 +58,8 @@ def pruning_plan(experiment: Experiment) -> Iterator[str]:
     yield f"  dense    {dense.key} ({untrained if experiment.fresh else _trained(dense, settings.epochs)})"
     yield f"  method   {settings.method}, criterion {reference(settings.criterion)}"
     yield from (f"  scores   {cost}" for cost in _costs(experiment))
+    if settings.by == "latency":
+        yield f"  costs    {TIMED}"
     yield f"  schedule {'at most ' if settings.until else ''}{schedule(experiment)}"
     if settings.until:
         yield f"  until    {' and '.join(settings.until)}"

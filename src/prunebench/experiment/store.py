@@ -13,7 +13,7 @@ from prunebench.experiment.experiment import Experiment
 from prunebench.models import checkpoint as checkpoints
 from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.taken_over import copied
-from prunebench.records import Answers, Environment, StepRecord
+from prunebench.records import Answers, Environment, StepRecord, UnitCosts
 from prunebench.runs.run import Run
 from prunebench.training import state as states
 from prunebench.training.state import StepState
@@ -82,6 +82,14 @@ class Disk:
         self._run.write_progress(state.step, state.save)
         self._saved = state.at
 
+    def unit_costs(self) -> UnitCosts | None:
+        """What units were measured to cost; None where that was not measured."""
+        return self._run.unit_costs()
+
+    def keep_unit_costs(self, costs: UnitCosts) -> None:
+        """Keep that, for all steps."""
+        self._run.keep_unit_costs(costs)
+
     def answers(self, step: int) -> Answers | None:
         """Which samples a finished step answers rightly, where that was kept."""
         return self._run.answers(step)
@@ -123,6 +131,7 @@ class Memory:
         self._last: Checkpoint | None = None
         self._first: Checkpoint | None = None
         self._keeps_first = first
+        self._costs: UnitCosts | None = None
 
     def steps(self) -> list[int]:
         """Steps that are finished, in order."""
@@ -157,6 +166,14 @@ class Memory:
 
     def save(self, state: StepState) -> None:
         """Nothing is saved."""
+
+    def unit_costs(self) -> UnitCosts | None:
+        """What units were measured to cost, by this call."""
+        return self._costs
+
+    def keep_unit_costs(self, costs: UnitCosts) -> None:
+        """Keep that until it ends."""
+        self._costs = costs
 
     def answers(self, step: int) -> None:
         """Nobody compares them."""

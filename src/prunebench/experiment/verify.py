@@ -78,6 +78,7 @@ def verify(
         progress: told how far an evaluation is.
         stop: asked after every batch whether to stop.
     """
+    run.unit_costs()  # which is told where it is damaged
     exact = run.manifest.kind == "efficiency" or not inexact(run, experiment)
     share = None if exact else rounding(run, experiment)
     setup: Setup | None = None

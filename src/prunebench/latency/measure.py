@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from prunebench.alternation import Samples, alternate
 from prunebench.latency import sparse
 from prunebench.latency.backends import Loaded
 from prunebench.latency.breakdown import Passes, layer_times, shares_of
@@ -19,14 +20,13 @@ from prunebench.latency.budget import Budget
 from prunebench.latency.gains import gains
 from prunebench.latency.layouts import Layout, layouts
 from prunebench.latency.prepare import Conditions, Ready, load, memory_of, ready
-from prunebench.latency.protocol import Samples, Stopwatch, alternate, on_the_clock
 from prunebench.latency.variants import TimedStep, layers_as_they_were, variants
 from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.costs import costs
 from prunebench.models.input_spec import output_of, to
 from prunebench.models.taken_over import copied
 from prunebench.records import Breakdown, LatencyRecord, Scores, SparseLayer, TimingRecord
-from prunebench.training.device import memory_for
+from prunebench.training.device import memory_for, stopwatch_for
 
 TOGETHER = 4
 """Steps that are timed together at most: in longer rounds, what is compared would lie far apart in time."""
@@ -125,7 +125,7 @@ def _cell(
     """Time all variants of a group at one batch size."""
     base = loaded[BASE].state
     batch = base.architecture.inputs.example(size)
-    stopwatch, seed = _stopwatch(conditions.device), size + 1_000_003 * max(step for step, _ in loaded)
+    stopwatch, seed = stopwatch_for(conditions.device), size + 1_000_003 * max(step for step, _ in loaded)
     steps = [step for step, variant in loaded if variant == "pruned"]
     with memory_for(size, "--batch-sizes"):
         prepared = {name: ready(variant.state, variant.loaded, batch, conditions) for name, variant in loaded.items()}
@@ -176,7 +176,7 @@ def _fixed_cost(
             seconds=seconds,
             ci_width=conditions.efficiency.ci_width,
             seed=group[0].step,
-            stopwatch=_stopwatch(conditions.device),
+            stopwatch=stopwatch_for(conditions.device),
             stop=conditions.stop,
         )
 
@@ -264,18 +264,3 @@ def _loaded(compressed: nn.Module) -> Loaded:
 def _without_gradients(model: nn.Module, inputs: Any) -> object:
     with torch.inference_mode(False), torch.no_grad():  # compressed weights do not work in inference mode
         return output_of(model, inputs)
-
-
-def _stopwatch(device: torch.device) -> Stopwatch:
-    return _events if device.type == "cuda" else on_the_clock
-
-
-def _events(call: Callable[[], object]) -> float:
-    """Stopwatch of a GPU: the time between two events in its own queue, all work before being done."""
-    torch.cuda.synchronize()
-    start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-    start.record()
-    call()
-    end.record()
-    torch.cuda.synchronize()
-    return float(start.elapsed_time(end))

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+from prunebench.alternation import alternate
 from prunebench.errors import ConfigError
 from prunebench.latency.budget import Budget
 from prunebench.latency.config import EfficiencyConfig
 from prunebench.latency.opened_files import check_runtime, feeder, opened
-from prunebench.latency.protocol import alternate
 from prunebench.latency.rehearsal import Piece, rehearse
 from prunebench.records import LatencyRecord
 

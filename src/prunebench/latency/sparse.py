@@ -13,9 +13,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from prunebench.alternation import Samples, Stopwatch, alternate, on_the_clock
 from prunebench.latency.budget import Budget
 from prunebench.latency.layouts import CSR, Layout
-from prunebench.latency.protocol import Samples, Stopwatch, alternate, on_the_clock
 from prunebench.models.input_spec import output_of, to
 from prunebench.records import SparseLayer
 from prunebench.statistics import paired_speedup

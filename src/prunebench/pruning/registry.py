@@ -106,7 +106,8 @@ class Request:
     `evidence`, what the criterion asks for of `calibration` training samples; what asks for `movement` takes an epoch
     of `finetune`. In each of `rounds` a part goes, and what is left is scored anew.
     `scope` is the method's own where it is None; the unpruned model has `original_macs`, counted where it is None.
-    `group_reduction`, `group_normalisation` and `by` say how units are scored (pruning/unit_scores).
+    `group_reduction`, `group_normalisation` and `by` say how units are scored (pruning/unit_scores); `costs` are the
+    milliseconds of a unit of each group, by its name, for `by` latency.
     """
 
     fraction: float
@@ -142,6 +143,7 @@ class Request:
     group_reduction: str | None = None
     group_normalisation: str = "none"
     by: str = "units"
+    costs: Mapping[str, float] | None = None
 
     def selects(self, module: str) -> bool:
         """Whether a module may be pruned."""

@@ -1,7 +1,9 @@
-"""Costs of units: what a model has less of, parameters or multiply-accumulates, where units go.
+"""Costs of units: what a model has less of, parameters, multiply-accumulates or milliseconds, where units go.
 
 Parameters are arithmetic. Multiply-accumulates are counted on a copy that the units were removed from, operator by
-operator, so that they are exact whatever reads the units.
+operator, so that they are exact whatever reads the units. Milliseconds are given with the request: whoever measures
+them keeps them, as measured anew they would be others. Where none are given, nothing is pruned for good: shapes are
+looked at, or a run is rehearsed; there multiply-accumulates stand for them.
 """
 
 from __future__ import annotations
@@ -19,9 +21,11 @@ if TYPE_CHECKING:
 
 
 def unit_costs(model: nn.Module, groups: Sequence[Group], request: Request) -> list[float]:
-    """What one unit of each group costs of what `request.by` names; 1 of a group that has only one left, or where
-    nothing goes with it."""
-    counted = {"macs": macs_without, "params": params_without}[request.by]
+    """What one unit of each group costs of what `request.by` names; 1 parameter or multiply-accumulate of a group that
+    has only one left, or where nothing goes with it."""
+    if request.by == "latency" and request.costs is not None:
+        return [request.costs[group.name] for group in groups]
+    counted = params_without if request.by == "params" else macs_without
     whole = counted(model, groups, {}, request)
     found = []
     for group in groups:

@@ -2,7 +2,7 @@
 
     reduction      what the scores s of the n weights of a unit come to: sum Σs, mean Σs/n, norm √Σs², max, abs-sum |Σs|
     normalisation  what the scores of a group are divided by: their mean, their largest, or their Euclidean norm
-    by             what a unit is divided by that goes with it: macs or params, which all units of a group have alike
+    by             what a unit is divided by that goes with it: macs, params or latency, alike for all units of a group
 
 Weights are those of the layers that make the units and of those that read them, not biases or norms. torch-pruning's
 MagnitudeImportance reduces layer by layer: with `target_types` of convolutions and linear layers its `sum` is the sum

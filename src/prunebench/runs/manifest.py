@@ -15,7 +15,7 @@ from prunebench.records import FORMAT, OLDER, other_format
 from prunebench.runs import older
 from prunebench.runs.files import digest
 
-FileName = Annotated[str, msgspec.Meta(pattern=r"^(environment\.json|steps/[0-9]{3,9}/\w[\w.-]*)\Z")]
+FileName = Annotated[str, msgspec.Meta(pattern=r"^(environment\.json|unit-costs\.json|steps/[0-9]{3,9}/\w[\w.-]*)\Z")]
 """A file of a run; no text from `run.json` names anything outside the run's folder."""
 
 

@@ -2,11 +2,12 @@
 
     runs/resnet18-structured-1f0c…/
       run.json  environment.json  *.txt
+      unit-costs.json        where units are ranked by latency: what they were measured to cost, once
       steps/003/record.json  steps/003/answers.json  steps/003/model.safetensors …
       progress-004-9ab3…/    the step that is being computed: a checkpoint, and state.json instead of a record
 
-Bytes and paths only: no torch. `run.json` lists every file of a finished step with its SHA-256, and carries its own;
-a step exists if it is listed there. Whatever is written is written beside its place and renamed.
+Bytes and paths only: no torch. `run.json` lists every file of a finished step, and those beside it, with its SHA-256,
+and carries its own; a step exists if it is listed there. Whatever is written is written beside its place and renamed.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import msgspec
 
 from prunebench.errors import DiskError, PrunebenchError, RunError, RunLocked
 from prunebench.reading import read_plain
-from prunebench.records import FORMAT, Answers, Environment, StepRecord, TimingRecord, other_format
+from prunebench.records import FORMAT, Answers, Environment, StepRecord, TimingRecord, UnitCosts, other_format
 from prunebench.runs import progress
 from prunebench.runs.environment import completed
 from prunebench.runs.files import (
@@ -48,6 +49,9 @@ log = logging.getLogger(__name__)
 
 OF_CHECKPOINTS = ("structure.json", "tokenizer.json", "answers.json", "kept.json")
 """Files of a step that stay as long as its checkpoint does, besides tensors."""
+
+COSTS = "unit-costs.json"
+"""File of what units were measured to cost: it stays as long as the run does, whatever becomes of its steps."""
 
 ASIDE = "aside"
 """Folder of what was set aside: of runs beside them, of steps inside their run."""
@@ -119,6 +123,18 @@ class Run:
         self._check(name, checksum)
         answers: Answers = decode(self.folder / name, Answers)
         return answers
+
+    def unit_costs(self) -> UnitCosts | None:
+        """What units were measured to cost; None where that was not measured.
+
+        Raises:
+            RunError: the file is missing or damaged.
+        """
+        if (checksum := self.files().get(COSTS)) is None:
+            return None
+        self._check(COSTS, checksum)
+        costs: UnitCosts = decode(self.folder / COSTS, UnitCosts)
+        return costs
 
     def environment(self) -> Environment:
         """What the run is computed with."""
@@ -226,6 +242,17 @@ class Run:
             self._keep_chain(record.step, files)
             self._list({**self.files(), **{f"steps/{place.name}/{name}": found for name, found in files.items()}})
         progress.forget(self.folder)
+
+    def keep_unit_costs(self, costs: UnitCosts) -> None:
+        """Keep what units were measured to cost, for every step, whoever computes it.
+
+        Raises:
+            DiskError: it cannot be written.
+        """
+        assert COSTS not in self.files(), "they are measured once"
+        with writing(f"What units cost, of run {self.key},", self.folder):
+            write_atomically(self._own() / COSTS, encode(costs))
+            self._list({**self.files(), COSTS: digest(self.folder / COSTS)})
 
     def write_progress(self, step: int, write: Callable[[Path], None]) -> None:
         """Replace the folder of the step that is half done by the one that `write` fills.

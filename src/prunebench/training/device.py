@@ -1,13 +1,14 @@
-"""The machine: which device computes, with how many threads, and what of it is recorded."""
+"""The machine: which device computes, with how many threads, what of it is recorded, and how it is timed."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 
+from prunebench.alternation import Stopwatch, on_the_clock
 from prunebench.config import Settings
 from prunebench.errors import DeviceError
 from prunebench.records import Environment
@@ -66,3 +67,19 @@ def memory_for(batch_size: int, option: str) -> Iterator[None]:
             f"{who} ran out of memory with batches of {batch_size} samples; finished steps are kept. Try {option} "
             f"{max(1, batch_size // 2)}, smaller inputs, or --dtype bf16."
         ) from error
+
+
+def stopwatch_for(device: torch.device) -> Stopwatch:
+    """What times a call on a device."""
+    return _events if device.type == "cuda" else on_the_clock
+
+
+def _events(call: Callable[[], object]) -> float:
+    """Stopwatch of a GPU: the time between two events in its own queue, all work before being done."""
+    torch.cuda.synchronize()
+    start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    start.record()
+    call()
+    end.record()
+    torch.cuda.synchronize()
+    return float(start.elapsed_time(end))

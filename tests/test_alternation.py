@@ -10,8 +10,8 @@ from collections import Counter
 
 import pytest
 
+from prunebench.alternation import FIRST_LOOK, WINDOW, alternate, on_the_clock
 from prunebench.errors import Stopped
-from prunebench.latency.protocol import FIRST_LOOK, WINDOW, alternate, on_the_clock
 from prunebench.statistics import paired_speedup
 
 
