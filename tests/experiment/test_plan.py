@@ -77,6 +77,12 @@ def test_what_a_criterion_takes_longer_for_is_told(plan_of):
     assert "scores  " not in plan_of(criterion="taylor") + plan_of(method="none")
 
 
+def test_what_is_measured_before_the_training_is_told(plan_of):
+    told = "  costs    of units are measured on this machine at batch 1, once and before anything is trained"
+    assert told in plan_of(scope="global", by="latency")
+    assert "  costs  " not in plan_of(scope="global", by="macs")
+
+
 def test_fresh_weights_that_are_pruned_first_and_trained_then_are_told(plan_of):
     assert "(fresh weights, nothing is trained before they are pruned)" in plan_of(epochs=0, finetune_epochs=9)
 

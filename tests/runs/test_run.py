@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from prunebench.errors import DiskError, RunError, RunLocked
-from prunebench.records import FORMAT, Answers, Bits, Environment, TimingRecord
+from prunebench.records import FORMAT, Answers, Bits, Environment, TimingRecord, UnitCost, UnitCosts
 from prunebench.runs.files import digest
 from prunebench.runs.index import identify
 from prunebench.runs.lock import held
@@ -73,6 +73,20 @@ def test_a_run_is_what_was_committed(run, make_record, here):
     assert sorted(content(run.folder)) == sorted(["environment.json", "run.json", *of_steps])
     assert run.files() == {name: digest(run.folder / name) for name in ("environment.json", *of_steps)}
     assert msgspec.structs.replace(read_manifest(run.folder / "run.json"), files={}, checksum="") == run.manifest
+
+
+def test_what_units_cost_is_listed_and_stays_whatever_becomes_of_steps(run, here):
+    group = UnitCost(group="conv1", ms=0.5, units=8, removed=4, gain_ms=2.0, low_ms=1.0, high_ms=3.0, told=True)
+    costs = UnitCosts(device="cpu", hardware="a CPU", threads=2, batch_size=1, pass_ms=9.0, groups=(group,))
+    assert run.unit_costs() is None
+    with run.working(here):
+        run.keep_unit_costs(costs)
+        run.drop_checkpoints([1, 2])
+    run.redo(0)
+    with run.working(here):
+        assert run.unit_costs() == costs
+    assert run.files()["unit-costs.json"] == digest(run.folder / "unit-costs.json")
+    assert (costs.ms, run.steps()) == ({"conv1": 0.5}, [1, 2])
 
 
 def test_timings_are_committed_and_read_as_records_are(tmp_path, make_record, commit):
