@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -196,7 +197,7 @@ def test_what_cannot_be_told_is_refused_by_what_makes_the_units():
         list(reader_errors(layer, [reading("weight", 1, [0, 1], [0, 1])], none))
 
 
-def test_units_that_a_recurrent_layer_reads_are_refused():
+def test_units_that_a_recurrent_layer_reads_are_refused_by_what_makes_them():
     class Net(nn.Module):
         def __init__(self):
             super().__init__()
@@ -206,10 +207,10 @@ def test_units_that_a_recurrent_layer_reads_are_refused():
             return self.last(self.rnn(self.conv(images).relu().mean(3).mT)[0].mean(1))
 
     model, data = Net().eval(), torch.randn(20, 3, 12, 12)
-    with pytest.raises(
-        ConfigError, match=r"^What rnn\.weight_ih_l0 .*: --exclude 'conv', or give another criterion\.$"
-    ):
-        structured.prune(model, {}, asked(task_of(data), include=("conv",)))
+    request, message = asked(task_of(data), include=("conv",)), r"^What rnn\.weight_ih_l0 .*: --exclude 'conv', or give"
+    for name in ("thinet", "activation"):
+        with pytest.raises(ConfigError, match=message):
+            structured.prune(model, {}, replace(request, criterion=criteria.get(name).unit))
 
 
 def test_experts_are_refused_since_others_are_chosen_in_their_place():
