@@ -10,7 +10,7 @@ import torch
 
 from prunebench.errors import ConfigError
 from prunebench.models.costs import macs, params
-from prunebench.pruning.bounds import within_bounds
+from prunebench.pruning.bounds import share_within
 from prunebench.pruning.budgets import ranked
 from prunebench.pruning.methods import structured
 from prunebench.pruning.units.removable import find_removable, without
@@ -86,6 +86,7 @@ def test_floors_and_multiples_are_kept(tiny, images12):
     about = {"scope": "global", "group_normalisation": "mean", "floor": 0.25, "round_to": 4}
     request = ask(macs_left=0.4, **about)
     found = request.removable
-    chosen = within_bounds(model, ranked(model, found.groups, request))
+    ranking = ranked(model, found.groups, request)
+    chosen = ranking.chosen(share_within(model, ranking))
     left = [group.units - len(gone) for group, gone in zip(found.groups, chosen, strict=True)]
     assert all(units % 4 == 0 and units >= 0.25 * g.units for units, g in zip(left, found.groups, strict=True))

@@ -1,4 +1,4 @@
-"""Memory: the most that PyTorch's allocator holds while something runs."""
+"""Memory: the most that PyTorch's allocator holds while something runs, and what a device has free."""
 
 from __future__ import annotations
 
@@ -6,8 +6,21 @@ import gc
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
+
+MEMORY = Path("/proc/meminfo")
+
+
+def free_bytes(device: torch.device) -> int | None:
+    """Bytes that a device has free; None where that is not known, as on a CPU without /proc/meminfo."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    if device.type != "cpu" or not MEMORY.is_file():
+        return None
+    lines = MEMORY.read_text(encoding="ascii").splitlines()
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), None)
 
 
 def peak_bytes(call: Callable[[], object], device: torch.device) -> int:

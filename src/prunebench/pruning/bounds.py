@@ -23,33 +23,28 @@ COUNTED = {"macs": ("Multiply-accumulates", macs_without), "params": ("Parameter
 """What can be bounded: in words, and how it is counted of a model without some units."""
 
 
-def within_bounds(model: nn.Module, ranking: Ranked, done: float = 1.0) -> list[list[int]]:
-    """For each group the units to remove, so that the largest model is left that is within the request's bounds; or,
-    once a share of the step's rounds is `done`, within what falls towards them by the same factor in each.
+def share_within(model: nn.Module, ranking: Ranked) -> float:
+    """The share of the original units of every pool that is gone so that the largest model is left that is within the
+    request's bounds.
 
     Raises:
         ConfigError: no model is, whatever goes; the message says how small it can be.
     """
-    nothing = [list[int]() for _ in ranking.groups]
-    now = {what: _count(model, ranking, what, nothing) for what in COUNTED}
-    bounds = {
-        what: int(now[what] * min(1.0, bound / now[what]) ** done) if done < 1 else bound
-        for what, bound in _bounds(model, ranking.request).items()
-    }
+    bounds = _bounds(model, ranking.request)
 
     def is_within(share: float) -> bool:
         chosen = ranking.chosen(share)
         return all(_count(model, ranking, what, chosen) <= bound for what, bound in bounds.items())
 
     if is_within(0.0):
-        return ranking.chosen(0.0)
+        return 0.0
     check_bounds(model, ranking)
     shares = _shares(ranking)
     low, high = -1, len(shares) - 1
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if is_within(shares[middle]) else (middle, high)
-    return ranking.chosen(shares[high])
+    return shares[high]
 
 
 def check_bounds(model: nn.Module, ranking: Ranked) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from prunebench.pruning.bounds import within_bounds
+from prunebench.pruning.bounds import share_within
 from prunebench.pruning.budgets import Ranked, ranked, unscored
 from prunebench.pruning.registry import Request
 from prunebench.pruning.unit_scores import is_weight
@@ -25,7 +25,8 @@ Chosen = list[list[int]]
 def in_rounds(model: nn.Module, groups: Sequence[Group], request: Request) -> tuple[Ranked, Chosen]:
     """The groups as they are ranked in the last round, and the units that go.
 
-    What is left falls by the same factor in every round, and is in the end what one round would leave.
+    What is left falls by the same factor in every round, and is in the end what one round would leave. Where it is
+    bounded what that costs, the first round says towards which share of the units it falls, and the last one decides.
 
     Raises:
         ConfigError: the criterion cannot tell of these units, or a bound cannot be met.
@@ -33,16 +34,18 @@ def in_rounds(model: nn.Module, groups: Sequence[Group], request: Request) -> tu
     from prunebench.pruning.evidence.gather import evidence_for
 
     counts, chosen = unscored(model, groups, request), [list[int]() for _ in groups]
-    ranking = counts
+    ranking, share = counts, None
     for number in range(1, request.rounds + 1):
-        done = number / request.rounds
-        due = None if request.bounded else sum(counts.quota(pool, done=done) for pool in counts.pools)
-        if due == sum(map(len, chosen)) and number < request.rounds:
+        done, first, last = number / request.rounds, number == 1, number == request.rounds
+        due = sum(counts.quota(pool, share, done) for pool in counts.pools)
+        if due == sum(map(len, chosen)) and not first and not last:
             continue  # a part of less than a unit
         with _without(model, groups, chosen):
             told = replace(request, evidence=evidence_for(model, request))
             ranking = ranked(model, groups, told).without(chosen)
-            chosen = within_bounds(model, ranking, done) if request.bounded else ranking.chosen(done=done)
+            if request.bounded and (first or last):
+                share = share_within(model, ranking)
+            chosen = ranking.chosen(share, done)
     return ranking, chosen
 
 

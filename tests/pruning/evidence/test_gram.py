@@ -9,6 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from prunebench.errors import ConfigError
+from prunebench.models import memory
 from prunebench.models.input_spec import InputSpec
 from prunebench.pruning.evidence import OF_INPUTS
 from prunebench.pruning.evidence.gram import gram_of, order_of
@@ -183,3 +185,14 @@ def test_in_small_pieces_and_batches_it_is_the_same(monkeypatch):
     monkeypatch.setattr(gram, "VALUES", 500)
     other = gram_of(model, task_of(data), "weight", 10, batch=3).parts[0].gram
     assert (usual - other).abs().max() <= 1e-6 * usual.abs().max()
+
+
+def test_what_takes_more_memory_than_is_free_is_told_before_it_is_taken(monkeypatch, tmp_path):
+    monkeypatch.setattr(memory, "MEMORY", tmp_path / "meminfo")
+    memory.MEMORY.write_text("MemTotal: 9 kB\nMemAvailable: 3 kB\n", encoding="ascii")
+    model, data = nn.Sequential(nn.Linear(11, 3)), torch.randn(20, 11)
+    with pytest.raises(ConfigError, match=r"0\.weight reads 11 values, .* free: --exclude '0', or give another"):
+        told(model, data, "0.weight")
+    assert told(nn.Linear(9, 3), data[:, :9]) is not None
+    memory.MEMORY.unlink()
+    assert told(model, data, "0.weight") is not None

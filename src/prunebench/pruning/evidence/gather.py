@@ -81,7 +81,7 @@ def gram_for(model: nn.Module, request: Request, name: str, excluding: str | Non
     if request.task is None:
         raise ConfigError("The criterion asks for what weights read, which takes training data; here is none.")
     with _evaluating(model):
-        found = gram_of(model, request.task, name, request.calibration, batch=BATCH)
+        found = gram_of(model, request.task, name, request.calibration, batch=BATCH, excluding=excluding)
     if found is None:
         raise ConfigError(untold(name, GRAM, excluding))
     if not all(torch.isfinite(part.gram).all() for part in found.parts):

@@ -16,11 +16,17 @@ import torch
 from torch import nn
 
 from prunebench.data.task import Task
+from prunebench.errors import ConfigError
 from prunebench.models.input_spec import output_of
+from prunebench.models.layers import layer_name
 from prunebench.models.macs import Operators, taken_apart
+from prunebench.models.memory import free_bytes
 from prunebench.pruning.evidence.inputs import products, samples_together
 
 aten = torch.ops.aten
+
+WORKING = 3
+"""Matrices as large as one of products that are there at once while it is used, such as its inverse and its factor."""
 
 VALUES = 2**24
 """Values that a convolution reads, with their repetitions, at a time."""
@@ -74,14 +80,19 @@ class Gram:
         return laid
 
 
-def gram_of(model: nn.Module, task: Task, name: str, samples: int, *, batch: int) -> Gram | None:
+def gram_of(
+    model: nn.Module, task: Task, name: str, samples: int, *, batch: int, excluding: str | None = None
+) -> Gram | None:
     """What the weights of one parameter read over `samples` training samples, as the model is, in evaluation mode; None
     where they are in no product that is watched, or where some read different data in different products.
 
     Of text, samples of the same length pass together, so that there is no padding. Where a weight is used several times
     in a pass, what it reads adds up.
+
+    Raises:
+        ConfigError: that takes more memory than is free; the layer to exclude is `excluding`, else the parameter's own.
     """
-    watching = _Grams(model.get_parameter(name))
+    watching = _Grams(name, excluding or layer_name(name), model.get_parameter(name))
     _pass_samples(model, task, samples, batch, watching)
     return watching.gram()
 
@@ -120,8 +131,9 @@ class _Order(Operators):
 class _Grams(Operators):
     """Adds up what the weights of a parameter read."""
 
-    def __init__(self, parameter: torch.Tensor) -> None:
+    def __init__(self, name: str, layer: str, parameter: torch.Tensor) -> None:
         super().__init__()
+        self._name, self._layer = name, layer
         self._parameter, self._parts = parameter, dict[tuple[tuple[int, ...], tuple[int, ...], int], Part]()
         self._spoilt = False
 
@@ -173,10 +185,22 @@ class _Grams(Operators):
         data = data.reshape(shape[0], -1, data.shape[-1])
         if key not in self._parts:
             wide = torch.float32 if data.device.type == "mps" else torch.float64
+            self._check_room(shape[0], data)
             empty = torch.zeros(shape[0], *[data.shape[-1]] * 2, dtype=wide, device=data.device)
             self._parts[key] = Part(key[0], key[1], key[2], empty)
         data = data if data.dtype == torch.float64 else data.float()
         self._parts[key].gram.add_(data.mT @ data)
+
+    def _check_room(self, groups: int, data: torch.Tensor) -> None:
+        """Raise ConfigError where the matrices of what some groups read, and what is made of one of them, take more
+        memory than is free: systems end a process then, and say nothing."""
+        columns = data.shape[-1]
+        takes, free = 8 * columns**2 * (groups + WORKING), free_bytes(data.device)
+        if free is not None and takes > free:
+            raise ConfigError(
+                f"Each output of {self._name} reads {columns:,} values, whose products take {takes / 1e9:.1f} GB, and "
+                f"{free / 1e9:.1f} GB are free: --exclude '{self._layer}', or give another criterion."
+            )
 
 
 def _convolves(func: Any, args: Any) -> bool:
