@@ -1,10 +1,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test
+.PHONY: demo gpu-check test
 
 demo: .venv/installed
 	$(BIN)/prunebench demo
+
+gpu-check: .venv/installed
+	$(BIN)/python benchmarks/gpu_check.py
 
 test: .venv/installed
 	$(BIN)/ruff check src tests benchmarks

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import copy
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -62,14 +63,21 @@ def bare_inference(model: nn.Module, batches: Batches) -> None:
             output_of(model, inputs)
 
 
-def compare(model: str, samples: int, rounds: int, threads: int) -> list[Claim]:
+def waited(call: Callable[[], object], device: torch.device) -> None:
+    """Make a call, and wait until the device has done it."""
+    call()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def compare(model: str, samples: int, rounds: int, threads: int, device_name: str = "cpu") -> list[Claim]:
     """Training and evaluation of one model."""
     settings = RunConfig(
         model=model,
         method="unstructured",
         fraction=0.5,
         limit_train=samples,
-        device="cpu",
+        device=device_name,
         threads=threads,
     )
     setup = set_up(resolve(settings))
@@ -80,7 +88,7 @@ def compare(model: str, samples: int, rounds: int, threads: int) -> list[Claim]:
     prepared = list(setup.task.batches("train", shuffled, device))
     everything = torch.arange(samples)
     in_order = list(setup.task.batches("train", everything.split(batch_size), device))
-    contenders = {
+    calls: dict[str, Callable[[], object]] = {
         "training": partial(setup.fit, StepState(1, state)),
         "bare training": partial(bare_epoch, bare, recipe, prepared),
         "evaluation": partial(
@@ -95,6 +103,7 @@ def compare(model: str, samples: int, rounds: int, threads: int) -> list[Claim]:
         ),
         "bare inference": partial(bare_inference, bare, in_order),
     }
+    contenders = {name: partial(waited, call, device) for name, call in calls.items()}
     alternate(contenders, 1)  # warm-up
     seconds = alternate(contenders, rounds)
     notes = {name: f"{min(times):.2f} s" for name, times in seconds.items()}
@@ -114,10 +123,11 @@ def main() -> int:
     """Run it."""
     parser = options(__doc__ or "", rounds=15, models=MODELS)
     parser.add_argument("--samples", type=int, default=384, help="training samples per epoch  [default: 384]")
+    parser.add_argument("--device", default="cpu", help="where  [default: cpu]")
     given = parser.parse_args()
     claims = []
     for model in given.models:
-        claims += compare(model, given.samples, given.rounds, given.threads)
+        claims += compare(model, given.samples, given.rounds, given.threads, given.device)
     return report(claims, rounds=given.rounds, threads=given.threads)
 
 
