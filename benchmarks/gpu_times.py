@@ -73,9 +73,9 @@ def linear_2_4(device: str) -> Iterator[Row]:
     """One linear layer of 4096 inputs and 14,336 outputs in bf16, stored as 2:4, against itself dense."""
     from torch import nn
 
+    from prunebench.alternation import alternate
     from prunebench.latency.layouts import SemiStructuredLinear
-    from prunebench.latency.measure import _stopwatch
-    from prunebench.latency.protocol import alternate
+    from prunebench.training.device import stopwatch_for
 
     layer = nn.Linear(4096, 14336, device=device, dtype=torch.bfloat16)
     with torch.no_grad():
@@ -85,7 +85,12 @@ def linear_2_4(device: str) -> Iterator[Row]:
             given = torch.randn(samples, 4096, device=device, dtype=torch.bfloat16)
             calls = {"dense": lambda given=given: layer(given), "2:4": lambda given=given: sparse(given)}
             found = alternate(
-                calls, [("dense", "2:4")], seconds=4, ci_width=0.02, seed=0, stopwatch=_stopwatch(torch.device(device))
+                calls,
+                [("dense", "2:4")],
+                seconds=4,
+                ci_width=0.02,
+                seed=0,
+                stopwatch=stopwatch_for(torch.device(device)),
             )
             gain = paired_speedup(found.samples_ms["dense"], found.samples_ms["2:4"])
             apart = float((sparse(given) - layer(given)).float().abs().max() / layer(given).float().abs().max())
