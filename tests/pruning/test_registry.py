@@ -127,6 +127,16 @@ def test_a_criterion_may_ask_for_all_there_is():
     assert seen == {"name": "weight", "model": model, "task": task, "generator": draw}
 
 
+def test_what_a_criterion_does_in_place_changes_neither_the_model_nor_its_evidence():
+    def score(weight, gradient):
+        return weight.mul_(gradient.neg_())
+
+    model, gradient = nn.Linear(2, 2), torch.full((2, 2), 3.0)
+    before, asked = model.weight.detach().clone(), request(score, evidence={"gradient": {"weight": gradient}})
+    torch.testing.assert_close(asked.score(model, "weight", generator(0, "test")), -3 * before)
+    torch.testing.assert_close((model.weight.detach(), gradient), (before, torch.full((2, 2), 3.0)), rtol=0, atol=0)
+
+
 @pytest.mark.parametrize(
     ("score", "message"),
     [

@@ -153,14 +153,32 @@ def back_again(weight, gram, left):
     return torch.ones_like(left), weight
 
 
+def back_in_place(weight, gram, left):
+    return left.fill_(True), weight
+
+
 @pytest.mark.parametrize(
     ("criterion", "told"),
-    [(too_many, "96 weights were to go, and 192 did"), (of_another_shape, "two tensors"), (back_again, "come back")],
+    [
+        (too_many, "96 weights were to go, and 192 did"),
+        (of_another_shape, "two tensors"),
+        (back_again, "come back"),
+        (back_in_place, "come back"),
+    ],
 )
 def test_a_criterion_of_ones_own_that_solves_wrongly_is_told(criterion, told, model, asked):
-    masks = {"first.weight": torch.rand(12, 16) > 0.1} if criterion is back_again else {}
+    masks = {"first.weight": torch.rand(12, 16) > 0.1} if criterion in (back_again, back_in_place) else {}
     with pytest.raises(ConfigError, match=rf"solved first.weight wrongly: .*{told}"):
         unstructured.prune(model, masks, replace(asked[0], criterion=criterion))
+
+
+def test_a_criterion_of_ones_own_that_solves_past_a_pattern_is_told(model, asked):
+    def first_half(weight, gram):
+        return (torch.arange(weight.shape[-1]) < weight.shape[-1] // 2).expand_as(weight), weight
+
+    request = replace(asked[0], criterion=first_half, pattern=read_pattern("2:4"))
+    with pytest.raises(ConfigError, match=r"solved first.weight wrongly: of every 4 columns .* as --pattern 2:4 says"):
+        unstructured.prune(model, {}, request)
 
 
 def test_what_solves_removes_no_units(asked):

@@ -6,7 +6,7 @@ Both are stateless: the same call works at any iteration, after a resume, or on 
 A criterion scores one parameter: it takes, by name, those of these arguments that it asks for, and returns a
 tensor of the parameter's shape; what scores lowest goes first.
 
-    weight            the parameter, detached
+    weight            a copy of the parameter, detached; so are all others: what is done to them in place stays here
     gradient          of the mean loss of the calibration samples, of the parameter's shape
     squared_gradient  the mean of its squares, sample by sample
     hessian_diagonal  ∂²L/∂w² of the mean loss L, estimated (evidence/curvature.py)
@@ -200,7 +200,8 @@ class Request:
         told = {each: found.get(name) for each, found in (self.evidence or {}).items() if each in asked}
         if None in told.values():
             raise ConfigError(untold(name, next(each for each, found in told.items() if found is None)))
-        offered = {"weight": weight, **dict.fromkeys(OF_WEIGHTS), **told, "name": name}
+        own = {each: found.clone() for each, found in {"weight": weight, **told}.items()}  # to be changed in place
+        offered = dict.fromkeys(("weight", *OF_WEIGHTS)) | own | {"name": name}
         scores = call(self.criterion, offered | self._besides(model, generator))
         return _ranked(scores, name, weight)
 

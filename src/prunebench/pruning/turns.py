@@ -125,7 +125,7 @@ def _solved_part(
     if not isinstance(found, tuple) or [getattr(each, "shape", None) for each in found] != [weight.shape] * 2:
         raise ConfigError(f"The criterion solved {name} wrongly: it must return two tensors of {tuple(weight.shape)}.")
     mask, values = found
-    if mask.dtype != torch.bool or (mask & ~given["left"]).any() or not torch.isfinite(values).all():
+    if mask.dtype != torch.bool or (mask & ~left[..., order]).any() or not torch.isfinite(values).all():
         raise ConfigError(
             f"The criterion solved {name} wrongly: what stays is told as bool, and what has gone does not come back; "
             f"all values are finite."
@@ -133,5 +133,16 @@ def _solved_part(
     if going is not None and int(left.sum()) - int(mask.sum()) != going:
         gone = int(left.sum()) - int(mask.sum())
         raise ConfigError(f"The criterion solved {name} wrongly: {going:,} weights were to go, and {gone:,} did.")
+    if request.pattern is not None and not _keeps(mask, left[..., order], request.pattern):
+        raise ConfigError(
+            f"The criterion solved {name} wrongly: of every {request.pattern.of} columns side by side as many stay as "
+            f"--pattern {request.pattern.name} says; have it ask for pattern."
+        )
     back = order.argsort()
     return mask[..., back], (values * mask)[..., back]
+
+
+def _keeps(mask: torch.Tensor, left: torch.Tensor, pattern: Pattern) -> bool:
+    """Whether of all columns side by side as many stay as an N:M pattern says, or all that are left."""
+    stay, there = (each.unflatten(-1, (-1, pattern.of)).sum(-1) for each in (mask, left))
+    return bool((stay == there.clamp(max=round((pattern.left or 0.0) * pattern.of))).all())
