@@ -78,20 +78,14 @@ def linear_2_4(device: str) -> Iterator[Row]:
     from prunebench.training.device import stopwatch_for
 
     layer = nn.Linear(4096, 14336, device=device, dtype=torch.bfloat16)
+    how = {"seconds": 4, "ci_width": 0.02, "seed": 0, "stopwatch": stopwatch_for(torch.device(device))}
     with torch.no_grad():
         layer.weight.view(-1, 4)[:, ::2] = 0
         sparse = SemiStructuredLinear(layer)
         for samples in (64, 2048, 16384):
             given = torch.randn(samples, 4096, device=device, dtype=torch.bfloat16)
             calls = {"dense": lambda given=given: layer(given), "2:4": lambda given=given: sparse(given)}
-            found = alternate(
-                calls,
-                [("dense", "2:4")],
-                seconds=4,
-                ci_width=0.02,
-                seed=0,
-                stopwatch=stopwatch_for(torch.device(device)),
-            )
+            found = alternate(calls, [("dense", "2:4")], **how)
             gain = paired_speedup(found.samples_ms["dense"], found.samples_ms["2:4"])
             apart = float((sparse(given) - layer(given)).float().abs().max() / layer(given).float().abs().max())
             yield {

@@ -200,7 +200,8 @@ class Request:
         told = {each: found.get(name) for each, found in (self.evidence or {}).items() if each in asked}
         if None in told.values():
             raise ConfigError(untold(name, next(each for each, found in told.items() if found is None)))
-        own = {each: found.clone() for each, found in {"weight": weight, **told}.items()}  # to be changed in place
+        there = {"weight": weight} | {each: found for each, found in told.items() if found is not None}
+        own = {each: found.clone() for each, found in there.items()}  # to be changed in place
         offered = dict.fromkeys(("weight", *OF_WEIGHTS)) | own | {"name": name}
         scores = call(self.criterion, offered | self._besides(model, generator))
         return _ranked(scores, name, weight)
