@@ -298,6 +298,7 @@ def _choices(hint: Any, value: object) -> str:
     return (f" Did you mean {near[0]!r}?" if near else "") + (f" There are: {', '.join(names)}." if names else "")
 
 
+@cache
 def meta(name: str, kind: type[msgspec.Struct] = RunConfig) -> msgspec.Meta:
     """The help text, bounds, default and meaning of a field."""
     hint = field_types(kind)[name]
@@ -360,7 +361,12 @@ def told(stored: Mapping[str, Any], name: str) -> Any:
 
 def deciding(*parts: Decides) -> list[str]:
     """Names of the fields that decide the given parts of a run's result."""
-    return [name for name in field_types() if (meta(name).extra or {})["decides"] in parts]
+    return list(_deciding(parts))
+
+
+@cache
+def _deciding(parts: tuple[Decides, ...]) -> tuple[str, ...]:
+    return tuple(name for name in field_types() if (meta(name).extra or {})["decides"] in parts)
 
 
 def option_name(name: str) -> str:

@@ -97,7 +97,9 @@ def _of_run(path: Path, metric: str | None) -> Results:
 
 def _of_runs(runs: Sequence[Run], every: Sequence[Run], metric: str | None) -> Results:
     """The results of runs, with the timings of them among `every`."""
-    runs, every = readable(runs, metric), readable(every, metric)
+    same = runs is every
+    runs = readable(runs, metric)
+    every = runs if same else readable(every, metric)
     pruned = [run for run in runs if run.manifest.kind == "prune" and run.steps()[-1] > 0]
     curves = [replace(curve, settings=_given(curve.settings)) for curve in curves_of(pruned, every, metric)]
     settings = {curve.name: curve.settings for curve in curves}

@@ -54,7 +54,8 @@ def gather(path: str, root: str = "runs") -> Sources:
     folder = runs[0].folder.parent
     whole = Path(path).resolve() == folder.resolve()
     study = read_record(folder) if whole else None
-    every = readable(all_runs(folder))
+    read = {run.folder: run for run in runs}
+    every = readable([read.get(run.folder, run) for run in all_runs(folder)])
     begun = all_runs(folder, begun=True) if whole else runs
     missing = set(study.runs) - {run.key for run in begun} if study else set()
     unfinished = [line for line in each(begun, _stopped, lambda run: run.folder) if line]

@@ -21,6 +21,7 @@ from prunebench.results.matrices import efficiency
 from prunebench.results.settings import Settings, settings_of, with_data
 from prunebench.runs.index import each
 from prunebench.runs.run import Run
+from prunebench.runs.snapshot import snapshot
 from prunebench.statistics import paired_speedup
 
 AXES = {
@@ -131,12 +132,12 @@ def curve_of(
 
 
 def readable(runs: Sequence[Run], metric: str | None = None) -> list[Run]:
-    """The runs of which all can be read that is shown of runs; the others are warned of and passed over.
+    """Snapshots of the runs of which all can be read that is shown; the others are warned of and passed over.
 
     Raises:
         RunError: there are runs, and of none all can be read.
     """
-    return each(runs, lambda run: _read_whole(run, metric), lambda run: run.folder, some=True)
+    return each(runs, lambda run: _read_whole(snapshot(run), metric), lambda run: run.folder, some=True)
 
 
 def _read_whole(run: Run, metric: str | None) -> Run:
@@ -172,7 +173,7 @@ def curves_of(runs: Sequence[Run], every: Sequence[Run], metric: str | None = No
             backends[backend_of(found[0])] = _merged(backends.get(backend_of(found[0]), []), found)
     alike = {timed_alike(run): timed[run.key] for run in runs if run.key in timed}
     return [
-        curve_of(run, timed.get(run.key) or alike.get(timed_alike(run), {}), metric, settings)
+        curve_of(run, timed.get(run.key) or (alike.get(timed_alike(run), {}) if alike else {}), metric, settings)
         for run, settings in zip(runs, settings_of(runs), strict=True)
     ]
 

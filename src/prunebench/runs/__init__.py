@@ -2,6 +2,7 @@
 
 Doors:
     run              Run: a directory with a record and a checkpoint per step
+    snapshot         a run as it was when it was first looked at
     manifest         run.json: what a run is
     files            bytes on disk: atomic, durable, digested
     digests          digests of data files, read again only where they changed

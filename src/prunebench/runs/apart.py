@@ -6,7 +6,8 @@ given, says where it was.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from prunebench.config import field_types, meta, to_target, told
@@ -60,34 +61,95 @@ def differing(run: Run, runs: Sequence[Run]) -> str:
 
     What models or datasets have a value of their own for tells apart only runs of the same model and dataset.
     """
-    return " ".join(_differing(run, [other for other in runs if other.manifest.kind == run.manifest.kind]))
+    return " ".join(_Kind([other for other in runs if other.manifest.kind == run.manifest.kind]).apart(run))
 
 
-def _differing(run: Run, runs: Sequence[Run]) -> Iterator[str]:
-    config = run.manifest.config
-    of_dataset = [other for other in runs if other.manifest.config.get("dataset") == config.get("dataset")]
-    alike = [other for other in of_dataset if other.manifest.config.get("model") == config.get("model")]
-    for name in config:
-        others = alike if name in field_types() and (meta(name).extra or {})["fitted"] else runs
-        value = told(config, name)
-        theirs = [of for other in others if (of := told(other.manifest.config, name)) != value]
-        if name == ("fraction" if to_target(config) else "iterations"):
-            continue
-        if theirs and name not in UNTOLD and value not in (None, []):
-            yield f"{name}={_shortened(_plain(value), [_plain(of) for of in theirs])}"
-    digests = {other.manifest.contents.get("data") for other in of_dataset}
-    if len(digests) > 1 and (data := data_name(config, run.manifest.contents)):
-        yield f"data={data}"
-    if run.manifest.kind == "efficiency" and len({other.manifest.source for other in runs}) > 1:
-        yield f"of={run.manifest.source or 'untrained weights'}"
+def differences(runs: Sequence[Run]) -> list[str]:
+    """What `differing` says of every one of some runs."""
+    kinds = {kind: _Kind(list(of)) for kind, of in _grouped(runs, lambda run: run.manifest.kind).items()}
+    return [" ".join(kinds[run.manifest.kind].apart(run)) for run in runs]
 
 
-def _shortened(text: str, others: Sequence[str]) -> str:
-    """The first or last letters of a value, or all of them: as much as no other value has."""
-    for shorten in (_head, _tail):
-        if shorten(text) not in map(shorten, others):
-            return shorten(text)
-    return text
+def _grouped(runs: Iterable[Run], key: Callable[[Run], Hashable]) -> dict[Hashable, list[Run]]:
+    found: dict[Hashable, list[Run]] = {}
+    for run in runs:
+        found.setdefault(key(run), []).append(run)
+    return found
+
+
+class _Values:
+    """The values that some runs have of one setting, each once, and what is told of how many of them."""
+
+    def __init__(self, runs: Sequence[Run], name: str) -> None:
+        self.texts = {_hashable(value): _plain(value) for value in (told(run.manifest.config, name) for run in runs)}
+        self.short = [(shorten, Counter(map(shorten, self.texts.values()))) for shorten in (_head, _tail)]
+
+    def others(self, value: object) -> bool:
+        """Whether there is another one."""
+        return bool(self.texts.keys() - {_hashable(value)})
+
+    def shortened(self, value: object) -> str:
+        """The first or last letters of a value, or all of them: as much as no other value has."""
+        text = _plain(value)
+        mine = _hashable(value) in self.texts
+        for shorten, count in self.short:
+            if count[shorten(text)] == mine:
+                return shorten(text)
+        return text
+
+
+class _Kind:
+    """Runs of one kind, and what tells them apart."""
+
+    def __init__(self, runs: Sequence[Run]) -> None:
+        self.runs = runs
+        self.of_dataset = _grouped(runs, _dataset)
+        self.alike = _grouped(runs, _model_and_dataset)
+        self.sources = {run.manifest.source for run in runs}
+        self.digests = {
+            dataset: {run.manifest.contents.get("data") for run in of} for dataset, of in self.of_dataset.items()
+        }
+        self.values: dict[tuple[str, Hashable], _Values] = {}
+
+    def apart(self, run: Run) -> Iterator[str]:
+        """What tells a run of this kind from the others, a setting after the other."""
+        config = run.manifest.config
+        unasked = "fraction" if to_target(config) else "iterations"
+        for name in config:
+            value = told(config, name)
+            if name in UNTOLD or name == unasked or value in (None, []):
+                continue
+            values = self._values(name, run)
+            if values.others(value):
+                yield f"{name}={values.shortened(value)}"
+        if len(self.digests.get(_dataset(run), ())) > 1 and (data := data_name(config, run.manifest.contents)):
+            yield f"data={data}"
+        if run.manifest.kind == "efficiency" and len(self.sources) > 1:
+            yield f"of={run.manifest.source or 'untrained weights'}"
+
+    def _values(self, name: str, run: Run) -> _Values:
+        fitted = name in field_types() and (meta(name).extra or {})["fitted"]
+        among = _model_and_dataset(run) if fitted else None
+        if (name, among) not in self.values:
+            self.values[name, among] = _Values(self.alike.get(among, []) if fitted else self.runs, name)
+        return self.values[name, among]
+
+
+def _dataset(run: Run) -> Hashable:
+    return _hashable(run.manifest.config.get("dataset"))
+
+
+def _model_and_dataset(run: Run) -> Hashable:
+    return _hashable(run.manifest.config.get("model")), _dataset(run)
+
+
+def _hashable(value: object) -> Hashable:
+    """The same for values of JSON that are equal, and for no others."""
+    if isinstance(value, list):
+        return "list", tuple(map(_hashable, value))
+    if isinstance(value, dict):
+        return "dict", frozenset((key, _hashable(of)) for key, of in value.items())
+    return value if isinstance(value, Hashable) else repr(value)
 
 
 def _head(text: str) -> str:

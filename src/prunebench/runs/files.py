@@ -236,11 +236,18 @@ def digest(path: Path) -> str:
 
 def size(folder: Path) -> int:
     """Bytes of all files in a folder; files that vanish meanwhile count nothing, and links are not followed."""
+    return _size(str(folder))
+
+
+def _size(folder: str) -> int:
     total = 0
-    for above, _, names in os.walk(folder):
-        for name in names:
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
             with suppress(OSError):
-                total += Path(above, name).lstat().st_size
+                if entry.is_dir(follow_symlinks=False):
+                    total += _size(entry.path)
+                elif not entry.is_dir():  # which a link to a folder is
+                    total += entry.stat(follow_symlinks=False).st_size
     return total
 
 

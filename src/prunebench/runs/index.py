@@ -20,7 +20,7 @@ from prunebench.registry import is_code, without_folder
 from prunebench.runs.apart import differing
 from prunebench.runs.files import MARK
 from prunebench.runs.manifest import ANY_SEED, Kind, Manifest, read_manifest
-from prunebench.runs.run import Run
+from prunebench.runs.run import Run, steps_in
 
 log = logging.getLogger(__name__)
 
@@ -102,8 +102,9 @@ def all_runs(root: str | Path, *, begun: bool = False) -> list[Run]:
     def read(folder: Path) -> list[tuple[float, str, Run]]:
         if not _is_run(folder):
             return []
-        run = Run(root, read_manifest(folder / MARK), folder)
-        return [(run.changed, run.key, run)] if run.steps() or begun else []
+        manifest = read_manifest(folder / MARK)
+        run = Run(root, manifest, folder)
+        return [(run.changed, run.key, run)] if begun or steps_in(manifest.files) else []
 
     found = [row for rows in each(folders, read, lambda folder: folder) for row in rows]
     return _without_copies([run for _, _, run in sorted(found, key=itemgetter(0, 1), reverse=True)])
@@ -115,7 +116,8 @@ def _without_copies(runs: Sequence[Run]) -> list[Run]:
     copies = [run for run in runs if run.folder.name != run.key and run.key in named]
     for run in copies:
         log.warning("%s holds a copy of run %s. It is passed over.", on_a_line(str(run.folder)), run.key)
-    return [run for run in runs if run not in copies]
+    passed_over = set(map(id, copies))
+    return [run for run in runs if id(run) not in passed_over]
 
 
 def each(

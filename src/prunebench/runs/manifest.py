@@ -57,6 +57,12 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(bare, checksum=hashlib.sha256(text).hexdigest())
 
 
+class _Format(msgspec.Struct, frozen=True):
+    """Of a record the number of its format alone."""
+
+    format: Any = None
+
+
 def read_manifest(path: Path) -> Manifest:
     """`run.json`, after checking it against its own checksum.
 
@@ -116,7 +122,7 @@ def _decoded(path: Path, kind: Callable[[bytes, int], Any], at_most: int = RECOR
     """What `kind` makes of a file's bytes and the number of its format."""
     try:
         data = read_plain(path, at_most)
-        version = msgspec.json.decode(data).get("format")
+        version = msgspec.json.decode(data, type=_Format).format
         if version not in (FORMAT, *OLDER):
             raise RunError(other_format(path, version))
         return kind(data, version)

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import msgspec
 
 from prunebench.errors import RunError
-from prunebench.runs.apart import differing
+from prunebench.runs.apart import differences
 from prunebench.runs.files import MARK, size
 from prunebench.runs.index import each
 from prunebench.runs.lock import holder, locked
 from prunebench.runs.run import ASIDE, Run
+from prunebench.runs.snapshot import snapshot
 
 MOST = 10**6
 """Iterations that a run may have; settings that say more are damaged."""
@@ -32,7 +33,7 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
 
 def overview(runs: Sequence[Run]) -> list[Overview]:
     """A row per run; one that is damaged is warned of and passed over."""
-    sound = each(runs, lambda run: (run, _state(run), _progress(run)), lambda run: run.folder)
+    sound = each(map(snapshot, runs), lambda run: (run, _state(run), _progress(run)), lambda run: run.folder)
     return [
         Overview(
             name=run.folder.name if run.folder.parent.name != ASIDE else f"{ASIDE}/{run.folder.name}",
@@ -41,9 +42,9 @@ def overview(runs: Sequence[Run]) -> list[Overview]:
             progress=progress,
             bytes=size(run.folder),
             changed=run.changed,
-            differs=differing(run, [other for other, _, _ in sound]),
+            differs=differs,
         )
-        for run, state, progress in sound
+        for (run, state, progress), differs in zip(sound, differences([run for run, _, _ in sound]), strict=True)
     ]
 
 

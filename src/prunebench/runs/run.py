@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -83,7 +83,7 @@ class Run:
 
     def steps(self) -> list[int]:
         """Steps that are finished, in order."""
-        return sorted(int(name.split("/")[1]) for name in self.files() if name.endswith("/record.json"))
+        return steps_in(self.files())
 
     def checkpoints(self) -> list[int]:
         """Finished steps whose checkpoint is kept, in order."""
@@ -463,6 +463,11 @@ class Run:
         created = there.created if there else self.manifest.created
         manifest = msgspec.structs.replace(self.manifest, files=dict(files), created=created)
         write_atomically(self._own() / MARK, encode(manifest.sealed()))
+
+
+def steps_in(files: Iterable[str]) -> list[int]:
+    """The steps whose records are among the files of a run, in order."""
+    return sorted(int(name.split("/")[1]) for name in files if name.endswith("/record.json"))
 
 
 def _now() -> str:

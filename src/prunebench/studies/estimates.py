@@ -65,7 +65,8 @@ def estimate(planned: Iterable[Experiment], measured: Sequence[Run]) -> Estimate
                 seconds += median(before.epochs) * phase.settings.epochs
                 total += before.bytes_of(0)
         asked = [] if done(run, experiment) else range(experiment.settings.iterations + 1)
-        missing = [step for step in asked if step not in steps_of(run)]
+        there = steps_of(run) if asked else []
+        missing = [step for step in asked if step not in there]
         of = known.get(_alike(run), Measured())
         steps += len(missing)
         if of.steps:
@@ -79,14 +80,14 @@ def _known(measured: Sequence[Run]) -> dict[tuple[object, ...], Measured]:
     known: dict[tuple[object, ...], Measured] = {}
     runs = [run for run in measured if run.manifest.kind in ("train", "prune")]
     for run, kind, epochs, records in each(runs, _read, lambda run: run.folder):
-        of = known.setdefault(kind, Measured())
+        of, kept = known.setdefault(kind, Measured()), run.checkpoints()
         for record in records:
             if run.manifest.kind == "train":
                 if epochs:
                     of.epochs.append(record.seconds.finetune / epochs)
             elif record.step > 0:
                 of.steps.append(_seconds(record))
-            if record.step in run.checkpoints():
+            if record.step in kept:
                 of.bytes.setdefault(record.step, []).append(size(run.step_folder(record.step)))
     return known
 
