@@ -11,7 +11,8 @@ import hypothesis.strategies as st
 import msgspec
 import pytest
 
-from prunebench.report.document import document
+from prunebench.report.commands import shortened
+from prunebench.report.document import Command, document
 from prunebench.report.page import embedded, page
 from prunebench.report.sources import gather
 
@@ -55,7 +56,31 @@ def test_it_is_smaller_than_6_mb_and_always_the_same(found):
 
 def test_the_document_stands_in_it_as_json(found):
     made, content = found
-    assert json.loads(parsed(content).scripts[0]) == json.loads(msgspec.json.encode(made))
+    told = json.loads(parsed(content).scripts[0])
+    assert told | {"commands": restored(told["commands"])} == json.loads(msgspec.json.encode(made))
+
+
+def restored(commands):
+    """Commands of the page as `tables.js` restores them."""
+    words, found = [], []
+    for of in commands:
+        instead = of.get("instead")
+        words = (
+            (of["command"] or "").split(" ")
+            if instead is None
+            else [instead.get(str(i), w) for i, w in enumerate(words)]
+        )
+        found.append({"run": of["run"], "command": " ".join(words) or None})
+    return found
+
+
+def test_commands_that_differ_in_a_word_or_in_all_come_back_as_they_were():
+    texts = ("a --seed 0 'b  c'", "a --seed 1 'b  c'", None, "a --seed 2", "a --seed 2", "d")
+    told = [Command(f"run-{i}", text) for i, text in enumerate(texts)]
+    kept = json.loads(msgspec.json.encode(list(shortened(told))))
+    ways = [("instead" in of) for of in kept]
+    assert ways == [False, True, False, False, True, False]
+    assert restored(kept) == json.loads(msgspec.json.encode(told))
 
 
 def test_nothing_is_loaded_and_no_handler_is_inline(found):

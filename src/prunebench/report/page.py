@@ -7,9 +7,11 @@ import hashlib
 from html import escape
 from importlib.resources import files
 from string import Template
+from typing import Any
 
 import msgspec
 
+from prunebench.report.commands import shortened
 from prunebench.report.document import Document
 
 SCRIPTS = ("plots.js", "tables.js", "page.js")
@@ -30,9 +32,13 @@ def page(document: Document) -> bytes:
         "policy": _policy(list(scripts.values())),
         "title": escape(document.title),
         "style": _text("page.css"),
-        "data": embedded(msgspec.json.encode(document).decode()),
+        "data": embedded(msgspec.json.encode(_in_few_bytes(document)).decode()),
     }
     return Template(_text("page.html")).substitute(scripts | parts).encode()
+
+
+def _in_few_bytes(document: Document) -> dict[str, Any]:
+    return msgspec.structs.asdict(document) | {"commands": list(shortened(document.commands))}
 
 
 def embedded(json: str) -> str:

@@ -129,12 +129,20 @@ function fillMachines() {
   at("machines").append(table);
 }
 
+function restored(commands) {
+  let words = [];
+  return commands.map(({ run, command, instead }) => {
+    words = instead ? words.map((word, i) => instead[i] ?? word) : command === null ? [] : command.split(" ");
+    return { run, command: words.length ? words.join(" ") : null };
+  });
+}
+
 function fillCommands() {
   if (report.study) {
     at("commands").append(element("p", {}, "The study, with this as study.toml and the files that it names beside it: ",
       element("code", {}, "prunebench study study.toml")), element("pre", {}, report.study.source));
   }
-  const lines = report.commands.map(({ run, command }) =>
+  const lines = restored(report.commands).map(({ run, command }) =>
     `# ${run}\n${command ?? "# was made in Python, of an object that no command can name"}`);
   at("commands").append(element("details", { open: "" }, element("summary", {}, "Each run, by a command of its own"),
     element("pre", {}, lines.join("\n\n"))));

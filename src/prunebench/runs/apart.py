@@ -81,7 +81,8 @@ class _Values:
     """The values that some runs have of one setting, each once, and what is told of how many of them."""
 
     def __init__(self, runs: Sequence[Run], name: str) -> None:
-        self.texts = {_hashable(value): _plain(value) for value in (told(run.manifest.config, name) for run in runs)}
+        stored = {_hashable(run.manifest.config.get(name)): run.manifest.config for run in runs}
+        self.texts = {_hashable(value): _plain(value) for value in (told(config, name) for config in stored.values())}
         self.short = [(shorten, Counter(map(shorten, self.texts.values()))) for shorten in (_head, _tail)]
 
     def others(self, value: object) -> bool:
@@ -103,6 +104,7 @@ class _Kind:
 
     def __init__(self, runs: Sequence[Run]) -> None:
         self.runs = runs
+        self.members = set(map(id, runs))
         self.of_dataset = _grouped(runs, _dataset)
         self.alike = _grouped(runs, _model_and_dataset)
         self.sources = {run.manifest.source for run in runs}
@@ -113,26 +115,29 @@ class _Kind:
 
     def apart(self, run: Run) -> Iterator[str]:
         """What tells a run of this kind from the others, a setting after the other."""
-        config = run.manifest.config
+        config, here = run.manifest.config, id(run) in self.members
+        among = _model_and_dataset(run)
         unasked = "fraction" if to_target(config) else "iterations"
         for name in config:
-            value = told(config, name)
-            if name in UNTOLD or name == unasked or value in (None, []):
+            if name in UNTOLD or name == unasked:
                 continue
-            values = self._values(name, run)
-            if values.others(value):
+            values = self._values(name, among)
+            if here and len(values.texts) == 1:
+                continue
+            value = told(config, name)
+            if value not in (None, []) and values.others(value):
                 yield f"{name}={values.shortened(value)}"
         if len(self.digests.get(_dataset(run), ())) > 1 and (data := data_name(config, run.manifest.contents)):
             yield f"data={data}"
         if run.manifest.kind == "efficiency" and len(self.sources) > 1:
             yield f"of={run.manifest.source or 'untrained weights'}"
 
-    def _values(self, name: str, run: Run) -> _Values:
+    def _values(self, name: str, among: Hashable) -> _Values:
         fitted = name in field_types() and (meta(name).extra or {})["fitted"]
-        among = _model_and_dataset(run) if fitted else None
-        if (name, among) not in self.values:
-            self.values[name, among] = _Values(self.alike.get(among, []) if fitted else self.runs, name)
-        return self.values[name, among]
+        key = (name, among if fitted else None)
+        if key not in self.values:
+            self.values[key] = _Values(self.alike.get(among, []) if fitted else self.runs, name)
+        return self.values[key]
 
 
 def _dataset(run: Run) -> Hashable:
@@ -149,7 +154,7 @@ def _hashable(value: object) -> Hashable:
         return "list", tuple(map(_hashable, value))
     if isinstance(value, dict):
         return "dict", frozenset((key, _hashable(of)) for key, of in value.items())
-    return value if isinstance(value, Hashable) else repr(value)
+    return value
 
 
 def _head(text: str) -> str:

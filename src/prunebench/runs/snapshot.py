@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from prunebench.records import Environment
+from prunebench.runs import progress
+from prunebench.runs.files import MARK
 from prunebench.runs.manifest import Manifest
 from prunebench.runs.run import Run
 
@@ -16,6 +19,20 @@ class Snapshot(Run):
     def __init__(self, run: Run) -> None:
         super().__init__(run.root, run.manifest, run.folder)
         self._records: dict[int, Any] = {}
+
+    @property
+    def begun(self) -> bool:
+        """Whether a step is half done."""
+        return bool(self._half_done)
+
+    @property
+    def changed(self) -> float:
+        """When the run last gained anything, seconds since the epoch."""
+        return max(map(progress.changed, [self.folder / MARK, *self._half_done])) / 1e9
+
+    @cached_property
+    def _half_done(self) -> list[Path]:
+        return progress.folders(self.folder)
 
     def environment(self) -> Environment:
         """What the run is computed with."""

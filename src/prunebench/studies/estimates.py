@@ -8,10 +8,11 @@ from itertools import chain
 from statistics import median
 
 from prunebench.experiment.experiment import Experiment
-from prunebench.records import StepRecord
+from prunebench.records import Seconds
 from prunebench.runs.files import size
 from prunebench.runs.index import each
 from prunebench.runs.run import Run
+from prunebench.runs.snapshot import snapshot
 from prunebench.studies.stopping import done, steps_of
 
 ALIKE = ("model", "dataset", "image_size", "sequence_length")
@@ -79,28 +80,25 @@ def estimate(planned: Iterable[Experiment], measured: Sequence[Run]) -> Estimate
 def _known(measured: Sequence[Run]) -> dict[tuple[object, ...], Measured]:
     known: dict[tuple[object, ...], Measured] = {}
     runs = [run for run in measured if run.manifest.kind in ("train", "prune")]
-    for run, kind, epochs, records in each(runs, _read, lambda run: run.folder):
+    for run, kind, epochs, seconds in each(map(snapshot, runs), _read, lambda run: run.folder):
         of, kept = known.setdefault(kind, Measured()), run.checkpoints()
-        for record in records:
+        for step, took in seconds:
             if run.manifest.kind == "train":
                 if epochs:
-                    of.epochs.append(record.seconds.finetune / epochs)
-            elif record.step > 0:
-                of.steps.append(_seconds(record))
-            if record.step in kept:
-                of.bytes.setdefault(record.step, []).append(size(run.step_folder(record.step)))
+                    of.epochs.append(took.finetune / epochs)
+            elif step > 0:
+                of.steps.append(took.prune + took.evaluate_before + took.finetune + took.evaluate_after)
+            if step in kept:
+                of.bytes.setdefault(step, []).append(size(run.step_folder(step)))
     return known
 
 
-def _read(run: Run) -> tuple[Run, tuple[object, ...], int, list[StepRecord]]:
-    return run, _alike(run), int(str(run.manifest.config["epochs"])), run.records()
+def _read(run: Run) -> tuple[Run, tuple[object, ...], int, list[tuple[int, Seconds]]]:
+    """A run, its kind, epochs of training, and the seconds of its steps: whole records of many runs take much room."""
+    seconds = [(record.step, record.seconds) for record in run.records()]
+    return Run(run.root, run.manifest, run.folder), _alike(run), int(str(run.manifest.config["epochs"])), seconds
 
 
 def _alike(run: Run) -> tuple[object, ...]:
     method = run.manifest.config["method"] if run.manifest.kind == "prune" else None
     return (run.manifest.kind, method, *(str(run.manifest.config[name]) for name in ALIKE))
-
-
-def _seconds(record: StepRecord) -> float:
-    of = record.seconds
-    return of.prune + of.evaluate_before + of.finetune + of.evaluate_after
