@@ -40,7 +40,7 @@ POINTS = {
     "the optimizer of a step": ("models/checkpoint.py", "save_file(storable, path, metadata)", 6),
     "the second name of a checkpoint": ("runs/progress.py", "(folder / name).hardlink_to(progress / name)", 3),
     "the record of a step": ("runs/run.py", '(folder / "record.json").write_bytes(encode(record))', 3),
-    "the list of a run": ("runs/run.py", "self._list({**self.files(), ", 3),
+    "the list of a run": ("runs/run.py", "self._list({**self.files(), **{", 3),
     "the first file of a run": ("runs/run.py", "self._list({})", 1),
 }
 REASONS = {

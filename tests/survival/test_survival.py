@@ -170,7 +170,7 @@ def test_a_run_killed_at_many_random_moments_equals_one_that_never_stopped(name,
     check_survives(nursery, reference, RUNS[name], tmp_path, kills=20, seed=2)
 
 
-KEEPING = "self._list({**self.files(), "
+KEEPING = "self._list({**self.files(), **{"
 LINKING = "(folder / name).hardlink_to(progress / name)"
 POINTS = {
     "inside an epoch": ("training/fit.py", "optimizer.step()", 7),
