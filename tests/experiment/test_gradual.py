@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 import pytest
 
@@ -50,3 +52,19 @@ def test_a_gradual_run_that_is_stopped_goes_on_to_the_bit(method, tiny_config, t
         list(prune(config, run, stop=lambda: next(asked)))
     found = [msgspec.structs.replace(timeless(record), run="") for record in prune(config, run)]
     assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("about", "message"),
+    [
+        ({"method": "unstructured", "pattern": "2:4"}, r"50 % of the weights were to be left, and 55\.7 % are"),
+        ({"sparsity": 0.5, "floor": 0.9, "iterations": 1}, r"50 % of the units were to be left, and 9\d(\.\d)? % are"),
+        ({"macs": 0.5, "scope": "global", "floor": 0.0, "iterations": 1}, None),
+    ],
+)
+def test_where_more_or_less_is_left_than_was_to_be_that_is_told(about, message, tiny_config):
+    config = tiny_config(**{"fraction": None, "iterations": None, "finetune_epochs": 0, "epochs": 1, **about})
+    *_, last = prune(config)
+    told = [note for note in last.notes if "were to be left" in note]
+    assert len(told) == (message is not None)
+    assert all(re.match(message, note) for note in told)

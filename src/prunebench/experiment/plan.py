@@ -7,7 +7,7 @@ from pathlib import Path
 
 from prunebench.config import AS_TRAINED, Settings, default
 from prunebench.experiment.experiment import Experiment
-from prunebench.pruning.amounts import left, target
+from prunebench.pruning.amounts import left, named, target
 from prunebench.pruning.evidence import COSTS
 from prunebench.pruning.registry import needs
 from prunebench.pruning.turns import in_turn
@@ -113,6 +113,8 @@ def schedule(experiment: Experiment) -> str:
         of = "MACs" if settings.macs else "parameters" if settings.compression and not method.masks else units
         steps = counted(settings.iterations, "iteration")
         text = f"{steps}, {settings.sparsity_schedule} → {share:.3g} % of the original {of}"
+        if "pattern" in named(settings):
+            text = f"{settings.pattern} → {share:.3g} % of the weights of every layer whose inputs it divides"
     if settings.layer_fraction:
         text += f"; other fractions: {', '.join(settings.layer_fraction)}"
     return text + (f"; every layer keeps {100 * settings.floor:g} % at least" if settings.floor else "")

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
+from prunebench.config import Settings
 from prunebench.experiment.setup import Setup
 from prunebench.models.costs import masked, params
 from prunebench.models.layers import layer_records, prunable_weights, unit_count
 from prunebench.models.macs import effective, total, uses
 from prunebench.pruning.amounts import left as left_of
-from prunebench.pruning.amounts import step_fraction
+from prunebench.pruning.amounts import step_fraction, target
+from prunebench.pruning.registry import Method
 from prunebench.records import StepRecord
 from prunebench.registry import reference
 from prunebench.training.state import StepState
+
+APART = 0.01
+"""Of shares left, that are asked for and come to: more is told."""
 
 
 def trained_record(setup: Setup, state: StepState, **scores: Any) -> StepRecord:
@@ -39,7 +47,7 @@ def step_record(setup: Setup, state: StepState, first: StepRecord | None, **scor
     before = state.before or left
     layers = layer_records(at.model, at.masks, first.layers if first else (), setup.collapsed(at), setup.weights.names)
     asked = {"method": method.name, "criterion": reference(settings.criterion)}
-    return _record(
+    found = _record(
         setup,
         state,
         asked
@@ -49,6 +57,26 @@ def step_record(setup: Setup, state: StepState, first: StepRecord | None, **scor
         units=tuple(unit_count(kind, originals[kind], before[kind], left[kind]) for kind in left),
         **scores,
     )
+    told = missed(found, first, settings, method) if first else ()
+    return msgspec.structs.replace(found, notes=(*found.notes, *told))
+
+
+def missed(record: StepRecord, first: StepRecord, settings: Settings, method: Method) -> Iterator[str]:
+    """What to say where a step leaves more or less than its target, by over a point; `first` is of step 0."""
+    if target(settings) is None:
+        return
+    of, left = "the units", sum(unit.left for unit in record.units) / max(1, sum(u.original for u in record.units))
+    if settings.macs is not None:
+        of, left = "the MACs", record.macs / first.macs
+    elif settings.compression is not None and not method.masks:
+        of, left = "the parameters", record.params / first.params
+    elif method.masks:
+        of = "the weights"
+    if abs(left - record.nominal_left) > APART:
+        yield (
+            f"{100 * record.nominal_left:.3g} % of {of} were to be left, and {100 * left:.3g} % are: what goes is "
+            f"whole, and layers that are spared or keep a share decide"
+        )
 
 
 def _record(
