@@ -49,18 +49,15 @@ def _everything() -> Iterator[str]:
                 mark = "  (default)" if criterion.name == method.criterion else ""
                 looks = f"; asks data for: {', '.join(asked)}" if (asked := of_samples(needs(ranking))) else ""
                 yield f"    × {criterion.name:<{WIDTH - 4}}  {criterion.summary}{looks}{mark}"
-    yield ""
-    yield "scopes"
-    yield from (f"  {name:<{WIDTH}}  {scopes.get(name).summary}" for name in scopes.names())
-    yield ""
-    yield "patterns of unstructured pruning"
-    yield from (f"  {name:<{WIDTH}}  {patterns.get(name).summary}" for name in patterns.names())
-    yield ""
-    yield "sparsity schedules, s the target and t the share of iterations done"
-    yield from (f"  {name:<{WIDTH}}  {schedules.get(name).summary}" for name in schedules.names())
-    yield ""
-    yield "ways of retraining"
-    yield from (f"  {name:<{WIDTH}}  {policies.get(name).summary}" for name in policies.names())
+    for title, entries in (
+        ("scopes", scopes),
+        ("patterns of unstructured pruning", patterns),
+        ("sparsity schedules, s the target and t the share of iterations done", schedules),
+        ("ways of retraining", policies),
+    ):
+        yield ""
+        yield title
+        yield from (f"  {name:<{WIDTH}}  {entries.get(name).summary}" for name in entries.names())
     yield ""
     yield "other names"
     yield from (f"  {alias:<{WIDTH}}  criterion {name}" for alias, name in criteria.aliases().items())
