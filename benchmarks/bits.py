@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 
 from prunebench import RunConfig, prune, pruning_run
+from prunebench.models.mask_bits import unpacked
+from prunebench.models.tensor_files import read_tensors
 from prunebench.runs.environment import cpu
 from prunebench.studies.jobs import do, jobs_of
 from prunebench.studies.study import experiments_of, read_study
@@ -91,7 +92,9 @@ def steps_of(run: Any) -> dict[str, Any]:
 def digest(path: Path) -> str:
     """SHA-256 of the names and tensors of a file, its beginning."""
     total = hashlib.sha256()
-    for name, tensor in sorted(load_file(path).items()):
+    tensors, metadata = read_tensors(path)
+    tensors = unpacked(tensors, metadata) if path.name == "masks.safetensors" else tensors
+    for name, tensor in sorted(tensors.items()):
         total.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         total.update(tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return total.hexdigest()[:12]

@@ -235,7 +235,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     deterministic: Annotated[bool,
         _neutral("PyTorch's deterministic algorithms, so that a run on CUDA can be repeated to the bit.", False)] = NOT_GIVEN
     checkpoint_every: Annotated[float,
-        _neutral("Keep the progress inside long epochs every so many minutes; at the end of an epoch always.", 10.0, gt=0)] = NOT_GIVEN
+        _neutral("Keep the progress of training every so many minutes, and when it ends or is stopped.", 5.0, gt=0)] = NOT_GIVEN
     keep: Annotated[Literal["all", "last", "records"],
         _neutral("Checkpoints that a pruning run keeps: of all steps, of the last, or none once it is finished.", "all")] = NOT_GIVEN
     runs_dir: Annotated[str, _neutral("Where runs are kept.", "runs")] = NOT_GIVEN

@@ -339,7 +339,9 @@ def test_nothing_is_evaluated_twice(kept, epochs, evaluated, tiny_config, monkey
 
 
 @pytest.mark.parametrize("kept", [False, True])
-def test_the_model_is_written_once_after_every_epoch_and_not_again_for_the_step(kept, tiny_config, monkeypatch):
+def test_a_fit_that_takes_seconds_is_written_once_when_it_ends_and_not_again_for_the_step(
+    kept, tiny_config, monkeypatch
+):
     config, written = tiny_config(finetune_epochs=3, iterations=2), []
 
     def counted(tensors, path, metadata=None):
@@ -348,8 +350,9 @@ def test_the_model_is_written_once_after_every_epoch_and_not_again_for_the_step(
 
     monkeypatch.setattr(checkpoint, "write_tensors", counted)
     list(prune(config, pruning_run(config) if kept else None))
-    epochs, copies = 2 + 2 * 3, 1  # step 0 of the pruning run is a copy of the dense model
-    assert written.count("model.safetensors") == (epochs + copies if kept else 0)
+    fits, copies = 1 + 2, 1  # step 0 of the pruning run is a copy of the dense model
+    assert written.count("model.safetensors") == (fits + copies if kept else 0)
+    assert "optimizer.safetensors" not in written
 
 
 @pytest.mark.parametrize(("phase", "epochs"), [("train", 2), ("finetune", 3)])

@@ -148,7 +148,7 @@ def test_a_plan_says_that_a_run_was_begun_and_until_when_it_prunes(plan_of, here
     assert "held out 10 % of the training data, to select on" in plan_of(**goal)
     for run in (dense_run(RunConfig(model="resnet18")), pruning_run(RunConfig(model="resnet18"))):
         with run.working(here):
-            run.write_progress(0, lambda folder: None)
+            run.write_progress(0, lambda folder: None)()
     assert plan_of().endswith("(begun, and goes on)")
     assert "\n".join(training_plan(resolve(RunConfig(model="resnet18")))).endswith("(begun, and goes on)")
 

@@ -132,6 +132,7 @@ def test_a_disk_has_the_models_of_all_steps_also_for_another_process(kept, exper
 @pytest.mark.parametrize("resumed", [False, True])
 def test_what_was_saved_at_the_end_is_not_written_again(resumed, kept, state_of, make_record, monkeypatch):
     kept.save(state := state_of(0, epoch=2))
+    kept._writing.wait()
     run = kept._run
     inode = (run.progress() / "model.safetensors").stat().st_ino
     if resumed:

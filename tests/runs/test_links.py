@@ -67,7 +67,7 @@ def deeds(run, here, make_record):
 
     def go_on():
         with run.working(here):
-            run.write_progress(3, put)
+            run.write_progress(3, put)()
             run.commit(make_record(3))
 
     return {

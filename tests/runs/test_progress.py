@@ -34,7 +34,7 @@ def content(folder):
 @pytest.fixture
 def place(tmp_path):
     """The folder of a half-done step, alone in its run's folder."""
-    progress.replace(tmp_path, 3, writes("first"))
+    progress.replacing(tmp_path, 3, writes("first"))()
     (found,) = progress.folders(tmp_path)
     return found
 
@@ -50,7 +50,7 @@ def test_a_half_done_step_is_named_by_its_number_and_the_digest_of_its_list(plac
 
 
 def test_a_later_one_replaces_it_as_a_whole(place):
-    progress.replace(place.parent, 3, lambda folder: (folder / "state.json").write_text("alone"))
+    progress.replacing(place.parent, 3, lambda folder: (folder / "state.json").write_text("alone"))()
     (found,) = place.parent.iterdir()
     assert content(found).keys() == {"state.json", "files.json"}
     progress.check(found)
@@ -58,7 +58,7 @@ def test_a_later_one_replaces_it_as_a_whole(place):
 
 def test_the_same_once_more_is_the_same_folder(place):
     before = content(place)
-    progress.replace(place.parent, 3, writes("first"))
+    progress.replacing(place.parent, 3, writes("first"))()
     assert list(place.parent.iterdir()) == [place]
     assert content(place) == before
 
@@ -70,7 +70,7 @@ def test_one_that_fails_while_it_is_written_leaves_the_last_and_nothing_else(pla
 
     before = content(place)
     with pytest.raises(KeyboardInterrupt):
-        progress.replace(place.parent, 3, write)
+        progress.replacing(place.parent, 3, write)()
     assert list(place.parent.iterdir()) == [place]
     assert content(place) == before
 
@@ -131,7 +131,7 @@ OUTSIDE = ["../mine.txt", "../../mine.txt", "a/b", "/nowhere/mine.txt", ".", "..
 def test_a_list_that_names_what_is_no_file_of_its_folder_is_refused(name, tmp_path):
     run, into = tmp_path / "runs" / "run", tmp_path / "runs" / "run" / "steps" / "003"
     into.mkdir(parents=True)
-    progress.replace(run, 3, writes("first"))
+    progress.replacing(run, 3, writes("first"))()
     (place,) = progress.folders(run)
     if name.startswith("../"):
         (place / name).write_text("of whoever wrote the list")

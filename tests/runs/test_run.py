@@ -561,8 +561,8 @@ def begun(tmp_path, here):
     """A run whose first step is half done."""
     run = Run(tmp_path, identity())
     with run.working(here):
-        run.write_progress(0, half("first"))
-        run.write_progress(0, half("second"))
+        run.write_progress(0, half("first"))()
+        run.write_progress(0, half("second"))()
     return run
 
 
@@ -601,7 +601,7 @@ def test_progress_that_fails_while_it_is_written_leaves_the_last(begun, here):
 
     before = content(begun.folder)
     with pytest.raises(DiskError, match=r"^The progress of run .* the disk quota is used up"), begun.working(here):
-        begun.write_progress(0, write)
+        begun.write_progress(0, write)()
     assert content(begun.folder) == before
     assert progress_files(begun) == [begun.progress()]
 

@@ -27,6 +27,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from pathlib import Path
@@ -109,18 +110,22 @@ def line_number(file, text):
 
 
 def trace(wanted, happen):
-    """Have `happen` called before every line of functions of prunebench's files for which `wanted` answers True."""
+    """Have `happen` called before every line of functions of prunebench's files for which `wanted` answers True, in
+    whichever thread, one at a time."""
     files = {str(HOME / name): name for name in wanted}
+    alone = threading.Lock()
 
     def local(frame, event, arg):
         if event == "line" and wanted[files[frame.f_code.co_filename]](frame.f_lineno):
-            happen()
+            with alone:
+                happen()
         return local
 
     def named(frame, event, arg):  # a lambda's frame would have its line counted twice
         code = frame.f_code
         return local if code.co_filename in files and not code.co_name.startswith("<") else None
 
+    threading.settrace(named)
     sys.settrace(named)
 
 

@@ -55,7 +55,7 @@ RUNS = {
         batch_size=32,
         finetune_batch_size=32,
         fraction=0.3,
-        checkpoint_every=10.0,
+        checkpoint_every=2e-3,
     ),
     "bert-structured": change(
         SMALL,
@@ -174,7 +174,7 @@ KEEPING = "self._list({**self.files(), **{"
 LINKING = "(folder / name).hardlink_to(progress / name)"
 POINTS = {
     "inside an epoch": ("training/fit.py", "optimizer.step()", 7),
-    "before the progress is kept": ("runs/progress.py", "listed = encode(written(beside, write))", 11),
+    "before the progress is kept": ("runs/progress.py", "listed = encode(brought(beside))", 11),
     "before the progress has its name": ("runs/progress.py", "settle(beside, place)", 12),
     "between the new progress and removing the old": ("runs/progress.py", "forget(run, but=place)", 3),
     "before the old progress is removed": ("runs/progress.py", "if path != but:", 3),

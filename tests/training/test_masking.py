@@ -28,7 +28,6 @@ def trained(make, *, always, steps=5):
         model(torch.randn(16, 12)).square().mean().backward()
         masking.before_step()
         optimizer.step()
-        masking.after_step()
     return model, mask
 
 
@@ -48,7 +47,7 @@ def test_the_optimizers_state_holds_what_masked_gradients_hold_bit_by_bit(name):
         assert torch.equal(one, other)
 
 
-def test_gradients_are_masked_until_every_parameter_has_a_state():
+def test_a_parameter_is_held_from_its_first_gradient_on():
     model = nn.ModuleDict({"used": nn.Linear(2, 2), "later": nn.Linear(2, 2)})
     masks = {f"{name}.weight": torch.tensor([[True, False], [False, True]]) for name in model}
     with torch.no_grad():
@@ -61,9 +60,38 @@ def test_gradients_are_masked_until_every_parameter_has_a_state():
         sum(model[name](torch.randn(4, 2)).square().mean() for name in names).backward()
         masking.before_step()
         optimizer.step()
-        masking.after_step()
     for name, mask in masks.items():
         assert torch.count_nonzero(model.get_parameter(name)[~mask]) == 0
+
+
+def test_the_first_step_leaves_the_state_that_masking_gradients_leaves_but_for_the_infinite_moment():
+    states = []
+    for always in (False, True):
+        torch.manual_seed(0)
+        weight = nn.Parameter(torch.randn(3, 2, 4, 4).to(memory_format=torch.channels_last))
+        model, mask = nn.ParameterDict({"weight": weight}), torch.rand(3, 2, 4, 4) < 0.5
+        optimizer = torch.optim.AdamW([weight], 0.1, fused=True)
+        masking = Masking(model, {"weight": mask}, optimizer, always=always)
+        weight.grad = torch.randn_like(weight)
+        masking.before_step()
+        optimizer.step()
+        states.append(optimizer.state[weight])
+    held, masked = states
+    assert held.keys() == masked.keys()
+    assert all(held[name].dtype == masked[name].dtype for name in held)
+    assert held["exp_avg_sq"].stride() == masked["exp_avg_sq"].stride()
+    assert held["step"] == masked["step"] == 1
+    assert torch.equal(held["exp_avg"], masked["exp_avg"])
+    assert torch.equal(held["exp_avg_sq"], masked["exp_avg_sq"].masked_fill(~mask, torch.inf))
+
+
+def test_a_continued_optimizer_holds_them_whatever_its_state_was():
+    model, mask = nn.Linear(2, 2, bias=False), torch.tensor([[True, False], [False, True]])
+    optimizer = torch.optim.AdamW(model.parameters(), 0.1)
+    model.weight.grad = torch.ones(2, 2)
+    optimizer.step()
+    Masking(model, {"weight": mask}, optimizer, always=False)
+    assert torch.equal(optimizer.state[model.weight]["exp_avg_sq"].isinf(), ~mask)
 
 
 def test_frozen_weights_need_no_mask():
@@ -74,5 +102,4 @@ def test_frozen_weights_need_no_mask():
     model(torch.randn(4, 2)).sum().backward()
     masking.before_step()
     optimizer.step()
-    masking.after_step()
     assert model.weight.grad is None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from prunebench.models import checkpoint as checkpoints
 from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.taken_over import copied
 from prunebench.records import Answers, Environment, StepRecord, UnitCosts
+from prunebench.runs.background import Background
 from prunebench.runs.run import Run
 from prunebench.training import state as states
 from prunebench.training.state import StepState
@@ -26,6 +28,7 @@ class Disk:
         self._run, self._experiment = run, experiment
         self._last: tuple[int, Checkpoint] | None = None
         self._saved: tuple[int, int, int] | None = None
+        self._writing = Background()
 
     @property
     def key(self) -> str | None:
@@ -78,8 +81,21 @@ class Disk:
         return found
 
     def save(self, state: StepState) -> None:
-        """Keep a step that is not finished."""
-        self._run.write_progress(state.step, state.save)
+        """Keep a step that is not finished; a thread goes on with that, one state at a time.
+
+        Within a fit, which changes every tensor in its next batch, files are filled before this returns, and the thread
+        brings them to the disk; at its end the thread does both, and nobody may train the model until `commit`. What
+        goes wrong there is raised by the next call, or at the end of `working`.
+
+        Raises:
+            DiskError: it, or the state before it, cannot be written.
+        """
+        self._writing.wait()  # rather than leave one out: what is kept is as new as was asked for
+        write = state.writer()
+        if state.optimizer:
+            self._writing.start(self._run.write_progress(state.step, write))
+        else:
+            self._writing.start(lambda: self._run.write_progress(state.step, write)())
         self._saved = state.at
 
     def unit_costs(self) -> UnitCosts | None:
@@ -96,6 +112,7 @@ class Disk:
 
     def commit(self, record: StepRecord, state: StepState, answers: Answers | None = None) -> None:
         """Make a step exist; what was saved at the end of its fit is not written again."""
+        self._writing.wait()
         record = msgspec.structs.replace(record, run=self._run.key)
         saved = self._saved == state.at
         write = None if saved else lambda folder: checkpoints.save(state.checkpoint, folder)
@@ -103,9 +120,11 @@ class Disk:
         self._last, self._saved = (record.step, state.checkpoint), None
         trim(self._run, self._experiment.settings)
 
-    def working(self, environment: Environment) -> AbstractContextManager[None]:
-        """Hold the run for this process."""
-        return self._run.working(environment)
+    @contextmanager
+    def working(self, environment: Environment) -> Iterator[None]:
+        """Hold the run for this process; at the end, what was saved is on the disk."""
+        with self._run.working(environment), self._writing:
+            yield
 
     def tidy(self) -> None:
         """Remove what a killed process left of what is finished."""

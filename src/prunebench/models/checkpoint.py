@@ -2,7 +2,7 @@
 
     model.safetensors   every parameter and buffer, once
     structure.json      format, architecture, and the sizes of every layer
-    masks.safetensors   bool, where weights are masked
+    masks.safetensors   where weights are masked, a bit per weight (mask_bits)
     kept.json           which units of the full model are left, where some were removed (kept)
     tokenizer.json      for text
 
@@ -16,6 +16,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -30,12 +31,13 @@ from prunebench.models import kept as kept_units
 from prunebench.models.architecture import ARGUMENTS, Architecture, ModelEntry
 from prunebench.models.input_spec import InputSpec
 from prunebench.models.kept import Kept
+from prunebench.models.mask_bits import packed, unpacked
 from prunebench.models.masks import Masks
 from prunebench.models.passing import Outputs, pass_all_on, passing_of
 from prunebench.models.reshaping import Reshaping, reshapings_of
 from prunebench.models.sharing import by_first_names, first_names, part
 from prunebench.models.sizes import Sizes, integers, restore, tensors_of
-from prunebench.models.tensor_files import owned, read_tensors, with_versions
+from prunebench.models.tensor_files import read_tensors, with_versions
 from prunebench.reading import RECORD, read_plain, read_text
 from prunebench.records import FORMAT, other_format
 from prunebench.registry import is_code
@@ -75,14 +77,33 @@ class Structure(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
 
 def save(checkpoint: Checkpoint, folder: Path) -> None:
     """Write a checkpoint into an existing folder."""
-    write_tensors(weights_of(checkpoint.model), folder / "model.safetensors")
-    if checkpoint.masks:
-        write_tensors(checkpoint.masks, folder / "masks.safetensors")
-    if checkpoint.kept:
-        kept_units.save(checkpoint.kept, folder)
-    if checkpoint.tokenizer is not None:
-        (folder / "tokenizer.json").write_text(checkpoint.tokenizer, encoding="utf-8")
-    (folder / "structure.json").write_bytes(msgspec.json.format(structure_of(checkpoint), indent=1))
+    writer(checkpoint)(folder)
+
+
+def writer(checkpoint: Checkpoint) -> Callable[[Path], None]:
+    """What writes a checkpoint, as it is now, into an existing folder, perhaps in another thread.
+
+    Parameters and masks are read only then, and must be as they are now: nothing may train the model meanwhile. It may
+    be asked for outputs, whatever that changes in its buffers and attributes.
+    """
+    buffers = {name for name, _ in checkpoint.model.named_buffers(remove_duplicate=False)}
+    weights = {
+        name: tensor.clone() if name in buffers else tensor for name, tensor in weights_of(checkpoint.model).items()
+    }
+    structure = msgspec.json.format(structure_of(checkpoint), indent=1)
+
+    def write(folder: Path) -> None:
+        write_tensors(weights, folder / "model.safetensors")
+        if checkpoint.masks:
+            bits, shapes = packed(checkpoint.masks)
+            write_tensors(bits, folder / "masks.safetensors", shapes)
+        if checkpoint.kept:
+            kept_units.save(checkpoint.kept, folder)
+        if checkpoint.tokenizer is not None:
+            (folder / "tokenizer.json").write_text(checkpoint.tokenizer, encoding="utf-8")
+        (folder / "structure.json").write_bytes(structure)
+
+    return write
 
 
 def weights_of(model: nn.Module) -> dict[str, torch.Tensor]:
@@ -102,9 +123,10 @@ def load(folder: Path, entry: ModelEntry | None = None) -> Checkpoint:
     try:
         structure = read_plain(folder / "structure.json")
         state, _ = read_tensors(folder / "model.safetensors")
-        masks = owned(folder / "masks.safetensors") if (folder / "masks.safetensors").exists() else {}
+        kept_masks = folder / "masks.safetensors"
+        masks = unpacked(*read_tensors(kept_masks)) if kept_masks.exists() else {}
         tokenizer = _tokenizer(folder)
-    except (OSError, SafetensorError, UnicodeDecodeError) as error:
+    except (OSError, SafetensorError, ValueError) as error:
         raise RunError(f"{folder} cannot be read as a checkpoint: {error}") from error
     found = assemble(structure, state, masks, tokenizer, entry=entry, name=str(folder))
     return replace(found, kept=kept_units.load(folder))

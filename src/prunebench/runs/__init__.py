@@ -5,6 +5,7 @@ Doors:
     snapshot         a run as it was when it was first looked at
     manifest         run.json: what a run is
     files            bytes on disk: atomic, durable, digested
+    background       work that a thread does while the caller goes on
     digests          digests of data files, read again only where they changed
     user_files       the user's files that decide a run
     trust            whether code that a run names may be imported

@@ -7,7 +7,8 @@ progress-004-9ab3…/    a checkpoint, and state.json instead of a record
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -48,14 +49,25 @@ def check(progress: Path) -> None:
             raise _damaged(progress, f"{name} {problem}")
 
 
-def replace(run: Path, step: int, write: Callable[[Path], None]) -> None:
-    """Replace the half-done step of a run by the one whose folder `write` fills."""
-    with fresh(run / "progress") as beside:
-        listed = encode(written(beside, write))
-        (listing,) = written(beside, lambda folder: (folder / LIST).write_bytes(listed)).values()
-        place = run / f"progress-{step:03d}-{listing}"
-        settle(beside, place)
-    forget(run, but=place)
+def replacing(run: Path, step: int, write: Callable[[Path], None]) -> Callable[[], None]:
+    """Have `write` fill a folder; what is returned makes it, once, the half-done step of a run in place of the last.
+
+    That is the slow part, which another thread may do: it reads the files alone. Never called, it leaves a hidden folder.
+    """
+    with ExitStack() as stack:
+        beside = stack.enter_context(fresh(run / "progress"))
+        write(beside)
+        held = stack.pop_all()
+
+    def rest() -> None:
+        with held:
+            listed = encode(brought(beside))
+            (listing,) = written(beside, lambda folder: (folder / LIST).write_bytes(listed)).values()
+            place = run / f"progress-{step:03d}-{listing}"
+            settle(beside, place)
+        forget(run, but=place)
+
+    return rest
 
 
 def forget(run: Path, but: Path | None = None) -> None:
@@ -84,7 +96,12 @@ def written(folder: Path, write: Callable[[Path], object]) -> dict[str, str]:
     """Have `write` put files into a folder, and bring them to the disk; the new files → SHA-256."""
     before = set(folder.iterdir())
     write(folder)
-    new = [path for path in folder.iterdir() if path not in before]
+    return brought(folder, but=before)
+
+
+def brought(folder: Path, but: Collection[Path] = ()) -> dict[str, str]:
+    """Bring the files of a folder to the disk, but for some; these → SHA-256."""
+    new = [path for path in folder.iterdir() if path not in but]
     for path in (*new, folder):
         sync(path)
     return {path.name: digest(path) for path in new}

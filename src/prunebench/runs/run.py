@@ -254,14 +254,23 @@ class Run:
             write_atomically(self._own() / COSTS, encode(costs))
             self._list({**self.files(), COSTS: digest(self.folder / COSTS)})
 
-    def write_progress(self, step: int, write: Callable[[Path], None]) -> None:
-        """Replace the folder of the step that is half done by the one that `write` fills.
+    def write_progress(self, step: int, write: Callable[[Path], None]) -> Callable[[], None]:
+        """Have `write` fill a folder; what is returned puts it, once, in the place of that of the step that is half done.
+
+        The latter is the slow part, which another thread may do, while the run is held. Both raise as follows.
 
         Raises:
             DiskError: it cannot be written.
         """
-        with writing(f"The progress of run {self.key}", self.folder):
-            progress.replace(self.folder, step, write)
+        about = f"The progress of run {self.key}", self.folder
+        with writing(*about):
+            replace = progress.replacing(self.folder, step, write)
+
+        def rest() -> None:
+            with writing(*about):
+                replace()
+
+        return rest
 
     def tidy(self) -> None:
         """Remove what a killed process left, of a run that is finished; nothing while another process computes it."""

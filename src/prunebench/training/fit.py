@@ -79,8 +79,8 @@ def fit(
     """Train `state.checkpoint.model` in place from where it stands, and return where it stands then.
 
     Masked weights stay at zero, and their gradients do not count where gradients are clipped. The result is that of
-    the last epoch. The state is saved after every epoch, inside an epoch after `every` seconds, and when `stop` asks
-    to stop; after the last epoch without the optimizer. `loss_of` is trained in the place of the task's loss; of
+    the last epoch. The state is saved after a batch where that was `every` seconds ago, when `stop` asks to stop, and
+    after the last epoch, without the optimizer; never twice. `loss_of` is trained in the place of the task's loss; of
     parameters those alone are trained whose names `trains` says.
 
     Raises:
@@ -119,13 +119,15 @@ def fit(
                     place = (position.phase, position.step, epoch, recipe.epochs, batch + 1, batches)
                     progress(Tick(*place, tally.loss, tally.metric, tally.score))
                 stopping = stop()
-                if not last and (stopping or clock.due()):
+                if not last and clock.due(stopping):
                     check_loss(tally.loss, position, epoch)
                     save(clock.read(tally.in_state(replace(state, batch=batch + 1))).with_optimizer(optimizer))
                 if stopping and not last:
                     raise Stopped(f"Stopped in epoch {epoch + 1} of {recipe.epochs}, after batch {batch + 1}.")
             state = clock.read(ended(state, tally.loss))
-            save(state.with_optimizer(optimizer) if state.epoch < recipe.epochs else state)
+            ends = state.epoch == recipe.epochs
+            if clock.due(stopping or ends):
+                save(state if ends else state.with_optimizer(optimizer))
             if stopping:
                 raise Stopped(f"Stopped after epoch {epoch + 1} of {recipe.epochs}.")
         optimizer.zero_grad(set_to_none=True)  # gradients as large as the model are not needed for pruning it
@@ -142,16 +144,19 @@ class Clock:
 
     def __init__(self, before: Seconds, every: float) -> None:
         self._before, self._every = before, every
-        self._begun = self._read = time.monotonic()
+        self._begun = self._saved = time.monotonic()
 
-    def due(self) -> bool:
-        """Whether the last reading is as long ago as was asked for."""
-        return time.monotonic() - self._read >= self._every
+    def due(self, anyhow: bool) -> bool:
+        """Whether to save now, and count from now on: anyhow, or where the last time is as long ago as asked for."""
+        now = time.monotonic()
+        if anyhow or now - self._saved >= self._every:
+            self._saved = now
+            return True
+        return False
 
     def read(self, state: StepState) -> StepState:
         """A state with the seconds until now."""
-        self._read = time.monotonic()
-        finetune = self._before.finetune + self._read - self._begun
+        finetune = self._before.finetune + time.monotonic() - self._begun
         return replace(state, seconds=msgspec.structs.replace(self._before, finetune=finetune))
 
 
@@ -173,7 +178,6 @@ def _update(
     if clip_norm:
         nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
     optimizer.step()
-    masking.after_step()
 
 
 def forward(model: nn.Module, inputs: Any) -> torch.Tensor:

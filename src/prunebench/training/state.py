@@ -7,7 +7,7 @@ state.json                    everything else
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -77,11 +77,20 @@ class StepState:
 
     def save(self, folder: Path) -> None:
         """Write it into an existing folder."""
-        checkpoints.save(self.checkpoint, folder)
-        if self.optimizer:
-            write_tensors(self.optimizer, folder / "optimizer.safetensors")
+        self.writer()(folder)
+
+    def writer(self) -> Callable[[Path], None]:
+        """What writes it, as it is now, into an existing folder; tensors are read then (see `checkpoint.writer`)."""
+        checkpoint = checkpoints.writer(self.checkpoint)
         told = {"format": FORMAT} | {name: getattr(self, name) for name in _told()}
-        (folder / "state.json").write_bytes(msgspec.json.format(msgspec.json.encode(told), indent=1))
+
+        def write(folder: Path) -> None:
+            checkpoint(folder)
+            if self.optimizer:
+                write_tensors(self.optimizer, folder / "optimizer.safetensors")
+            (folder / "state.json").write_bytes(msgspec.json.format(msgspec.json.encode(told), indent=1))
+
+        return write
 
     def with_optimizer(self, optimizer: torch.optim.Optimizer) -> StepState:
         """The same with an optimizer's tensors."""
