@@ -114,6 +114,9 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     train_eval: Annotated[int,
         _training("Training samples that training accuracy is measured on, at most.", 10_000, ge=1)] = NOT_GIVEN
     workers: Annotated[int, _neutral("Processes that read folders of images.", 2, ge=0)] = NOT_GIVEN
+    cache: Annotated[Literal["auto", "on", "off"],
+        _neutral("Keep images in memory once they were decoded and resized, a byte a value: auto where they take a quarter of what is "
+                 "free at most.", "auto")] = NOT_GIVEN
 
     mean: Annotated[tuple[float, ...],
         _training("Mean of each channel that images, scaled to 0 to 1, are normalised with, such as 0.49,0.48,0.45.  "

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from prunebench import Dataset, Split
 from prunebench.data.images import IMAGENET, ImageTask, crop_and_flip
@@ -45,7 +46,39 @@ def test_a_batch_is_three_channels_of_the_size_that_was_asked_for(shape, size):
     ],
 )
 def test_images_in_memory_of_another_size_are_told(shape, notes):
-    assert ImageTask(dataset(*shape), 8).notes == notes
+    assert ImageTask(dataset(*shape), 8, cache="off").notes == notes
+
+
+@pytest.mark.parametrize("cache", ["auto", "off"])
+@pytest.mark.parametrize("shape", [(9, 8, 8), (9, 3, 28, 24)])
+def test_images_are_resized_on_the_cpu_whatever_the_device(shape, cache):
+    """A GPU rounds bytes otherwise."""
+    resized = []
+
+    class Watching(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            if "upsample" in str(function):
+                resized.append(args[0].device.type)
+            return function(*args, **kwargs or {})
+
+    task = ImageTask(dataset(*shape), 20, cache=cache)
+    for _ in range(2):
+        with Watching():
+            (images, labels), *_ = task.batches("train", [torch.arange(5), torch.arange(5, 9)], torch.device("meta"))
+        assert images.device.type == labels.device.type == "meta"
+    assert resized == ["cpu"] * (2 if cache == "auto" else 4)
+
+
+@pytest.mark.parametrize("augment", [False, True])
+@pytest.mark.parametrize("shape", [(9, 8, 8), (9, 3, 28, 24)])
+def test_images_that_are_kept_are_those_that_are_resized_anew(shape, augment):
+    data, batches = dataset(*shape), [torch.tensor([7, 0]), torch.tensor([3, 0, 8])]
+    found = []
+    for cache in ("off", "auto"):
+        task = ImageTask(data, 20, cache=cache)
+        torch.manual_seed(0)
+        found.append([images for _ in range(3) for images, _ in task.batches("train", batches, CPU, augment=augment)])
+    assert all(map(torch.equal, *found))
 
 
 def test_images_in_memory_that_look_nearly_alike_are_told_by_their_part():
@@ -159,6 +192,29 @@ def test_reading_files_leaves_the_global_generator_alone(folder_dataset):
     drawn = torch.rand(1)
     torch.manual_seed(0)
     assert torch.equal(drawn, torch.rand(1))
+
+
+@pytest.mark.parametrize("cache", ["auto", "off"])
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_samples_are_the_same_to_the_bit_whoever_reads_them_and_whether_they_are_kept(folder_dataset, workers, cache):
+    usual, task = (
+        ImageTask(folder_dataset, 24, **about)
+        for about in ({"workers": 0, "cache": "off"}, {"workers": workers, "cache": cache})
+    )
+    passes = [("train", [torch.tensor([5, 0, 1]), torch.tensor([2])]), ("test", [torch.arange(6)])] * 2
+    for part, batches in passes:
+        pairs = zip(usual.batches(part, batches, CPU), task.batches(part, batches, CPU), strict=True)
+        assert all(torch.equal(a, b) for one, other in pairs for a, b in zip(one, other, strict=True))
+
+
+def test_files_that_are_kept_are_opened_once_and_it_is_told(folder_dataset):
+    task = ImageTask(folder_dataset, 24, workers=0)
+    assert task.notes[-1] == "12 images are kept in memory once they are read, 1 MB (--cache)"
+    before = first(task, range(6))[0]
+    for path in folder_dataset.train.inputs:
+        path.unlink()
+    assert torch.equal(first(task, range(6))[0], before)
+    assert ImageTask(folder_dataset, 24, workers=0, cache="off").notes == ()
 
 
 @pytest.mark.parametrize("workers", [0, 1])

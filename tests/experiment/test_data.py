@@ -159,8 +159,18 @@ def test_what_is_done_to_images_is_in_the_summary(pictures):
             "6 of 6 test samples are training samples too, so scores on them are too good",
             "12 images with transparent pixels are laid on --background.",
             "all images are 12×12, and are used as they are.",
+            "12 images are kept in memory once they are read, 1 MB (--cache)",
         )
     )
+
+
+def test_a_run_has_the_same_bits_whoever_reads_its_images_and_whether_they_are_kept(pictures):
+    def bits(**how):
+        *_, last = list(prune(pictures(epochs=2, iterations=1, batch_size=4, augment=True, **how)))
+        return last.loss, last.test_before, last.train_before, last.test_after, last.train_after
+
+    usual = bits(workers=0, cache="off")
+    assert bits(workers=2, cache="off") == bits(workers=2, cache="on") == bits(workers=0) == usual
 
 
 def test_a_broken_test_image_is_found_before_any_training(pictures, tmp_path):

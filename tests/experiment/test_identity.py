@@ -61,6 +61,7 @@ OTHER = {
     "header": False,
     "encoding": "cp1252",
     "trust_data": True,
+    "cache": "off",
     "finetune_momentum": 0.5,
     "prune": ("heads",),
     "layer_fraction": ("layer1=0.5",),

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from prunebench.models.memory import peak_bytes
+from prunebench.models import memory
+from prunebench.models.memory import free_bytes, peak_bytes
 
 CPU = torch.device("cpu")
 
@@ -73,7 +74,8 @@ def test_garbage_is_not_collected_meanwhile_and_the_collector_is_left_as_it_was(
 def test_nothing_is_printed_even_where_garbage_is_collected_meanwhile():
     code = """
 import gc, torch
-from prunebench.models.memory import peak_bytes
+from prunebench.models import memory
+from prunebench.models.memory import free_bytes, peak_bytes
 
 def call():
     gc.collect()
@@ -87,3 +89,23 @@ print(peak_bytes(call, torch.device("cpu")))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "4000\n"
     assert done.stderr == ""
+
+
+def test_memory_that_a_container_may_take_bounds_what_is_free(monkeypatch, tmp_path):
+    (tmp_path / "meminfo").write_text("MemTotal: 9000 kB\nMemAvailable: 8000 kB\n")
+    (tmp_path / "group").write_text("0::/outer/inner\n")
+    groups = {"outer": ("1000000", 400_000, 50_000), "outer/inner": ("max", 300_000, 0)}
+    for name, (most, taken, gives_way) in groups.items():
+        folder = tmp_path / "groups" / name
+        folder.mkdir(parents=True)
+        (folder / "memory.max").write_text(f"{most}\n")
+        (folder / "memory.current").write_text(f"{taken}\n")
+        (folder / "memory.stat").write_text(f"anon 7\ninactive_file {gives_way}\n")
+    monkeypatch.setattr(memory, "MEMORY", tmp_path / "meminfo")
+    monkeypatch.setattr(memory, "GROUP", tmp_path / "group")
+    monkeypatch.setattr(memory, "GROUPS", tmp_path / "groups")
+    assert free_bytes(CPU) == 1_000_000 - 400_000 + 50_000
+    (tmp_path / "groups" / "outer" / "memory.max").write_text("max\n")
+    assert free_bytes(CPU) == 8000 * 1024
+    (tmp_path / "group").unlink()
+    assert free_bytes(CPU) == 8000 * 1024

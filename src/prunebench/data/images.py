@@ -1,4 +1,5 @@
-"""Images: in memory as uint8, or in files; resized, augmented and normalised a batch at a time on the device."""
+"""Images: in memory as uint8, or in files; resized on the CPU, then augmented and normalised a batch at a time on the
+device, so that all devices see the same: a GPU's kernels round bytes otherwise when they resize them."""
 
 from __future__ import annotations
 
@@ -9,14 +10,15 @@ from typing import Any
 import torch
 from torchvision.transforms.v2 import functional as F
 
+from prunebench.data.cache import Source, When, cached
 from prunebench.data.classification import Classification, Labels
 from prunebench.data.dataset import Dataset, Part
 from prunebench.data.image_files import Look, decode, reason
 from prunebench.data.resizing import Resizing
 from prunebench.data.shades import faint
 from prunebench.data.survey import Reading
-from prunebench.data.task import Batch, Objective, Targets
-from prunebench.data.workers import read_by
+from prunebench.data.task import Batch, Objective, Targets, placed
+from prunebench.data.workers import Workers
 from prunebench.errors import DataError
 from prunebench.models.input_spec import InputSpec
 from prunebench.models.normalisation import Statistics
@@ -36,6 +38,7 @@ class ImageTask:
             training images, or ImageNet's for images in files.
         channels_last: memory layout of a batch.
         workers: processes that read image files.
+        cache: whether images that are decoded or resized are kept.
         reading: how image files are read; None crops them as ImageNet's evaluation does, unless they have the size.
         class_weights: of each class in the loss.
     """
@@ -48,6 +51,7 @@ class ImageTask:
         statistics: Statistics | None = None,
         channels_last: bool = False,
         workers: int = 2,
+        cache: When = "auto",
         reading: Reading | None = None,
         class_weights: torch.Tensor | None = None,
     ) -> None:
@@ -55,15 +59,20 @@ class ImageTask:
         self.classes = len(dataset.classes)
         self.objective: Objective = Classification(self.classes, class_weights)
         self.targets: Targets = Labels(dataset)
-        self.notes = (*dataset.notes, *(_doubted(dataset, size) if dataset.kind == "images" else ()))
         self._layout = torch.channels_last if channels_last else torch.contiguous_format
-        self._sources: dict[str, _Memory | _Files] = {}
-        reading = reading or Reading(Look(), Resizing("crop", size))
-        for part, split in dataset.splits.items():
-            in_memory = dataset.kind == "images"
-            self._sources[part] = _Memory(split.inputs) if in_memory else _Files(split.inputs, reading, workers)
-        train = self._sources["train"]
-        own = train.statistics() if isinstance(train, _Memory) and not statistics else IMAGENET
+        doubted: tuple[str, ...] = ()
+        own, sources = IMAGENET, dict[str, Source]()
+        if dataset.kind == "images":
+            doubted = tuple(_doubted(dataset, size))
+            memory = {part: _Memory(split.inputs, size) for part, split in dataset.splits.items()}
+            own = own if statistics else memory["train"].statistics()
+            sources.update((str(part), source) for part, source in memory.items())
+        else:
+            files = _Files(dataset, reading or Reading(Look(), Resizing("crop", size)))
+            readers = Workers(workers, files)
+            sources = {part: _Read(readers, part, len(split), size) for part, split in dataset.splits.items()}
+        self._sources, told = cached(sources, cache)
+        self.notes = (*dataset.notes, *doubted, *([told] if told else ()))
         mean, std = statistics or own
         self.inputs = InputSpec(kind="images", channels=3, size=size, mean=mean, std=std)
 
@@ -72,12 +81,9 @@ class ImageTask:
     ) -> Iterator[Batch]:
         """Images as float32 of shape (batch, 3, size, size), and labels."""
         for pixels, chunk in zip(self._sources[part].read(chunks), chunks, strict=True):
-            yield self._prepare(pixels.to(device), augment), self.targets[part][chunk].to(device)
+            yield self._prepare(placed(pixels, device), augment), placed(self.targets[part][chunk], device)
 
     def _prepare(self, pixels: torch.Tensor, augment: bool) -> torch.Tensor:
-        size = [self.inputs.size] * 2
-        if list(pixels.shape[-2:]) != size:
-            pixels = F.resize(pixels, size, antialias=True)
         if augment:
             pixels = crop_and_flip(pixels)
         images = pixels.float().div_(255)
@@ -117,17 +123,24 @@ def crop_and_flip(pixels: torch.Tensor) -> torch.Tensor:
 
 
 class _Memory:
-    """Images that fit into memory: uint8 of shape (N, C, H, W), C being 1 or 3."""
+    """Images that fit into memory: uint8 of shape (N, C, H, W), C being 1 or 3; read as squares of a size."""
 
-    def __init__(self, pixels: Any) -> None:
+    def __init__(self, pixels: Any, size: int) -> None:
         images = torch.as_tensor(pixels)
         self._images = images[:, None] if images.ndim == 3 else images
-        if self._images.shape[1] not in (1, 3):
-            raise DataError(f"Images must have 1 or 3 channels (N×C×H×W), not {self._images.shape[1]}.")
+        channels = self._images.shape[1]
+        if channels not in (1, 3):
+            raise DataError(f"Images must have 1 or 3 channels (N×C×H×W), not {channels}.")
+        self.shape = channels, size, size
+        self.costs = tuple(self._images.shape[1:]) != self.shape
+
+    def __len__(self) -> int:
+        return len(self._images)
 
     def read(self, chunks: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
         for chunk in chunks:
-            yield self._images[chunk]
+            images = self._images[chunk]
+            yield F.resize(images, list(self.shape[1:]), antialias=True) if self.costs else images
 
     def statistics(self) -> Statistics:
         """Mean and standard deviation of each channel, in units of 255."""
@@ -142,19 +155,34 @@ class _Memory:
 
 
 class _Files(torch.utils.data.Dataset[torch.Tensor]):
-    """Images in files, decoded and resized by worker processes."""
+    """Part and index → an image in a file, decoded and resized, uint8 of shape (3, size, size)."""
 
-    def __init__(self, paths: Sequence[Path], reading: Reading, workers: int) -> None:
-        self._paths, self._reading, self._workers = paths, reading, workers
+    def __init__(self, dataset: Dataset, reading: Reading) -> None:
+        self._paths = {str(part): split.inputs for part, split in dataset.splits.items()}
+        self._reading = reading
 
-    def __getitem__(self, index: int) -> torch.Tensor:
+    def __getitem__(self, key: tuple[str, int]) -> torch.Tensor:
+        part, index = key
+        path: Path = self._paths[part][index]
         try:
-            image = decode(self._paths[index], self._reading.look)
+            image = decode(path, self._reading.look)
         except Exception as error:  # of any kind, as in the survey, since when the file has changed
-            path = self._paths[index]
             raise DataError(f"{shown(path)} cannot be read as an image: {reason(error, path)}") from error
         pixels: torch.Tensor = F.pil_to_tensor(self._reading.resizing(image))
         return pixels
 
+
+class _Read:
+    """The images of one part, read from files by processes that all parts share."""
+
+    costs = True
+
+    def __init__(self, workers: Workers, part: str, count: int, size: int) -> None:
+        self._workers, self._part, self._count = workers, part, count
+        self.shape = 3, size, size
+
+    def __len__(self) -> int:
+        return self._count
+
     def read(self, chunks: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
-        return read_by(self._workers, self, [chunk.tolist() for chunk in chunks])
+        return self._workers.read([[(self._part, index) for index in chunk.tolist()] for chunk in chunks])

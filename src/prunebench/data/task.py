@@ -84,3 +84,10 @@ class Task(Protocol):
 
         Lazy: random augmentation of a batch draws from torch's global generator when that batch is asked for.
         """
+
+
+def placed(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """A tensor of the CPU on a device; to a GPU from pinned memory, so that nobody waits for the copy."""
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)

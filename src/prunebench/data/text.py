@@ -10,7 +10,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 
 from prunebench.data.classification import Classification, Labels
 from prunebench.data.dataset import Dataset, Part
-from prunebench.data.task import Batch, Objective, Targets
+from prunebench.data.task import Batch, Objective, Targets, placed
 from prunebench.models.input_spec import InputSpec
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -60,14 +60,14 @@ class TextTask:
     ) -> Iterator[Batch]:
         """Ids and attention mask, int64 of shape (batch, longest of the batch), and labels."""
         for chunk in chunks:
-            yield self._pad_batch(part, chunk, device), self.targets[part][chunk].to(device)
+            yield self._pad_batch(part, chunk, device), placed(self.targets[part][chunk], device)
 
     def _pad_batch(self, part: Part, chunk: torch.Tensor, device: torch.device) -> dict[str, Any]:
         rows = [self._ids[part][index] for index in chunk.tolist()]
         ids = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=self._pad)
         lengths = torch.tensor([len(row) for row in rows])
         mask = (torch.arange(ids.shape[1]) < lengths[:, None]).long()
-        return {"input_ids": ids.to(device), "attention_mask": mask.to(device)}
+        return {"input_ids": placed(ids, device), "attention_mask": placed(mask, device)}
 
 
 def _cut(cut: int, texts: int, length: int) -> Iterator[str]:

@@ -26,7 +26,7 @@ from prunebench.training.policies import Policy, policies
 
 USED_BY: dict[str, tuple[Kind, ...]] = {
     "sequence_length": ("text",),
-    **dict.fromkeys(("image_size", "augment"), ("images", "files")),
+    **dict.fromkeys(("image_size", "augment", "cache"), ("images", "files")),
     **dict.fromkeys(("resize", "background", "white"), ("files",)),
 }
 """Settings of data, and the kinds of data that they change."""

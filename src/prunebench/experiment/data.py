@@ -81,6 +81,7 @@ def make_task(
             statistics=statistics,
             channels_last=settings.memory_format == "channels_last",
             workers=settings.workers,
+            cache=settings.cache,
             reading=reading,
             class_weights=class_weights(dataset, settings),
         )

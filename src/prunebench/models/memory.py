@@ -11,6 +11,9 @@ from pathlib import Path
 import torch
 
 MEMORY = Path("/proc/meminfo")
+GROUP = Path("/proc/self/cgroup")
+GROUPS = Path("/sys/fs/cgroup")
+"""Where Linux says how much memory there is, and how much of it a group of processes, as a container, may take."""
 
 
 def free_bytes(device: torch.device) -> int | None:
@@ -20,7 +23,25 @@ def free_bytes(device: torch.device) -> int | None:
     if device.type != "cpu" or not MEMORY.is_file():
         return None
     lines = MEMORY.read_text(encoding="ascii").splitlines()
-    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), None)
+    free = next((1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), None)
+    return None if free is None else min((free, *_left_to_groups()))
+
+
+def _left_to_groups() -> Iterator[int]:
+    """Bytes left to each group that this process is in and that has a bound (cgroup v2)."""
+    try:
+        lines = GROUP.read_text(encoding="utf-8").splitlines()
+        place = GROUPS / next((line[3:].strip("/") for line in lines if line.startswith("0::")), "")
+        for folder in (place, *place.parents):
+            if folder == GROUPS.parent:
+                return
+            bound = folder / "memory.max"
+            if bound.is_file() and (most := bound.read_text(encoding="ascii").strip()) != "max":
+                stat = dict(line.split() for line in (folder / "memory.stat").read_text(encoding="ascii").splitlines())
+                taken = int((folder / "memory.current").read_text(encoding="ascii"))
+                yield max(0, int(most) - taken + int(stat.get("inactive_file", 0)))  # which gives way
+    except (OSError, ValueError):
+        return
 
 
 def peak_bytes(call: Callable[[], object], device: torch.device) -> int:

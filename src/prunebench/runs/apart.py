@@ -22,7 +22,7 @@ LETTERS = 80
 """Of a value, so many are told."""
 
 UNTOLD = (
-    *("data_dir", "runs_dir", "results_dir", "workers", "keep", "checkpoint_every", "until"),
+    *("data_dir", "runs_dir", "results_dir", "workers", "cache", "keep", "checkpoint_every", "until"),
     *("trust_data", ANY_SEED),
 )
 """Settings by which nobody tells runs apart, or that are shown elsewhere."""

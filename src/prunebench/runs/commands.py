@@ -13,7 +13,9 @@ from prunebench.runs.run import Run
 ALWAYS = ("model", "dataset", "method", "criterion", "fraction", "iterations", "seed")
 """Settings that a command names even where they are the default; no fraction where a target stands in its place."""
 
-ELSEWHERE = ("runs_dir", "results_dir", "keep", "checkpoint_every", "workers", "device", "threads", "deterministic")
+ELSEWHERE = (
+    *("runs_dir", "results_dir", "keep", "checkpoint_every", "workers", "cache", "device", "threads", "deterministic"),
+)
 """Settings that are no part of what is repeated, or that the environment of the run tells better."""
 
 TIMING = ("backend", "dtype", "batch_sizes", "image_size", "sequence_length", "ci_width", "time_budget")
