@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Generic, Literal, TypeVar
@@ -33,10 +33,16 @@ FIRST_LOOK = 10
 """Rounds before the interval is looked at. After that it is looked at whenever a fifth more rounds are there: the
 more often one looks, the more often the interval is narrow by chance."""
 
+BRIEF = 6
+"""Rounds that a variant takes part in of which nothing is awaited: the fewest of which a median has an interval."""
+
 
 @dataclass(frozen=True)
 class Samples(Generic[Name]):
-    """Milliseconds of every variant, a sample per round, and how the rounds began and ended."""
+    """Milliseconds of every variant, a sample per round, and how the rounds began and ended.
+
+    Samples of what is timed briefly are those of the first rounds.
+    """
 
     samples_ms: dict[Name, tuple[float, ...]]
     warmup_rounds: int
@@ -58,6 +64,7 @@ def alternate(
     ci_width: float,
     seed: int,
     at_least: int = 1,
+    briefly: Collection[Name] = (),
     stopwatch: Stopwatch = on_the_clock,
     stop: Callable[[], bool] | None = None,
 ) -> Samples[Name]:
@@ -70,39 +77,40 @@ def alternate(
         ci_width: how narrow, as half the interval relative to the ratio: 0.03 is ±3 %.
         seed: of the order within rounds.
         at_least: rounds that are made in any case.
+        briefly: names of variants, of none of the pairs, that are timed in the first BRIEF rounds alone.
         stopwatch: times one call.
         stop: asked before every round whether to stop.
 
     Raises:
         Stopped: `stop` asked for it.
     """
-    end = time.perf_counter() + seconds
+    start = time.perf_counter()
     draw = random.Random(seed)
     order = list(variants)
 
-    def one_round() -> dict[Name, float]:
+    def one_round(whole: bool = False) -> dict[Name, float]:
         if stop is not None and stop():
             raise Stopped("Stopped while timing.")
         draw.shuffle(order)
-        return {name: stopwatch(variants[name]) for name in order}
+        return {name: stopwatch(variants[name]) for name in order if whole or name not in briefly}
 
-    warmup_rounds = _warm_up(one_round, time.perf_counter() + WARM_UP_SHARE * seconds)
+    one_round(whole=True)  # allocations, choices of kernels, compilation
+    warmup_rounds = 1 + _warm_up(one_round, start + WARM_UP_SHARE * seconds)
     rounds: list[dict[Name, float]] = []
     look = max(FIRST_LOOK, at_least)
     while True:
-        rounds.append(one_round())
+        rounds.append(one_round(whole=len(rounds) < BRIEF))
         if len(rounds) >= look:
             look = len(rounds) + max(1, len(rounds) // 5)
             if pairs and all(_narrow(rounds, pair, ci_width) for pair in pairs):
                 return Samples(_columns(rounds, variants), warmup_rounds, "interval")
-        if len(rounds) >= at_least and time.perf_counter() >= end:
+        if len(rounds) >= at_least and time.perf_counter() >= start + seconds:
             return Samples(_columns(rounds, variants), warmup_rounds, "budget")
 
 
 def _warm_up(one_round: Callable[[], dict[Name, float]], end: float) -> int:
-    """Rounds that do not count, one at least, until no variant's median falls any more; returns how many."""
-    one_round()  # allocations, choices of kernels, compilation
-    count, before = 1, None
+    """Rounds that do not count, until no variant's median falls any more; returns how many."""
+    count, before = 0, None
     while time.perf_counter() < end:
         window = [one_round() for _ in range(WINDOW)]
         count += WINDOW
@@ -118,5 +126,5 @@ def _narrow(rounds: Sequence[Mapping[Name, float]], pair: tuple[Name, Name], ci_
     return paired_speedup(baseline, other).half_width <= ci_width  # false for NaN
 
 
-def _columns(rounds: Sequence[Mapping[Name, float]], names: Mapping[Name, object]) -> dict[Name, tuple[float, ...]]:
-    return {name: tuple(sample[name] for sample in rounds) for name in names}
+def _columns(rounds: Sequence[Mapping[Name, float]], names: Iterable[Name]) -> dict[Name, tuple[float, ...]]:
+    return {name: tuple(sample[name] for sample in rounds if name in sample) for name in names}

@@ -417,18 +417,42 @@ VARIANTS = {
     "pruned": "the pruned model",
     "rounded": "the pruned model with channels rounded up to a multiple of 8",
     "sparse": "the pruned model with linear layers stored compressed (CSR, or as their pattern is) where that paid",
+    "original-fp32": "the unpruned model in fp32, beside int8",
+    "pruned-fp32": "the pruned model in fp32, beside int8",
 }
 """The variants that are timed, and what they are."""
+
+
+class Quantised(msgspec.Struct, frozen=True, kw_only=True):
+    """How a model was made int8, and what of it is.
+
+    Attributes:
+        scheme: `static`, ranges of activations found beforehand; `dynamic`, found anew for every batch.
+        samples: that those of `static` were found on; 0 where none are needed.
+        weight_bits: bits of the 8 that weights use; 7 where the CPU's sums of 8 overflow.
+        int8: kind of operator → how many convolutions and products of matrices are computed in int8.
+        fp32: kind of operator → how many are left in fp32.
+        calibrated_on: which samples: "training data", or "random inputs" where there is no trained model.
+    """
+
+    scheme: Literal["static", "dynamic"]
+    samples: Count
+    weight_bits: Literal[7, 8]
+    int8: dict[str, int]
+    fp32: dict[str, int]
+    calibrated_on: Literal["", "training data", "random inputs"] = ""
 
 
 class LatencyRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Raw timings of one variant of one step at one batch size, in the order in which they were taken.
 
-    Samples of the same step and batch size belong together: the i-th of each variant were taken in the same round.
+    Samples of the same step and batch size belong together: the i-th of each variant were taken in the same round. The
+    masked model has those of the first rounds alone.
     `ended` says what ended the rounds: the interval of the speed-up was narrow enough, or the time was used up.
     `max_difference` is the largest difference of a logit from those of eager PyTorch in fp32, relative to the largest
     logit; `scores` are those of this very backend and dtype on the test data, where its numbers differ from those.
-    `peak_bytes` is what the model and one pass take of memory at most, where PyTorch allocates it.
+    `peak_bytes` is what the model and one pass take of memory at most, where PyTorch allocates it; `file_bytes` are
+    those of the file that the backend reads. In int8, `agreement` counts test samples with the same answer as in fp32.
     """
 
     format: int = FORMAT
@@ -450,6 +474,9 @@ class LatencyRecord(msgspec.Struct, frozen=True, kw_only=True):
     max_difference: float | None = None
     scores: Scores | None = None
     peak_bytes: int | None = None
+    file_bytes: int | None = None
+    quantised: Quantised | None = None
+    agreement: Score | None = None
 
 
 class Costs(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from prunebench import EfficiencyConfig, RunConfig, prune, time_run
 from prunebench.errors import RunError
 from prunebench.experiment.resolve import resolve
 from prunebench.experiment.setup import set_up
-from prunebench.latency.accuracy import score_of
+from prunebench.latency.accuracy import score_of, task_of
 from prunebench.latency.backends import Loaded, eager
 from prunebench.models.checkpoint import load as load_checkpoint
 
@@ -34,9 +34,11 @@ def test_accuracy_is_that_of_the_step_and_every_batch_has_the_same_size(sizes, t
 
         return call
 
-    score = score_of(run, experiment, EfficiencyConfig(batch_sizes=sizes), state, CPU)
+    config = EfficiencyConfig(batch_sizes=sizes)
+    score = score_of(task_of(run, experiment, config, state), config, state, CPU)
     with torch.inference_mode():
-        found, expected = score(Loaded(loaded.place, runner)), records[1].test_after
+        (scored,), expected = score(Loaded(loaded.place, runner)), records[1].test_after
+    found = scored.scores
     assert list(found.counted) == list(expected.counted) == ["top1", "loss"]
     assert (found.correct, found.total) == (expected.correct, expected.total)
     assert found["loss"] == pytest.approx(expected["loss"], rel=1e-5)
@@ -54,9 +56,10 @@ def test_sentences_are_padded_to_the_length_that_an_engine_was_made_for():
         shapes.update(tuple(part.shape) for part in batch.values())
         return batch
 
-    score = score_of(experiment.run, experiment, EfficiencyConfig(batch_sizes=(4,)), state, CPU)
+    config = EfficiencyConfig(batch_sizes=(4,))
+    score = score_of(task_of(experiment.run, experiment, config, state), config, state, CPU)
     with torch.inference_mode():
-        found = score(Loaded(place, loaded.runner))
+        found = score(Loaded(place, loaded.runner))[0].scores
     assert (found.correct, found.total) == (expected.correct, 13)
     assert found["loss"] == pytest.approx(expected["loss"], rel=1e-5)
     assert shapes == {(4, state.architecture.inputs.length)}
@@ -73,7 +76,8 @@ def test_accuracy_on_other_data_than_the_runs_is_refused(tiny_config, blobs):
         return data
 
     changed = resolve(tiny_config(iterations=1, dataset=other))
-    score = score_of(run, changed, EfficiencyConfig(batch_sizes=(4,)), state, CPU)
+    config = EfficiencyConfig(batch_sizes=(4,))
+    score = score_of(task_of(run, changed, config, state), config, state, CPU)
     with pytest.raises(RunError, match="was computed with other contents of: data"):
         score(eager.load(state, CPU, "fp32"))
     with pytest.raises(RunError, match="was computed with other contents of: data"):

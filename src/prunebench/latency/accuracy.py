@@ -1,7 +1,8 @@
-"""Accuracy: what a model scores on the test data in a backend."""
+"""Accuracy: what a model scores on the test data in a backend, and how often it answers as another one does."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -17,9 +18,9 @@ from prunebench.experiment.experiment import Experiment
 from prunebench.experiment.starts.checkpoints import start_of
 from prunebench.latency.backends import Loaded
 from prunebench.latency.config import EfficiencyConfig
-from prunebench.latency.prepare import Scorer, as_logits
+from prunebench.latency.prepare import Scored, Scorer, as_logits
 from prunebench.models.checkpoint import Checkpoint
-from prunebench.records import Scores
+from prunebench.records import Score, Scores
 from prunebench.runs.run import Run
 
 SAMPLES = 10_000
@@ -27,11 +28,12 @@ SAMPLES = 10_000
 
 BATCH = 64
 
+CALIBRATED = 16
+"""Samples in a batch of those that ranges of activations are found on: the quantiser keeps all activations of one."""
 
-def score_of(
-    run: Run, experiment: Experiment, efficiency: EfficiencyConfig, original: Checkpoint, device: torch.device
-) -> Scorer:
-    """What measures the accuracy of a run's models in a backend; data is loaded when it is first called.
+
+def task_of(run: Run, experiment: Experiment, efficiency: EfficiencyConfig, original: Checkpoint) -> Callable[[], Task]:
+    """What loads a run's data, with inputs of the size that is timed, when it is first called.
 
     Then it raises RunError where that is not the run's own.
     """
@@ -45,19 +47,42 @@ def score_of(
         check_data(run, experiment)
         return make_task(resized, tokenizer=start.tokenizer, statistics=start.statistics)
 
+    return task
+
+
+def score_of(
+    task: Callable[[], Task], efficiency: EfficiencyConfig, original: Checkpoint, device: torch.device
+) -> Scorer:
+    """What scores models in a backend on the test data, in one pass over it."""
     length = original.architecture.inputs.length
     size = max((size for size in efficiency.batch_sizes if size <= BATCH), default=min(efficiency.batch_sizes))
 
-    def score(loaded: Loaded) -> Scores:
+    def score(*models: Loaded) -> list[Scored]:
         samples, objective = task().targets.some("test", SAMPLES), task().objective
-        run, sums = loaded.runner(size), dict.fromkeys(objective.metrics, 0.0)
+        runners = [loaded.runner(size) for loaded in models]
+        sums, same = [dict.fromkeys(objective.metrics, 0.0) for _ in models], [0] * len(models)
         for batch, expected in task().batches("test", samples.split(size), device):
-            answer = as_logits(run(loaded.place(_padded(batch, size, length))))[: len(expected)]
-            for name, counted in objective.count(answer, expected.cpu()).items():
-                sums[name] += float(counted)
-        return Scores.of(**{name: (total, len(samples)) for name, total in sums.items()})
+            padded = _padded(batch, size, length)
+            answers = [
+                as_logits(run(loaded.place(padded)))[: len(expected)]
+                for run, loaded in zip(runners, models, strict=True)
+            ]
+            for i, answer in enumerate(answers):
+                same[i] += int(objective.right(answer, answers[0].argmax(1)).sum())
+                for name, counted in objective.count(answer, expected.cpu()).items():
+                    sums[i][name] += float(counted)
+        return [
+            Scored(Scores.of(**{name: (total, len(samples)) for name, total in of.items()}), Score(alike, len(samples)))
+            for of, alike in zip(sums, same, strict=True)
+        ]
 
     return score
+
+
+def calibration_of(task: Callable[[], Task], count: int, device: torch.device) -> Sequence[Any]:
+    """Inputs of so many training samples, a fixed subset in which each class keeps its share, in batches."""
+    samples = task().targets.some("train", count)
+    return [batch for batch, _ in task().batches("train", samples.split(CALIBRATED), device)]
 
 
 def _padded(batch: Any, size: int, length: int) -> Any:

@@ -19,7 +19,9 @@ class EfficiencyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """
 
     backend: Annotated[str, msgspec.Meta(description="Backend to time on.")] = "eager"
-    dtype: Annotated[Literal["fp32", "bf16"], msgspec.Meta(description="Arithmetic of weights and images.")] = "fp32"
+    dtype: Annotated[Literal["fp32", "bf16", "int8"], msgspec.Meta(description="Arithmetic of weights and images.")] = (
+        "fp32"
+    )
     batch_sizes: Annotated[tuple[Positive, ...], msgspec.Meta(description="Batch sizes.", min_length=1)] = (
         1,
         4,
@@ -27,6 +29,9 @@ class EfficiencyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         64,
         256,
     )
+    int8_samples: Annotated[
+        Positive, msgspec.Meta(description="Training samples that int8 finds the ranges of activations on.")
+    ] = 256
     steps: Annotated[
         tuple[Annotated[int, msgspec.Meta(ge=0)], ...] | None,
         msgspec.Meta(description="Steps to time.  [default: all pruned ones; compile: first, middle and last]"),
@@ -46,5 +51,6 @@ class EfficiencyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         check_fields(self)
 
     def settings(self) -> dict[str, Any]:
-        """What decides a timing: all but which steps are timed."""
-        return {name: value for name, value in msgspec.structs.asdict(self).items() if name != "steps"}
+        """What decides a timing: all but which steps are timed, and what other dtypes do not use."""
+        without = {"steps"} if self.dtype == "int8" else {"steps", "int8_samples"}
+        return {name: value for name, value in msgspec.structs.asdict(self).items() if name not in without}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -19,13 +19,13 @@ from prunebench.latency.breakdown import Passes, layer_times, shares_of
 from prunebench.latency.budget import Budget
 from prunebench.latency.gains import gains
 from prunebench.latency.layouts import Layout, layouts
-from prunebench.latency.prepare import Conditions, Ready, load, memory_of, ready
+from prunebench.latency.prepare import INT8, Conditions, Ready, Scored, dtype_of, load, load_int8, memory_of, ready
 from prunebench.latency.variants import TimedStep, layers_as_they_were, variants
 from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.costs import costs
 from prunebench.models.input_spec import output_of, to
 from prunebench.models.taken_over import copied
-from prunebench.records import Breakdown, LatencyRecord, Scores, SparseLayer, TimingRecord
+from prunebench.records import Breakdown, LatencyRecord, SparseLayer, TimingRecord
 from prunebench.training.device import memory_for, stopwatch_for
 
 TOGETHER = 4
@@ -44,6 +44,9 @@ Name = tuple[int, str]
 """A step and a variant."""
 
 BASE: Name = (0, "unpruned")
+
+IN_FP32 = "-fp32"
+"""What ends the names of variants that are in fp32 beside others in int8."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,7 @@ def measure(
             layers = tuple(layer for cell in cells.values() for layer in cell.sparse_layers[subject.step])
             yield TimingRecord(
                 step=subject.step,
-                latencies=tuple(_records(subject, cells, scores, conditions)),
+                latencies=tuple(_records(subject, loaded, cells, scores, conditions)),
                 original=whole,
                 pruned=costs(subject.state, base.architecture.inputs),
                 breakdown=_breakdown(subject, base.model, cells, fixed),
@@ -116,7 +119,16 @@ def _load_variants(base: Checkpoint, group: Sequence[TimedStep], conditions: Con
     for subject in group:
         states |= {(subject.step, name): state for name, state in variants(base, subject).items()}
     placed = {name: _placed(state, conditions.device) for name, state in states.items()}
-    return {name: LoadedVariant(state, load(state, conditions)) for name, state in placed.items()}
+    if conditions.efficiency.dtype != INT8:
+        return {name: LoadedVariant(state, load(state, conditions)) for name, state in placed.items()}
+    found: dict[Name, LoadedVariant] = {}
+    beside: dict[Name, LoadedVariant] = {}
+    for (step, name), state in placed.items():
+        full, small = load_int8(state, conditions)
+        found[step, name] = LoadedVariant(state, small)
+        if name in (BASE[1], "pruned"):
+            beside[step, name + IN_FP32] = LoadedVariant(state, full)
+    return found | beside
 
 
 def _cell(
@@ -149,14 +161,24 @@ def _cell(
             calls = {name: found.call for name, found in prepared.items()}
             timed = alternate(
                 calls,
-                [(BASE, name) for name in calls if name[1] in ("pruned", "sparse")],
+                _pairs(calls),
                 seconds=(1 - SPARSE_SHARE) * seconds if tried else seconds,
                 ci_width=conditions.efficiency.ci_width,
                 seed=seed,
+                briefly=[name for name in calls if name[1] == "masked"],  # masks are multiplied by, and gain nothing
                 stopwatch=stopwatch,
                 stop=conditions.stop,
             )
     return Cell(timed, prepared, peaks, passes, layers)
+
+
+def _pairs(names: Collection[Name]) -> list[tuple[Name, Name]]:
+    """Of which variants the speed-up is to be known well; where some are in fp32 beside int8, against that as well."""
+    found = [(BASE, name) for name in names if name[1] in ("pruned", "sparse")]
+    full = (BASE[0], BASE[1] + IN_FP32)
+    if full in names:
+        found += [(full, name) for name in names if name == BASE or name[1] in ("pruned", "pruned" + IN_FP32)]
+    return found
 
 
 def _fixed_cost(
@@ -183,41 +205,59 @@ def _fixed_cost(
 
 def _scores(
     loaded: Mapping[Name, LoadedVariant], cells: Mapping[int, Cell], conditions: Conditions
-) -> dict[Name, Scores]:
-    """Accuracy of the original and the pruned models, where the backend's numbers are others than eager PyTorch's."""
+) -> dict[Name, Scored]:
+    """Accuracy of the original and the pruned models, where the backend's numbers are others than eager PyTorch's; in
+    int8 beside that in fp32."""
     if conditions.score is None:
         return {}
-    return {
-        name: conditions.score(variant.loaded)
-        for name, variant in loaded.items()
-        if name[1] in (BASE[1], "pruned") and max(cell.ready[name].difference for cell in cells.values()) > CHANGED
-    }
+    found: dict[Name, Scored] = {}
+    for (step, name), variant in loaded.items():
+        full = (step, name + IN_FP32)
+        if full in loaded:
+            found |= zip((full, (step, name)), conditions.score(loaded[full].loaded, variant.loaded), strict=True)
+        elif name in (BASE[1], "pruned") and _changed(cells, (step, name)):
+            (found[step, name],) = conditions.score(variant.loaded)
+    return found
+
+
+def _changed(cells: Mapping[int, Cell], name: Name) -> bool:
+    """Whether a variant answers otherwise than eager PyTorch."""
+    return max(cell.ready[name].difference for cell in cells.values()) > CHANGED
 
 
 def _records(
-    subject: TimedStep, cells: Mapping[int, Cell], scores: Mapping[Name, Scores], conditions: Conditions
+    subject: TimedStep,
+    loaded: Mapping[Name, LoadedVariant],
+    cells: Mapping[int, Cell],
+    scores: Mapping[Name, Scored],
+    conditions: Conditions,
 ) -> Iterator[LatencyRecord]:
     for size, cell in cells.items():
         for name, samples in cell.timed.samples_ms.items():
-            if name != BASE and name[0] != subject.step:
+            unpruned = name[1].startswith(BASE[1])
+            if not unpruned and name[0] != subject.step:
                 continue
-            prepared = cell.ready.get(name)
+            prepared, variant, scored = cell.ready.get(name), loaded.get(name), scores.get(name)
+            quantised = variant.loaded.quantised if variant else None
             yield LatencyRecord(
                 **conditions.about,
                 step=subject.step,
                 nominal_left=subject.nominal_left,
-                variant="original" if name == BASE else name[1],
+                variant=name[1].replace(BASE[1], "original"),
                 batch_size=size,
                 device=conditions.device.type,
-                dtype=conditions.efficiency.dtype,
+                dtype=dtype_of(variant.loaded, conditions) if variant else conditions.efficiency.dtype,
                 threads=torch.get_num_threads(),
                 samples_ms=samples,
                 backend=conditions.backend.name,
                 warmup_rounds=cell.timed.warmup_rounds,
                 ended=cell.timed.ended,
                 max_difference=prepared.difference if prepared else None,
-                scores=scores.get(name),
+                scores=scored.scores if scored else None,
                 peak_bytes=cell.peak_bytes.get(name),
+                file_bytes=variant.loaded.file_bytes if variant else None,
+                quantised=quantised,
+                agreement=scored.agreement if scored and quantised else None,
             )
 
 

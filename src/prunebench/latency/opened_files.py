@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from prunebench.errors import ConfigError, ModelError
-from prunebench.latency.backends.onnxruntime import open_session
 from prunebench.latency.backends.openvino import open_request
+from prunebench.latency.sessions import open_session
 
 KINDS = {"tensor(float)": np.float32, "tensor(int64)": np.int64, "tensor(int32)": np.int32}
 

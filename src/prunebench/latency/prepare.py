@@ -2,30 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from math import inf
 from typing import Any
 
+import msgspec
 import torch
 
 from prunebench.errors import ConfigError, ModelError, PrunebenchError
-from prunebench.latency.backends import Backend, Loaded
+from prunebench.latency.backends import Backend, Loaded, backends
 from prunebench.latency.config import EfficiencyConfig
 from prunebench.models.checkpoint import Checkpoint, weights_of
 from prunebench.models.input_spec import output_of, to
 from prunebench.models.memory import peak_bytes
 from prunebench.pruning.granularity import Pattern
-from prunebench.records import Scores
+from prunebench.records import Score, Scores
 from prunebench.registry import check_installed
 from prunebench.training.fit import Stop
 
-TOLERANCE = {"fp32": 1e-3, "bf16": 0.25}
-"""By how much a logit may differ from eager PyTorch's in fp32, relative to the largest; beyond that it is wrong."""
+INT8 = "int8"
 
-Scorer = Callable[[Loaded], Scores]
-"""Measures the accuracy of a model in a backend on the test data."""
+TOLERANCE = {"fp32": 1e-3, "bf16": 0.25, INT8: inf}
+"""By how much a logit may differ from eager PyTorch's in fp32, relative to the largest; beyond that it is wrong. Of
+int8 the accuracy tells."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What a model scores on the test data, and for how many samples it answers as the first one beside it."""
+
+    scores: Scores
+    agreement: Score
+
+
+Scorer = Callable[..., Sequence[Scored]]
+"""Scores models in a backend on the test data."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +52,7 @@ class Conditions:
         pattern: that single weights were pruned by.
         score: measures accuracy where a backend's numbers differ; None where the weights are untrained.
         stop: asked before every round whether to stop.
+        calibration: inputs of training samples that int8 is calibrated on; None where the weights are untrained.
     """
 
     backend: Backend
@@ -48,6 +63,7 @@ class Conditions:
     score: Scorer | None = None
     stop: Stop | None = None
     pattern: Pattern | None = None
+    calibration: Callable[[], Sequence[Any]] | None = None
 
 
 @dataclass(frozen=True)
@@ -72,7 +88,9 @@ def check_usable(backend: Backend, device: torch.device, dtype: str) -> None:
             f"{backend.devices[0]}."
         )
     if dtype not in backend.dtypes:
-        raise ConfigError(f"--backend {backend.name} computes in {' and '.join(backend.dtypes)} only, not in {dtype}.")
+        others = ", ".join(name for name in backends.names() if dtype in backends.get(name).dtypes)
+        own = " and ".join(backend.dtypes)
+        raise ConfigError(f"--backend {backend.name} computes in {own} only, not in {dtype}. What does: {others}.")
 
 
 def load(state: Checkpoint, conditions: Conditions) -> Loaded:
@@ -83,6 +101,24 @@ def load(state: Checkpoint, conditions: Conditions) -> Loaded:
     """
     with _told(conditions.backend.name, state):
         return conditions.backend.load(state, conditions.device, conditions.efficiency.dtype)
+
+
+def load_int8(state: Checkpoint, conditions: Conditions) -> tuple[Loaded, Loaded]:
+    """A model in the backend, in fp32 and in int8.
+
+    Raises:
+        ModelError: the backend cannot take it, or not in int8.
+    """
+    make = conditions.backend.load_int8
+    assert make is not None
+    count = conditions.efficiency.int8_samples
+    with _told(f"{conditions.backend.name} --dtype {INT8}", state):
+        batches = conditions.calibration() if conditions.calibration else [state.architecture.inputs.example(count)]
+        full, small = make(state, batches)
+    assert small.quantised is not None
+    on = "training data" if conditions.calibration else "random inputs"
+    told = msgspec.structs.replace(small.quantised, calibrated_on=on if small.quantised.samples else "")
+    return full, replace(small, quantised=told)
 
 
 def ready(state: Checkpoint, loaded: Loaded, batch: Any, conditions: Conditions) -> Ready:
@@ -97,12 +133,18 @@ def ready(state: Checkpoint, loaded: Loaded, batch: Any, conditions: Conditions)
         answer = as_logits(call())
     expected = as_logits(output_of(state.model, to(batch, device=conditions.device)))
     difference = difference_of(answer, expected)
-    if not difference <= TOLERANCE[conditions.efficiency.dtype]:  # false for NaN
+    if not difference <= TOLERANCE[dtype_of(loaded, conditions)]:  # false for NaN
         raise ModelError(
             f"--backend {conditions.backend.name} answers otherwise than eager PyTorch: a logit of "
             f"{state.architecture.model} differs by {difference:.2g} of the largest. It is not timed."
         )
     return Ready(call, difference)
+
+
+def dtype_of(loaded: Loaded, conditions: Conditions) -> str:
+    """What a model is computed in: beside int8 stands fp32."""
+    dtype = conditions.efficiency.dtype
+    return "fp32" if dtype == INT8 and loaded.quantised is None else dtype
 
 
 def difference_of(answer: torch.Tensor, expected: torch.Tensor) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from prunebench.experiment.existing import check_data
 from prunebench.experiment.experiment import Experiment
 from prunebench.experiment.resolve import resolve
 from prunebench.experiment.untrained import untrained
-from prunebench.latency.accuracy import score_of
+from prunebench.latency.accuracy import calibration_of, score_of, task_of
 from prunebench.latency.backends import backends
 from prunebench.latency.config import EfficiencyConfig
 from prunebench.latency.measure import measure
@@ -124,6 +125,7 @@ def _time(
         pruned = states(missing)
         _, _, original = next(pruned)
         original = _fitted(original, efficiency)
+        task = None if of is None else task_of(of, experiment, efficiency, original)
         conditions = Conditions(
             backend=backend,
             device=device,
@@ -135,9 +137,10 @@ def _time(
                 "inputs": original.architecture.inputs.text(),
             },
             compressible=experiment.method.masks,
-            score=None if of is None else score_of(of, experiment, efficiency, original, device),
+            score=None if task is None else score_of(task, efficiency, original, device),
             stop=stop,
             pattern=None if settings.pattern is None else read_pattern(settings.pattern),
+            calibration=task and cache(partial(calibration_of, task, efficiency.int8_samples, device)),
         )
         subjects = (
             TimedStep(step, left, state, rounded_up(original, experiment, step)) for step, left, state in pruned

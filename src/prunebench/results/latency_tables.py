@@ -8,7 +8,7 @@ from statistics import median
 from prunebench.records import Breakdown, LatencyRecord, TimingRecord
 from prunebench.results.sparsity import sentences
 from prunebench.results.tables import align, short
-from prunebench.statistics import MedianInterval, median_interval, paired_speedup, percentile
+from prunebench.statistics import MedianInterval, interval_of, median_interval, paired_speedup, percentile
 
 OfVariant = Mapping[str, LatencyRecord]
 
@@ -37,6 +37,7 @@ def times(timings: Sequence[TimingRecord]) -> str:
     notes = [
         "Milliseconds; percentiles and samples/s are those of the pruned model. Masked: no speed-up expected.",
         "The speed-up is the median of original / pruned within a round.",
+        *_masked([of for _, _, of in _cells(timings)]),
     ]
     notes += _few([of["pruned"] for _, _, of in _cells(timings)])
     if extra:
@@ -56,6 +57,57 @@ def pattern_notes(timings: Sequence[TimingRecord]) -> list[str]:
     return [
         note if len(steps) == len(timings) else f"step {', '.join(map(str, steps))}: {note}"
         for note, steps in found.items()
+    ]
+
+
+def int8(timings: Sequence[TimingRecord]) -> str:
+    """A row per step, batch size and model: unpruned or pruned, in fp32 or int8; empty where nothing is in int8."""
+    cells = [(timing, size, of) for timing, size, of in _cells(timings) if "original-fp32" in of]
+    head = ["step", "batch", "model", "dtype", "median", "speed-up", "95 % interval", "file", "top-1", "95 % interval"]
+    rows = [[*head, "as in fp32"]]
+    for timing, size, of in cells:
+        for variant in ("original-fp32", "original", "pruned-fp32", "pruned"):
+            record = of[variant]
+            gain = paired_speedup(of["original-fp32"].samples_ms, record.samples_ms)
+            model = "pruned" if variant.startswith("pruned") else "unpruned"
+            row = [str(timing.step), str(size), model, record.dtype, _ms(median(record.samples_ms))]
+            row += [f"{gain.median:.2f} ×", interval(gain) if variant != "original-fp32" else ""]
+            rows.append([*row, _bytes(record.file_bytes or 0), *_answers(record)])
+    if not cells:
+        return ""
+    told = [
+        "All in the same rounds; milliseconds. The speed-up is the median of unpruned fp32 / this one within a round.",
+        "as in fp32: test samples that are answered as the same model in fp32 answers them.",
+        *dict.fromkeys(
+            line
+            for timing, _, of in cells
+            for name in ("original", "pruned")
+            for line in _quantised(of[name], f"step {timing.step}" if name == "pruned" else "unpruned")
+        ),
+    ]
+    return "\n".join([align(rows), *told])
+
+
+def _answers(record: LatencyRecord) -> list[str]:
+    """Accuracy with its interval, and the share of answers that are those in fp32."""
+    same = "" if record.agreement is None else f"{100 * record.agreement.mean:.1f} %"
+    if record.scores is None:
+        return ["", "", same]
+    score = record.scores.counted[record.scores.main.name]
+    ends = interval_of(record.scores.main.name, score.mean, score.count)
+    return [f"{score.mean:.3f}", "" if ends is None else f"{ends[0]:.3f}–{ends[1]:.3f}", same]
+
+
+def _quantised(record: LatencyRecord, which: str) -> list[str]:
+    """How a model was made int8, and what of it was left in fp32."""
+    if (how := record.quantised) is None:
+        return []
+    on = f" on {how.samples} samples of {how.calibrated_on}" if how.samples else ""
+    done, left = sum(how.int8.values()), sum(how.fp32.values())
+    kinds = ", ".join(f"{count} {kind}" for kind, count in how.fp32.items())
+    rest = f"; in fp32 stay {kinds}" if left else ""
+    return [
+        f"{which}: {how.scheme}{on}, weights of {how.weight_bits} bits, {done} of {done + left} products in int8{rest}."
     ]
 
 
@@ -180,6 +232,28 @@ def _cells(timings: Sequence[TimingRecord]) -> list[tuple[TimingRecord, int, OfV
         for timing in timings
         for size in sorted({r.batch_size for r in timing.latencies})
     ]
+
+
+def _masked(cells: Sequence[OfVariant]) -> list[str]:
+    """What masks gain, where the masked model was timed in the first rounds alone."""
+    brief = [of for of in cells if len(of["masked"].samples_ms) < len(of["original"].samples_ms)]
+    if not brief:
+        return []
+    gains = [
+        paired_speedup(of["original"].samples_ms[: len(of["masked"].samples_ms)], of["masked"].samples_ms)
+        for of in brief
+    ]
+    low, high = min(gain.median for gain in gains), max(gain.median for gain in gains)
+    many = "" if len(gains) == 1 else f" to {high:.2f}"
+    known = [gain for gain in gains if gain.known]
+    above = sum(gain.low > 1 for gain in known)
+    ends = (
+        f"; the 95 % interval is {interval(gains[0])}"
+        if len(gains) == 1
+        else f"; {above} of {len(known)} intervals are above 1"
+    )
+    rounds = max(len(of["masked"].samples_ms) for of in brief)
+    return [f"Masked: in the first {rounds} rounds alone; original / masked there: {low:.2f}{many} ×{ends}."]
 
 
 def _cut(record: LatencyRecord) -> str:

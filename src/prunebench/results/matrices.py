@@ -151,7 +151,7 @@ def _write_matrix(
 ) -> Path:
     """Write the matrix of a timed step."""
     first = timing.latencies[0]
-    rounds = {r.batch_size: len(r.samples_ms) for r in timing.latencies}
+    rounds = {r.batch_size: len(r.samples_ms) for r in timing.latencies if r.variant == "pruned"}
     about = {
         **head,
         "measured on": f"{first.device}, {first.threads} threads, {first.backend}, {first.dtype}, {first.inputs}",

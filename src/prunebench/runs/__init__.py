@@ -17,5 +17,6 @@ Doors:
     overview         runs in a line each
     commands         the commands that repeat runs
     environment      what of this machine stands beside every figure
+    processors       what the CPU is called, and what it can do
     reproducibility  what of a machine decides results to the bit
 """

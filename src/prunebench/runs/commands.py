@@ -18,7 +18,10 @@ ELSEWHERE = (
 )
 """Settings that are no part of what is repeated, or that the environment of the run tells better."""
 
-TIMING = ("backend", "dtype", "batch_sizes", "image_size", "sequence_length", "ci_width", "time_budget")
+RESIZED = ("image_size", "sequence_length")
+"""Those that the run that is timed has too."""
+
+TIMING = ("backend", "dtype", "int8_samples", "batch_sizes", "image_size", "sequence_length", "ci_width", "time_budget")
 """Settings of a timing run, in the order of the command."""
 
 
@@ -48,7 +51,7 @@ def command_of(run: Run, source: Run | None = None) -> str | None:
         return None
     machine = {"device": run.environment().device, "threads": run.environment().threads}
     if source is not None:
-        timing = {name: config[name] for name in TIMING if name not in ("image_size", "sequence_length")}
+        timing = {name: config[name] for name in TIMING if name in config and name not in RESIZED}
         timing["batch_sizes"] = ",".join(map(str, config["batch_sizes"]))
         timing |= {name: config[name] for name in TIMING if _resized(name, run, source)}
         return f"prunebench efficiency --run {source.key} {as_options(timing | machine)}"
@@ -78,6 +81,4 @@ def _told(name: str, config: Mapping[str, Any]) -> bool:
 
 
 def _resized(name: str, run: Run, source: Run) -> bool:
-    return name in ("image_size", "sequence_length") and run.manifest.config.get(name) != source.manifest.config.get(
-        name
-    )
+    return name in RESIZED and run.manifest.config.get(name) != source.manifest.config.get(name)

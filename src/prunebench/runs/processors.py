@@ -66,6 +66,11 @@ def cpu() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
+def flags() -> frozenset[str]:
+    """What the first core can do, as /proc/cpuinfo calls it on x86; nothing where that does not say so."""
+    return frozenset(next(_cores(), {}).get("flags", "").split())
+
+
 def _cores() -> Iterator[dict[str, str]]:
     """What /proc/cpuinfo says of each core; nothing where there is none."""
     try:

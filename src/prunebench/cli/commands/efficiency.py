@@ -42,7 +42,8 @@ SIZES = ("image_size", "sequence_length")
 @files_option
 @click.option("--architecture-only", is_flag=True, help="Time untrained weights, whatever runs there are.")
 @click.option("--backend", "names", multiple=True, metavar="NAME", help="Backend; repeatable.  [default: eager]")
-@click.option("--dtype", "dtypes", multiple=True, metavar="NAME", help="fp32 or bf16; repeatable.  [default: fp32]")
+@click.option("--dtype", "dtypes", multiple=True, metavar="NAME", help="fp32, bf16, int8; repeatable.  [default: fp32]")
+@click.option("--int8-samples", type=int, metavar="N", help="Training samples to calibrate int8 on.  [default: 256]")
 @click.option("--batch-sizes", callback=numbers, metavar="N,N", help="Batch sizes.  [default: 1,4,16,64,256]")
 @click.option("--steps", callback=numbers, metavar="N,N", help="Steps to time.  [default: all pruned ones]")
 @click.option("--ci-width", type=float, metavar="X", help="Time until intervals are ± this share.  [default: 0.03]")
@@ -59,6 +60,7 @@ def command(
     architecture_only: bool,
     names: tuple[str, ...],
     dtypes: tuple[str, ...],
+    int8_samples: int | None,
     batch_sizes: tuple[int, ...] | None,
     steps: tuple[int, ...] | None,
     ci_width: float | None,
@@ -74,14 +76,19 @@ def command(
 
     Takes the newest pruned run that fits the options; where there is none, the untrained architecture, pruned by
     the same schedule, since latency does not depend on the values of weights. What is timed already on this machine
-    is not timed again. --image-size and --sequence-length choose what is timed, whatever the run was trained on.
+    is not timed again. With --dtype int8 the same models in fp32 are timed beside. --image-size and --sequence-length
+    choose what is timed, whatever the run was trained on.
     """
     console = Console(as_json, quiet)
-    from prunebench.errors import PrunebenchError, Stopped
+    from prunebench.errors import ConfigError, PrunebenchError, Stopped
     from prunebench.latency.backends import backends
     from prunebench.latency.config import EfficiencyConfig
 
     chosen = {"batch_sizes": batch_sizes, "steps": steps, "ci_width": ci_width, "time_budget": time_budget}
+    if int8_samples is not None:
+        if "int8" not in dtypes:
+            raise ConfigError("--int8-samples belongs to --dtype int8.")
+        chosen["int8_samples"] = int8_samples
     chosen = {name: value for name, value in chosen.items() if value is not None}
     for name in names:
         backends.get(name)
@@ -192,9 +199,9 @@ def _time(  # noqa: PLR0917
         if timing.step not in had:
             console.note(f"step {timing.step} timed")
     timings.sort(key=lambda timing: timing.step)
-    tables = (latency_tables.times, latency_tables.costs, latency_tables.breakdown)
+    tables = (latency_tables.times, latency_tables.int8, latency_tables.costs, latency_tables.breakdown)
     title = f"{efficiency.backend}, {efficiency.dtype}, {timings[0].latencies[0].inputs}"
-    console.result("\n\n".join([f"\n{title}", *(table(timings) for table in tables)]))
+    console.result("\n\n".join([f"\n{title}", *(text for table in tables if (text := table(timings)))]))
     console.note(f"run {into.key} in {into.folder}")
     about, folder = (experiment.run.manifest, None) if run is None else (run.manifest, run.folder)
     try:

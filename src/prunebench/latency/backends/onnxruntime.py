@@ -1,12 +1,13 @@
-"""ONNX Runtime on the CPU. What reads a file knows no torch."""
+"""ONNX Runtime on the CPU, in fp32 and in int8."""
 
 from __future__ import annotations
 
-import importlib
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from prunebench.latency.backends import Backend, Loaded, backends
+from prunebench.latency.sessions import open_session
 
 if TYPE_CHECKING:
     import torch
@@ -16,30 +17,37 @@ if TYPE_CHECKING:
 
 def load(state: Checkpoint, device: torch.device, dtype: str) -> Loaded:
     """The model, exported to ONNX, in a session that runs every batch size."""
-    import torch
-
     from prunebench.models.export import onnx_program
 
-    session = open_session(onnx_program(state), torch.get_num_threads())
+    return _loaded(onnx_program(state))
+
+
+def load_int8(state: Checkpoint, batches: Sequence[Any]) -> tuple[Loaded, Loaded]:
+    """The model in fp32, and quantised by ONNX Runtime's own quantiser.
+
+    Raises:
+        ModelError: nothing of it is computed in int8.
+    """
+    from prunebench.latency.quantisation import quantise
+    from prunebench.models.export import onnx_program
+
+    program = onnx_program(state)
+    full = _loaded(program)
+    small, told = quantise(program, [full.place(batch) for batch in batches], state.architecture.model)
+    return full, replace(_loaded(small), quantised=told)
+
+
+def _loaded(program: bytes) -> Loaded:
+    import torch
+
+    session = open_session(program, torch.get_num_threads())
     names = [of.name for of in session.get_inputs()]
 
     def place(batch: Any) -> dict[str, Any]:
         parts = batch if isinstance(batch, dict) else {names[0]: batch}
         return {name: part.cpu().numpy() for name, part in parts.items()}
 
-    return Loaded(place, lambda batch_size: lambda fed: session.run(None, fed)[0])
-
-
-def open_session(program: bytes | Path, threads: int) -> Any:
-    """A session for an ONNX file or its bytes."""
-    runtime = importlib.import_module("onnxruntime")
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 4
-    options.add_session_config_entry(
-        "session.force_spinning_stop", "1"
-    )  # else idle sessions slow the one that is timed
-    return runtime.InferenceSession(program, options, providers=["CPUExecutionProvider"])
+    return Loaded(place, lambda batch_size: lambda fed: session.run(None, fed)[0], len(program))
 
 
 backends.add(
@@ -50,7 +58,8 @@ backends.add(
         load,
         needs=("onnx", "onnxscript", "onnxruntime"),
         extra="onnx",
-        dtypes=("fp32",),
+        dtypes=("fp32", "int8"),
+        load_int8=load_int8,
         devices=("cpu",),
     ),
 )
