@@ -62,7 +62,7 @@ METRICS = {
 """The metrics that tasks count."""
 
 
-class Score(msgspec.Struct, frozen=True, array_like=True):
+class Score(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """What was counted of one metric: the sum over samples, and how many they are."""
 
     sum: float
@@ -74,7 +74,7 @@ class Score(msgspec.Struct, frozen=True, array_like=True):
         return self.sum / self.count
 
 
-class Scores(msgspec.Struct, frozen=True):
+class Scores(msgspec.Struct, frozen=True, gc=False):
     """What one evaluation counted: metric → score. The first is the task's main one."""
 
     counted: dict[str, Score]
@@ -179,7 +179,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     spared_params: dict[str, int] = {}
 
 
-class UnitCount(msgspec.Struct, frozen=True):
+class UnitCount(msgspec.Struct, frozen=True, gc=False):
     """How many units of one kind (weights, channels, heads, neurons) there were, were left, and are left.
 
     `achieved` is the fraction that the step removed of what was left; the record's `fraction` is what was asked.
@@ -192,7 +192,7 @@ class UnitCount(msgspec.Struct, frozen=True):
     achieved: float
 
 
-class LayerRecord(msgspec.Struct, frozen=True):
+class LayerRecord(msgspec.Struct, frozen=True, gc=False):
     """One weight in the unpruned model, and what is left of it (masked does not count): that of a layer, by whose name
     it goes, or another parameter that is multiplied with data.
 
@@ -208,7 +208,7 @@ class LayerRecord(msgspec.Struct, frozen=True):
     collapsed: str = ""
 
 
-class Seconds(msgspec.Struct, frozen=True):
+class Seconds(msgspec.Struct, frozen=True, gc=False):
     """Wall-clock seconds of each phase of a step."""
 
     prune: float = 0.0
@@ -270,14 +270,14 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     blocks: tuple[BlockRecord, ...] = ()
 
 
-class RemovedBlock(msgspec.Struct, frozen=True, array_like=True):
+class RemovedBlock(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """A block that a step removed, and how it scored: lowest of those that were there."""
 
     name: Name
     score: float
 
 
-class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
+class StepRecord(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """One iteration of pruning and fine-tuning; step 0 is the trained, unpruned model.
 
     `nominal_left` is (1 − fraction)^step, or what a target asks for on its way (of MACs or parameters, if they are the

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from prunebench.experiment import loop
 from prunebench.experiment.resolve import resolve
 from prunebench.runs.lock import held
 from prunebench.studies import jobs
@@ -71,7 +72,7 @@ def test_whatever_goes_wrong_is_an_outcome(planned, monkeypatch):
     def broken(*args, **named):
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(jobs, "prune", broken)
+    monkeypatch.setattr(loop, "prune", broken)
     bug = do(Job("prune", experiment.settings, run.key))
     assert bug.error == "ZeroDivisionError: a bug"
     assert "test_jobs.py" in bug.trace

@@ -99,7 +99,13 @@ def legend(figure: Figure, handles: Sequence[Artist], labels: Sequence[str]) -> 
 
 
 def render(figure: Figure, kind: str) -> bytes:
-    """The bytes of a `png`, an `svg` or a `pdf`; within `styled`."""
+    """The bytes of a `png`, an `svg` or a `pdf`; within `styled`.
+
+    A picture is laid out when it is rendered for the first time: that takes as long as drawing it.
+    """
+    if (layout := figure.get_layout_engine()) is not None:
+        layout.execute(figure)
+        figure.set_layout_engine(None)
     stream = io.BytesIO()
     figure.savefig(stream, format=kind, metadata=METADATA[kind])
     return stream.getvalue()

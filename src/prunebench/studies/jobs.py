@@ -1,4 +1,7 @@
-"""Jobs: a study's runs as pieces of work that depend on each other, for executors to do in any process."""
+"""Jobs: a study's runs as pieces of work that depend on each other, for executors to do in any process.
+
+Whoever only lists or hands out jobs has no need of torch: it is imported where one is done.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -15,14 +18,14 @@ from prunebench.config import Settings
 from prunebench.errors import PrunebenchError, RunLocked, Stopped
 from prunebench.experiment.experiment import Experiment
 from prunebench.experiment.identity import NAMES
-from prunebench.experiment.loop import prune, train
 from prunebench.experiment.resolve import resolve
 from prunebench.records import StepRecord
 from prunebench.registry import reference
 from prunebench.results.matrices import write_steps
-from prunebench.studies.search import seek
 from prunebench.studies.stopping import done
-from prunebench.training.fit import Stop
+
+if TYPE_CHECKING:
+    from prunebench.training.fit import Stop
 
 PATIENCE = 60.0
 """Seconds that a job waits for another process to leave its run: one on a node that was lost dies a little later."""
@@ -109,6 +112,9 @@ def _patiently(job: Job, stop: Stop | None, told: Told | None, until: float) -> 
 
 
 def _compute(job: Job, stop: Stop | None, told: Told | None) -> None:
+    from prunebench.experiment.loop import prune, train
+    from prunebench.studies.search import seek
+
     experiment = resolve(job.config)
     if job.kind == "train":
         record = train(experiment, experiment.dense, stop=stop)

@@ -5,17 +5,19 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from prunebench.errors import PrunebenchError, Stopped
 from prunebench.experiment.existing import efficiency_run
 from prunebench.experiment.experiment import Experiment
 from prunebench.latency.config import EfficiencyConfig
 from prunebench.latency.steps import timed_steps
-from prunebench.latency.timing import time_run
 from prunebench.results.curves import timed_alike
 from prunebench.results.matrices import write_timings
 from prunebench.studies.stopping import done, steps_of
-from prunebench.training.fit import Stop
+
+if TYPE_CHECKING:
+    from prunebench.training.fit import Stop
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ def time_study(
     Raises:
         Stopped: `stop` asked for it.
     """
+    from prunebench.latency.timing import time_run
+
     finished = [experiment for experiment in planned if done(experiment.run, experiment)]
     for alike, efficiency in itertools.product(_kinds(finished), timings):
         experiment, run = alike[0], alike[0].run

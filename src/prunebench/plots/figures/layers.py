@@ -96,6 +96,7 @@ def _numbers(axes: Axes, rows: list[list[float]], norm: Any) -> None:
                 va="center",
                 fontsize=6,
                 color="white" if dark else "black",
+                in_layout=False,
             )
 
 
