@@ -30,5 +30,6 @@ Doors:
     reshaping      modules that get other sizes than their code asks for
     sizes          how a full model becomes a pruned one, as data
     collapse       layers that no longer tell samples apart
+    wide           float64, and what is done on devices that have none
     undisturbed    the caller's threads, generators and switches of PyTorch stay as they were
 """

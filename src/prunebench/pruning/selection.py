@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import torch
 
+from prunebench.models.wide import doubled
 from prunebench.pruning.granularity import Pattern
 from prunebench.pruning.matrices import Matrix
 
@@ -35,10 +36,10 @@ def lowest_of_rows(scores: torch.Tensor, matrix: Matrix, going: int) -> torch.Te
     """Which stay where of every row the same share goes, `going` in all: rounded down, the largest remainders up."""
     of_rows = scores.flatten()[matrix.index]
     left, free = (of_rows > -torch.inf).sum(1), ((of_rows > -torch.inf) & (of_rows < torch.inf)).sum(1)
-    shares = going * left.double() / left.sum().clamp(min=1)
+    shares = going * doubled(left) / doubled(left.sum()).clamp(min=1)
     each = shares.floor().long()
     each[(each - shares).argsort(stable=True)[: going - int(each.sum())]] += 1
-    each = each.minimum(free)
+    each = each.to(free.device).minimum(free)
     order = of_rows.sort(dim=1, stable=True).indices
     places = torch.arange(of_rows.shape[1], device=order.device).expand_as(order)
     ranks = torch.empty_like(order).scatter_(1, order, places)
@@ -69,11 +70,11 @@ class _Blocks:
     def __init__(self, scores: torch.Tensor, matrix: Matrix, pattern: Pattern) -> None:
         assert pattern.blocks is not None
         rows, columns = matrix.index.shape
-        self.numbers = pattern.blocks(rows, columns, matrix.inputs).to(scores.device)
-        of_matrix = scores.flatten()[matrix.index].flatten().double()
+        of_matrix = doubled(scores.flatten()[matrix.index].flatten())
+        self.numbers = pattern.blocks(rows, columns, matrix.inputs).to(of_matrix.device)
         left = of_matrix > -torch.inf
         nothing = of_matrix.new_zeros(int(self.numbers.max()) + 1)
-        self.sizes = nothing.index_add(0, self.numbers.flatten(), left.double())
+        self.sizes = nothing.index_add(0, self.numbers.flatten(), left.to(of_matrix.dtype))
         sums = nothing.index_add(0, self.numbers.flatten(), of_matrix.masked_fill(~left, 0.0))
         self.means = torch.where(self.sizes > 0, sums / self.sizes, -torch.inf)
 
@@ -87,5 +88,5 @@ def by_pattern(scores: torch.Tensor, matrix: Matrix, pattern: Pattern) -> torch.
 def _placed(stay: torch.Tensor, matrix: Matrix, like: torch.Tensor) -> torch.Tensor:
     """What is told of a matrix, of the shape of its tensor."""
     flat = torch.ones(like.numel(), dtype=torch.bool, device=like.device)
-    flat[matrix.index.flatten()] = stay.flatten()
+    flat[matrix.index.flatten()] = stay.flatten().to(like.device)
     return flat.view(like.shape)

@@ -40,10 +40,11 @@ def unit_scores(model: nn.Module, groups: Sequence[Group], request: Request) -> 
     if request.group_normalisation != "none":
         scores = [_normalised(each, request.group_normalisation) for each in scores]
     if request.by != "units":
+        from prunebench.models.wide import doubled
         from prunebench.pruning.unit_costs import unit_costs
 
         costs = unit_costs(model, groups, request)
-        scores = [each.double() / cost for each, cost in zip(scores, costs, strict=True)]
+        scores = [doubled(each) / cost for each, cost in zip(scores, costs, strict=True)]
     return [each.tolist() for each in scores]
 
 
@@ -106,12 +107,14 @@ def _normalised(scores: torch.Tensor, normalisation: str) -> torch.Tensor:
     """Scores divided by the mean, the largest or the norm of their sizes; as they are where all of them are zero."""
     import torch
 
-    sizes = scores.double().abs()
+    from prunebench.models.wide import doubled
+
+    sizes = doubled(scores).abs()
     sizes = sizes[sizes.isfinite()]
     if not len(sizes):
         return scores
     scale = {"mean": torch.mean, "max": torch.max, "norm": torch.linalg.vector_norm}[normalisation](sizes)
-    return scores.double() / scale if scale > 0 else scores
+    return doubled(scores) / scale if scale > 0 else scores
 
 
 def is_weight(model: nn.Module, name: str) -> bool:

@@ -16,6 +16,7 @@ from prunebench.data.dataset import Part
 from prunebench.data.task import Objective, Task
 from prunebench.errors import ModelError, Stopped
 from prunebench.models.input_spec import output_of
+from prunebench.models.wide import widest
 from prunebench.records import Scores, Seconds
 from prunebench.seeding import order, seed_all
 from prunebench.training.freezing import only, only_classifier, set_mode
@@ -244,8 +245,7 @@ def evaluate(
         Stopped: `stop` asked for it.
     """
     model.to(device).eval()
-    exact = torch.float32 if device.type == "mps" else torch.float64
-    sums = {name: torch.zeros((), device=device, dtype=exact) for name in task.objective.metrics}
+    sums = {name: torch.zeros((), device=device, dtype=widest(device)) for name in task.objective.metrics}
     main = task.objective.metrics[0]
     batches, told = samples.split(batch_size), time.monotonic()
     with torch.inference_mode(), autocast(device, dtype):

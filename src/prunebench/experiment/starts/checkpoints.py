@@ -37,7 +37,8 @@ def from_run(experiment: Experiment, run: Run) -> Start:
 
 
 def start_of(found: Checkpoint) -> Start:
-    """A start from a checkpoint, with its own tokenizer and normalisation."""
+    """A start from a checkpoint, with its own tokenizer and normalisation. Its models are on the CPU, wherever that of
+    the checkpoint has gone."""
     inputs, arguments = found.architecture.inputs, found.architecture.arguments
 
     def make(task: Task) -> Checkpoint:
@@ -48,7 +49,7 @@ def start_of(found: Checkpoint) -> Start:
                     f"{name} alone: to train a fresh classifier, give the model.safetensors of its step 0 as a file."
                 )
         architecture = msgspec.structs.replace(found.architecture, inputs=task.inputs)
-        return replace(found, architecture=architecture, model=copied(found.model))
+        return replace(found, architecture=architecture, model=copied(found.model).cpu())
 
     return Start(*_prepared_as(inputs, found.tokenizer), make)
 

@@ -16,6 +16,7 @@ from torch import nn
 from prunebench.data.task import Task
 from prunebench.models.input_spec import output_of
 from prunebench.models.passing import first_argument
+from prunebench.models.wide import doubled
 
 SAMPLES = 256
 """Training samples, a fixed representative subset, that influence is measured on, at most."""
@@ -64,10 +65,11 @@ def influences(model: nn.Module, names: Sequence[str], task: Task) -> dict[str, 
 
 def _cosines(given: torch.Tensor, made: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
     """The cosine of every position, or of every map, float64; 1 where both are nothing."""
-    pair = [each.double() if each.ndim == 3 else each.double().flatten(1) for each in (given, made)]
+    pair = [doubled(each) if each.ndim == 3 else doubled(each).flatten(1) for each in (given, made)]
     first, second = (each.flatten(0, -2) for each in pair)
     if mask is not None and given.ndim == 3 and mask.shape == given.shape[:2]:
-        first, second = first[mask.flatten().bool()], second[mask.flatten().bool()]
+        read = mask.flatten().bool().to(first.device)
+        first, second = first[read], second[read]
     lengths = first.norm(dim=1) * second.norm(dim=1)
     cosines = (first * second).sum(1) / lengths.clamp(min=torch.finfo(torch.float64).tiny)
     return torch.where((first == 0).all(1) & (second == 0).all(1), 1.0, cosines).clamp(-1, 1)

@@ -12,6 +12,7 @@ from prunebench.errors import ConfigError
 from prunebench.models.input_spec import InputSpec, output_of
 from prunebench.models.macs import Operators, taken_apart
 from prunebench.models.taken_over import copied
+from prunebench.models.wide import widest
 from prunebench.pruning.units.copies import doubles
 
 UNFIT = {
@@ -26,10 +27,10 @@ REFUSED = "The criterion asks for synaptic flow, {}: give another, such as grasp
 
 
 def synaptic_flow(model: nn.Module, inputs: InputSpec) -> dict[str, torch.Tensor]:
-    """∂R/∂|w| / R by parameter, float64: R is the sum of the outputs for an input of ones, in evaluation mode and
-    double precision, where parameters and buffers are replaced by their absolute values, as in the paper's code. Of a
-    network of linear and convolutional layers, pooling and ReLU without biases, R = 1ᵀ Π|W| 1, and the sum of
-    |w|·∂R/∂|w| / R over each layer is 1.
+    """∂R/∂|w| / R by parameter, float64 where the device has it: R is the sum of the outputs for an input of
+    ones, in evaluation mode and double precision, where parameters and buffers are replaced by their absolute values,
+    as in the paper's code. Of a network of linear and convolutional layers, pooling and ReLU without biases,
+    R = 1ᵀ Π|W| 1, and the sum of |w|·∂R/∂|w| / R over each layer is 1.
 
     Raises:
         ConfigError: the model reads text, or holds what bounds or norms the flow, or nothing passes.
@@ -52,8 +53,8 @@ def synaptic_flow(model: nn.Module, inputs: InputSpec) -> dict[str, torch.Tensor
     if not torch.isfinite(flow) or flow == 0:
         how = "nothing" if flow == 0 else "more than double precision holds"
         raise ConfigError(REFUSED.format(f"of which {how} reaches this model's outputs"))
-    given = zip(parameters.items(), found, strict=True)
-    return {name: (torch.zeros_like(p) if g is None else g / flow).detach().to(device) for (name, p), g in given}
+    given, wide = zip(parameters.items(), found, strict=True), widest(device)
+    return {name: (torch.zeros_like(p) if g is None else g / flow).detach().to(device, wide) for (name, p), g in given}
 
 
 class _Fit(Operators):

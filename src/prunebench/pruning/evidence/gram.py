@@ -21,6 +21,7 @@ from prunebench.models.input_spec import output_of
 from prunebench.models.layers import layer_name
 from prunebench.models.macs import Operators, taken_apart
 from prunebench.models.memory import free_bytes
+from prunebench.models.wide import widest
 from prunebench.pruning.evidence.inputs import products, samples_together
 
 aten = torch.ops.aten
@@ -184,9 +185,8 @@ class _Grams(Operators):
         key = tuple(n for n, _ in sizes), tuple(step for _, step in sizes), int(offset)
         data = data.reshape(shape[0], -1, data.shape[-1])
         if key not in self._parts:
-            wide = torch.float32 if data.device.type == "mps" else torch.float64
             self._check_room(shape[0], data)
-            empty = torch.zeros(shape[0], *[data.shape[-1]] * 2, dtype=wide, device=data.device)
+            empty = torch.zeros(shape[0], *[data.shape[-1]] * 2, dtype=widest(data.device), device=data.device)
             self._parts[key] = Part(key[0], key[1], key[2], empty)
         data = data if data.dtype == torch.float64 else data.float()
         self._parts[key].gram.add_(data.mT @ data)

@@ -48,7 +48,9 @@ def owl(
 
 def outliers(products: torch.Tensor) -> float:
     """The share of the |w|·‖x‖₂ of the weights that are left of a layer that is above M times their mean."""
-    products = products.double()
+    from prunebench.models.wide import doubled
+
+    products = doubled(products)
     return float((products > M * products.mean()).double().mean()) if len(products) else 0.0
 
 
