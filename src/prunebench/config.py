@@ -235,6 +235,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"],
         _neutral("Where to compute; auto is CUDA if there, else CPU.", "auto")] = NOT_GIVEN
     threads: Annotated[int, _neutral("CPU threads.  [default: all cores]", ge=1)] | None = None
+    devices: Annotated[int, _neutral("Devices, each with a process of its own, that train and evaluate a run together.", 1, ge=1)] = NOT_GIVEN
     deterministic: Annotated[bool,
         _neutral("PyTorch's deterministic algorithms, so that a run on CUDA can be repeated to the bit.", False)] = NOT_GIVEN
     checkpoint_every: Annotated[float,

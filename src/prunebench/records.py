@@ -560,3 +560,4 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     cores: int = 0
     governor: str = ""
     driver: str = ""
+    devices: int = 1

@@ -10,6 +10,7 @@ from contextlib import nullcontext
 
 import click
 
+from prunebench.cli.launched import check_together
 from prunebench.cli.stopping import Terminated, resuming, terminate
 from prunebench.cli.streams import Streams
 from prunebench.cli.warned import warned
@@ -41,6 +42,7 @@ class LazyGroup(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
+        check_together(cmd_name)
         if cmd_name not in COMMANDS:
             near = difflib.get_close_matches(cmd_name, COMMANDS, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""

@@ -102,7 +102,8 @@ def machine_line(settings: Settings) -> str:
 
     device = use(settings)
     where = environment(device, settings.seed)
-    return f"{device.type} ({where.hardware}), {counted(where.threads, 'thread')}"
+    several = f", on each of {settings.devices} devices" if settings.devices > 1 else ""
+    return f"{device.type} ({where.hardware}), {counted(where.threads, 'thread')}{several}"
 
 
 def _announce(console: Console, experiment: Experiment, run: Run, plan: Iterable[str], dry_run: bool) -> None:

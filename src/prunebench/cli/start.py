@@ -8,7 +8,9 @@ import sys
 def main() -> None:
     """Run the command line."""
     try:
+        from prunebench.cli.launched import leading
         from prunebench.cli.main import main as run
     except KeyboardInterrupt:
         sys.exit(130)
-    run()
+    with leading():
+        run()

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from prunebench.errors import Stopped, plain
+from prunebench.runs.launcher import command
 
 
 class Terminated(KeyboardInterrupt):
@@ -65,4 +66,4 @@ def resuming() -> str:
             words = words[1:]
         elif word != "--fresh" and not word.startswith("--redo="):
             left.append(word)
-    return plain(shlex.join(["prunebench", *left]))
+    return plain(shlex.join([*command(), *left]))

@@ -12,6 +12,9 @@ Doors:
     usable       what can be checked of the data without the model
     starts       where a run starts from
     loop         train, prune
+    elsewhere    settings of which any process makes the same experiment
+    team         the processes that compute one run together, a device each
+    following    what all of them but the first do
     given        weights as they are, scored without a run
     untrained    a schedule without training
     inspection   what of a model can be pruned, without data

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 
 from prunebench.data.task import Objective
 from prunebench.records import Answers, Bits, Scores
+from prunebench.training.distributed import ALONE, Group
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,17 @@ class Watching:
             for metric, swing in self.objective.swings(output, target, self.share).items():
                 self._swings.setdefault(metric, []).append(swing)
 
-    def answered(self, scores: Scores) -> Answered:
-        """All that was seen, on the CPU."""
-        swings = {metric: torch.cat(parts).cpu() for metric, parts in self._swings.items()}
-        return Answered(scores, torch.cat(self._right).cpu(), swings)
+    def answered(self, scores: Scores, group: Group = ALONE) -> Answered:
+        """All that was seen, by all processes of a group, on the CPU."""
+        right = torch.cat(group.gathered(_joined(self._right, torch.bool)))
+        asked = () if self.share is None else self.objective.metrics
+        swings = {metric: torch.cat(group.gathered(_joined(self._swings.get(metric, [])))) for metric in asked}
+        return Answered(scores, right, {metric: swing for metric, swing in swings.items() if len(swing)})
+
+
+def _joined(parts: Sequence[torch.Tensor], dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """Figures of all samples that were seen, on the CPU."""
+    return torch.cat([each.cpu() for each in parts]) if parts else torch.empty(0, dtype=dtype)
 
 
 def packed(right: Mapping[str, torch.Tensor]) -> Answers:

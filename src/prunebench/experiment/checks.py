@@ -42,6 +42,7 @@ def check(experiment: Experiment) -> None:
     _check_epochs(experiment)
     check_processes("--threads", settings.threads)
     check_processes("--workers", settings.workers)
+    _check_devices(settings)
     check_pruning(settings, method)
     _check_amounts(settings, method)
     layer_fractions(settings.layer_fraction)
@@ -51,6 +52,20 @@ def check(experiment: Experiment) -> None:
         check_solving(experiment.ranking, settings.scope, pattern)
     if experiment.origin.run is not None:
         _check_held_out(settings, experiment.origin.run)
+
+
+def _check_devices(settings: Settings) -> None:
+    """Raise ConfigError where several devices cannot train together, or not as one would."""
+    if settings.devices == 1:
+        return
+    check_processes("--devices", settings.devices)
+    if settings.device == "mps":
+        raise ConfigError(f"--devices {settings.devices}: PyTorch has no way for several of mps. Leave it out.")
+    if settings.class_weights != "none" and settings.retrain == "distil":
+        raise ConfigError(
+            f"--devices {settings.devices}: with --class-weights {settings.class_weights} the two parts of the loss of "
+            f"--retrain distil weigh a device's samples differently. Leave one of the three out."
+        )
 
 
 def check_pruning(settings: Settings, method: Method) -> None:

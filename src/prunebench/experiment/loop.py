@@ -32,6 +32,7 @@ from prunebench.experiment.starts.checkpoints import as_kept, start_in, start_of
 from prunebench.experiment.starts.opening import open_start
 from prunebench.experiment.starts.start import Start
 from prunebench.experiment.store import Store, store_for
+from prunebench.experiment.team import Team, together
 from prunebench.experiment.unit_times import lines, unit_costs
 from prunebench.models import checkpoint
 from prunebench.models.checkpoint import Checkpoint
@@ -74,9 +75,10 @@ def train(
         check_trains(experiment)
     store = store_for(run, experiment)
     if not store.steps():
-        setup = set_up(experiment, _start(experiment, store), progress, stop)
-        _tell(setup.summary(pruned=False))
-        _train(setup, store)
+        with together(experiment) as team:
+            setup = set_up(experiment, _start(experiment, store), progress, stop, team)
+            _tell(setup.summary(pruned=False))
+            _train(setup, store)
     store.tidy()
     return store.record(0)
 
@@ -98,17 +100,26 @@ def prune(
     if (records := store.finished()) is not None:
         yield from records
         return
-    setup = set_up(experiment, _start(experiment, store), progress, stop) if store.new else None
+    with together(experiment) as team:
+        yield from _steps(experiment, store, progress, stop, team)
+
+
+def _steps(
+    experiment: Experiment, store: Store, progress: Progress | None, stop: Stop | None, team: Team
+) -> Iterator[StepRecord]:
+    """The records of all steps: of those that are there, then of those that are computed now."""
+    setup = set_up(experiment, _start(experiment, store), progress, stop, team) if store.new else None
     if setup is not None:
         _tell(setup.summary(pruned=True))
         _rehearse(setup)
-    here = setup.environment("prune") if setup else environment(use(experiment.settings), experiment.settings.seed)
+    settings = experiment.settings
+    here = setup.environment("prune") if setup else environment(use(settings), settings.seed, devices=settings.devices)
     retraining: Retraining | None = None
     with store.working(here):
-        for step in range(experiment.settings.iterations + 1):
+        for step in range(settings.iterations + 1):
             if step not in store.steps():
                 if setup is None:
-                    setup = set_up(experiment, _start(experiment, store), progress, stop)
+                    setup = set_up(experiment, _start(experiment, store), progress, stop, team)
                     _tell(setup.summary(pruned=True))
                 unit_costs(setup, store)  # before anything is trained
                 retraining = retraining or Retraining(setup, store, partial(_as_begun, setup, store))
@@ -211,9 +222,9 @@ def _after_first(setup: Setup, store: Store) -> Setup:
     if not before.steps():
         as_run = f", as run {before.key}" if before.key else ""
         log.info("training by %s first%s", setup.experiment.settings.weights, as_run)
-        _train(set_up(first, None, setup.progress, setup.stop), before)
+        _train(set_up(first, None, setup.progress, setup.stop, setup.team), before)
         log.info("training goes on from there, by its own settings")
-    return set_up(setup.experiment, start_of(before.checkpoint(0)), setup.progress, setup.stop)
+    return set_up(setup.experiment, start_of(before.checkpoint(0)), setup.progress, setup.stop, setup.team)
 
 
 def _as_begun(setup: Setup, store: Store) -> Setup:

@@ -49,7 +49,8 @@ class Retraining:
     def fit(self, state: StepState, save: Callable[[StepState], None]) -> StepState:
         """Retrain the pruned model of a step in place, from where it stands; returns what it came to."""
         self.setup.place(state.checkpoint.model)
-        return self.setup.fit(self.begun(state), save, loss_of=self.loss)
+        teacher = self.teacher if self.loss is not None and self.policy.asks("teacher") else None
+        return self.setup.fit(self.begun(state), save, loss_of=self.loss, teacher=teacher)
 
     def begun(self, state: StepState) -> StepState:
         """A step with what its retraining starts from; one that has begun has that already."""
@@ -79,15 +80,12 @@ class Retraining:
         """What is trained; None: the task's loss."""
         if self.policy.loss is None or not self.setup.retraining().epochs:
             return None
-        about = {"objective": self.setup.task.objective, "teacher": self._teacher}
-        loss: Loss = call(self.policy.loss, {**offered(self.setup.experiment.settings), **about})
-        return loss
+        return loss_of(self.setup, lambda: self.teacher)
 
-    def _teacher(self) -> nn.Module:
-        """The dense model, in evaluation mode."""
-        model = self.store.unpruned().model
-        self.setup.place(model)
-        return model.eval().requires_grad_(False)
+    @cached_property
+    def teacher(self) -> Checkpoint:
+        """The dense model, a copy of its own."""
+        return self.store.unpruned()
 
     @cached_property
     def rewound(self) -> Checkpoint:
@@ -133,6 +131,21 @@ class Retraining:
             return ()
         apart = ", ".join(f"{name} {new} instead of {old}" for name, (old, new) in changed.items())
         return (f"the dense model's weights of that epoch were computed anew with {apart}: they may differ slightly",)
+
+
+def loss_of(setup: Setup, dense: Callable[[], Checkpoint]) -> Loss:
+    """What the policy of a run trains in the place of the task's loss, with the dense model where it asks for that."""
+
+    def teacher() -> nn.Module:
+        model = dense().model
+        setup.place(model)
+        return model.eval().requires_grad_(False)
+
+    policy = setup.experiment.policy
+    assert policy.loss is not None
+    about = {"objective": setup.task.objective, "teacher": teacher}
+    loss: Loss = call(policy.loss, {**offered(setup.experiment.settings), **about})
+    return loss
 
 
 def check_policy(setup: Setup, state: Checkpoint) -> None:

@@ -22,6 +22,7 @@ from prunebench.experiment.identity import packages
 from prunebench.experiment.starts.opening import open_start
 from prunebench.experiment.starts.start import Start
 from prunebench.experiment.summary import summary_of
+from prunebench.experiment.team import ALONE, Evaluation, Fit, Team
 from prunebench.experiment.usable import opening
 from prunebench.models.checkpoint import Checkpoint, build_alike
 from prunebench.models.collapse import collapsed
@@ -37,6 +38,7 @@ from prunebench.records import Environment, Scores, Summary
 from prunebench.registry import reference
 from prunebench.seeding import seed_all, seed_of
 from prunebench.training.device import environment, memory_for, use
+from prunebench.training.distributed import Group, smallest_part
 from prunebench.training.fit import Position, Progress, Stop, Tick, Watch, evaluate, fit
 from prunebench.training.optimizers import Recipe
 from prunebench.training.policies import Loss, dense_recipe, tuned_recipe
@@ -56,6 +58,7 @@ class Setup:
     task: Task
     progress: Progress
     stop: Stop
+    team: Team = ALONE
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -90,11 +93,22 @@ class Setup:
         return state
 
     def check_batches(self, model: nn.Module, recipe: Recipe, option: str) -> None:
-        """Raise ConfigError where a recipe has batches of one sample, and the model cannot be trained on one."""
+        """Raise ConfigError where a recipe has batches of which a device gets one sample, and the model cannot be
+        trained on one, or none."""
         if recipe.epochs:
             hint = self.experiment.model.hint(self.task.inputs.size)
             check_training(model, self.task.inputs, reference(self.experiment.settings.model), hint)
-        alone = min(recipe.batch_size, len(self.task.targets.some("train"))) == 1
+        samples, devices = len(self.task.targets.some("train")), self.experiment.settings.devices
+        if recipe.epochs and devices > 1:
+            part = smallest_part(samples, recipe.batch_size, devices)
+            if part == 0 or (part == 1 and not recipe.freeze and not trains_on_one(model, self.task.inputs)):
+                lacks = "one sample, on which batch norm cannot train" if part else "no sample"
+                raise ConfigError(
+                    f"--devices {devices}: of a batch of {samples} training samples, {recipe.batch_size} at a time, a "
+                    f"device would get {lacks}: give another {option}, or fewer devices."
+                )
+            return
+        alone = min(recipe.batch_size, samples) == 1
         if recipe.epochs and alone and not recipe.freeze and not trains_on_one(model, self.task.inputs):
             raise ConfigError(
                 f"Batches are of one sample, on which batch norm cannot train: give a larger {option}, or more data."
@@ -105,7 +119,7 @@ class Setup:
         loader or criterion (of a run that prunes) is made of."""
         settings = self.experiment.settings
         besides = {*getattr(self.task, "packages", ()), *packages(kind, settings)}
-        return environment(self.device, settings.seed, sorted(besides))
+        return environment(self.device, settings.seed, sorted(besides), devices=settings.devices)
 
     def given(self) -> Scores | None:
         """What the weights score on test data before they are trained; None where none were given, or not all.
@@ -217,11 +231,13 @@ class Setup:
         With a `share`, also by how much figures may change where outputs do by so much (see `Objective.swings`).
         """
         found: dict[Part, Answered] = {}
-        for part in parts:
-            if part != "validation" or self.experiment.settings.validation:
+        there = tuple(part for part in parts if part != "validation" or self.experiment.settings.validation)
+        group = self.team.told(partial(Evaluation.of, self.experiment, state, there, share)) if there else ALONE.group
+        with self.team.computing():
+            for part in there:
                 watching = Watching(self.task.objective, share)
                 count = self.experiment.settings.train_eval if part == "train" else None
-                found[part] = watching.answered(self._scores(state, part, count, watching))
+                found[part] = watching.answered(self._scores(state, part, count, watching, group), group)
         return found
 
     def sampled(self, state: Checkpoint, part: Part, count: int) -> Scores:
@@ -232,7 +248,14 @@ class Setup:
         """What is counted on the held-out training data; None where nothing is held out."""
         return self._scores(state, "validation") if self.experiment.settings.validation else None
 
-    def _scores(self, state: Checkpoint, part: Part, count: int | None = None, watch: Watch | None = None) -> Scores:
+    def _scores(
+        self,
+        state: Checkpoint,
+        part: Part,
+        count: int | None = None,
+        watch: Watch | None = None,
+        group: Group = ALONE.group,
+    ) -> Scores:
         settings = self.experiment.settings
         self.place(state.model)
         with memory_for(settings.batch_size, "--batch-size"):
@@ -247,6 +270,7 @@ class Setup:
                 progress=self.progress,
                 stop=self.stop,
                 watch=watch,
+                group=group,
             )
 
     def fit(
@@ -255,17 +279,22 @@ class Setup:
         save: Callable[[StepState], None] = lambda state: None,
         recipe: Recipe | None = None,
         loss_of: Loss | None = None,
+        teacher: Checkpoint | None = None,
     ) -> StepState:
         """Train the model of a step in place, or retrain it in any but the first; returns what it came to.
 
         Args:
             recipe: another than that of the phase.
             loss_of: what is trained in the place of the task's loss.
+            teacher: the dense model, where that asks for it; it is told to other devices.
         """
         settings, step, policy = self.experiment.settings, state.step, self.experiment.policy
         recipe = recipe or (self.retraining(step) if step else self.recipe())
         self.place(state.checkpoint.model)
-        with memory_for(recipe.batch_size, self.batch_option(step)):
+        if state.epoch == recipe.epochs:
+            return state
+        group = self.team.told(partial(Fit.of, self.experiment, state, recipe, loss_of is not None, teacher))
+        with self.team.computing(), memory_for(recipe.batch_size, self.batch_option(step)):
             return fit(
                 state,
                 self.task,
@@ -278,6 +307,7 @@ class Setup:
                 every=60 * settings.checkpoint_every,
                 progress=self.progress,
                 stop=self.stop,
+                group=group,
             )
 
     def collapsed(self, state: Checkpoint) -> dict[str, str]:
@@ -316,9 +346,15 @@ class Setup:
 
 
 def set_up(
-    experiment: Experiment, start: Start | None = None, progress: Progress | None = None, stop: Stop | None = None
+    experiment: Experiment,
+    start: Start | None = None,
+    progress: Progress | None = None,
+    stop: Stop | None = None,
+    team: Team | None = None,
 ) -> Setup:
     """The setup of an experiment, its data loaded; `start` is where training starts from, unless as it says.
+
+    What is trained and evaluated, a `team` of processes does together.
 
     Raises:
         DeviceError: this machine has no such device.
@@ -331,4 +367,4 @@ def set_up(
     told, opened = start.told, opening(progress, stop)
     task = make_task(experiment, tokenizer=start.tokenizer, statistics=start.statistics, told=told, opened=opened)
     experiment.check_data()
-    return Setup(experiment, device, start, task, progress, stop)
+    return Setup(experiment, device, start, task, progress, stop, team or ALONE)

@@ -56,7 +56,7 @@ def inexact(run: Run, experiment: Experiment) -> str:
     """Why accuracies computed here may differ in a few samples from those recorded; empty where they may not."""
     was = run.environment()
     now = completed(environment(use(experiment.settings), experiment.settings.seed), was)
-    changed = {name: values for name, values in differing(was, now).items() if name != "deterministic"}
+    changed = {name: values for name, values in differing(was, now).items() if name not in ("deterministic", "devices")}
     if was.hardware != now.hardware:
         changed["hardware"] = (was.hardware, now.hardware)
     return ", ".join(f"{name} {old} → {new}" for name, (old, new) in changed.items())

@@ -17,6 +17,7 @@ Doors:
     overview         runs in a line each
     commands         the commands that repeat runs
     environment      what of this machine stands beside every figure
+    launcher         how many processes torchrun has begun
     processors       what the CPU is called, and what it can do
     reproducibility  what of a machine decides results to the bit
 """

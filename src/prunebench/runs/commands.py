@@ -14,7 +14,8 @@ ALWAYS = ("model", "dataset", "method", "criterion", "fraction", "iterations", "
 """Settings that a command names even where they are the default; no fraction where a target stands in its place."""
 
 ELSEWHERE = (
-    *("runs_dir", "results_dir", "keep", "checkpoint_every", "workers", "cache", "device", "threads", "deterministic"),
+    *("runs_dir", "results_dir", "keep", "checkpoint_every", "workers", "cache"),
+    *("device", "devices", "threads", "deterministic"),
 )
 """Settings that are no part of what is repeated, or that the environment of the run tells better."""
 
@@ -59,6 +60,7 @@ def command_of(run: Run, source: Run | None = None) -> str | None:
     names = deciding("training") if train else field_types()
     chosen = {name: config[name] for name in names if _told(name, config)}
     deterministic = {"deterministic": True} if run.environment().deterministic else {}
+    machine |= {"devices": run.environment().devices} if run.environment().devices > 1 else {}
     return f"prunebench {'train' if train else 'prune'} {as_options(chosen | machine | deterministic)}"
 
 

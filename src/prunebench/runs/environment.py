@@ -109,6 +109,7 @@ def environment(
     threads: int,
     deterministic: bool = False,
     packages: Sequence[str] = RECORDED,
+    devices: int = 1,
 ) -> Environment:
     """This machine and the versions of these packages; `hardware` is the GPU's name where one computes."""
     return Environment(
@@ -123,6 +124,7 @@ def environment(
         cores=os.cpu_count() or 0,
         governor=_line(GOVERNOR),
         driver=_line(DRIVER) if device == "cuda" else "",
+        devices=devices,
     )
 
 

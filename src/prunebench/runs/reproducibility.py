@@ -13,7 +13,8 @@ def differing(was: Environment, now: Environment) -> dict[str, tuple[object, obj
     Of versions, those of the usual packages and of what the first environment has recorded besides.
     """
     mine, other = (
-        {"device": e.device, "threads": e.threads, "deterministic": e.deterministic, **e.versions} for e in (was, now)
+        {name: getattr(e, name) for name in ("device", "threads", "devices", "deterministic")} | e.versions
+        for e in (was, now)
     )
     unknown = [name for name in now.versions if name not in was.versions and name not in RECORDED]
     names = [name for name in other if name not in ("prunebench", *unknown)]  # its changes are counted by the recipe
@@ -38,7 +39,9 @@ def check_same(key: str, was: Environment, now: Environment) -> None:
     if changed := differing(was, now):
         before = ", ".join(f"{name} {old}" for name, (old, _) in changed.items())
         after = ", ".join(f"{name} {new}" for name, (_, new) in changed.items())
-        hint = f"Give --threads {was.threads}" if list(changed) == ["threads"] else "Use what it was begun with"
+        given = [f"--{name} {old}" for name, (old, _) in changed.items()]
+        told = changed.keys() <= {"threads", "devices"}
+        hint = f"Give {' '.join(given)}" if told else "Use what it was begun with"
         raise RunError(
             f"Run {key} was begun with {before}; here it would go on with {after}, and could not be repeated to the "
             f"bit. {hint}, or start over with --fresh, which keeps the old run aside."

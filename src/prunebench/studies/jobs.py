@@ -9,18 +9,14 @@ import time
 import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
-
-import msgspec
 
 from prunebench.config import Settings
 from prunebench.errors import PrunebenchError, RunLocked, Stopped
+from prunebench.experiment.elsewhere import anywhere
 from prunebench.experiment.experiment import Experiment
-from prunebench.experiment.identity import NAMES
 from prunebench.experiment.resolve import resolve
 from prunebench.records import StepRecord
-from prunebench.registry import reference
 from prunebench.results.matrices import write_steps
 from prunebench.studies.stopping import done
 
@@ -75,9 +71,9 @@ def jobs_of(planned: Iterable[Experiment]) -> list[Job]:
             continue
         needs = None
         for phase in experiment.untrained_phases():
-            jobs.setdefault(phase.dense.key, Job("train", _anywhere(phase), phase.dense.key, needs))
+            jobs.setdefault(phase.dense.key, Job("train", anywhere(phase), phase.dense.key, needs))
             needs = phase.dense.key
-        jobs[experiment.run.key] = Job("prune", _anywhere(experiment), experiment.run.key, needs)
+        jobs[experiment.run.key] = Job("prune", anywhere(experiment), experiment.run.key, needs)
     return list(jobs.values())
 
 
@@ -129,14 +125,3 @@ def _compute(job: Job, stop: Stop | None, told: Told | None) -> None:
             if told:
                 told(job, record_or_goal)
     write_steps(run, records, None)
-
-
-def _anywhere(experiment: Experiment) -> Settings:
-    """The settings with absolute paths."""
-    settings, kind = experiment.settings, experiment.origin.kind
-    places = {name: str(Path(getattr(settings, name)).absolute()) for name in ("runs_dir", "data_dir")}
-    named = {name: reference(getattr(settings, name)) for name in NAMES}
-    weights = Path(settings.weights)
-    if kind in ("file", "config") or (kind == "hub" and weights.is_dir()):
-        places["weights"] = str(weights.absolute())
-    return msgspec.structs.replace(settings, **places, **named)

@@ -6,4 +6,5 @@ Doors:
     policies  the registry of ways of retraining; `retraining` has them, one file each
     state   StepState: a step that is not finished
     device  where it is computed
+    distributed  one fit or evaluation by several processes, a device each
 """

@@ -18,11 +18,16 @@ from prunebench.runs import environment as hardware
 def use(settings: Settings) -> torch.device:
     """The device of an experiment; sets the number of CPU threads, and whether PyTorch's algorithms are deterministic.
 
+    Of several devices each has a process of its own; unless it is said, they share the cores.
+
     Raises:
         DeviceError: this machine has no such device.
     """
-    if settings.threads is not None:
-        torch.set_num_threads(settings.threads)
+    threads = settings.threads
+    if threads is None and settings.devices > 1:
+        threads = max(1, (os.cpu_count() or 1) // settings.devices)
+    if threads is not None:
+        torch.set_num_threads(threads)
     if settings.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it
     torch.use_deterministic_algorithms(settings.deterministic)
@@ -36,8 +41,8 @@ def use(settings: Settings) -> torch.device:
     return torch.device(settings.device)
 
 
-def environment(device: torch.device, seed: int, extra: Sequence[str] = ()) -> Environment:
-    """The machine, the versions and the seed that a run on `device` is computed with.
+def environment(device: torch.device, seed: int, extra: Sequence[str] = (), *, devices: int = 1) -> Environment:
+    """The machine, the versions and the seed that a run on `device`, or several such, is computed with.
 
     `extra` names packages whose versions are recorded besides the usual ones.
     """
@@ -48,6 +53,7 @@ def environment(device: torch.device, seed: int, extra: Sequence[str] = ()) -> E
         threads=torch.get_num_threads(),
         deterministic=torch.are_deterministic_algorithms_enabled(),
         packages=(*hardware.RECORDED, *extra),
+        devices=devices,
     )
 
 

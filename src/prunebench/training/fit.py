@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from prunebench.models.input_spec import output_of
 from prunebench.models.wide import widest
 from prunebench.records import Scores, Seconds
 from prunebench.seeding import order, seed_all
+from prunebench.training.distributed import ALONE, Group
 from prunebench.training.freezing import only, only_classifier, set_mode
 from prunebench.training.masking import Masking
 from prunebench.training.optimizers import Recipe, make_optimizer, set_lr
@@ -76,13 +77,15 @@ def fit(
     every: float = math.inf,
     progress: Progress = lambda tick: None,
     stop: Stop = lambda: False,
+    group: Group = ALONE,
 ) -> StepState:
     """Train `state.checkpoint.model` in place from where it stands, and return where it stands then.
 
     Masked weights stay at zero, and their gradients do not count where gradients are clipped. The result is that of
     the last epoch. The state is saved after a batch where that was `every` seconds ago, when `stop` asks to stop, and
     after the last epoch, without the optimizer; never twice. `loss_of` is trained in the place of the task's loss; of
-    parameters those alone are trained whose names `trains` says.
+    parameters those alone are trained whose names `trains` says. Of a `group` of processes each takes its part of every
+    batch, and all come to the same (see `distributed`).
 
     Raises:
         ModelError: the loss is not a number, or infinite; or a batch is too small for batch norm.
@@ -92,7 +95,7 @@ def fit(
         return state
     clock = Clock(state.seconds, every)
     model = state.checkpoint.model.to(device)
-    with only_classifier(model, recipe.freeze) as frozen, only(model, trains):
+    with only_classifier(model, recipe.freeze) as frozen, only(model, trains), group.parallel(model) as answering:
         optimizer = make_optimizer(model, recipe)
         state.restore(optimizer)
         masking = Masking(model, state.checkpoint.masks, optimizer, always=recipe.clip_norm > 0)
@@ -102,17 +105,19 @@ def fit(
             epoch, told = state.epoch, 0.0
             samples = chunks(order(count, position.seed, position.phase, position.step, epoch), recipe.batch_size)
             batches = len(samples)
-            stream = task.batches("train", samples[state.batch :], device, augment=recipe.augment)
-            tally = Tally(device, state, task.objective)
+            mine = [group.part(each) for each in samples[state.batch :]]
+            stream = task.batches("train", mine, device, augment=recipe.augment)
+            tally = Tally(device, state, task.objective, group)
             for batch in range(state.batch, batches):
-                seed_all(position.seed, position.phase, position.step, epoch, batch)
+                seed_all(position.seed, position.phase, position.step, epoch, batch, *group.place)
                 inputs, target = next(stream)
                 set_lr(optimizer, recipe, recipe.before + epoch, recipe.done(epoch, batch, batches))
                 with autocast(device, recipe.dtype):
-                    output = forward(model, inputs)
+                    output = forward(answering, inputs)
                     loss = task.objective.loss(output, target) if loss_of is None else loss_of(inputs, output, target)
-                _update(model, loss, optimizer, masking, recipe.clip_norm)
-                tally.add(loss, output, target)
+                share = group.share(task, samples[batch])
+                _update(model, loss if share == 1 else share * loss, optimizer, masking, recipe.clip_norm)
+                tally.add(loss, output, target, len(samples[batch]))
                 last = batch + 1 == batches
                 if last or time.monotonic() - told > SECONDS_BETWEEN_TICKS:
                     told = time.monotonic()
@@ -131,6 +136,7 @@ def fit(
                 save(state if ends else state.with_optimizer(optimizer))
             if stopping:
                 raise Stopped(f"Stopped after epoch {epoch + 1} of {recipe.epochs}.")
+        group.check_alike(model)
         optimizer.zero_grad(set_to_none=True)  # gradients as large as the model are not needed for pruning it
     return state
 
@@ -196,20 +202,25 @@ def forward(model: nn.Module, inputs: Any) -> torch.Tensor:
 
 
 class Tally:
-    """Sums of the loss and of the main metric over an epoch, from a state on, kept on the device; reading waits."""
+    """Sums of the loss and of the main metric over an epoch, of all processes of a group, from a state on, kept on the
+    device; reading waits."""
 
-    def __init__(self, device: torch.device, begun: StepState, objective: Objective) -> None:
+    def __init__(self, device: torch.device, begun: StepState, objective: Objective, group: Group = ALONE) -> None:
         self._loss = torch.tensor(begun.loss, device=device)
         self._score = torch.tensor(begun.score, device=device)
         self._samples = begun.samples
-        self._objective = objective
+        self._objective, self._group = objective, group
         self.metric = objective.metrics[0]
 
-    def add(self, loss: torch.Tensor, output: torch.Tensor, target: torch.Tensor) -> None:
-        """Count a batch, given its mean loss."""
-        self._loss += loss.detach() * len(target)
-        self._score += self._objective.count(output.detach(), target, [self.metric])[self.metric]
-        self._samples += len(target)
+    def add(self, loss: torch.Tensor, output: torch.Tensor, target: torch.Tensor, samples: int) -> None:
+        """Count a batch of so many samples, given the mean loss of this process's part of it."""
+        found = loss.detach() * len(target), self._objective.count(output.detach(), target, [self.metric])[self.metric]
+        if self._group.size > 1:
+            both = self._group.summed(torch.stack([each.to(self._loss.dtype) for each in found]))
+            found = both[0], both[1]
+        self._loss += found[0]
+        self._score += found[1]
+        self._samples += samples
 
     def in_state(self, state: StepState) -> StepState:
         """A state with the sums."""
@@ -238,8 +249,11 @@ def evaluate(
     progress: Progress = lambda tick: None,
     stop: Stop = lambda: False,
     watch: Watch | None = None,
+    group: Group = ALONE,
 ) -> Scores:
     """What the task counts of the given samples, int64 indices of shape (samples,); `watch` is shown every batch.
+
+    Of a `group` of processes each takes some of the batches, and `watch` sees those; what is counted is that of all.
 
     Raises:
         Stopped: `stop` asked for it.
@@ -247,21 +261,39 @@ def evaluate(
     model.to(device).eval()
     sums = {name: torch.zeros((), device=device, dtype=widest(device)) for name in task.objective.metrics}
     main = task.objective.metrics[0]
-    batches, told = samples.split(batch_size), time.monotonic()
+    batches, told = group.some(samples.split(batch_size)), time.monotonic()
+    there, counts = sum(map(len, batches)), []
     with torch.inference_mode(), autocast(device, dtype):
         for batch, (inputs, target) in enumerate(task.batches(part, batches, device), 1):
             output = output_of(model, inputs)
-            for name, counted in task.objective.count(output, target).items():
+            found = task.objective.count(output, target)
+            for name, counted in found.items():
                 sums[name] += counted
+            if group.size > 1:
+                counts.append(found)
             if watch is not None:
                 watch(output, target)
             if time.monotonic() - told > SECONDS_BETWEEN_TICKS:
                 told = time.monotonic()
-                score = float(sums[main]) / min(batch * batch_size, len(samples))
+                score = float(sums[main]) / min(batch * batch_size, there)
                 progress(Tick(f"evaluate {part}", 0, 0, 1, batch, len(batches), None, main, score))
             if stop():
                 raise Stopped("Stopped while the model was evaluated.")
+    if group.size > 1:
+        sums = dict(zip(sums, _in_order(group, counts, list(sums)), strict=True))
     return Scores.of(**{name: (float(total), len(samples)) for name, total in sums.items()})
+
+
+def _in_order(
+    group: Group, counts: Sequence[Mapping[str, torch.Tensor]], names: Sequence[str]
+) -> Iterator[torch.Tensor]:
+    """The sum of every metric over the batches of all processes, added one after the other as one process adds them."""
+    rows = [torch.stack([each[name].to("cpu", torch.float64) for name in names]) for each in counts]
+    mine = torch.stack(rows) if rows else torch.zeros((0, len(names)), dtype=torch.float64)
+    sums = torch.zeros(len(names), dtype=torch.float64)
+    for row in torch.cat(group.gathered(mine)):
+        sums += row
+    yield from sums
 
 
 def chunks(samples: torch.Tensor, size: int) -> list[torch.Tensor]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from prunebench.cli.console import Console
+from prunebench.cli.launched import with_devices
 from prunebench.cli.options import Command, common_options, config_options, fresh_option, gather
 from prunebench.cli.stopping import Stopping
 
@@ -56,7 +57,7 @@ def command(
     from prunebench.results.tables import goal_lines, steps
     from prunebench.studies.stopping import done
 
-    given = gather(values, config_file)
+    given = with_devices(gather(values, config_file))
     check_target(export_to, keep=given.keep)
     backends.get(backend)
     experiment = announce_pruning(console, given, dry_run=dry_run, fresh=fresh, redo=redo)

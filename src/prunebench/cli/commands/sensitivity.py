@@ -34,7 +34,7 @@ HOW = ("method", "criterion", "calibration", "targets", "include", "exclude", "p
 
 UNUSED = (
     *("until", "iterations", "fraction", "scope", "round_to", "layer_fraction", "floor", "keep", "results_dir"),
-    *("retrain", *OF_RETRAINING, *OF_TUNING),
+    *("retrain", *OF_RETRAINING, *OF_TUNING, "devices"),
 )
 """Those that do not."""
 

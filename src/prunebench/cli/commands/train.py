@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from prunebench.cli.console import Console
+from prunebench.cli.launched import with_devices
 from prunebench.cli.options import Command, common_options, config_options, fresh_option, gather
 from prunebench.cli.stopping import Stopping
 
@@ -26,7 +27,7 @@ def command(
     console = Console(as_json, quiet)
     from prunebench.cli.planning import announce_training
 
-    experiment = announce_training(console, gather(values, config_file), dry_run=dry_run, fresh=fresh)
+    experiment = announce_training(console, with_devices(gather(values, config_file)), dry_run=dry_run, fresh=fresh)
     if dry_run:
         return
     run = experiment.dense
