@@ -108,9 +108,11 @@ class Group:
         """What the first process tells the others; they wait for it."""
         size = torch.tensor([len(content)])
         dist.broadcast(size, 0)
-        buffer = torch.frombuffer(bytearray(content), dtype=torch.uint8) if self.rank == 0 else _empty(int(size))
-        dist.broadcast(buffer, 0)
-        return buffer.numpy().tobytes()
+        if not size:
+            return b""
+        mine = bytearray(content) if self.rank == 0 else bytearray(int(size))
+        dist.broadcast(torch.frombuffer(mine, dtype=torch.uint8), 0)
+        return bytes(mine)
 
 
 ALONE = Group()
@@ -139,8 +141,8 @@ def parts_of(batch: torch.Tensor, count: int) -> tuple[torch.Tensor, ...]:
 
 
 def shares(task: Task, batch: torch.Tensor, count: int) -> list[float]:
-    """What the mean loss of each part of a batch is to be multiplied by, so that they have the mean of the batch: 1 where
-    all count alike."""
+    """What the mean losses of the parts of a batch are to be multiplied by, so that their mean is that of the batch: 1
+    where all count alike."""
     targets = task.targets["train"]
     masses = [task.objective.mass(targets[part]) for part in parts_of(batch, count)]
     return [count * mass / sum(masses) for mass in masses]
@@ -188,7 +190,3 @@ def _bits(tensor: torch.Tensor) -> torch.Tensor:
     """The sum of a tensor's bits, read as whole numbers, on the CPU: of one that is rounded otherwise, another."""
     flat = tensor.detach().contiguous().view(torch.int32 if tensor.element_size() == 4 else torch.uint8)
     return flat.sum(dtype=torch.int64).cpu()
-
-
-def _empty(size: int) -> torch.Tensor:
-    return torch.empty(size, dtype=torch.uint8)

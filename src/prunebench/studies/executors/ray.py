@@ -1,9 +1,9 @@
 """Jobs as tasks of a Ray cluster, whose nodes share the folders of runs and data.
 
-A task asks for as many CPUs as its run has threads, and for a GPU where it computes on one. A task whose node is lost
-is tried again on another, where its run goes on after its last finished epoch. On a board, an actor of its own, tasks
-tell of steps, and read whether to stop. Where it is lost, with what it was told, another takes its place: so a task
-tells of all its steps again when it ends.
+A task asks for as many CPUs as its run has threads, and for a GPU where it computes on one; both times its `devices`,
+on one node. A task whose node is lost is tried again on another, where its run goes on after its last finished epoch.
+On a board, an actor of its own, tasks tell of steps, and read whether to stop. Where it is lost, with what it was told,
+another takes its place: so a task tells of all its steps again when it ends.
 """
 
 from __future__ import annotations
@@ -176,12 +176,13 @@ def _resources(ray: Any, job: Job) -> dict[str, float]:
     from prunebench.errors import ConfigError
 
     device, threads = job.config.device, job.config.threads or 1
-    gpus = 1.0 if device == "cuda" or (device == "auto" and ray.cluster_resources().get("GPU", 0) > 0) else 0.0
+    on_gpu = device == "cuda" or (device == "auto" and ray.cluster_resources().get("GPU", 0) > 0)
+    threads, gpus = threads * job.config.devices, float(job.config.devices) if on_gpu else 0.0
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     if not any(node.get("CPU", 0) >= threads and node.get("GPU", 0) >= gpus for node in nodes):
         raise ConfigError(
-            f"No node of the Ray cluster has {threads} CPU(s){' and a GPU' if gpus else ''}, which a run of this study "
-            f"asks for; give fewer `threads` or another `device` in [base]."
+            f"No node of the Ray cluster has {threads} CPU(s){f' and {gpus:g} GPU(s)' if gpus else ''}, which a run of "
+            f"this study asks for; give fewer `threads` or `devices`, or another `device`, in [base]."
         )
     return {"num_cpus": float(threads), "num_gpus": gpus}
 
