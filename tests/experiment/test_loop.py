@@ -339,9 +339,7 @@ def test_nothing_is_evaluated_twice(kept, epochs, evaluated, tiny_config, monkey
 
 
 @pytest.mark.parametrize("kept", [False, True])
-def test_a_fit_that_takes_seconds_is_written_once_when_it_ends_and_not_again_for_the_step(
-    kept, tiny_config, monkeypatch
-):
+def test_a_short_fit_is_written_once_when_it_ends_and_not_again_for_the_step(kept, tiny_config, monkeypatch):
     config, written = tiny_config(finetune_epochs=3, iterations=2), []
 
     def counted(tensors, path, metadata=None):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -95,8 +96,11 @@ class Disk:
         if state.optimizer:
             self._writing.start(self._run.write_progress(state.step, write))
         else:
-            self._writing.start(lambda: self._run.write_progress(state.step, write)())
+            self._writing.start(partial(self._write, state.step, write))
         self._saved = state.at
+
+    def _write(self, step: int, write: Callable[[Path], None]) -> None:
+        self._run.write_progress(step, write)()
 
     def unit_costs(self) -> UnitCosts | None:
         """What units were measured to cost; None where that was not measured."""

@@ -52,7 +52,7 @@ def check(progress: Path) -> None:
 def replacing(run: Path, step: int, write: Callable[[Path], None]) -> Callable[[], None]:
     """Have `write` fill a folder; what is returned makes it, once, the half-done step of a run in place of the last.
 
-    That is the slow part, which another thread may do: it reads the files alone. Never called, it leaves a hidden folder.
+    That is the slow part, which another thread may do: it reads files alone. Never called, it leaves a hidden folder.
     """
     with ExitStack() as stack:
         beside = stack.enter_context(fresh(run / "progress"))

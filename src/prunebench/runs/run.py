@@ -255,7 +255,7 @@ class Run:
             self._list({**self.files(), COSTS: digest(self.folder / COSTS)})
 
     def write_progress(self, step: int, write: Callable[[Path], None]) -> Callable[[], None]:
-        """Have `write` fill a folder; what is returned puts it, once, in the place of that of the step that is half done.
+        """Have `write` fill a folder; what is returned makes it, once, that of the step that is half done.
 
         The latter is the slow part, which another thread may do, while the run is held. Both raise as follows.
 
