@@ -17,8 +17,9 @@ from prunebench.models.architecture import Architecture
 from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.input_spec import InputSpec
 from prunebench.pruning.methods import unstructured
+from prunebench.records import Scores
 from prunebench.training import fit as training
-from prunebench.training.fit import Position, chunks, evaluate, fit
+from prunebench.training.fit import Position, chunks, evaluate, fit, together
 from prunebench.training.optimizers import Recipe, make_optimizer, set_lr
 from prunebench.training.state import StepState
 
@@ -100,8 +101,42 @@ def test_an_evaluation_can_be_watched_batch_by_batch(tiny_state, tiny_task):
     about = {"batch_size": 10, "device": CPU, "dtype": "fp32"}
     watched = evaluate(model, tiny_task, "test", torch.arange(25), watch=lambda *batch: seen.append(batch), **about)
     assert watched == evaluate(model, tiny_task, "test", torch.arange(25), **about)
-    assert [(tuple(output.shape), len(target)) for output, target in seen] == [((n, 3), n) for n in (10, 10, 5)]
+    assert [(tuple(output.shape), len(target)) for output, target in seen] == [((n, 3), n) for n in (20, 5)]
     assert sum(int((output.argmax(1) == target).sum()) for output, target in seen) == watched.correct
+
+
+@pytest.mark.parametrize("batch_size", [4, 10])
+def test_counts_are_the_same_to_the_bit_whether_batches_are_computed_together(batch_size, tiny_state, tiny_task):
+    model, samples, sums = tiny_state().model.eval(), torch.arange(61), {"top1": 0.0, "loss": 0.0}
+    with torch.inference_mode():
+        for images, labels in tiny_task.batches("train", samples.split(batch_size), CPU):
+            for name, counted in tiny_task.objective.count(model(images), labels).items():
+                sums[name] += float(counted)
+    found = evaluate(model, tiny_task, "train", samples, batch_size=batch_size, device=CPU, dtype="fp32")
+    assert found == Scores.of(**{name: (total, 61) for name, total in sums.items()})
+
+
+@pytest.mark.parametrize(
+    ("count", "batch_size", "size", "expected"),
+    [
+        (1000, 64, 32, [256, 256, 256, 192, 40]),
+        (300, 64, 96, [64, 64, 64, 64, 44]),
+        (300, 512, 32, [300]),
+        (600, 512, 32, [512, 88]),
+        (129, 64, 32, [128, 1]),
+        (6, 2, 32, [2, 2, 2]),
+        (70, 32, 224, [32, 32, 6]),
+    ],
+)
+def test_small_images_are_evaluated_many_at_once_and_what_is_left_over_apart(count, batch_size, size, expected):
+    batches = together(torch.arange(count), batch_size, InputSpec(kind="images", size=size))
+    assert [len(batch) for batch in batches] == expected
+    assert torch.equal(torch.cat(batches), torch.arange(count))
+
+
+def test_texts_are_evaluated_in_the_batches_that_they_are_padded_in():
+    batches = together(torch.arange(70), 32, InputSpec(kind="text", vocabulary=9, length=4))
+    assert [len(batch) for batch in batches] == [32, 32, 6]
 
 
 def test_evaluation_changes_nothing(tiny_state, tiny_task):
@@ -211,13 +246,13 @@ def test_another_error_of_a_model_stays_what_it_is(tiny_task):
         fit(begin(Fails(1, 1)), tiny_task, RECIPE, HERE, device=CPU)
 
 
-@pytest.mark.parametrize(("seconds", "count"), [(0.0, 3), (60.0, 0)])
+@pytest.mark.parametrize(("seconds", "count"), [(0.0, 2), (60.0, 0)])
 def test_an_evaluation_tells_its_progress_only_where_it_is_slow(seconds, count, tiny_state, tiny_task, monkeypatch):
     monkeypatch.setattr(training, "SECONDS_BETWEEN_TICKS", seconds)
     ticks, about = [], {"batch_size": 10, "device": CPU, "dtype": "fp32"}
     found = evaluate(tiny_state().model, tiny_task, "test", torch.arange(25), progress=ticks.append, **about)
     assert [(tick.phase, tick.batch, tick.batches, tick.epochs) for tick in ticks] == [
-        ("evaluate test", batch, 3, 1) for batch in range(1, count + 1)
+        ("evaluate test", batch, 2, 1) for batch in range(1, count + 1)
     ]
     assert [tick.loss for tick in ticks] == [None] * count
     assert found == evaluate(tiny_state().model, tiny_task, "test", torch.arange(25), **about)
