@@ -1,4 +1,4 @@
-"""A whole iteration is at least 2.2 × as fast as a plain script does it; with bf16 2.6 ×, and 3.2 × where a CPU has AMX.
+"""A whole iteration is at least 2.2 × as fast as a plain script does it; with bf16 2.6 ×, and 3.2 × on a CPU with AMX.
 
     python benchmarks/iteration.py --data-dir data
 

@@ -19,6 +19,7 @@ from prunebench.models.input_spec import InputSpec
 from prunebench.pruning.methods import unstructured
 from prunebench.records import Scores
 from prunebench.training import fit as training
+from prunebench.training.dense_adam import DenseAdam, DenseAdamW
 from prunebench.training.fit import Position, chunks, evaluate, fit, together
 from prunebench.training.optimizers import Recipe, make_optimizer, set_lr
 from prunebench.training.state import StepState
@@ -313,9 +314,7 @@ def test_cosine_after_a_quarter_of_warm_up_is_one_cycle():
         assert rates[0] == pytest.approx(rates[1])
 
 
-@pytest.mark.parametrize(
-    ("name", "kind"), [("sgd", torch.optim.SGD), ("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)]
-)
+@pytest.mark.parametrize(("name", "kind"), [("sgd", torch.optim.SGD), ("adam", DenseAdam), ("adamw", DenseAdamW)])
 def test_optimizers_are_what_they_are_called(name, kind):
     optimizer = make_optimizer(nn.Linear(1, 1), recipe(optimizer=name, weight_decay=0.3))
     assert type(optimizer) is kind

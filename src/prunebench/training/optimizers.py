@@ -46,12 +46,14 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """A new optimizer over the parameters that are not frozen; fused where the device has it."""
     import torch
 
+    from prunebench.training.dense_adam import DenseAdam, DenseAdamW
+
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     fused = parameters[0].device.type in ("cpu", "cuda")
     decay = recipe.weight_decay
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(parameters, recipe.lr, momentum=recipe.momentum, weight_decay=decay, fused=fused)
-    kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
+    kind = DenseAdam if recipe.optimizer == "adam" else DenseAdamW
     return kind(parameters, recipe.lr, weight_decay=decay, fused=fused)
 
 
