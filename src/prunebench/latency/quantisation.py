@@ -136,13 +136,13 @@ def _reader(feeds: Sequence[Feed]) -> Any:
 
 
 def _why(folder: Path, scheme: Scheme, bits: int, feeds: Sequence[Feed], error: Exception) -> str:
-    """What the quantiser said, and of which kind of operator it says so."""
+    """What the quantiser said, and of which kind of operator it says so: the first in the model's order."""
     import onnx
 
-    kinds = sorted({node.op_type for node in onnx.load(folder / "ready.onnx").graph.node})
-    failing = [kind for kind in kinds if _fails(partial(_quantise, folder, scheme, bits, feeds, [kind]))]
+    kinds = dict.fromkeys(node.op_type for node in onnx.load(folder / "ready.onnx").graph.node)
+    failing = (kind for kind in kinds if _fails(partial(_quantise, folder, scheme, bits, feeds, [kind])))
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return f"ONNX Runtime cannot quantise {' and '.join(failing) or 'all operators together'}: {reason}"
+    return f"ONNX Runtime cannot quantise {next(failing, 'all operators together')}: {reason}"
 
 
 def _fails(call: Callable[[], None]) -> bool:
