@@ -10,7 +10,7 @@ from collections import Counter
 
 import pytest
 
-from prunebench.alternation import FIRST_LOOK, WINDOW, alternate, on_the_clock
+from prunebench.alternation import BRIEF, FIRST_LOOK, WINDOW, alternate, on_the_clock
 from prunebench.errors import Stopped
 from prunebench.statistics import paired_speedup
 
@@ -47,6 +47,22 @@ def test_a_round_holds_every_variant_in_an_order_that_changes():
     rounds = [tuple(calls[start : start + 3]) for start in range(0, len(calls), 3)]
     assert all(sorted(order) == ["a", "b", "c"] for order in rounds)
     assert len(set(rounds)) > 3
+
+
+@pytest.mark.parametrize(("at_least", "brief"), [(20, BRIEF), (3, 3)])
+def test_what_is_timed_briefly_is_in_the_first_rounds_alone_and_changes_nothing_for_the_others(at_least, brief):
+    calls = []
+    variants = {name: lambda name=name: calls.append(name) or float(len(calls)) for name in "abc"}
+    how = {"seconds": 0, "ci_width": 0.03, "seed": 2, "at_least": at_least, "stopwatch": fake}
+    timed = alternate(variants, [("a", "b")], briefly=["c"], **how)
+    assert {name: len(samples) for name, samples in timed.samples_ms.items()} == {
+        "a": at_least,
+        "b": at_least,
+        "c": brief,
+    }
+    counted = calls[3:]  # the first round warms up
+    assert set(counted[: 3 * brief]) == {*"abc"}
+    assert "c" not in counted[3 * brief :]
 
 
 @pytest.mark.parametrize(("seconds", "at_least", "rounds"), [(0, 1, 1), (-5, 1, 1), (0, 7, 7)])

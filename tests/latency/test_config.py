@@ -19,6 +19,7 @@ from prunebench.errors import ConfigError
         ({"ci_width": 0}, "--ci-width"),
         ({"dtype": "fp8"}, "--dtype"),
         ({"steps": (-1,)}, "--steps"),
+        ({"int8_samples": 0}, "--int8-samples"),
         ({"image_size": 0}, "--image-size"),
     ],
 )
@@ -35,4 +36,6 @@ def test_defaults_are_those_of_the_original_study():
 
 def test_which_steps_are_timed_does_not_decide_how_they_are():
     assert EfficiencyConfig(steps=(1, 2)).settings() == EfficiencyConfig().settings()
+    assert "int8_samples" not in EfficiencyConfig().settings()  # so that earlier timings are found
+    assert EfficiencyConfig(dtype="int8").settings()["int8_samples"] == 256
     assert EfficiencyConfig(backend="openvino").settings() != EfficiencyConfig().settings()

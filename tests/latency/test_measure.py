@@ -161,3 +161,33 @@ def test_measuring_stops_when_asked_to(steps):
     original, subjects = steps(1)
     with pytest.raises(Stopped):
         list(measure(original, subjects, 1, conditions(stop=lambda: True)))
+
+
+def test_int8_is_timed_beside_fp32_in_the_same_rounds_and_scored_with_it(steps):
+    original, subjects = steps(1)
+    seen = []
+
+    def score(full, small):
+        seen.append((full.quantised is None, small.quantised is not None))
+        return [Scored(Scores.of(top1=(3, 4)), Score(4, 4)), Scored(Scores.of(top1=(2, 4)), Score(3, 4))]
+
+    chosen = {"backend": "onnxruntime", "dtype": "int8", "batch_sizes": (2,), "int8_samples": 24}
+    (record,) = measure(original, subjects, 1, conditions(score=score, **chosen))
+    found = {r.variant: r for r in record.latencies}
+    assert {name: r.dtype for name, r in found.items()} == {
+        **dict.fromkeys(("original", "masked", "pruned"), "int8"),
+        **dict.fromkeys(("original-fp32", "pruned-fp32"), "fp32"),
+    }
+    assert next(iter(found)) == "original"  # by which a timing is called
+    assert len({len(r.samples_ms) for name, r in found.items() if name != "masked"}) == 1
+    assert seen == [(True, True)] * 2
+    for name, scores, agreement in (
+        ("original", 2, Score(3, 4)),
+        ("pruned", 2, Score(3, 4)),
+        ("original-fp32", 3, None),
+        ("pruned-fp32", 3, None),
+    ):
+        assert (found[name].scores.correct, found[name].agreement) == (scores, agreement)
+    how = found["pruned"].quantised
+    assert (how.samples, how.calibrated_on, sum(how.int8.values()), how.fp32) == (24, "random inputs", 4, {})
+    assert found["pruned-fp32"].max_difference < 1e-5 < found["pruned"].max_difference

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from prunebench.records import Breakdown, Costs, LatencyRecord, Scores, SparseLayer, TimingRecord
+from prunebench.records import Breakdown, Costs, LatencyRecord, Quantised, Score, Scores, SparseLayer, TimingRecord
 from prunebench.results import latency_tables
 
 SAMPLES = {"original": [10.0] * 20, "masked": [11.0] * 20, "pruned": [5.0] * 19 + [9.0], "rounded": [4.0] * 20}
@@ -84,6 +84,41 @@ def test_accuracy_and_compressed_layers_are_shown_where_there_are_some():
     assert row(text)[-6:] == ["2.50", "4.00", "×", "4.00–4.00", "20*", "0.750"]
     assert "batch 4: storing linear layers sparse paid from 90.0 % sparsity on" in text
     assert "top-1" not in latency_tables.times([timing()])
+
+
+def test_prune_quantise_or_both_is_one_table():
+    assert latency_tables.int8([timing()]) == ""
+    how = Quantised(
+        scheme="static",
+        samples=256,
+        weight_bits=8,
+        int8={"QLinearConv": 20},
+        fp32={"MatMul": 2},
+        calibrated_on="training data",
+    )
+    small = {"dtype": "int8", "quantised": how, "agreement": Score(199, 200), "file_bytes": 1_000}
+    times = {"original": 4.0, "masked": 4.0, "pruned": 2.0, "original-fp32": 10.0, "pruned-fp32": 5.0}
+    made = timing({name: [ms] * 20 for name, ms in times.items()}, scores=Scores.of(top1=(3, 4)), file_bytes=4_000)
+    latencies = [of if of.variant.endswith("fp32") else msgspec.structs.replace(of, **small) for of in made.latencies]
+    text = latency_tables.int8([msgspec.structs.replace(made, latencies=tuple(latencies))])
+    accuracy = ("0.750", "0.301–0.954")
+    assert row(text, 1) == [*("6", "4", "unpruned", "fp32", "10.00", "1.00", "×", "4", "kB"), *accuracy]
+    assert row(text, 2)[2:] == ["unpruned", "int8", "4.00", "2.50", "×", "2.50–2.50", "1", "kB", *accuracy, "99.5", "%"]
+    assert row(text, 3)[2:] == ["pruned", "fp32", "5.00", "2.00", "×", "2.00–2.00", "4", "kB", *accuracy]
+    assert row(text, 4)[2:] == ["pruned", "int8", "2.00", "5.00", "×", "5.00–5.00", "1", "kB", *accuracy, "99.5", "%"]
+    told = (
+        "static on 256 samples of training data, weights of 8 bits, 20 of 22 products in int8; in fp32 stay 2 MatMul."
+    )
+    assert text.splitlines()[-2:] == [f"unpruned: {told}", f"step 6: {told}"]
+    assert max(map(len, text.splitlines())) <= 120
+
+
+def test_masked_models_were_timed_in_the_first_rounds_and_the_table_says_what_they_gain_there():
+    found = timing({"original": [10.0] * 6 + [99.0] * 14, "masked": [12.5] * 6, "pruned": [5.0] * 20})
+    assert "Masked: in the first 6 rounds alone; original / masked there: 0.80 ×; the 95 % interval is 0.80–0.80." in (
+        latency_tables.times([found])
+    )
+    assert "first" not in latency_tables.times([timing()])
 
 
 def test_costs_begin_with_the_unpruned_model():

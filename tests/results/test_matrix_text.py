@@ -55,6 +55,7 @@ def test_a_name_tells_model_method_criterion_and_variant(name, told, tmp_path):
         ("resnet18_structured_81.00_channels_last_efficiency.txt", 0.81, "channels_last", "l2"),
         ("resnet18_structured_81.00_openvino_bf16_efficiency.txt", 0.81, "openvino, bf16", "l2"),
         ("resnet18_structured_81.00_bf16_efficiency.txt", 0.81, "eager, bf16", "l2"),
+        ("resnet18_structured_81.00_onnxruntime_int8_efficiency.txt", 0.81, "onnxruntime, int8", "l2"),
         ("resnet18_structured_1e-05_efficiency.txt", 1e-7, "eager", "l2"),
     ],
 )

@@ -115,16 +115,28 @@ def test_what_was_made_of_an_object_has_no_command(tiny_config, run_of):
     assert command_of(run_of(config)) is None
 
 
-def test_a_command_of_timings_names_the_run_and_other_sizes_alone(tmp_path, here, commit, make_record):
+@pytest.mark.parametrize(
+    ("chosen", "options"),
+    [
+        ({"backend": "openvino", "dtype": "bf16"}, "--backend openvino --dtype bf16"),
+        (
+            {"backend": "onnxruntime", "dtype": "int8", "int8_samples": 64},
+            "--backend onnxruntime --dtype int8 --int8-samples 64",
+        ),
+    ],
+)
+def test_a_command_of_timings_names_the_run_and_other_sizes_alone(  # noqa: PLR0917
+    chosen, options, tmp_path, here, commit, make_record
+):
     config = {"model": "resnet18", "dataset": "digits", "criterion": "l2", "method": "structured"}
     config |= {"image_size": 32, "sequence_length": 128}
     source = Run(tmp_path, identify("prune", config, config, {}))
-    timing = {"backend": "openvino", "dtype": "bf16", "batch_sizes": [1, 4], "ci_width": 0.03, "time_budget": 2.0}
+    timing = {**chosen, "batch_sizes": [1, 4], "ci_width": 0.03, "time_budget": 2.0}
     values = {**config, **timing, "image_size": 64}
     timed = Run(tmp_path, identify("efficiency", values, values, {}, source.key))
     commit(timed, make_record(1))
     assert command_of(timed, source) == (
-        f"prunebench efficiency --run {source.key} --backend openvino --dtype bf16 --batch-sizes 1,4 "
+        f"prunebench efficiency --run {source.key} {options} --batch-sizes 1,4 "
         "--ci-width 0.03 --time-budget 2.0 --image-size 64 --device cpu --threads 2"
     )
 
