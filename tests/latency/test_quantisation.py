@@ -60,11 +60,11 @@ def test_weights_take_a_byte_and_answers_are_near(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []  # the quantiser leaves nothing behind
 
 
-def test_what_has_no_convolution_is_quantised_batch_by_batch():
-    small, told = quantise(program(("Flatten", "MatMul"), matrix=np.ones((256, 10))), FEEDS, "net")
-    assert (told.scheme, told.samples, told.fp32) == ("dynamic", 0, {})
-    assert sum(told.int8.values()) == 1
-    assert len(small) > 0
+def test_what_has_attention_is_quantised_batch_by_batch_and_its_convolutions_stay_in_fp32():
+    small, told = quantise(program(("Conv", "Softmax", "Flatten", "MatMul")), FEEDS, "net")
+    assert (told.scheme, told.samples, sum(told.int8.values()), sum(told.fp32.values())) == ("dynamic", 0, 1, 1)
+    assert next(iter(told.fp32)).endswith("Conv")
+    assert len(small) < 0.4 * len(program())
 
 
 def test_what_runs_in_fp32_is_counted_as_such():

