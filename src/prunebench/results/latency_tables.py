@@ -241,7 +241,7 @@ def _masked(cells: Sequence[OfVariant]) -> list[str]:
         return []
     gains = [
         paired_speedup(of["original"].samples_ms[: len(of["masked"].samples_ms)], of["masked"].samples_ms)
-        for of in brief
+        for of in cells
     ]
     low, high = min(gain.median for gain in gains), max(gain.median for gain in gains)
     many = "" if len(gains) == 1 else f" to {high:.2f}"
