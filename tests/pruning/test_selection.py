@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from prunebench.errors import ConfigError
 from prunebench.pruning.granularity import patterns, read_pattern
 from prunebench.pruning.matrices import Matrix, one_row
-from prunebench.pruning.selection import by_pattern, lowest_blocks, lowest_of_rows, lowest_together
+from prunebench.pruning.selection import SMALL, by_pattern, lowest_blocks, lowest_of_rows, lowest_together
 
 GONE = -torch.inf
 
@@ -25,6 +25,27 @@ def test_together_exactly_so_many_of_the_lowest_go(values, data):
     stay = lowest_together(scores, count)
     assert int((~stay).sum()) == count
     assert scores.sort(stable=True).indices[:count].sort().values.tolist() == (~stay).nonzero()[:, 0].tolist()
+
+
+MANY = SMALL + 3
+KINDS = {
+    "distinct": lambda draw: draw,
+    "in order": lambda draw: draw.sort().values,
+    "rounded": lambda draw: draw.mul(1000).round(),
+    "few values": lambda draw: draw.sign().relu(),
+    "partly gone and held": lambda draw: draw.masked_fill(draw < 0.3, GONE).masked_fill(draw > 2, torch.inf),
+    "higher where the sample looks": lambda draw: draw.abs().index_fill(0, torch.arange(0, MANY, 17), 9.0),
+}
+
+
+@pytest.mark.parametrize("share", [0.001, 0.65, 0.999])
+@pytest.mark.parametrize("kind", KINDS)
+def test_of_many_the_same_go_as_by_a_full_ranking(kind, share):
+    scores = KINDS[kind](torch.randn(MANY, generator=torch.Generator().manual_seed(1)))
+    count = round(share * MANY)
+    gone = torch.zeros(MANY, dtype=torch.bool)
+    gone[scores.sort(stable=True).indices[:count]] = True
+    assert torch.equal(lowest_together(scores, count), ~gone)
 
 
 @given(st.integers(1, 6), st.integers(1, 8), st.data())

@@ -66,7 +66,7 @@ def params(model: nn.Module) -> int:
 
 def masked(masks: Masks) -> int:
     """Parameters that masks have removed."""
-    return sum(mask.numel() - int(mask.sum()) for mask in masks.values())
+    return sum(mask.numel() - int(mask.count_nonzero()) for mask in masks.values())
 
 
 def _file_bytes(state: Checkpoint) -> tuple[int, int]:

@@ -53,7 +53,7 @@ def layer_records(
             continue
         mask, shape = masks.get(weight), tuple(model.get_parameter(weight).shape)
         original = whole[name].shape_original if whole else shape
-        left = int(mask.sum()) if mask is not None else prod(shape)
+        left = int(mask.count_nonzero()) if mask is not None else prod(shape)
         how = next((collapsed[layer] for layer in layers if layer in collapsed), "" if left else ZERO)
         kind = type(model.get_submodule(_holder(weight))).__name__
         found.append(LayerRecord(name, kind, original, shape, prod(original), left, how))

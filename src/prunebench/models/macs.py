@@ -58,7 +58,7 @@ def effective(found: Uses, masks: Masks) -> int:
 
     The weights of one parameter are taken to be used as often as each other.
     """
-    left = {name: (int(mask.sum()), mask.numel()) for name, mask in masks.items()}
+    left = {name: (int(mask.count_nonzero()), mask.numel()) for name, mask in masks.items()}
     return sum(
         count * prod(left[name][0] for name in masked) // prod(left[name][1] for name in masked)
         for names, count in found.items()

@@ -6,8 +6,10 @@ which stay. Of equal scores the first go.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 
 from prunebench.models.wide import doubled
@@ -17,19 +19,45 @@ from prunebench.pruning.matrices import Matrix
 Scores = Mapping[str, torch.Tensor]
 Staying = dict[str, torch.Tensor]
 
+SMALL, SAMPLE, PART = 2**20, 2**16, 2**20
+"""Scores that are ranked as they are; of more about so many are ranked first, and then looked at part by part."""
+
 
 def lowest_together(scores: torch.Tensor, count: int) -> torch.Tensor:
     """Which stay of `scores`, flat, where the `count` lowest go; those that have gone before are among these."""
-    import numpy as np
-
     if not count:
         return torch.ones_like(scores, dtype=torch.bool)
+    near, below = _near(scores, count) if len(scores) > SMALL else (None, 0)
+    values = scores if near is None else scores[near]
     # NumPy's selection needs one copy of the scores; torch.kthvalue one of their indices too, and ten times as long.
-    threshold = float(np.partition(scores.cpu().numpy(), count - 1)[count - 1])
-    ties = count - int((scores < threshold).sum())
-    stay = scores > threshold
-    stay[(scores == threshold).nonzero()[ties:]] = True
+    threshold = float(np.partition(values.cpu().numpy(), count - below - 1)[count - below - 1])
+    ties = count - below - int(torch.count_nonzero(values < threshold))
+    stay = scores >= threshold
+    equal = (values == threshold).nonzero()[:ties, 0]
+    stay[equal if near is None else near[equal]] = False
     return stay
+
+
+def _near(scores: torch.Tensor, count: int) -> tuple[torch.Tensor | None, int]:
+    """Places, ascending, of all scores of a range that holds the `count`th lowest, and how many lie below the range.
+
+    The range is that of the ranks near it of a sample. None and 0 where the sample misleads, or where the range holds
+    more than it spares.
+    """
+    sample = scores[:: len(scores) // SAMPLE | 1].sort().values  # the stride is odd: widths are even
+    rank, margin = count * len(sample) // len(scores), 6 * math.isqrt(len(sample))
+    low = max(float(sample[max(0, rank - margin)]), torch.finfo(scores.dtype).min)  # above what has gone before
+    high = float(sample[min(len(sample) - 1, rank + margin)])
+    found, at_least, start = [], 0, 0
+    for part in scores.split(PART):
+        above = part >= low
+        at_least += int(torch.count_nonzero(above))
+        found.append(above.logical_and_(part <= high).nonzero()[:, 0] + start)
+        start += len(part)
+        if sum(map(len, found)) > len(scores) // 8:
+            return None, 0
+    near, below = torch.cat(found), len(scores) - at_least
+    return (near, below) if below < count <= below + len(near) else (None, 0)
 
 
 def lowest_of_rows(scores: torch.Tensor, matrix: Matrix, going: int) -> torch.Tensor:

@@ -116,7 +116,8 @@ def _together(
         new |= smaller
         with torch.no_grad():
             for name in new:
-                model.get_parameter(name).mul_(new[name])
+                parameter = model.get_parameter(name)
+                parameter.mul_(new[name].to(parameter.dtype))  # by bool it takes four times as long
     return new, short
 
 
@@ -144,13 +145,13 @@ def _notes(pools: Sequence[_Pool], masks: Masks, short: int, request: Request) -
 
 
 def _count(masks: Masks, names: Sequence[str]) -> int:
-    return sum(int(masks[name].sum()) for name in names)
+    return sum(int(masks[name].count_nonzero()) for name in names)
 
 
 def _pools(model: nn.Module, masks: Masks, request: Request) -> list[_Pool]:
     """What is ranked together, and how many weights go of it."""
     names = list(masks)
-    left = {name: int(masks[name].sum()) for name in names}
+    left = {name: int(masks[name].count_nonzero()) for name in names}
     sizes = {name: masks[name].numel() for name in names}
     going = round(request.fraction * sum(left.values()))
     if request.gone is not None:
@@ -218,9 +219,8 @@ def _reasons(found: Weights) -> str:
 def count(model: nn.Module, masks: Masks, request: Request) -> dict[str, int]:
     """Targeted weights that are left."""
     names = targets(model, request)
-    return {
-        "weights": sum(int(masks[name].sum()) if name in masks else model.get_parameter(name).numel() for name in names)
-    }
+    whole = [model.get_parameter(name).numel() for name in names if name not in masks]
+    return {"weights": sum(whole) + _count(masks, [name for name in names if name in masks])}
 
 
 def prunable(model: nn.Module, request: Request) -> list[str]:
