@@ -127,9 +127,10 @@ def test_an_evaluation_is_that_of_one_process_to_the_bit_and_answers_stand_in_or
     assert all(torch.equal(swings[metric], alone.swings[metric]) for metric in swings)
 
 
-@pytest.mark.parametrize(
-    ("samples", "batch_size", "count"), [(61, 16, 2), (61, 16, 4), (33, 16, 3), (10, 64, 4), (1, 4, 2)]
-)
+EPOCHS = [(61, 16, 2), (61, 16, 4), (33, 16, 3), (10, 64, 4), (1, 4, 2)]
+
+
+@pytest.mark.parametrize(("samples", "batch_size", "count"), EPOCHS)
 def test_the_smallest_part_of_an_epoch_is_known_beforehand(samples, batch_size, count):
     parts = [len(part) for batch in chunks(torch.arange(samples), batch_size) for part in batch.tensor_split(count)]
     assert smallest_part(samples, batch_size, count) == min(parts)
@@ -139,7 +140,7 @@ def test_the_smallest_part_of_an_epoch_is_known_beforehand(samples, batch_size, 
 def test_every_batch_of_an_evaluation_is_taken_once_and_in_order(batches):
     for size in (1, 2, 3, 4):
         taken = [list(Group(rank, size).some(list(range(batches)))) for rank in range(size)]
-        assert sum(taken, []) == list(range(batches))
+        assert [each for mine in taken for each in mine] == list(range(batches))
         assert max(map(len, taken)) - min(map(len, taken)) <= 1
 
 
@@ -153,8 +154,8 @@ def test_alone_nothing_is_another_than_it_was(tiny_state):
 
 
 def test_that_another_process_has_ended_is_told_and_errors_of_ones_own_are_left():
-    with pytest.raises(DeviceError, match="The process of device 1 was killed, so this run cannot go on"):
-        with answered_for(lambda: "The process of device 1 was killed"):
-            raise RuntimeError("[gloo/transport/tcp/pair.cc:553] Connection closed by peer [127.0.0.1]:1")
+    told = pytest.raises(DeviceError, match="The process of device 1 was killed, so this run cannot go on")
+    with told, answered_for(lambda: "The process of device 1 was killed"):
+        raise RuntimeError("[gloo/transport/tcp/pair.cc:553] Connection closed by peer [127.0.0.1]:1")
     with pytest.raises(RuntimeError, match="shapes"), answered_for(lambda: ""):
         raise RuntimeError("shapes do not fit")
