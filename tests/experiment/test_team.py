@@ -132,18 +132,16 @@ def test_when_the_first_process_is_killed_the_others_end(tmp_path):
     words = [f"--{name.replace('_', '-')}={value}" for name, value in msgspec.structs.asdict(within(tmp_path)).items()
              if value is not None and not isinstance(value, bool)]  # fmt: skip
     command = [sys.executable, "-m", "prunebench", "prune", *words, "--finetune-epochs=1000"]
-    first = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-    while "epoch" not in (line := first.stderr.readline()):
-        assert line
-    others = Path(f"/proc/{first.pid}/task/{first.pid}/children").read_text().split()
-    first.kill()
-    assert first.wait() == -signal.SIGKILL
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as first:
+        while "  loss " not in (line := first.stderr.readline()):
+            assert line
+        others = Path(f"/proc/{first.pid}/task/{first.pid}/children").read_text().split()
+        first.kill()
+    assert (first.returncode, len(others)) == (-signal.SIGKILL, 1)
     until = time.monotonic() + 10
-    while any(Path(f"/proc/{pid}").exists() for pid in others) and time.monotonic() < until:
+    while Path(f"/proc/{others[0]}").exists() and time.monotonic() < until:
         time.sleep(0.02)
-    assert len(others) == 1
-    assert not any(Path(f"/proc/{pid}").exists() for pid in others)
-    first.stderr.close()
+    assert not Path(f"/proc/{others[0]}").exists()
 
 
 def test_whoever_follows_writes_nothing(tmp_path, monkeypatch):
