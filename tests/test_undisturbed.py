@@ -137,6 +137,17 @@ def test_a_call_leaves_the_process_as_it_was(call, config, run):
     assert {name: after[name] for name in after if after[name] != before[name]} == {}
 
 
+def test_what_was_set_in_the_new_way_alone_stays(config):
+    conv, rnn = BACKENDS.cudnn.conv, BACKENDS.cudnn.rnn
+    conv.fp32_precision = "ieee"
+    before = conv.fp32_precision, rnn.fp32_precision
+    try:
+        assert train(config) is not None
+        assert (conv.fp32_precision, rnn.fp32_precision) == before == ("ieee", "tf32")
+    finally:
+        BACKENDS.cudnn.allow_tf32 = True
+
+
 def test_an_error_or_a_stop_leaves_it_as_well(config):
     before = process()
     for wrong in ({"image_size": 1, "model": lambda classes: torch.nn.Linear(5, 2)}, {"deterministic": True}):

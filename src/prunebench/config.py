@@ -141,8 +141,9 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     freeze: Annotated[bool, _training("Train the classifier alone.", False)] = NOT_GIVEN
     memory_format: Annotated[Literal["contiguous", "channels_last"],
         _training("Memory layout of images and weights.", "contiguous", fitted=True)] = NOT_GIVEN
-    dtype: Annotated[Literal["fp32", "bf16"],
-        _training("Arithmetic; bf16 is autocast over fp32 weights.", "fp32")] = NOT_GIVEN
+    dtype: Annotated[Literal["fp32", "tf32", "bf16", "fp16"],
+        _training("Arithmetic: fp32; tf32, in which a GPU rounds the factors of fp32 products; bf16 and fp16 are autocast over fp32 "
+                  "weights, fp16 with loss scaling.", "fp32")] = NOT_GIVEN
 
     # Pruning
     method: Annotated[str, _pruning("How: unstructured, structured or depth (whole residual blocks).", "structured")] = NOT_GIVEN

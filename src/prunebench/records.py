@@ -546,7 +546,8 @@ class TimingRecord(msgspec.Struct, frozen=True, kw_only=True, rename={"breakdown
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
-    """The machine, the versions and the seed that a run was computed with."""
+    """The machine, the versions and the seed that a run was computed with; `precision` is that of products of fp32 on a
+    GPU, fp32 or tf32, and empty elsewhere and where an earlier version did not tell."""
 
     format: int = FORMAT
     seed: int
@@ -557,6 +558,7 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     python: str
     versions: dict[str, str]
     deterministic: bool = False
+    precision: str = ""
     cores: int = 0
     governor: str = ""
     driver: str = ""

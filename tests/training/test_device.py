@@ -53,6 +53,50 @@ def test_deterministic_algorithms_are_switched_on_off_and_recorded():
         assert machine.environment(device, seed=0).deterministic is wanted
 
 
+SWITCHES = [
+    (torch.backends.cuda.matmul, "fp32_precision"),
+    (torch.backends.cudnn.conv, "fp32_precision"),
+    (torch.backends.cudnn.rnn, "fp32_precision"),
+    (torch.backends.cuda.matmul, "allow_tf32"),
+    (torch.backends.cudnn, "allow_tf32"),
+]
+
+
+@pytest.fixture
+def precisions():
+    """What PyTorch computes products of fp32 in, told both ways, and as it was afterwards."""
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    yield lambda: [getattr(place, name) for place, name in SWITCHES]
+    torch.set_float32_matmul_precision(before[0])
+    torch.backends.cudnn.allow_tf32 = before[1]
+
+
+def test_products_of_fp32_are_of_fp32_unless_tf32_is_asked_for(precisions):
+    for dtype in ("fp32", "bf16", "fp16"):
+        machine.compute_in(dtype, "cuda")
+        assert not machine.tf32()
+        assert not {"tf32", True} & set(precisions())
+    machine.compute_in("tf32", "cuda")
+    assert machine.tf32()
+    assert set(precisions()) == {"tf32", True}
+    use(dtype="fp32")
+    assert not {"tf32", True} & set(precisions())
+
+
+@pytest.mark.parametrize("device", ["cpu", "mps"])
+def test_tf32_is_refused_where_there_is_none(device):
+    with pytest.raises(DeviceError, match=f"--dtype tf32 is for CUDA alone, and this is {device}: leave it out"):
+        machine.compute_in("tf32", device)
+
+
+def test_the_environment_of_a_gpu_tells_what_products_of_fp32_are_computed_in(precisions, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a GPU")
+    for dtype, told in (("fp32", "fp32"), ("tf32", "tf32"), ("bf16", "fp32")):
+        machine.compute_in(dtype, "cuda")
+        assert machine.environment(torch.device("cuda"), seed=0).precision == told
+    assert machine.environment(torch.device("cpu"), seed=0).precision == ""
+
+
 def work(size, option, error=None):
     with machine.memory_for(size, option):
         if error:

@@ -154,11 +154,11 @@ def test_every_criterion_prunes_on_a_device_as_on_the_cpu(kind, method, name):
     try:
         expected = pruned(kind, method, name, "cpu")
     except ConfigError as refused:
-        for device in DEVICES:
+        for device in DEVICES if kind == "images" else ("mps",):
             with pretended(device) as there, pytest.raises(ConfigError, match=re.escape(str(refused))):
                 pruned(kind, method, name, there)
         return
-    for device in DEVICES:
+    for device in DEVICES if kind == "images" else ("mps",):
         with pretended(device) as there:
             found = pruned(kind, method, name, there)
             lie = {each.device.type for each in (*found[0].state_dict().values(), *found[1].values())}
@@ -197,7 +197,8 @@ OPTIMIZERS = [
         ("sgd", "fp32", 0.0),
         ("sgd", "bf16", 1.0),
         ("adam", "bf16", 0.0),
-        ("adamw", "fp32", 1.0),
+        ("adamw", "fp16", 1.0),
+        ("adam", "fp16", 0.0),
     )
 ]
 POLICIES = [{"retrain": name, "method": "unstructured"} for name in policies.names()]
@@ -211,7 +212,7 @@ OTHERS = [
 ]
 RUNS = [
     *[("cuda", each) for each in (*OPTIMIZERS, *POLICIES, *OTHERS)],
-    *[("mps", each) for each in (*OPTIMIZERS, *OTHERS)],
+    *[("mps", each) for each in (*OPTIMIZERS[::3], OTHERS[1])],
 ]
 
 
@@ -219,7 +220,7 @@ RUNS = [
 def test_runs_come_to_the_same_on_a_device(device, settings, config):
     with pretended(device):
         found = came_to(prune(config(device=device, **settings)))
-    if device == "cuda":  # on mps other optimizers train, and sums are of 32 bits
+    if device == "cuda" and settings in OPTIMIZERS:  # on mps other optimizers train, and sums are of 32 bits
         assert found == came_to(prune(config(device="cpu", **settings)))
     assert len(found) == 1 + settings.get("iterations", 1)
 
@@ -235,21 +236,21 @@ def stopping(config, batches):
     raise AssertionError
 
 
-@pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize(("device", "optimizer"), [("cuda", "adamw"), ("mps", "sgd")])
 def test_a_run_on_a_device_is_kept_read_and_continued(device, optimizer, config):
     about = {"method": "unstructured", "finetune_optimizer": optimizer, "device": device, "finetune_batch_size": 7}
     with pretended(device):
         expected = came_to(prune(config(**about, runs_dir=config().runs_dir + "-2")))
         whole = config(**about)
-        assert came_to(stopping(whole, 2)) == expected
+        assert came_to(stopping(whole, 3)) == expected
         run = pruning_run(whole)
         assert reevaluate(run, 1, whole) == (run.record(1).test_after, run.record(1).train_after)
         assert [each.differences for each in verify(run, resolve(whole))] == [(), ()]
 
 
-@pytest.mark.parametrize(("method", "kind"), [("structured", "safetensors"), ("unstructured", "masks")])
-@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize(
+    ("device", "method", "kind"), [("cuda", "structured", "safetensors"), ("mps", "unstructured", "masks")]
+)
 def test_what_is_made_of_a_run_on_a_device_is_made(device, method, kind, config, tmp_path):
     timing = EfficiencyConfig(batch_sizes=(2,), time_budget=0.05)
     with pretended(device) as there:

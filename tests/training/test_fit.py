@@ -147,7 +147,7 @@ def test_evaluation_changes_nothing(tiny_state, tiny_task):
     assert same(weights(model), before)
 
 
-@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+@pytest.mark.parametrize("dtype", ["fp32", "bf16", "fp16"])
 def test_training_learns(dtype, tiny_state, tiny_task):
     model = tiny_state().model
     loss = fit(begin(model), tiny_task, recipe(epochs=6, dtype=dtype), HERE, device=CPU).mean_loss

@@ -35,6 +35,8 @@ RECIPES = [
     {"optimizer": "adamw", "weight_decay": 0.01, "schedule": "one-cycle", "augment": True},
     {"optimizer": "adamw", "clip_norm": 0.1, "memory_format": "channels_last"},
     {"optimizer": "adam", "dtype": "bf16", "memory_format": "channels_last"},
+    {"optimizer": "adamw", "dtype": "fp16"},
+    {"optimizer": "sgd", "dtype": "fp16", "clip_norm": 0.1},
 ]
 
 
@@ -122,8 +124,10 @@ def test_weights_masks_and_the_optimizers_state_come_back_to_the_bit_and_in_thei
     assert (
         told(found)
         == told(state)
-        == told(begun) | told(replace(begun, batch=3, samples=48, loss=state.loss, score=state.score))
+        == told(begun)
+        | told(replace(begun, batch=3, samples=48, loss=state.loss, score=state.score, scaling=state.scaling))
     )
+    assert bool(state.scaling) == (changes.get("dtype") == "fp16")
     assert found.seconds == state.seconds == msgspec.structs.replace(begun.seconds, finetune=found.seconds.finetune)
     assert found.seconds.finetune > 2.0
     assert same(found.checkpoint.model.state_dict(), weights)

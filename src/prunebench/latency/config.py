@@ -19,9 +19,10 @@ class EfficiencyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """
 
     backend: Annotated[str, msgspec.Meta(description="Backend to time on.")] = "eager"
-    dtype: Annotated[Literal["fp32", "bf16", "int8"], msgspec.Meta(description="Arithmetic of weights and images.")] = (
-        "fp32"
-    )
+    dtype: Annotated[
+        Literal["fp32", "tf32", "bf16", "fp16", "int8"],
+        msgspec.Meta(description="Arithmetic of weights and images; tf32 is that of products of fp32 on a GPU."),
+    ] = "fp32"
     batch_sizes: Annotated[tuple[Positive, ...], msgspec.Meta(description="Batch sizes.", min_length=1)] = (
         1,
         4,

@@ -26,7 +26,7 @@ from prunebench.models.costs import costs
 from prunebench.models.input_spec import output_of, to
 from prunebench.models.taken_over import copied
 from prunebench.records import Breakdown, LatencyRecord, SparseLayer, TimingRecord
-from prunebench.training.device import memory_for, stopwatch_for
+from prunebench.training.device import HALF, memory_for, stopwatch_for
 
 TOGETHER = 4
 """Steps that are timed together at most: in longer rounds, what is compared would lie far apart in time."""
@@ -288,8 +288,9 @@ def _layouts(conditions: Conditions) -> tuple[tuple[Layout, ...], str]:
 
 
 def _in_dtype(model: nn.Module, conditions: Conditions) -> nn.Module:
-    """The model in the arithmetic that is timed; in bf16 a copy."""
-    return copied(model).to(torch.bfloat16) if conditions.efficiency.dtype == "bf16" else model
+    """The model in the arithmetic that is timed; in 16 bits a copy."""
+    dtype = conditions.efficiency.dtype
+    return copied(model).to(HALF[dtype]) if dtype in HALF else model
 
 
 def _placed(state: Checkpoint, device: torch.device) -> Checkpoint:

@@ -21,11 +21,12 @@ from prunebench.models.memory import peak_bytes
 from prunebench.pruning.granularity import Pattern
 from prunebench.records import Score, Scores
 from prunebench.registry import check_installed
+from prunebench.training.device import HALF
 from prunebench.training.fit import Stop
 
 INT8 = "int8"
 
-TOLERANCE = {"fp32": 1e-3, "bf16": 0.25, INT8: inf}
+TOLERANCE = {"fp32": 1e-3, "tf32": 0.03, "fp16": 0.03, "bf16": 0.25, INT8: inf}
 """By how much a logit may differ from eager PyTorch's in fp32, relative to the largest; beyond that it is wrong. Of
 int8 the accuracy tells."""
 
@@ -167,7 +168,7 @@ def memory_of(state: Checkpoint, call: Callable[[], object], conditions: Conditi
     if conditions.backend.needs:
         return None
     weights: int = sum(tensor.nbytes for tensor in weights_of(state.model).values())
-    return weights // (2 if conditions.efficiency.dtype == "bf16" else 1) + peak_bytes(call, conditions.device)
+    return weights // (2 if conditions.efficiency.dtype in HALF else 1) + peak_bytes(call, conditions.device)
 
 
 @contextmanager

@@ -110,7 +110,7 @@ def _time(
     stop: Stop | None,
 ) -> Iterator[TimingRecord]:
     settings, backend = experiment.settings, backends.get(efficiency.backend)
-    device = use(settings)
+    device = use(msgspec.structs.replace(settings, dtype=efficiency.dtype))
     done = [] if into is None else [step for step in steps if step in into.steps()]
     missing = [step for step in steps if step not in done]
     if into is not None:

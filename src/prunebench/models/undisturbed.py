@@ -1,7 +1,7 @@
 """Undisturbed: what PyTorch has once per process is the caller's again whenever a function of the library returns.
 
-Threads, deterministic algorithms and the state of the global generators are set while the library computes; between two
-records that a generator yields, too, the caller has its own.
+Threads, deterministic algorithms, TF32 and the state of the global generators are set while the library computes;
+between two records that a generator yields, too, the caller has its own.
 """
 
 from __future__ import annotations
@@ -21,6 +21,24 @@ Result = TypeVar("Result")
 
 VARIABLES = ("CUBLAS_WORKSPACE_CONFIG", "KINETO_LOG_LEVEL", "OPENVINO_TELEMETRY_ENABLED")
 """Variables of the environment that are set where PyTorch and a backend read them."""
+
+
+PRECISIONS: tuple[Any, ...] = (
+    torch.backends.cuda.matmul,
+    torch.backends.mkldnn.matmul,  # type: ignore[attr-defined]
+    torch.backends.cudnn.conv,  # type: ignore[attr-defined]
+    torch.backends.cudnn.rnn,
+)
+"""Where PyTorch keeps what products of fp32 are computed in."""
+
+
+def _legacy_tf32() -> tuple[str, bool] | None:
+    """The same as PyTorch before 2.9 kept it; None where the caller has set it in the new way alone, and PyTorch
+    refuses to tell."""
+    try:
+        return torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    except RuntimeError:
+        return None
 
 
 def undisturbed(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
@@ -69,6 +87,8 @@ class _Globals:
         self._random = torch.get_rng_state()
         self._of_gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
         self._of_mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
+        self._precisions = [(place, place.fp32_precision) for place in PRECISIONS]
+        self._legacy = _legacy_tf32()
         self._variables = {name: os.environ.get(name) for name in VARIABLES}
 
     def write(self) -> None:
@@ -80,6 +100,12 @@ class _Globals:
             torch.cuda.set_rng_state_all(self._of_gpus)
         if self._of_mps is not None:
             torch.mps.set_rng_state(self._of_mps)
+        if self._legacy is not None:
+            torch.set_float32_matmul_precision(self._legacy[0])
+            torch.backends.cudnn.allow_tf32 = self._legacy[1]
+        for place, value in self._precisions:
+            if place.fp32_precision != value:
+                place.fp32_precision = value
         for name, value in self._variables.items():
             if value is None:
                 os.environ.pop(name, None)

@@ -108,6 +108,7 @@ def environment(
     hardware: str | None = None,
     threads: int,
     deterministic: bool = False,
+    precision: str = "",
     packages: Sequence[str] = RECORDED,
     devices: int = 1,
 ) -> Environment:
@@ -118,6 +119,7 @@ def environment(
         hardware=hardware or cpu(),
         threads=threads,
         deterministic=deterministic,
+        precision=precision,
         platform=platform.platform(),
         python=platform.python_version(),
         versions={name: version_of(name) for name in packages},

@@ -13,7 +13,9 @@ def differing(was: Environment, now: Environment) -> dict[str, tuple[object, obj
     Of versions, those of the usual packages and of what the first environment has recorded besides.
     """
     mine, other = (
-        {name: getattr(e, name) for name in ("device", "threads", "devices", "deterministic")} | e.versions
+        {name: getattr(e, name) for name in ("device", "threads", "devices", "deterministic")}
+        | ({"precision": e.precision} if e.precision else {})
+        | e.versions
         for e in (was, now)
     )
     unknown = [name for name in now.versions if name not in was.versions and name not in RECORDED]

@@ -14,14 +14,21 @@ from prunebench.errors import DeviceError
 from prunebench.records import Environment
 from prunebench.runs import environment as hardware
 
+HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
+"""Arithmetics of 16 bits."""
+
+PRECISIONS = {False: "fp32", True: "tf32"}
+"""What fp32 products are computed in, as records tell it."""
+
 
 def use(settings: Settings) -> torch.device:
-    """The device of an experiment; sets the number of CPU threads, and whether PyTorch's algorithms are deterministic.
+    """The device of an experiment; sets the number of CPU threads, whether PyTorch's algorithms are deterministic, and
+    whether products of fp32 may round their factors to TF32.
 
     Of several devices each has a process of its own; unless it is said, they share the cores.
 
     Raises:
-        DeviceError: this machine has no such device.
+        DeviceError: this machine has no such device, or the device has no such arithmetic.
     """
     threads = settings.threads
     if threads is None and settings.devices > 1:
@@ -34,11 +41,34 @@ def use(settings: Settings) -> torch.device:
     have = ["cpu"]
     have += ["cuda"] if torch.cuda.is_available() else []
     have += ["mps"] if torch.backends.mps.is_available() else []
-    if settings.device == "auto":
-        return torch.device("cuda" if "cuda" in have else "cpu")
-    if settings.device not in have:
-        raise DeviceError(f"--device {settings.device}: this machine has none; it has: {', '.join(have)}.")
-    return torch.device(settings.device)
+    name = settings.device
+    if name == "auto":
+        name = "cuda" if "cuda" in have else "cpu"
+    if name not in have:
+        raise DeviceError(f"--device {name}: this machine has none; it has: {', '.join(have)}.")
+    compute_in(settings.dtype, name)
+    return torch.device(name)
+
+
+def compute_in(dtype: str, device: str) -> None:
+    """Set whether products of fp32 may round their factors to TF32, which is so where tf32 is asked for alone. PyTorch
+    convolves in TF32 on CUDA if it is told nothing.
+
+    The switches of before PyTorch 2.9 are used, which set those that came then too: `torch.compile` of some versions
+    reads the one kind, of others the other, and fails where they differ.
+
+    Raises:
+        DeviceError: there is no TF32.
+    """
+    if dtype == "tf32" and device != "cuda":
+        raise DeviceError(f"--dtype tf32 is for CUDA alone, and this is {device}: leave it out, or give --device cuda.")
+    torch.set_float32_matmul_precision("high" if dtype == "tf32" else "highest")
+    torch.backends.cudnn.allow_tf32 = dtype == "tf32"
+
+
+def tf32() -> bool:
+    """Whether products of fp32 may round their factors to TF32."""
+    return bool(torch.backends.cuda.matmul.fp32_precision == "tf32")
 
 
 def environment(device: torch.device, seed: int, extra: Sequence[str] = (), *, devices: int = 1) -> Environment:
@@ -52,6 +82,7 @@ def environment(device: torch.device, seed: int, extra: Sequence[str] = (), *, d
         hardware=torch.cuda.get_device_name(device) if device.type == "cuda" else None,
         threads=torch.get_num_threads(),
         deterministic=torch.are_deterministic_algorithms_enabled(),
+        precision=PRECISIONS[tf32()] if device.type == "cuda" else "",
         packages=(*hardware.RECORDED, *extra),
         devices=devices,
     )

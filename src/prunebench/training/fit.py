@@ -19,11 +19,13 @@ from prunebench.models.input_spec import InputSpec, output_of
 from prunebench.models.wide import widest
 from prunebench.records import Scores, Seconds
 from prunebench.seeding import order, seed_all
+from prunebench.training.device import HALF
 from prunebench.training.distributed import ALONE, Group
 from prunebench.training.freezing import only, only_classifier, set_mode
 from prunebench.training.masking import Masking
 from prunebench.training.optimizers import Recipe, make_optimizer, set_lr
 from prunebench.training.policies import Loss
+from prunebench.training.scaling import Scaling
 from prunebench.training.state import StepState
 
 
@@ -106,6 +108,7 @@ def fit(
         optimizer = make_optimizer(model, recipe)
         state.restore(optimizer)
         masking = Masking(model, state.checkpoint.masks, optimizer, always=recipe.clip_norm > 0)
+        scaling = Scaling(device, state.scaling, enabled=recipe.dtype == "fp16")
         count = len(task.targets.some("train"))
         while state.epoch < recipe.epochs:
             set_mode(model, frozen)
@@ -123,7 +126,8 @@ def fit(
                     output = forward(answering, inputs)
                     loss = task.objective.loss(output, target) if loss_of is None else loss_of(inputs, output, target)
                 share = group.share(task, samples[batch])
-                _update(model, loss if share == 1 else share * loss, optimizer, masking, recipe.clip_norm)
+                scaled = loss if share == 1 else share * loss
+                _update(model, scaled, optimizer, masking, scaling, clip_norm=recipe.clip_norm)
                 tally.add(loss, output, target, len(samples[batch]))
                 last = batch + 1 == batches
                 if last or time.monotonic() - told > SECONDS_BETWEEN_TICKS:
@@ -134,11 +138,16 @@ def fit(
                 stopping = stop()
                 if not last and clock.due(stopping):
                     check_loss(tally.loss, position, epoch)
-                    save(clock.read(tally.in_state(replace(state, batch=batch + 1))).with_optimizer(optimizer))
+                    save(
+                        clock.read(
+                            tally.in_state(replace(state, batch=batch + 1, scaling=scaling.told()))
+                        ).with_optimizer(optimizer)
+                    )
                 if stopping and not last:
                     raise Stopped(f"Stopped in epoch {epoch + 1} of {recipe.epochs}, after batch {batch + 1}.")
-            state = clock.read(ended(state, tally.loss))
+            state = clock.read(ended(replace(state, scaling=scaling.told()), tally.loss))
             ends = state.epoch == recipe.epochs
+            state = scaling.noted(state) if ends else state
             if clock.due(stopping or ends):
                 save(state if ends else state.with_optimizer(optimizer))
             if stopping:
@@ -184,14 +193,21 @@ def check_loss(loss: float, position: Position, epoch: int) -> None:
 
 
 def _update(
-    model: nn.Module, loss: torch.Tensor, optimizer: torch.optim.Optimizer, masking: Masking, clip_norm: float
+    model: nn.Module,
+    loss: torch.Tensor,
+    optimizer: torch.optim.Optimizer,
+    masking: Masking,
+    scaling: Scaling,
+    *,
+    clip_norm: float,
 ) -> None:
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    scaling.scaled(loss).backward()
     masking.before_step()
     if clip_norm:
+        scaling.unscale(optimizer)
         nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
-    optimizer.step()
+    scaling.step(optimizer)
 
 
 def forward(model: nn.Module, inputs: Any) -> torch.Tensor:
@@ -332,5 +348,5 @@ def chunks(samples: torch.Tensor, size: int) -> list[torch.Tensor]:
 
 
 def autocast(device: torch.device, dtype: str) -> torch.autocast:
-    """bf16 autocast, or nothing for fp32."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype == "bf16")
+    """Autocast to 16 bits, or nothing for fp32 and tf32."""
+    return torch.autocast(device.type, dtype=HALF.get(dtype, torch.bfloat16), enabled=dtype in HALF)

@@ -43,7 +43,11 @@ class Recipe:
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """A new optimizer over the parameters that are not frozen; fused where the device has it."""
+    """A new optimizer over the parameters that are not frozen; fused where the device has it.
+
+    In fp16 SGD is not: where the first step is skipped, as its gradients overflow, PyTorch's fused kernels take what
+    lies in memory for the momentum (seen of PyTorch 2.14 on a CPU).
+    """
     import torch
 
     from prunebench.training.dense_adam import DenseAdam, DenseAdamW
@@ -52,6 +56,7 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     fused = parameters[0].device.type in ("cpu", "cuda")
     decay = recipe.weight_decay
     if recipe.optimizer == "sgd":
+        fused = fused and recipe.dtype != "fp16"
         return torch.optim.SGD(parameters, recipe.lr, momentum=recipe.momentum, weight_decay=decay, fused=fused)
     kind = DenseAdam if recipe.optimizer == "adam" else DenseAdamW
     return kind(parameters, recipe.lr, weight_decay=decay, fused=fused)

@@ -26,7 +26,7 @@ from prunebench.records import FORMAT, RemovedBlock, Scores, Seconds, other_form
 
 NO_SECONDS = Seconds()
 
-LATER = ("removed",)
+LATER = ("removed", "scaling")
 """Fields that states of earlier versions do not have."""
 
 
@@ -41,6 +41,7 @@ class StepState:
         right: which samples were right then, by part of the data; not stored, and none where they are not known.
         notes: remarks on what could not be removed.
         removed: blocks that went.
+        scaling: where loss scaling stands, in fp16; else nothing.
         seconds: what the step has taken until now.
         epoch: finished epochs of the fit.
         batch: finished batches of the next epoch.
@@ -64,6 +65,7 @@ class StepState:
     optimizer: Mapping[str, torch.Tensor] = field(default_factory=dict)
     right: Mapping[str, torch.Tensor] = field(default_factory=dict)
     removed: tuple[RemovedBlock, ...] = ()
+    scaling: dict[str, float] = field(default_factory=dict)
 
     @property
     def at(self) -> tuple[int, int, int]:

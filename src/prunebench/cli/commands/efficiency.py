@@ -42,7 +42,12 @@ SIZES = ("image_size", "sequence_length")
 @files_option
 @click.option("--architecture-only", is_flag=True, help="Time untrained weights, whatever runs there are.")
 @click.option("--backend", "names", multiple=True, metavar="NAME", help="Backend; repeatable.  [default: eager]")
-@click.option("--dtype", "dtypes", multiple=True, metavar="NAME", help="fp32, bf16, int8; repeatable.  [default: fp32]")
+@click.option(
+    *("--dtype", "dtypes"),
+    multiple=True,
+    metavar="NAME",
+    help="fp32, tf32, bf16, fp16, int8; repeatable.  [default: fp32]",
+)
 @click.option("--int8-samples", type=int, metavar="N", help="Training samples to calibrate int8 on.  [default: 256]")
 @click.option("--batch-sizes", callback=numbers, metavar="N,N", help="Batch sizes.  [default: 1,4,16,64,256]")
 @click.option("--steps", callback=numbers, metavar="N,N", help="Steps to time.  [default: all pruned ones]")

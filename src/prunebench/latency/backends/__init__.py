@@ -46,7 +46,7 @@ class Backend:
             and eval mode; may share its weights. Uses as many threads as PyTorch.
         needs: packages that must be installed besides those of prunebench.
         extra: the extra of prunebench that installs them.
-        dtypes: "fp32", "bf16", "int8": those that it computes in.
+        dtypes: "fp32", "tf32", "bf16", "fp16", "int8": those that it computes in.
         load_int8: (state, batches) → the model in fp32 and in int8, ranges of activations found on these batches;
             where it computes in int8.
         devices: types of the devices that it computes on; empty: all.
@@ -58,7 +58,7 @@ class Backend:
     load: Callable[[Checkpoint, torch.device, str], Loaded]
     needs: tuple[str, ...] = ()
     extra: str = ""
-    dtypes: tuple[str, ...] = ("fp32", "bf16")
+    dtypes: tuple[str, ...] = ("fp32", "tf32", "bf16", "fp16")
     load_int8: Callable[[Checkpoint, Sequence[Any]], tuple[Loaded, Loaded]] | None = None
     devices: tuple[str, ...] = ()
     few_steps: bool = False

@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 
 
 def load(state: Checkpoint, device: torch.device, dtype: str) -> Loaded:
-    """The model itself; in bf16 a copy."""
+    """The model itself; in 16 bits a copy."""
     import torch
 
     from prunebench.models.taken_over import copied
+    from prunebench.training.device import HALF
 
-    kind = torch.bfloat16 if dtype == "bf16" else torch.float32
-    model = copied(state.model).to(kind) if dtype == "bf16" else state.model
+    kind = HALF.get(dtype, torch.float32)
+    model = copied(state.model).to(kind) if dtype in HALF else state.model
 
     def place(batch: Any) -> Any:
         return to(batch, device=device, dtype=kind)

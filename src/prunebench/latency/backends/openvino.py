@@ -67,6 +67,7 @@ backends.add(
         load,
         needs=("openvino", "onnx", "onnxscript"),
         extra="openvino",
+        dtypes=tuple(PRECISION),
         devices=("cpu",),
     ),
 )
