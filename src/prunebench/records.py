@@ -372,6 +372,71 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True):
     parts: dict[str, Bits]
 
 
+class Predictions(msgspec.Struct, frozen=True):
+    """What a model answers to the test samples, in their order.
+
+    Attributes:
+        answer: the class that it gives, int32, little-endian.
+        confidence: the probability that it gives it, float32, little-endian.
+    """
+
+    answer: bytes
+    confidence: bytes
+
+
+class Trial(msgspec.Struct, frozen=True):
+    """Which test samples a dense model and one that was pruned answer rightly: of another seed, or of another step."""
+
+    name: str
+    dense: Bits
+    pruned: Bits
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """A test sample to look at, by its place among them: a picture as a PNG, or a text."""
+
+    sample: Count
+    png: bytes = b""
+    text: str = ""
+
+
+class DamageRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What a dense model and one that was pruned answer to the same test samples, sample by sample.
+
+    Attributes:
+        run: the pruning run; `step` is the pruned one.
+        files: what of the run it was computed of: records of step 0 and of the step → SHA-256.
+        classes: their names.
+        labels: of the samples, int32, little-endian.
+        dense, pruned: predictions of step 0 and of the step.
+        kinds: by what samples are told apart, such as "tokens" → a figure per sample, float32, little-endian.
+        over: what the trials differ in.
+        trials: that tell which samples are lost most often.
+        shown: the samples lost most often.
+        otherwise: answers that are others than the run has kept, of the dense and of the pruned model; None where it
+            kept none. Another machine may round otherwise.
+    """
+
+    format: int = FORMAT
+    run: str
+    model: str
+    dataset: str
+    method: str
+    criterion: str
+    seed: int
+    step: Count
+    files: dict[str, str]
+    classes: tuple[str, ...]
+    labels: bytes
+    dense: Predictions
+    pruned: Predictions
+    kinds: dict[str, bytes]
+    over: Literal["seeds", "steps"]
+    trials: tuple[Trial, ...]
+    shown: tuple[Shown, ...]
+    otherwise: tuple[int | None, int | None]
+
+
 class UnitCost(msgspec.Struct, frozen=True, kw_only=True):
     """What a unit of a group was measured to cost.
 

@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from functools import cache
 from math import comb, floor, isnan, nan, sqrt
-from statistics import fmean, median, stdev
+from statistics import NormalDist, fmean, median, stdev
 from typing import NamedTuple
 
 from prunebench.records import METRICS
@@ -34,6 +34,51 @@ def wilson(p: float, n: int) -> tuple[float, float]:
     centre = (p + Z95**2 / (2 * n)) / (1 + Z95**2 / n)
     half = Z95 / (1 + Z95**2 / n) * sqrt(p * (1 - p) / n + Z95**2 / (4 * n**2))
     return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def mcnemar(lost: int, gained: int) -> float:
+    """Two-sided exact p-value of `lost` and `gained` of paired answers being as likely as each other (McNemar 1947).
+
+    Of the answers that changed, as many as were gained would be heads of a fair coin; 1 where none changed.
+    """
+    changed, fewer = lost + gained, min(lost, gained)
+    below, term = 0, 1  # term is comb(changed, i)
+    for i in range(fewer + 1):
+        below += term
+        term = term * (changed - i) // (i + 1)
+    return min(1.0, float(2 * below / 2**changed))
+
+
+def paired_change(lost: int, gained: int, n: int, tests: int = 1) -> tuple[float, float]:
+    """95 % interval of the change (gained − lost) / n of a share of `n` paired answers (Tango 1998, score interval).
+
+    It leaves zero where the score test of McNemar does, and has a width where nothing changed. Of several `tests`
+    each gets its part of the error (Bonferroni), so that all intervals hold together in 95 %.
+    """
+    z = Z95 if tests == 1 else NormalDist().inv_cdf(1 - 0.025 / tests)
+    estimate = (gained - lost) / n
+
+    def end(towards: float) -> float:
+        inside, outside = estimate, towards
+        for _ in range(60):
+            middle = (inside + outside) / 2
+            held = abs(_tango(lost, gained, n, middle)) <= z
+            inside, outside = (middle, outside) if held else (inside, middle)
+        return inside
+
+    return end(-1.0), end(1.0)
+
+
+def _tango(lost: int, gained: int, n: int, change: float) -> float:
+    """The score statistic of a paired change: its distance from the estimate, in deviations under that change."""
+    a, b = 2 * n, -gained - lost + (2 * n - gained + lost) * change
+    c = -lost * change * (1 - change)
+    share = (sqrt(max(0.0, b * b - 4 * a * c)) - b) / (2 * a)  # of lost answers, most likely under that change
+    variance = n * (2 * share + change * (1 - change))
+    distance = gained - lost - n * change
+    if variance <= 0:
+        return 0.0 if distance == 0 else float("inf")
+    return distance / sqrt(variance)
 
 
 class MedianInterval(NamedTuple):

@@ -25,6 +25,7 @@ COMMANDS = {
     "export": "Write a pruned model for use elsewhere.",
     "inspect": "Show what of a model can be pruned, and prove it.",
     "sensitivity": "Prune each layer alone, and show what is lost.",
+    "damage": "Say what a pruned model lost, by class and by sample.",
     "runs": "List runs, or delete one.",
     "study": "Run a grid of pruning runs, on this machine or on a cluster.",
     "compare": "Say which of two is better, and how sure that is.",

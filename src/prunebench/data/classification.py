@@ -44,6 +44,11 @@ class Classification:
         """Per sample, whether the label has the largest logit, bool of shape (batch,)."""
         return output.argmax(1) == labels
 
+    def answers(self, output: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Per sample the class with the largest logit, int64, and its softmax, float32, both of shape (batch,)."""
+        answer = output.argmax(1)
+        return answer, output.float().softmax(1).gather(1, answer[:, None])[:, 0]
+
     def swings(self, output: torch.Tensor, labels: torch.Tensor, share: float) -> Mapping[str, torch.Tensor]:
         """Metric → by how much it may change per sample where every logit changes by this share of the largest.
 

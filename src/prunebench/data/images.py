@@ -3,11 +3,13 @@ device, so that all devices see the same: a GPU's kernels round bytes otherwise 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import io
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from torchvision.transforms.v2 import functional as F
 
 from prunebench.data.cache import Source, When, cached
@@ -22,7 +24,14 @@ from prunebench.data.workers import Workers
 from prunebench.errors import DataError
 from prunebench.models.input_spec import InputSpec
 from prunebench.models.normalisation import Statistics
+from prunebench.records import Shown
 from prunebench.runs.digests import shown
+
+SHOWN = 96
+"""Pixels of the longer side of an image that is shown, at most."""
+
+BATCH = 1000
+"""Images that are looked at at once."""
 
 IMAGENET: Statistics = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Mean and standard deviation of ImageNet's channels, which published weights expect."""
@@ -83,6 +92,30 @@ class ImageTask:
         for pixels, chunk in zip(self._sources[part].read(chunks), chunks, strict=True):
             yield self._prepare(placed(pixels, device), augment), placed(self.targets[part][chunk], device)
 
+    def kinds(self, part: Part) -> Mapping[str, torch.Tensor]:
+        """Brightness and contrast of images in memory: mean and deviation of an image's values, 0 to 1."""
+        source = self._sources[part]
+        if not isinstance(source, _Memory):
+            return {}
+        values = [pixels.flatten(1).float().div_(255) for pixels in source.read(torch.arange(len(source)).split(BATCH))]
+        return {
+            "brightness": torch.cat([of.mean(1) for of in values] or [torch.zeros(0)]),
+            "contrast": torch.cat([of.std(1, correction=0) for of in values] or [torch.zeros(0)]),
+        }
+
+    def shown(self, part: Part, samples: torch.Tensor) -> list[Shown]:
+        """Images as the model reads them, but for normalisation, and no larger than SHOWN pixels."""
+        found = []
+        for index, (images, _) in zip(
+            samples.tolist(), self.batches(part, samples.split(1), torch.device("cpu")), strict=True
+        ):
+            mean, std = (torch.tensor(values)[:, None, None] for values in (self.inputs.mean, self.inputs.std))
+            pixels = (images[0] * std + mean).clamp(0, 1).mul(255).round().to(torch.uint8)
+            picture = F.to_pil_image(pixels)
+            picture.thumbnail((SHOWN, SHOWN))
+            found.append(Shown(index, png=_png(picture)))
+        return found
+
     def _prepare(self, pixels: torch.Tensor, augment: bool) -> torch.Tensor:
         if augment:
             pixels = crop_and_flip(pixels)
@@ -92,6 +125,12 @@ class ImageTask:
         images = F.normalize(images, list(self.inputs.mean), list(self.inputs.std))
         prepared: torch.Tensor = images.expand(-1, 3, -1, -1).contiguous(memory_format=self._layout)
         return prepared
+
+
+def _png(picture: Image.Image) -> bytes:
+    stream = io.BytesIO()
+    picture.save(stream, "PNG", optimize=True)
+    return stream.getvalue()
 
 
 def _doubted(dataset: Dataset, size: int) -> Iterator[str]:
@@ -133,6 +172,9 @@ class _Memory:
             raise DataError(f"Images must have 1 or 3 channels (N×C×H×W), not {channels}.")
         self.shape = channels, size, size
         self.costs = tuple(self._images.shape[1:]) != self.shape
+
+    def __len__(self) -> int:
+        return len(self._images)
 
     def __len__(self) -> int:
         return len(self._images)

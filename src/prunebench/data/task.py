@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from prunebench.data.dataset import Part
 from prunebench.models.input_spec import InputSpec
+from prunebench.records import Shown
 
 if TYPE_CHECKING:
     import torch
@@ -38,6 +39,10 @@ class Objective(Protocol):
 
     def right(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Per sample of a batch whether the answer is right, as the main metric counts it, bool of shape (batch,)."""
+
+    def answers(self, output: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Per sample of a batch the class that a model gives it, int64, and how probable it holds that, float32, both
+        of shape (batch,)."""
 
     def swings(self, output: torch.Tensor, target: torch.Tensor, share: float) -> Mapping[str, torch.Tensor]:
         """Metric → by how much it may change per sample, float of shape (batch,), where every value of the sample's
@@ -84,6 +89,13 @@ class Task(Protocol):
 
         Lazy: random augmentation of a batch draws from torch's global generator when that batch is asked for.
         """
+
+    def kinds(self, part: Part) -> Mapping[str, torch.Tensor]:
+        """By what the samples of a part can be told apart besides their class, such as "tokens" → a figure per sample,
+        float32 of shape (samples,); empty where nothing is at hand."""
+
+    def shown(self, part: Part, samples: torch.Tensor) -> list[Shown]:
+        """These samples of a part, to look at."""
 
 
 def placed(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:

@@ -12,9 +12,13 @@ from prunebench.data.classification import Classification, Labels
 from prunebench.data.dataset import Dataset, Part
 from prunebench.data.task import Batch, Objective, Targets, placed
 from prunebench.models.input_spec import InputSpec
+from prunebench.records import Shown
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 VOCABULARY = 8_000
+
+LETTERS = 300
+"""Of a sentence that is shown, so many at most."""
 
 UNKNOWN = 0.05
 """Share of tokens from which on it is told that the tokenizer does not know them."""
@@ -45,6 +49,7 @@ class TextTask:
         tokenizer.enable_truncation(length)
         self._pad: int = padding["pad_id"] if padding else tokenizer.token_to_id("[PAD]") or 0
         self._ids: dict[str, list[torch.Tensor]] = {}
+        self._texts = {part: split.inputs for part, split in dataset.splits.items()}
         cut = 0
         for part, split in dataset.splits.items():
             encoded = tokenizer.encode_batch(list(split.inputs))
@@ -61,6 +66,15 @@ class TextTask:
         """Ids and attention mask, int64 of shape (batch, longest of the batch), and labels."""
         for chunk in chunks:
             yield self._pad_batch(part, chunk, device), placed(self.targets[part][chunk], device)
+
+    def kinds(self, part: Part) -> Mapping[str, torch.Tensor]:
+        """How many tokens of each sentence are read, special ones included."""
+        return {"tokens": torch.tensor([len(ids) for ids in self._ids[part]], dtype=torch.float32)}
+
+    def shown(self, part: Part, samples: torch.Tensor) -> list[Shown]:
+        """Sentences as they are in the data, the rest of long ones cut."""
+        texts = ((index, " ".join(self._texts[part][index].split())) for index in samples.tolist())
+        return [Shown(index, text=text if len(text) <= LETTERS else f"{text[:LETTERS]}…") for index, text in texts]
 
     def _pad_batch(self, part: Part, chunk: torch.Tensor, device: torch.device) -> dict[str, Any]:
         rows = [self._ids[part][index] for index in chunk.tolist()]

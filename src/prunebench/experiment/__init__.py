@@ -19,6 +19,8 @@ Doors:
     untrained    a schedule without training
     inspection   what of a model can be pruned, without data
     sensitivity  each layer pruned alone, scored without training
+    damage       what two models answer sample by sample, computed from their checkpoints
+    damages      the same as it is kept
     findings     what the structure of a model decides, found once per process
     verify       a run computed anew from its files, and compared
 """

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from prunebench.data.task import Objective
-from prunebench.records import Answers, Bits, Scores
+from prunebench.records import Answers, Bits, Predictions, Scores
 from prunebench.training.distributed import ALONE, Group
 
 
@@ -57,6 +57,33 @@ def _joined(parts: Sequence[torch.Tensor], dtype: torch.dtype = torch.float32) -
     return torch.cat([each.cpu() for each in parts]) if parts else torch.empty(0, dtype=dtype)
 
 
+@dataclass
+class Predicting:
+    """Collects what a model answers, and what it should, while it is evaluated."""
+
+    objective: Objective
+    _answers: list[torch.Tensor] = field(default_factory=list)
+    _confidences: list[torch.Tensor] = field(default_factory=list)
+    _labels: list[torch.Tensor] = field(default_factory=list)
+
+    def __call__(self, output: torch.Tensor, target: torch.Tensor) -> None:
+        """See a batch."""
+        answer, confidence = self.objective.answers(output)
+        self._answers.append(answer)
+        self._confidences.append(confidence)
+        self._labels.append(target)
+
+    @property
+    def predictions(self) -> Predictions:
+        """All that was answered, to be kept."""
+        return Predictions(_bytes(self._answers, "<i4"), _bytes(self._confidences, "<f4"))
+
+    @property
+    def labels(self) -> bytes:
+        """What should have been, to be kept."""
+        return _bytes(self._labels, "<i4")
+
+
 def packed(right: Mapping[str, torch.Tensor]) -> Answers:
     """The answers to each part of the data, to be kept."""
     return Answers(
@@ -68,3 +95,7 @@ def unpacked(bits: Bits) -> torch.Tensor:
     """The answers to one part of the data, bool of shape (samples,); fewer where bytes are missing."""
     found = np.unpackbits(np.frombuffer(bits.packed, np.uint8), count=min(bits.count, 8 * len(bits.packed)))
     return torch.from_numpy(found.astype(bool))
+
+
+def _bytes(parts: list[torch.Tensor], kind: str) -> bytes:
+    return torch.cat(parts).cpu().numpy().astype(kind).tobytes()

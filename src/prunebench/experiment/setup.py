@@ -13,7 +13,7 @@ from torch import nn
 from prunebench.data.dataset import Dataset, Part
 from prunebench.data.task import Task
 from prunebench.errors import ConfigError
-from prunebench.experiment.answers import Answered, Watching
+from prunebench.experiment.answers import Answered, Predicting, Watching
 from prunebench.experiment.data import make_task
 from prunebench.experiment.dataset import used
 from prunebench.experiment.experiment import Experiment
@@ -239,6 +239,12 @@ class Setup:
                 count = self.experiment.settings.train_eval if part == "train" else None
                 found[part] = watching.answered(self._scores(state, part, count, watching, group), group)
         return found
+
+    def predicted(self, state: Checkpoint) -> Predicting:
+        """What a model answers to each test sample, and what it should."""
+        predicting = Predicting(self.task.objective)
+        self._scores(state, "test", watch=predicting)
+        return predicting
 
     def sampled(self, state: Checkpoint, part: Part, count: int) -> Scores:
         """What is counted on a fixed representative subset of a part; how far that is, is not told."""

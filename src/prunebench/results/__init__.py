@@ -9,5 +9,7 @@ Doors:
     old_names       records as JSON with the names of before
     tables          tables for the terminal
     sensitivity     what each layer's pruning loses, layers by shares
+    damage          what a pruned model lost, by class, by kind of sample and by sample
+    damage_tables   the same as text
     latency_tables  tables of what was timed
 """
