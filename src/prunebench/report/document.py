@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from prunebench.records import Environment
+from prunebench.report.damage import Damaged, damaged
 from prunebench.report.figures import Series, axes_of, by_family, figures
 from prunebench.report.remarks import remarks
 from prunebench.report.sources import Sources
@@ -48,6 +49,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     axes: tuple[Axis, ...]
     groups: tuple[Series, ...]
     comparisons: tuple[Comparison, ...]
+    damages: tuple[Damaged, ...]
     remarks: tuple[str, ...]
     unfinished: tuple[str, ...]
     machines: tuple[Machine, ...]
@@ -75,6 +77,7 @@ def document(sources: Sources, title: str | None = None) -> Document:
             for family, groups in families.items()
             for row in comparisons(family, groups, [group.label for group in named[family]])
         ),
+        damages=tuple(damaged(sources.runs)),
         remarks=tuple(line for family, groups in families.items() for line in remarks(groups, named[family])),
         unfinished=sources.unfinished,
         machines=tuple(_machines(sources)),

@@ -128,6 +128,7 @@ at("about").append(...report.about.map((text) => element("p", {}, text)));
 fillSelect(at("family"), families.map((family) => [family, family]), chosen.family);
 fillControls();
 fillVerdicts();
+fillDamage();
 fillRemarks();
 fillMachines();
 fillCommands();

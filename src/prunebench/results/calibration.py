@@ -11,7 +11,7 @@ import numpy as np
 BINS = 15
 """As Guo et al. (2017) have them."""
 
-RESAMPLES = 2000
+RESAMPLES = 1000
 TOGETHER = 100
 """Resamples that are counted at once: that bounds the memory."""
 
