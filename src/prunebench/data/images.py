@@ -176,9 +176,6 @@ class _Memory:
     def __len__(self) -> int:
         return len(self._images)
 
-    def __len__(self) -> int:
-        return len(self._images)
-
     def read(self, chunks: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
         for chunk in chunks:
             images = self._images[chunk]

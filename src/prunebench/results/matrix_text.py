@@ -128,7 +128,7 @@ def _number(word: str) -> float | None:
 
 def _backend(words: Sequence[str]) -> str:
     """`onnxruntime_bf16` → `onnxruntime, bf16`, as curves call it."""
-    dtype = words[-1:] if words[-1:] in ([name] for name in ("fp32", "tf32", "bf16", "fp16", "int8")) else []
+    dtype = words[-1:] if words and words[-1] in ("fp32", "tf32", "bf16", "fp16", "int8") else []
     backend = "_".join(words[: len(words) - len(dtype)]) or "eager"
     return backend if dtype in ([], ["fp32"]) else f"{backend}, {dtype[0]}"
 
