@@ -49,18 +49,18 @@ def test_a_round_holds_every_variant_in_an_order_that_changes():
     assert len(set(rounds)) > 3
 
 
-@pytest.mark.parametrize(("at_least", "brief"), [(20, BRIEF), (3, 3)])
-def test_what_is_timed_briefly_is_in_the_first_rounds_alone_and_changes_nothing_for_the_others(at_least, brief):
+@pytest.mark.parametrize(("seconds", "at_least", "brief"), [(60, 20, BRIEF), (0, 3, 1), (1.21, 20, 3)])
+def test_what_is_timed_briefly_is_in_the_first_rounds_alone(seconds, at_least, brief):
     calls = []
-    variants = {name: lambda name=name: calls.append(name) or float(len(calls)) for name in "abc"}
-    how = {"seconds": 0, "ci_width": 0.03, "seed": 2, "at_least": at_least, "stopwatch": fake}
+    variants = {name: lambda name=name: calls.append(name) or 50.0 for name in "abc"}
+    how = {"seconds": seconds, "ci_width": 0.03, "seed": 2, "at_least": at_least, "stopwatch": fake}
     timed = alternate(variants, [("a", "b")], briefly=["c"], **how)
     assert {name: len(samples) for name, samples in timed.samples_ms.items()} == {
         "a": at_least,
         "b": at_least,
         "c": brief,
     }
-    counted = calls[3:]  # the first round warms up
+    counted = calls[-(2 * at_least + brief) :]  # what warmed up came before
     assert set(counted[: 3 * brief]) == {*"abc"}
     assert "c" not in counted[3 * brief :]
 

@@ -36,6 +36,9 @@ more often one looks, the more often the interval is narrow by chance."""
 BRIEF = 6
 """Rounds that a variant takes part in of which nothing is awaited: the fewest of which a median has an interval."""
 
+BRIEF_SHARE = 0.1
+"""Of the time, after which it takes part in no further one."""
+
 
 @dataclass(frozen=True)
 class Samples(Generic[Name]):
@@ -77,7 +80,8 @@ def alternate(
         ci_width: how narrow, as half the interval relative to the ratio: 0.03 is ±3 %.
         seed: of the order within rounds.
         at_least: rounds that are made in any case.
-        briefly: names of variants, of none of the pairs, that are timed in the first BRIEF rounds alone.
+        briefly: names of variants, of none of the pairs, that are timed in the first rounds alone: BRIEF, or as many as
+            BRIEF_SHARE of the time allows, one at least.
         stopwatch: times one call.
         stop: asked before every round whether to stop.
 
@@ -99,7 +103,8 @@ def alternate(
     rounds: list[dict[Name, float]] = []
     look = max(FIRST_LOOK, at_least)
     while True:
-        rounds.append(one_round(whole=len(rounds) < BRIEF))
+        spent = sum(sample[name] for sample in rounds[:BRIEF] for name in briefly if name in sample) / 1e3
+        rounds.append(one_round(whole=not rounds or (len(rounds) < BRIEF and spent < BRIEF_SHARE * seconds)))
         if len(rounds) >= look:
             look = len(rounds) + max(1, len(rounds) // 5)
             if pairs and all(_narrow(rounds, pair, ci_width) for pair in pairs):

@@ -252,8 +252,9 @@ def _masked(cells: Sequence[OfVariant]) -> list[str]:
         if len(gains) == 1
         else f"; {above} of {len(known)} intervals are above 1"
     )
-    rounds = max(len(of["masked"].samples_ms) for of in brief)
-    return [f"Masked: in the first {rounds} rounds alone; original / masked there: {low:.2f}{many} ×{ends}."]
+    rounds = {len(of["masked"].samples_ms) for of in cells}
+    first = f"{min(rounds)} to {max(rounds)}" if len(rounds) > 1 else str(*rounds)
+    return [f"Masked: in the first {first} rounds alone; original / masked there: {low:.2f}{many} ×{ends}."]
 
 
 def _cut(record: LatencyRecord) -> str:
