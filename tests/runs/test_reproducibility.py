@@ -19,6 +19,7 @@ def test_machines_that_compute_the_same_may_go_on(here):
     ("changes", "found", "hint"),
     [
         ({"threads": 3}, {"threads": (2, 3)}, "Give --threads 2, or start over with --fresh"),
+        ({"devices": 4}, {"devices": (1, 4)}, "Give --devices 1, or start over with --fresh"),
         ({"device": "cuda"}, {"device": ("cpu", "cuda")}, "Use what it was begun with, or start over with --fresh"),
         ({"deterministic": True}, {"deterministic": (False, True)}, "Use what it was begun with"),
         ({"versions": {"torch": "3"}}, {"torch": ("2", "3")}, "Use what it was begun with"),

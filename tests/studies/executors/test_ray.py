@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
+import msgspec
 import pytest
 
 from prunebench.errors import ConfigError
 from prunebench.registry import check_installed
 from prunebench.studies.executors import Options, executors
+from prunebench.studies.executors import ray as ray_of_several
 from prunebench.studies.jobs import do, jobs_of
 from prunebench.studies.study import folder_of
 
@@ -21,6 +24,7 @@ import json, signal, sys, threading, time
 from pathlib import Path
 from ray.cluster_utils import Cluster
 from prunebench.studies.executors import Options, executors
+from prunebench.studies.executors import ray as ray_of_several
 from prunebench.studies.jobs import jobs_of
 from prunebench.studies.study import experiments_of, read_study
 
@@ -127,3 +131,27 @@ def test_where_no_cluster_answers_it_is_told(small):
 def test_a_package_that_is_missing_is_told():
     with pytest.raises(ConfigError, match=r"no_such_package is not installed.*pip install 'prunebench\[ray\]'"):
         check_installed(("no_such_package",), "--executor ray", "ray")
+
+
+class Cluster:
+    """What is asked of a Ray cluster of one node."""
+
+    def __init__(self, cpus, gpus):
+        self._has = {"CPU": cpus, "GPU": gpus}
+
+    def cluster_resources(self):
+        """All that there is."""
+        return self._has
+
+    def nodes(self):
+        """The only node."""
+        return [{"Alive": True, "Resources": self._has}]
+
+
+def test_a_run_on_several_devices_asks_for_as_many_of_one_node(small):
+    (job, *_) = jobs_of(small(""))
+    job = replace(job, config=msgspec.structs.replace(job.config, devices=2, device="auto", threads=1))
+    assert ray_of_several._resources(Cluster(4.0, 2.0), job) == {"num_cpus": 2.0, "num_gpus": 2.0}
+    assert ray_of_several._resources(Cluster(4.0, 0.0), job) == {"num_cpus": 2.0, "num_gpus": 0.0}
+    with pytest.raises(ConfigError, match=r"No node of the Ray cluster has 2 CPU\(s\) and 2 GPU\(s\)"):
+        ray_of_several._resources(Cluster(4.0, 1.0), job)
