@@ -16,7 +16,7 @@ from prunebench.training import device as machine
 
 
 def use(**settings):
-    return machine.use(Settings(**{"device": "cpu", "deterministic": False} | settings))
+    return machine.use(Settings(**{"device": "cpu", "devices": 1, "deterministic": False} | settings))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
@@ -62,7 +62,7 @@ SWITCHES = [
 ]
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def precisions():
     """What PyTorch computes products of fp32 in, told both ways, and as it was afterwards."""
     before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32

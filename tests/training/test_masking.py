@@ -1,48 +1,69 @@
 """Masked weights stay at zero, whatever trains the others, and the others do not notice how."""
 
+import math
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
 
 from prunebench.training.masking import Masking
+from prunebench.training.scaling import Scaling
 
-OPTIMIZERS = {
-    "sgd": lambda parameters: torch.optim.SGD(parameters, 0.1, momentum=0.9, weight_decay=0.01, fused=True),
-    "adam": lambda parameters: torch.optim.Adam(parameters, 0.1, weight_decay=0.01, fused=True),
-    "adamw": lambda parameters: torch.optim.AdamW(parameters, 0.1, weight_decay=0.01, fused=True),
-    "unfused adamw": lambda parameters: torch.optim.AdamW(parameters, 0.1, weight_decay=0.01),
+DEVICES = [
+    "cpu",
+    *(["cuda"] if torch.cuda.is_available() else []),
+    *(["mps"] if torch.backends.mps.is_available() else []),
+]
+KERNELS = {"fused": {"fused": True}, "foreach": {"foreach": True}, "single": {"foreach": False}, "usual": {}}
+KINDS = {
+    "sgd": partial(torch.optim.SGD, lr=0.1, momentum=0.9, weight_decay=0.01),
+    "adam": partial(torch.optim.Adam, lr=0.1, weight_decay=0.01),
+    "adamw": partial(torch.optim.AdamW, lr=0.1, weight_decay=0.01),
 }
+OPTIMIZERS = [
+    (device, kind, kernel, scaled)
+    for device in DEVICES
+    for kind in KINDS
+    for kernel in KERNELS
+    for scaled in (False, True)
+    if not (kind == "sgd" and kernel == "fused" and scaled)  # which is not used: see make_optimizer
+]
+"""Every kernel that PyTorch has of every optimizer, on every device that is there, without and with loss scaling."""
 
 
-def trained(make, *, always, steps=5):
-    """A small model after some steps, and the mask of its first weight."""
+def trained(device, kind, kernel, scaled, *, always, steps=5):
+    """A small model after some steps, the first and the third of which overflow where the loss is scaled, and the mask
+    of its first weight."""
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(12, 8), nn.Tanh(), nn.Linear(8, 3))
-    mask = torch.rand(8, 12) < 0.5
+    model = nn.Sequential(nn.Linear(12, 8), nn.Tanh(), nn.Linear(8, 3)).to(device)
+    mask = (torch.rand(8, 12) < 0.5).to(device)
     with torch.no_grad():
         model[0].weight.mul_(mask)
-    optimizer = make(model.parameters())
+    optimizer = KINDS[kind](model.parameters(), **KERNELS[kernel])
     masking = Masking(model, {"0.weight": mask}, optimizer, always=always)
-    for _ in range(steps):
+    scaling = Scaling(torch.device(device), {}, enabled=scaled)
+    for step in range(steps):
         optimizer.zero_grad(set_to_none=True)
-        model(torch.randn(16, 12)).square().mean().backward()
+        loss = model(torch.randn(16, 12).to(device)).square().mean()
+        scaling.scaled(loss * math.inf if scaled and step in (0, 2) else loss).backward()
         masking.before_step()
-        optimizer.step()
+        scaling.step(optimizer)
     return model, mask
 
 
 @pytest.mark.parametrize("always", [False, True])
-@pytest.mark.parametrize("name", OPTIMIZERS)
-def test_masked_weights_are_zero_and_others_move(name, always):
-    model, mask = trained(OPTIMIZERS[name], always=always)
+@pytest.mark.parametrize(("device", "kind", "kernel", "scaled"), OPTIMIZERS)
+def test_masked_weights_are_zero_and_others_move(device, kind, kernel, scaled, always):
+    model, mask = trained(device, kind, kernel, scaled, always=always)
     assert torch.count_nonzero(model[0].weight[~mask]) == 0
     assert torch.count_nonzero(model[0].weight[mask]) == mask.sum()
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
-def test_the_optimizers_state_holds_what_masked_gradients_hold_bit_by_bit(name):
-    held, _ = trained(OPTIMIZERS[name], always=False)
-    masked, _ = trained(OPTIMIZERS[name], always=True)
+@pytest.mark.parametrize(("device", "kind", "kernel", "scaled"), OPTIMIZERS)
+def test_the_optimizers_state_holds_what_masked_gradients_hold_bit_by_bit(device, kind, kernel, scaled):
+    held, _ = trained(device, kind, kernel, scaled, always=False)
+    masked, _ = trained(device, kind, kernel, scaled, always=True)
     for one, other in zip(held.parameters(), masked.parameters(), strict=True):
         assert torch.equal(one, other)
 

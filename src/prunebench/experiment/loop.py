@@ -41,6 +41,7 @@ from prunebench.models.undisturbed import undisturbed
 from prunebench.records import Answers, Scores, Seconds, StepRecord, Summary, UnitCosts
 from prunebench.runs.reproducibility import check_versions
 from prunebench.runs.run import Run
+from prunebench.training.determinism import deterministic_or_told
 from prunebench.training.device import environment, use
 from prunebench.training.fit import Progress, Stop
 from prunebench.training.state import StepState
@@ -292,7 +293,8 @@ def _pruned(setup: Setup, previous: Checkpoint, step: int, costs: UnitCosts | No
     method = setup.experiment.method
     started = time.perf_counter()
     before = method.count(previous.model, masks, request)
-    pruned = method.prune(previous.model, masks, request)
+    with deterministic_or_told(setup.device):
+        pruned = method.prune(previous.model, masks, request)
     state = replace(previous, masks=pruned.masks, kept=composed(previous.kept, pruned.kept))
     between = time.perf_counter()
     found = setup.answered(state, "test", "train")

@@ -37,6 +37,7 @@ from prunebench.pruning.units.removable import Removable, find_removable
 from prunebench.records import Environment, Scores, Summary
 from prunebench.registry import reference
 from prunebench.seeding import seed_all, seed_of
+from prunebench.training.determinism import check_deterministic, deterministic_or_told
 from prunebench.training.device import environment, memory_for, use
 from prunebench.training.distributed import Group, smallest_part
 from prunebench.training.fit import Position, Progress, Stop, Tick, Watch, evaluate, fit
@@ -83,11 +84,15 @@ class Setup:
         Raises:
             ModelError: it does not fit the data.
             ConfigError: it cannot be trained on batches as small as they are.
+            DeviceError: it is to be deterministic, and a layer has no such kernel on the device.
         """
         settings = self.experiment.settings
         seed_all(settings.seed, "init")
         state = self.start.make(self.task)
         hint = self.experiment.model.hint(self.task.inputs.size)
+        if settings.deterministic:
+            some = self.task.batches("train", [self.task.targets.some("train", FEW)], self.device)
+            check_deterministic(state.model, *next(some), self.task.objective)
         check_forward(state.model, self.task.inputs, self.task.objective.problem, reference(settings.model), hint)
         self.check_batches(state.model, self.recipe(), "--batch-size")
         return state
@@ -264,7 +269,7 @@ class Setup:
     ) -> Scores:
         settings = self.experiment.settings
         self.place(state.model)
-        with memory_for(settings.batch_size, "--batch-size"):
+        with memory_for(settings.batch_size, "--batch-size"), deterministic_or_told(self.device):
             return evaluate(
                 state.model,
                 self.task,
@@ -300,7 +305,11 @@ class Setup:
         if state.epoch == recipe.epochs:
             return state
         group = self.team.told(partial(Fit.of, self.experiment, state, recipe, loss_of is not None, teacher))
-        with self.team.computing(), memory_for(recipe.batch_size, self.batch_option(step)):
+        with (
+            self.team.computing(),
+            memory_for(recipe.batch_size, self.batch_option(step)),
+            deterministic_or_told(self.device),
+        ):
             return fit(
                 state,
                 self.task,

@@ -7,4 +7,5 @@ Doors:
     state   StepState: a step that is not finished
     device  where it is computed
     distributed  one fit or evaluation by several processes, a device each
+    determinism  which layer has no deterministic kernel
 """
