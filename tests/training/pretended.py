@@ -226,6 +226,11 @@ def _methods(mode: _Pretended) -> dict[str, Any]:
             raise TypeError(f"can't convert {here} device type tensor to numpy. Use Tensor.cpu() to copy it first.")
         return REAL["numpy"](tensor, force=force)
 
+    def pinned(tensor: torch.Tensor) -> torch.Tensor:
+        if (here := mode.device_of(tensor)) != CPU:
+            raise RuntimeError(f"cannot pin a tensor of {here}, only dense CPU tensors can be pinned")
+        return tensor
+
     def new(name: str) -> Callable[..., torch.Tensor]:
         real = getattr(torch._C.TensorBase, name)
 
@@ -241,6 +246,7 @@ def _methods(mode: _Pretended) -> dict[str, Any]:
         "is_cpu": property(lambda tensor: mode.device_of(tensor).type == "cpu"),
         "to": to,
         "numpy": numpy,
+        "pin_memory": pinned,
         "cpu": lambda tensor, **how: to(tensor, CPU, **how),
         "type_as": to,
         **{name: new(name) for name in ("new_empty", "new_full", "new_ones", "new_tensor", "new_zeros")},
