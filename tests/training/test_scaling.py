@@ -42,7 +42,6 @@ def stepped(optimizer, losses, clip=0.0, begun=None, moved=None):
             scaling.unscale(optimizer)
             nn.utils.clip_grad_norm_(model.parameters(), clip)
         scaling.step(optimizer)
-        masking.after_step()
     return model.weight.detach(), scaling, mask
 
 
