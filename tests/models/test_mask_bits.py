@@ -62,3 +62,8 @@ def test_bits_without_a_fitting_shape_are_refused(metadata):
     bits, _ = packed({"weight": MASK})
     with pytest.raises(ValueError, match=r"weight is no mask|Expected `object`"):
         unpacked(bits, metadata)
+
+
+def test_the_order_in_which_they_come_decides_nothing():
+    masks = {"b": MASK, "a": MASK[:1]}
+    assert packed(masks)[1] == packed(dict(sorted(masks.items())))[1]

@@ -23,7 +23,7 @@ def packed(masks: Masks) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """The tensors of a file of masks, and its metadata."""
     bits = {name: torch.from_numpy(np.packbits(mask.cpu().contiguous().numpy())) for name, mask in masks.items()}
     shapes = {name: tuple(mask.shape) for name, mask in masks.items()}
-    return bits, {SHAPES: msgspec.json.encode(shapes).decode()}
+    return bits, {SHAPES: msgspec.json.encode(shapes, order="sorted").decode()}
 
 
 def unpacked(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> dict[str, torch.Tensor]:
