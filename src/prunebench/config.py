@@ -143,7 +143,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         _training("Memory layout of images and weights.", "contiguous", fitted=True)] = NOT_GIVEN
     dtype: Annotated[Literal["fp32", "tf32", "bf16", "fp16"],
         _training("Arithmetic: fp32; tf32, in which a GPU rounds the factors of fp32 products; bf16 and fp16 are autocast over fp32 "
-                  "weights, fp16 with loss scaling.", "fp32")] = NOT_GIVEN
+                  "weights, fp16 with loss scaling, which take less memory; whether less time depends on machine and model.", "fp32")] = NOT_GIVEN
 
     # Pruning
     method: Annotated[str, _pruning("How: unstructured, structured or depth (whole residual blocks).", "structured")] = NOT_GIVEN

@@ -215,3 +215,11 @@ def test_the_check_of_images_is_progress_and_can_be_stopped(tiny_config, tiny_ne
         ("check images", 32, 80),
         ("check images", 64, 80),
     ]
+
+
+@pytest.mark.parametrize(("dtype", "computes"), [("bf16", False), ("bf16", True), ("bf16", None), ("fp32", False)])
+def test_bf16_is_told_to_take_longer_where_the_cpu_has_none(dtype, computes, setup, monkeypatch, caplog):
+    monkeypatch.setattr("prunebench.experiment.setup.computes_bf16", lambda: computes)
+    setup(dtype=dtype, device="cpu")
+    told = any("does not compute in bf16" in record.message for record in caplog.records)
+    assert told == (dtype == "bf16" and computes is False)

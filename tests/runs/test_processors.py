@@ -44,6 +44,23 @@ def system(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("info", "computes"),
+    [
+        (XEON.replace("\n\n", "\nflags	: fpu avx2 avx512f avx512_bf16\n\n"), True),
+        (XEON.replace("\n\n", "\nflags	: fpu amx_bf16 amx_tile\n\n"), True),
+        (XEON.replace("\n\n", "\nflags	: fpu avx2 avx512f\n\n"), False),
+        (GRAVITON + "Features	: fp asimd i8mm bf16\n", True),
+        (GRAVITON + "Features	: fp asimd\n", False),
+        (RISCV, None),
+        (None, None),
+    ],
+)
+def test_a_processor_computes_in_bf16_where_it_says_so(info, computes, system):
+    system(info)
+    assert processors.computes_bf16() is computes
+
+
+@pytest.mark.parametrize(
     ("info", "board", "name"),
     [
         (PI, "Raspberry Pi 4 Model B Rev 1.1\0", "ARM Cortex-A72 r0p3 (Raspberry Pi 4 Model B Rev 1.1)"),

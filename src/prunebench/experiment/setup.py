@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -36,6 +37,7 @@ from prunebench.pruning.requests import request_of
 from prunebench.pruning.units.removable import Removable, find_removable
 from prunebench.records import Environment, Scores, Summary
 from prunebench.registry import reference
+from prunebench.runs.processors import computes_bf16
 from prunebench.seeding import seed_all, seed_of
 from prunebench.training.determinism import check_deterministic, deterministic_or_told
 from prunebench.training.device import environment, memory_for, use
@@ -44,6 +46,8 @@ from prunebench.training.fit import Position, Progress, Stop, Tick, Watch, evalu
 from prunebench.training.optimizers import Recipe
 from prunebench.training.policies import Loss, dense_recipe, tuned_recipe
 from prunebench.training.state import StepState
+
+log = logging.getLogger(__name__)
 
 FEW = 4
 """Samples that tell what kind of outputs a model has, and that criteria look at where values do not matter."""
@@ -377,6 +381,8 @@ def set_up(
         ModelError: the weights that it starts from cannot be read, or do not fit.
     """
     device = use(experiment.settings)
+    if experiment.settings.dtype == "bf16" and device.type == "cpu" and computes_bf16() is False:
+        log.warning("--dtype bf16: this CPU does not compute in bf16, so it takes longer than fp32 here.")
     start = start or open_start(experiment)
     progress, stop = progress or (lambda tick: None), stop or (lambda: False)
     told, opened = start.told, opening(progress, stop)

@@ -16,6 +16,10 @@ BOARD = Path("/proc/device-tree/model")
 NAMED = ("model name", "cpu model", "cpu", "uarch")
 """Keys of /proc/cpuinfo that name a processor: on x86 and LoongArch, MIPS, POWER and RISC-V."""
 
+FLAGS = ("flags", "Features")
+BF16 = ("avx512_bf16", "amx_bf16", "bf16")
+"""Keys of /proc/cpuinfo that list what a processor can do, on x86 and ARM, and what stands there for bf16."""
+
 MAKERS = {
     0x41: "ARM",
     0x42: "Broadcom",
@@ -69,6 +73,11 @@ def cpu() -> str:
 def flags() -> frozenset[str]:
     """What the first core can do, as /proc/cpuinfo calls it on x86; nothing where that does not say so."""
     return frozenset(next(_cores(), {}).get("flags", "").split())
+def computes_bf16() -> bool | None:
+    """Whether the CPU multiplies in bf16; None where the system does not tell. Elsewhere PyTorch does it by way of
+    fp32, which takes longer than fp32 alone."""
+    told = [set(core[key].split()) for core in _cores() for key in FLAGS if key in core]
+    return any(not flags.isdisjoint(BF16) for flags in told) if told else None
 
 
 def _cores() -> Iterator[dict[str, str]]:
