@@ -46,7 +46,7 @@ def share(runs: int) -> tuple[float, float, float]:
     seconds of a run."""
     Path("busy.toml").write_text(STUDY.format(seeds=list(range(-(-runs // PER_SEED)))), encoding="utf-8")
     started, before = time.perf_counter(), os.times()
-    jobs = jobs_of(experiments_of(read_study("busy.toml")))
+    jobs = jobs_of(experiments_of(read_study("busy.toml"))[:runs])
     outcomes = list(executors.get("local").run(jobs, Options(jobs=WORKERS)))
     wall, after = time.perf_counter() - started, os.times()
     if failed := [outcome.error for outcome in outcomes if not outcome.fine]:
