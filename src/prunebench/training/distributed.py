@@ -69,7 +69,9 @@ class Group:
             return
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Grad strides do not match")
-            wrapped = nn.parallel.DistributedDataParallel(Answering(model), find_unused_parameters=True)
+            wrapped = nn.parallel.DistributedDataParallel(
+                Answering(model), find_unused_parameters=True, gradient_as_bucket_view=True
+            )
             try:
                 yield wrapped
             finally:
