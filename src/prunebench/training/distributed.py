@@ -70,7 +70,10 @@ class Group:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Grad strides do not match")
             wrapped = nn.parallel.DistributedDataParallel(
-                Answering(model), find_unused_parameters=True, gradient_as_bucket_view=True
+                Answering(model),
+                init_sync=False,  # all have begun with the same
+                find_unused_parameters=True,
+                gradient_as_bucket_view=True,
             )
             try:
                 yield wrapped
