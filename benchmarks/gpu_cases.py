@@ -109,7 +109,7 @@ def _retraining() -> list[Case]:
 
 
 def _training() -> list[Case]:
-    """Optimizers with masks, in both arithmetics, with and without clipping; memory layouts; augmentation."""
+    """Optimizers with masks, in every arithmetic, with and without clipping; memory layouts; augmentation."""
     found = [
         _case(
             model,
@@ -124,7 +124,7 @@ def _training() -> list[Case]:
         )
         for model in DENSE
         for optimizer in ("sgd", "adam", "adamw")
-        for dtype in ("fp32", "bf16")
+        for dtype in ("fp32", "tf32", "bf16", "fp16")
         for clip in (0.0, 1.0)
     ]
     found.append(_case("resnet18", "bf16, structured", method="structured", dtype="bf16", iterations=2))

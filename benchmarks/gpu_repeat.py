@@ -18,10 +18,13 @@ RUNS: dict[str, dict[str, Any]] = {
     "resnet18, unstructured, sgd, bf16": {
         **{**DENSE["resnet18"], "method": "unstructured", "finetune_optimizer": "sgd", "dtype": "bf16"},
     },
+    "bert, unstructured, adamw, fp16": {**DENSE["bert"], "method": "unstructured", "dtype": "fp16", "limit_train": 128},
     "alexnet, unstructured": {"model": "alexnet", "image_size": 64, "epochs": 1, "method": "unstructured"},
-    "vgg16, structured": {"model": "vgg16", "image_size": 32, "epochs": 1, "method": "structured"},
     "bert, unstructured": {**DENSE["bert"], "method": "unstructured", "criterion": "wanda"},
     "bert, structured, bf16": {**DENSE["bert"], "method": "structured", "dtype": "bf16"},
+    "vgg16, structured": {
+        **{"model": "vgg16", "image_size": 32, "epochs": 1, "method": "structured", "limit_train": 64},
+    },
 }
 
 

@@ -31,7 +31,10 @@ def outcome(case: Case, device: str, dense: Path, place: Path, threads: int) -> 
     root = Path(tempfile.mkdtemp(dir=place))
     shutil.copytree(dense, root, dirs_exist_ok=True)
     try:
-        found = _computed(RunConfig(**case.settings, device=device, threads=threads, runs_dir=str(root)))
+        settings = case.settings
+        if device != "cuda" and settings.get("dtype") == "tf32":  # which only a GPU has
+            settings = {**settings, "dtype": "fp32"}
+        found = _computed(RunConfig(**settings, device=device, threads=threads, runs_dir=str(root)))
     except PrunebenchError as error:
         found = {"refused": str(error).replace(str(root), "")}
     except Exception as error:  # what is found is told, and the others go on

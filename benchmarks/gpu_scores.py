@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -22,6 +21,7 @@ from prunebench.pruning.methods.structured import groups_of
 from prunebench.pruning.registry import criteria, methods, scores_units, solves
 from prunebench.registry import parameters
 from prunebench.seeding import generator
+from prunebench.training.device import compute_in
 
 BOUND = 1e-4
 """Of the largest score of a tensor, or of a group of units: by how much a score may be rounded otherwise."""
@@ -52,23 +52,26 @@ class Compared:
         return found if self.repeats else [*found, "a second time other scores"]
 
 
-def compare_scores(model: str, dense: str, device: str, threads: int) -> Iterator[Compared]:
-    """Every criterion of weights and of units, of a model whose dense run lies in `dense`, deterministically."""
-    for method in ("unstructured", "structured"):
-        for name in criteria.names():
-            criterion = criteria.get(name)
-            ranking = methods.get(method).fitting(criterion)
-            if ranking is None or UNLIKE & parameters(ranking).keys():
-                continue
-            settings = {**BASE, **DENSE[model], "method": method, "criterion": name, "runs_dir": dense}
-            settings |= few_layers(model, name)
-            what = f"{model}, {method}, {name}"
-            try:
-                yield _compared(what, RunConfig(**settings, deterministic=True, threads=threads), device)
-            except PrunebenchError as error:
-                yield Compared(what, error="" if isinstance(error, ConfigError) else str(error))
-            except Exception as error:
-                yield Compared(what, error=f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
+def scored() -> Iterator[tuple[str, str]]:
+    """Methods and criteria of weights and of units whose scores are compared."""
+    for name in criteria.names():
+        for method in ("unstructured", "structured"):
+            ranking = methods.get(method).fitting(criteria.get(name))
+            if ranking is not None and not UNLIKE & parameters(ranking).keys():
+                yield method, name
+
+
+def compare_scores(model: str, method: str, name: str, dense: str, device: str, *, threads: int) -> Compared:
+    """A criterion of weights or of units, of a model whose dense run lies in `dense`, deterministically."""
+    settings = {**BASE, **DENSE[model], "method": method, "criterion": name, "runs_dir": dense}
+    settings |= few_layers(model, name)
+    what = f"{model}, {method}, {name}"
+    try:
+        return _compared(what, RunConfig(**settings, deterministic=True, threads=threads), device)
+    except PrunebenchError as error:
+        return Compared(what, error="" if isinstance(error, ConfigError) else str(error))
+    except Exception as error:
+        return Compared(what, error=f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
 
 
 def _compared(what: str, config: RunConfig, device: str) -> Compared:
@@ -111,18 +114,6 @@ def at_step_0(config: RunConfig, device: str) -> tuple[Setup, Checkpoint]:
     return setup, state
 
 
-@contextmanager
-def allowing_tf32(allowed: bool) -> Iterator[None]:
-    """Within it, products of fp32 may round their factors to TF32 on devices that have it, or they may not."""
-    backends = torch.backends
-    was = backends.cudnn.allow_tf32, backends.cuda.matmul.allow_tf32
-    backends.cudnn.allow_tf32 = backends.cuda.matmul.allow_tf32 = allowed
-    try:
-        yield
-    finally:
-        backends.cudnn.allow_tf32, backends.cuda.matmul.allow_tf32 = was
-
-
 def _difference(here: torch.Tensor, there: torch.Tensor) -> float:
     largest = float(there.double().abs().max())
     return float((here.double() - there.double()).abs().max()) / (largest or 1.0)
@@ -136,6 +127,7 @@ def logits_apart(model: str, dense: str, device: str, threads: int, *, tf32: boo
     for each in ("cpu", device):
         setup, state = at_step_0(config, each)
         inputs, _ = next(setup.task.batches("test", [torch.arange(100)], setup.device))
-        with torch.inference_mode(), allowing_tf32(tf32):
+        compute_in("tf32" if tf32 and each == "cuda" else "fp32", each)
+        with torch.inference_mode():
             found.append(output_of(state.model.eval(), inputs).float().cpu())
     return _difference(found[1], found[0])

@@ -28,21 +28,24 @@ TIMED: dict[str, dict[str, Any]] = {
 Row = dict[str, Any]
 
 
-def times(
-    device: str, dtypes: Sequence[str], backends: Sequence[str], seconds: float, sizes: Sequence[int]
-) -> Iterator[Row]:
-    """A row per variant, batch size, arithmetic and backend: milliseconds, their gain over the original, peak bytes."""
-    for name, settings in TIMED.items():
-        for backend in backends:
-            for dtype in dtypes:
-                about = {"what": name, "backend": backend, "dtype": dtype}
-                config = RunConfig(**{**BASE, **settings, "device": device})
-                how = EfficiencyConfig(backend=backend, dtype=dtype, batch_sizes=tuple(sizes), time_budget=seconds)
-                try:
-                    for record in time_untrained(config, how):
-                        yield from (about | row for row in _rows(record))
-                except Exception as error:
-                    yield about | {"error": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"}
+COMPILED = (
+    ("resnet18 at 32 px, structured 50 %", "bf16"),
+    ("bert-mini, structured 50 %", "bf16"),
+    ("resnet18 at 32 px, structured 50 %", "fp32"),
+)
+"""What is compiled, and in which arithmetic."""
+
+
+def times(name: str, device: str, dtype: str, backend: str, *, seconds: float, sizes: Sequence[int]) -> Iterator[Row]:
+    """A row per variant and batch size of one of TIMED: milliseconds, their gain over the original, peak bytes."""
+    about = {"what": name, "backend": backend, "dtype": dtype}
+    config = RunConfig(**{**BASE, **TIMED[name], "device": device})
+    how = EfficiencyConfig(backend=backend, dtype=dtype, batch_sizes=tuple(sizes), time_budget=seconds)
+    try:
+        for record in time_untrained(config, how):
+            yield from (about | row for row in _rows(record))
+    except Exception as error:
+        yield about | {"error": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"}
 
 
 def _rows(record: Any) -> Iterator[Row]:

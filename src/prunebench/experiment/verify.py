@@ -34,8 +34,8 @@ ELSEWHERE = {"fp32": 1e-4, "tf32": 5e-3, "fp16": 5e-3, "bf16": 4e-2}
 
 Of a trained ResNet18 and BERT-mini, other kernels, layouts and numbers of threads on one CPU changed logits by at most
 9e-6 of the largest in fp32, and none of 800 answers; in bf16 by 1.1e-2, which there is off exact arithmetic by at most
-1.8e-2, and so may be off another machine by twice that. TF32, in which GPUs convolved in earlier versions whatever was
-asked for, and fp16 are eight times finer than bf16.
+1.8e-2, and so may be off another machine by twice that. TF32, in which GPUs convolved in earlier versions, and fp16 are
+eight times finer than bf16; where a GPU takes part, fp32 is taken for TF32.
 """
 
 UNKNOWN = 1e-3
@@ -104,10 +104,8 @@ def verify(
 
 def rounding(run: Run, experiment: Experiment) -> float:
     """By which share of its largest logit a sample's logits may be rounded otherwise here than where a run was made."""
-    was, dtype = run.environment(), experiment.settings.dtype
-    use(experiment.settings)
-    untold = was.device == "cuda" and not was.precision  # of an earlier version, which convolved in TF32
-    return ELSEWHERE["tf32" if untold and dtype == "fp32" else dtype]
+    devices, dtype = {run.environment().device, use(experiment.settings).type}, experiment.settings.dtype
+    return ELSEWHERE["tf32" if dtype == "fp32" and devices != {"cpu"} else dtype]
 
 
 def _computed_anew(

@@ -75,14 +75,22 @@ def test_exported_engines_answer_alike_for_every_pruned_model(name, backend, fre
     assert found.difference < 1e-4
 
 
-@pytest.mark.parametrize("name", [name for name in BACKENDS if "bf16" in backends.get(name.values[0]).dtypes])
-def test_bf16_is_near_and_not_the_same(name, fresh):
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [
+        pytest.param(*name.values, dtype, marks=name.marks)
+        for name in BACKENDS
+        for dtype in ("bf16", "fp16")
+        if dtype in backends.get(name.values[0]).dtypes
+    ],
+)
+def test_16_bits_are_near_and_not_the_same(name, dtype, fresh):
     state = fresh("bert")
     with torch.inference_mode():
-        loaded = load(state, conditions(name, "bf16"))
-        found = ready(state, loaded, state.architecture.inputs.example(2), conditions(name, "bf16"))
+        loaded = load(state, conditions(name, dtype))
+        found = ready(state, loaded, state.architecture.inputs.example(2), conditions(name, dtype))
         assert state.model.get_parameter("classifier.weight").dtype == torch.float32
-    assert found.difference < 0.1
+    assert 0 < found.difference < {"bf16": 0.1, "fp16": 0.0125}[dtype]
 
 
 def test_signals_are_handled_after_openvino_has_run_two_models_and_dropped_them(tmp_path, tiny_state):
