@@ -73,7 +73,9 @@ def runs(device: str, place: Path, given: argparse.Namespace) -> Iterator[Item]:
         for case, other in zip(chosen, there, strict=True):
             yield case.name, partial(compared, case, other)
     finally:
-        others.shutdown(cancel_futures=True)
+        others.shutdown(wait=False, cancel_futures=True)
+        for process in multiprocessing.active_children():  # what is left out is not waited for
+            process.terminate()
 
 
 def mixed(found: Sequence[Case]) -> list[Case]:
