@@ -29,7 +29,16 @@ from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.input_spec import InputSpec
 from prunebench.models.layers import unit_count
 from prunebench.pruning.registry import Request, criteria
-from prunebench.records import Environment, LayerRecord, Scores, Seconds, SensitivityRecord, StepRecord
+from prunebench.records import (
+    DamageRecord,
+    Environment,
+    LayerRecord,
+    Predictions,
+    Scores,
+    Seconds,
+    SensitivityRecord,
+    StepRecord,
+)
 from prunebench.runs.run import Run
 
 hypothesis.settings.register_profile("prunebench", deadline=None, derandomize=True, database=None, max_examples=60)
@@ -291,6 +300,37 @@ def make_cell() -> Callable[..., SensitivityRecord]:
         scores=Scores.of(top1=(80, 100)),
     )
     return lambda **changes: msgspec.structs.replace(record, **changes)
+
+
+@pytest.fixture(scope="session")
+def make_damage() -> Callable[..., DamageRecord]:
+    """Makes the record of what two models answer, of answers alone; there are three classes. Nothing is computed."""
+
+    def make(
+        labels: Any,
+        dense: Any,
+        pruned: Any,
+        confidence: Any = None,
+        kinds: dict[str, Any] | None = None,
+        **changes: Any,
+    ) -> DamageRecord:
+        sure = np.linspace(0.5, 1, len(labels)) if confidence is None else confidence
+        figures = np.asarray(sure, "<f4").tobytes()
+        one, other, right = (np.asarray(of, "<i4").tobytes() for of in (dense, pruned, labels))
+        record = DamageRecord(
+            **{"run": "tiny-structured-0123456789", "model": "tiny", "dataset": "digits", "method": "structured"},
+            **{"criterion": "l2", "seed": 0, "step": 2, "files": {}, "classes": ("a", "b", "c"), "labels": right},
+            dense=Predictions(one, figures),
+            pruned=Predictions(other, figures),
+            kinds={name: np.asarray(of, "<f4").tobytes() for name, of in (kinds or {}).items()},
+            over="steps",
+            trials=(),
+            shown=(),
+            otherwise=(0, 0),
+        )
+        return msgspec.structs.replace(record, **changes)
+
+    return make
 
 
 @pytest.fixture(scope="session")

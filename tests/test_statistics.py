@@ -6,15 +6,20 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.optimize import minimize_scalar
+from scipy.stats import binomtest, norm
 
 from prunebench.records import METRICS
 from prunebench.statistics import (
     MOST_SEEDS,
+    Z95,
     holm,
     interval_of,
+    mcnemar,
     mean_difference,
     mean_interval,
     median_interval,
+    paired_change,
     paired_speedup,
     percentile,
     power,
@@ -213,3 +218,41 @@ def test_corrected_p_values_are_larger_keep_their_order_and_leave_out_nan(ps):
 
 def test_corrected_p_values_equal_a_worked_example():
     assert holm([0.01, 0.04, nan, 0.03, 0.005]) == pytest.approx([0.03, 0.06, nan, 0.06, 0.02], nan_ok=True)
+
+
+@pytest.mark.parametrize(("lost", "gained", "p"), [(1, 7, 0.0703125), (7, 1, 0.0703125), (0, 0, 1), (3, 3, 1)])
+def test_paired_answers_are_tested_exactly(lost, gained, p):
+    assert mcnemar(lost, gained) == p  # 1 and 7: Fagerland, Lydersen and Laake 2014, airways
+
+
+@pytest.mark.parametrize(("lost", "gained"), [(0, 9), (40, 25), (700, 612)])
+def test_the_exact_test_is_that_of_a_fair_coin(lost, gained):
+    assert mcnemar(lost, gained) == pytest.approx(binomtest(lost, lost + gained).pvalue, rel=1e-9)
+
+
+def test_the_interval_of_a_paired_change_is_as_published():
+    low, high = paired_change(7, 1, 21)  # Fagerland, Lydersen and Laake 2014: Tango −0.517 to −0.026
+    assert (low, high) == (pytest.approx(-0.517, abs=5e-4), pytest.approx(-0.026, abs=5e-4))
+
+
+@pytest.mark.parametrize("counts", [(7, 1, 21), (0, 0, 36), (25, 0, 36), (0, 3, 50), (12, 9, 1000), (5, 5, 10)])
+@pytest.mark.parametrize("tests", [1, 10])
+def test_an_end_of_a_paired_change_is_where_the_score_test_turns(counts, tests):
+    lost, gained, n = counts
+    z = norm.ppf(1 - 0.025 / tests)
+    for end, side in zip(paired_change(*counts, tests), (-1, 1), strict=True):
+
+        def unlikely(share, change=end):  # of lost answers; those gained are `change` more
+            terms = (lost, share), (gained, share + change), (n - lost - gained, 1 - 2 * share - change)
+            return -sum(count * np.log(max(p, 1e-300)) for count, p in terms if count)
+
+        bounds = max(0, -end), (1 - end) / 2
+        share = minimize_scalar(unlikely, bounds=bounds, method="bounded", options={"xatol": 1e-12}).x
+        variance = (2 * share + end - end**2) / n
+        assert (end - (gained - lost) / n) / np.sqrt(variance) == pytest.approx(side * z, rel=1e-3)
+    low, high = paired_change(gained, lost, n, tests)
+    assert (-high, -low) == pytest.approx(paired_change(lost, gained, n, tests))
+
+
+def test_where_nothing_changed_a_paired_change_has_a_width():
+    assert paired_change(0, 0, 36) == pytest.approx((-(Z95**2) / (36 + Z95**2), Z95**2 / (36 + Z95**2)))

@@ -192,3 +192,11 @@ def test_answers_may_change_where_the_logit_that_decides_is_near_and_not_elsewhe
     assert task.swings(logits, labels, 0.02)["top1"].tolist() == [1, 1, 0, 1]
     assert task.swings(logits, labels, 0.01)["top1"].tolist() == [0, 0, 0, 1]
     assert task.swings(logits, labels, 0.01)["loss"].tolist() == pytest.approx([0.08, 0.08, 0.08, 0])
+
+
+def test_an_answer_is_the_largest_logit_and_its_softmax():
+    logits = torch.tensor([[0.0, 2.0, 1.0], [3.0, 3.0, -1.0]], dtype=torch.bfloat16)
+    answer, confidence = Classification(3).answers(logits)
+    assert answer.tolist() == [1, 0]
+    assert confidence.dtype == torch.float32
+    assert torch.equal(confidence, logits.float().softmax(1).amax(1))

@@ -225,3 +225,11 @@ def test_a_file_that_is_no_image_is_named_in_one_line(folder_dataset, workers):
         first(ImageTask(folder_dataset, 24, workers=workers))
     assert str(caught.value).startswith(f"{path} cannot be read as an image: ")
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_images_in_memory_are_told_apart_by_brightness_and_contrast(blobs):
+    dataset = blobs()
+    kinds = ImageTask(dataset, 12).kinds("test")
+    pixels = dataset.test.inputs.reshape(25, -1) / 255
+    assert np.allclose(kinds["brightness"], pixels.mean(1), atol=1e-6)
+    assert np.allclose(kinds["contrast"], pixels.std(1), atol=1e-6)

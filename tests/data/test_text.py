@@ -74,3 +74,12 @@ def test_a_tokenizer_is_the_same_in_another_process():
     )
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert other.stdout == train_tokenizer(SENTENCES).to_str()
+
+
+def test_texts_are_told_apart_by_their_tokens_and_shown_as_they_are_written():
+    sentences = Split(["Good  plot", "bad " * 200], np.array([0, 1]))
+    task = TextTask(Dataset(sentences, sentences, ["a", "b"]), train_tokenizer(["good plot", "bad"]), 16)
+    assert task.kinds("test")["tokens"].tolist() == [float(len(ids)) for ids in task._ids["test"]]
+    short, long = task.shown("test", torch.tensor([0, 1]))
+    assert (short.sample, short.text) == (0, "Good plot")
+    assert long.text == ("bad " * 75) + "…"

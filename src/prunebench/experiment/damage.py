@@ -93,7 +93,7 @@ def dense_run(run: Run) -> Run:
     if dense is None or 0 not in dense.checkpoints():
         raise RunError(
             f"The dense model that run {run.key} comes from is gone"
-            + (f": there is no run {source} in {run.folder.parent}. " if source else ". ")
+            + (f": no run {source} in {run.folder.parent} keeps it. " if source else ". ")
             + "The command of the run computes it again, with --fresh."
         )
     return dense
