@@ -233,3 +233,7 @@ def test_images_in_memory_are_told_apart_by_brightness_and_contrast(blobs):
     pixels = dataset.test.inputs.reshape(25, -1) / 255
     assert np.allclose(kinds["brightness"], pixels.mean(1), atol=1e-6)
     assert np.allclose(kinds["contrast"], pixels.std(1), atol=1e-6)
+
+
+def test_where_no_sample_is_asked_for_none_is_shown(tiny_task):
+    assert tiny_task.shown("test", torch.tensor([], dtype=torch.int64)) == []

@@ -106,9 +106,9 @@ class ImageTask:
     def shown(self, part: Part, samples: torch.Tensor) -> list[Shown]:
         """Images as the model reads them, but for normalisation, and no larger than SHOWN pixels."""
         found = []
-        for index, (images, _) in zip(
-            samples.tolist(), self.batches(part, samples.split(1), torch.device("cpu")), strict=True
-        ):
+        one_by_one = [samples[i : i + 1] for i in range(len(samples))]
+        batches = self.batches(part, one_by_one, torch.device("cpu"))
+        for index, (images, _) in zip(samples.tolist(), batches, strict=True):
             mean, std = (torch.tensor(values)[:, None, None] for values in (self.inputs.mean, self.inputs.std))
             pixels = (images[0] * std + mean).clamp(0, 1).mul(255).round().to(torch.uint8)
             picture = F.to_pil_image(pixels)
