@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import isnan
 
 import numpy as np
 import pytest
 from matplotlib.collections import PolyCollection
 
-from prunebench.plots.lines import controls_of, drawable, line_of
+from prunebench.plots.lines import by_samples, controls_of, drawable, line_of
 from prunebench.plots.registry import plots
 from prunebench.results.matrix_files import Results
-from prunebench.statistics import mean_interval
+from prunebench.statistics import mean_interval, wilson
 
 
 def drawn_lines(picture):
@@ -48,8 +49,6 @@ def test_a_step_that_one_seed_lacks_is_the_mean_of_the_others(make_curve):
 
 
 def test_steps_that_were_not_timed_are_left_out(make_curve):
-    from dataclasses import replace
-
     curve = make_curve()
     curve = replace(curve, axes={**curve.axes, "latency@1": (1.0, float("nan"), 0.6)})
     assert line_of([curve], "latency@1").x == (1.0, 0.6)
@@ -74,6 +73,17 @@ def test_one_seed_has_no_band_and_no_n(make_curve, in_style):
     (picture,) = plots.get("accuracy").draw(Results(curves=(make_curve(),)), "left")
     assert not picture.figure.axes[0].collections
     assert "n =" not in picture.figure.get_suptitle()
+
+
+def test_one_run_has_the_band_that_its_test_samples_allow(make_curve, in_style):
+    curve = replace(make_curve(), tested=(360, 360, 360))
+    line = by_samples(curve, "left")
+    assert list(zip(line.low, line.high, strict=True)) == [wilson(mean, 360) for mean in curve.after]
+    (picture,) = plots.get("accuracy").draw(Results(curves=(curve,)), "left")
+    bands = [c for c in picture.figure.axes[0].collections if isinstance(c, PolyCollection)]
+    assert len(bands) == 2
+    words = [text.get_text() for text in picture.figure.legends[0].get_texts()]
+    assert "95 % interval, by test samples (Wilson)" in words
 
 
 def test_intervals_wider_than_accuracies_do_not_widen_the_axis(make_curve, in_style):

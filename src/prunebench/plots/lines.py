@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from math import isclose, isfinite
+from math import isclose, isfinite, nan
 from statistics import fmean
 from typing import TYPE_CHECKING, Literal
 
@@ -14,7 +14,7 @@ from prunebench.plots.naming import axis_label, line_names, pooled
 from prunebench.plots.scales import score_axis, score_label, share_axis
 from prunebench.plots.style import GREY, Look, canvas, legend, line, looks
 from prunebench.results.curves import Curve, Replicates, by_settings, labels
-from prunebench.statistics import mean_interval
+from prunebench.statistics import interval_of, mean_interval
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -54,6 +54,16 @@ def line_of(
     )
 
 
+def by_samples(curve: Curve, axis: str, when: Literal["before", "after"] = "after") -> Line:
+    """The line of one seed, with the intervals that its number of test samples allows; NaN where these tell none."""
+    line, ends = line_of([curve], axis, when), []
+    steps = [at for at, step in enumerate(curve.steps) if isfinite(_share(curve, axis, step))]
+    for at, mean in zip(steps, line.mean, strict=True):
+        found = interval_of(curve.metric.name, mean, curve.tested[at]) if curve.tested else None
+        ends.append(found or (nan, nan))
+    return replace(line, low=tuple(low for low, _ in ends), high=tuple(high for _, high in ends))
+
+
 def drawable(curves: Sequence[Curve], axis: str) -> list[Replicates]:
     """Groups of curves along which something is removed by this measure, in a stable order; no controls."""
     groups = [group for group in by_settings(curves) if not group[0].is_control]
@@ -89,10 +99,11 @@ def score_picture(
     names = line_names(groups) if len(groups) > 1 else ["after fine-tuning"]
     handles: list[Artist] = []
     banded = False
-    lines = [line_of(group, axis) for group in groups]
+    alone = len(groups) == len(groups[0]) == 1
+    lines = [by_samples(groups[0][0], axis)] if alone else [line_of(group, axis) for group in groups]
     for group, after, look in zip(groups, lines, looks(len(groups)), strict=True):
         if before:
-            earlier = line_of(group, axis, "before")
+            earlier = by_samples(group[0], axis, "before") if alone else line_of(group, axis, "before")
             axes.plot(earlier.x, earlier.mean, **line(look, hollow=True))
             banded |= _band(axes, earlier, look.color, "--")
         handles += axes.plot(after.x, after.mean, **line(look))
@@ -109,7 +120,7 @@ def score_picture(
         names += [name for name, _ in shown]
     if banded:
         handles.append(Patch(color=GREY, alpha=0.2, linewidth=0))
-        names.append("95 % interval of the mean")
+        names.append("95 % interval, by test samples (Wilson)" if alone else "95 % interval of the mean")
     share_axis(axes, [x for of in lines for x in of.x])
     score_axis(axes, metric)
     legend(figure, handles, names)
@@ -121,7 +132,10 @@ def _band(axes: Axes, of: Line, color: str, edge: str = "-") -> bool:
     if not any(map(isfinite, of.low)):
         return False
     if any(later >= earlier for earlier, later in pairwise(of.x)):
-        heights = [[mean - low for mean, low in zip(of.mean, of.low, strict=True)]] * 2  # they are symmetric
+        heights = [
+            [mean - low for mean, low in zip(of.mean, of.low, strict=True)],
+            [high - mean for mean, high in zip(of.mean, of.high, strict=True)],
+        ]
         axes.errorbar(of.x, of.mean, yerr=heights, fmt="none", ecolor=color, elinewidth=0.8, capsize=2)
         return True
     axes.fill_between(of.x, of.low, of.high, color=color, alpha=0.15, linewidth=0)
