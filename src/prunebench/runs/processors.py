@@ -73,6 +73,8 @@ def cpu() -> str:
 def flags() -> frozenset[str]:
     """What the first core can do, as /proc/cpuinfo calls it on x86; nothing where that does not say so."""
     return frozenset(next(_cores(), {}).get("flags", "").split())
+
+
 def computes_bf16() -> bool | None:
     """Whether the CPU multiplies in bf16; None where the system does not tell. Elsewhere PyTorch does it by way of
     fp32, which takes longer than fp32 alone."""
