@@ -199,7 +199,7 @@ def test_a_tally_goes_on_from_its_state_as_if_it_had_not_stopped(batches, cut, s
         logits = torch.rand(count, 3, generator=generator)
         labels = torch.randint(0, 3, (count,), generator=generator)
         for tally in (whole, part):
-            tally.add(torch.tensor(loss), logits, labels)
+            tally.add(torch.tensor(loss), logits, labels, count)
     assert (part.loss, part.score) == (whole.loss, whole.score)
     assert part.in_state(begun) == whole.in_state(begun)
 
