@@ -81,3 +81,19 @@ def test_the_axis_names_the_batch_size(make_curve, in_style):
     assert "batch of 4" in picture.figure.axes[0].get_xlabel()
     assert list(picture.figure.axes[0].get_lines()[0].get_xdata()) == [32, 16, 8]
     assert plots.get("pareto").draw(results, "latency@2") == []
+
+
+def test_of_many_groups_what_is_beaten_is_faint_and_each_line_has_its_number(make_curve, in_style):
+    names = ["l1", "l2", "random", "lamp", "taylor", "fisher", "wanda", "obd"]
+    curves = tuple(make_curve(timed=True, criterion=name, better=-i / 100) for i, name in enumerate(names))
+    (picture,) = plots.get("pareto").draw(Results(curves=curves), "left")
+    (axes,), (legend,) = picture.figure.axes, picture.figure.legends
+    words = [text.get_text() for text in legend.get_texts()]
+    assert words[:2] == ["1: fisher", "2: l1"]
+    assert sorted(text.get_text() for text in axes.texts) == sorted(map(str, range(1, 9)))
+    places = [text.get_position() for text in axes.texts]
+    assert len({(round(x, 3), round(y, 3)) for x, y in places}) == 8
+    faint = [line for line in axes.get_lines() if line.get_linestyle() == "-" and len(line.get_xdata()) == 3]
+    assert {line.get_alpha() for line in faint} == {0.3}
+    shown = [line for line in axes.get_lines() if line.get_linestyle() == "None" and line.get_markersize() == 7]
+    assert sorted(len(line.get_xdata()) for line in shown) == [0] * 7 + [3]

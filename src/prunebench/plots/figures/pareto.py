@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import isfinite
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from prunebench.plots.lines import MOST_LINES
 from prunebench.plots.naming import line_names, numbered, pooled, slug, subject, titles
 from prunebench.plots.registry import Picture, Plot, plots
 from prunebench.plots.scales import quantity_axis, score_axis, score_label
@@ -14,8 +15,18 @@ from prunebench.results.curves import SHOWN, Replicates, by_settings, merged, mi
 from prunebench.results.matrix_files import Results
 from prunebench.statistics import mean_interval
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 WIDE = 8.4
 """Inches: every setting of a study is a line here, and the legend takes two columns."""
+
+
+FAINT = 0.3
+"""Opacity of lines and points that others beat, where there are more than MOST_LINES."""
+
+WIDTH, HEIGHT, BESIDE = 0.024, 0.034, 0.014
+"""Of a number at a line, and how far it stands beside it, in shares of the axes."""
 
 
 class Point(NamedTuple):
@@ -108,16 +119,22 @@ def _picture(machine: Machine, groups: Sequence[Replicates], axis: str) -> Pictu
     figure, axes = canvas(title + seeds, label, score_label(metric), width=WIDE)
     names = line_names(groups) if len(groups) > 1 else ["every step"]
     originals = milliseconds((curve for group in groups for curve in group), axis)
-    handles, every = [], []
-    for group, look in zip(groups, looks(len(groups)), strict=True):
-        of = points(group, axis, originals)
-        every += of
-        x, y = [point.ms for point in of], [point.mean for point in of]
-        handles += axes.plot(x, y, **line(look, linewidth=0.8, alpha=0.8))
-        if any(isfinite(point.low) for point in of):
-            heights = [[point.mean - point.low for point in of], [point.high - point.mean for point in of]]
+    drawn = [points(group, axis, originals) for group in groups]
+    every = [point for of in drawn for point in of]
+    best, many = front(every, metric.higher_is_better), len(groups) > MOST_LINES
+    handles = []
+    for of, look in zip(drawn, looks(len(groups)), strict=True):
+        shown = of
+        x, y = [point.ms for point in shown], [point.mean for point in shown]
+        lines = axes.plot(x, y, **line(look, linewidth=0.8, alpha=FAINT if many else 0.8))
+        if many:  # what nothing beats stands out, and it alone has its interval
+            shown = [point for point in of if point in best]
+            x, y = [point.ms for point in shown], [point.mean for point in shown]
+            lines = axes.plot(x, y, **line(look, markersize=7) | {"linestyle": "none"})
+        handles += lines
+        if any(isfinite(point.low) for point in shown):
+            heights = [[point.mean - point.low for point in shown], [point.high - point.mean for point in shown]]
             axes.errorbar(x, y, yerr=heights, fmt="none", ecolor=look.color, elinewidth=0.8, alpha=0.5)
-    best = front(every, metric.higher_is_better)
     handles += axes.plot(
         [point.ms for point in best],
         [point.mean for point in best],
@@ -131,8 +148,26 @@ def _picture(machine: Machine, groups: Sequence[Replicates], axis: str) -> Pictu
     quantity_axis(axes, "x", [point.ms for point in every])
     score_axis(axes, metric)
     names = [name + count for name, count in zip(names, counts, strict=True)]
+    if many:
+        names = [f"{i}: {name}" for i, name in enumerate(names, 1)]
+        _number(axes, drawn)
     legend(figure, handles, [*names, "Pareto front"])
     return Picture(slug("pareto", machine.dataset, axis), figure)
+
+
+def _number(axes: Axes, drawn: Sequence[Sequence[Point]]) -> None:
+    """Number the lines at their fast ends, in the order of the legend; numbers give way to each other downwards."""
+    inside = axes.transData + axes.transAxes.inverted()
+    placed: list[tuple[float, float]] = []
+    for i, (of, look) in enumerate(zip(drawn, looks(len(drawn)), strict=True), 1):
+        end = min(of, key=lambda point: point.ms)
+        x, y = inside.transform((end.ms, end.mean))
+        x -= BESIDE
+        while any(abs(x - other) < WIDTH and abs(y - above) < HEIGHT for other, above in placed):
+            y -= HEIGHT
+        placed.append((x, y))
+        about: dict[str, Any] = {"fontsize": 8, "fontweight": "bold", "ha": "right", "va": "center", "zorder": 4}
+        axes.text(x, y, str(i), color=look.color, transform=axes.transAxes, **about)
 
 
 plots.add(
