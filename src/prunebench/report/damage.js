@@ -18,7 +18,7 @@ function showDamage() {
   at("damage-classes").replaceChildren(...changesOf("class", damage.classes));
   at("damage-kinds").replaceChildren(...changesOf("quarter", damage.kinds, ({ of, name }) => `${of}: ${name}`));
   at("damage-kinds-details").hidden = damage.kinds.length === 0;
-  const over = damage.trials ? `over ${damage.trials} ${damage.over}` : "in this step alone, for no answers were kept";
+  const over = damage.trials > 1 ? `over ${damage.trials} ${damage.over}` : "in this step alone";
   at("damage-lost").textContent = damage.lost.length
     ? `Lost most often, ${over}; ${damage.lost_samples} samples were lost in any. What it is, and what the pruned model says:`
     : "No sample was lost.";
@@ -37,7 +37,7 @@ function changesOf(what, rows, named = ({ name }) => name) {
 function sampleOf({ sample, times, label, dense, pruned, pruned_confidence: sure }, found, { trials }) {
   const said = pruned === label ? `right here (${sure.toFixed(2)})` : `${pruned} (${sure.toFixed(2)})`;
   const caption = element("figcaption", {}, element("b", {}, label), ` → ${said}`, element("br", {}),
-    `no. ${sample}${trials ? `, ${times} of ${trials}` : ""}${dense === label ? "" : `; dense: ${dense}`}`);
+    `no. ${sample}${trials > 1 ? `, ${times} of ${trials}` : ""}${dense === label ? "" : `; dense: ${dense}`}`);
   const image = found?.png ? [element("img", { src: `data:image/png;base64,${found.png}`, alt: `test sample ${sample}` })] : [];
   const text = found?.text ? [element("blockquote", {}, found.text)] : [];
   return element("figure", { class: text.length ? "text" : "" }, ...image, ...text, caption);

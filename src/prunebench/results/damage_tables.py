@@ -131,8 +131,8 @@ def _samples(found: Damage, record: DamageRecord) -> str:
     ]
     if not any(row[-1] for row in rows):
         head, rows = head[:-1], [row[:-1] for row in rows]
-    over = f"{found.over}" if found.trials else "this step alone, for no answers were kept"
-    title = f"Lost most often, over {found.trials or ''} {over}".replace("  ", " ")
+    over = "this step alone" if found.trials < 2 else f"{found.trials} {found.over}"
+    title = f"Lost most often, over {over}"
     return f"{title} ({found.lost_samples:,} samples were lost in any)\n{align([head, *rows])}"
 
 
