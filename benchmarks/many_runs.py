@@ -4,9 +4,9 @@
     python benchmarks/many_runs.py
 
 One tiny run of ResNet18 is computed; the others are copies of it under the keys of a study of five criteria, four
-fractions and as many seeds as it takes, with scores that differ. Seconds are those of the processor (user and system)
-that a fresh process takes from its start to its end, with files in the page cache, so that other work on the machine
-counts nothing; what is read from disk is little.
+fractions and as many seeds as it takes, with scores that differ. Seconds are those on the clock from a fresh process's
+start to its end, with files in the page cache, on all cores; beside them are those of the processors (user and system),
+which other work on the machine counts nothing in.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ import random
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -61,8 +63,17 @@ PAGE, MEMORY, PLANNING = 6.0, 600.0, 200.0
 """Megabytes of the page, of any process, and of one that only plans."""
 
 
-def call(command: str) -> tuple[float, float]:
-    """Run a command of prunebench in a process of its own: seconds of processor time, and megabytes at its peak."""
+class Taken(NamedTuple):
+    """Seconds on the clock and of the processors, and megabytes at the peak of a process."""
+
+    wall: float
+    cpu: float
+    megabytes: float
+
+
+def call(command: str) -> Taken:
+    """Run a command of prunebench in a process of its own."""
+    started = time.perf_counter()
     given = [sys.executable, "-m", "prunebench", *command.split()]
     process = subprocess.Popen(given, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     said = process.stderr.read() if process.stderr else b""
@@ -70,7 +81,8 @@ def call(command: str) -> tuple[float, float]:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"{command}: {said.decode(errors='replace')}")
-    return used.ru_utime + used.ru_stime, used.ru_maxrss * 1024 / 1e6
+    wall = time.perf_counter() - started
+    return Taken(wall, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024 / 1e6)
 
 
 def make(count: int) -> None:
@@ -131,10 +143,13 @@ def main() -> int:
         found = {what: [call(command) for _ in range(given.rounds)] for what, (command, _) in SECONDS.items()}
         page = Path("report.html").stat().st_size / 1e6
         os.chdir("/")
-    claims = [Claim(what, [s for s, _ in found[what]], "≤", at_most, "s") for what, (_, at_most) in SECONDS.items()]
+    claims = []
+    for what, (_, at_most) in SECONDS.items():
+        note = f"{min(taken.cpu for taken in found[what]):.1f} s of the processors"
+        claims.append(Claim(what, [taken.wall for taken in found[what]], "≤", at_most, "s", note=note))
     for what in SECONDS:
         most = PLANNING if what == "study --dry-run" else MEMORY
-        claims.append(Claim(f"{what}: peak memory", [m for _, m in found[what]], "≤", most, "MB"))
+        claims.append(Claim(f"{what}: peak memory", [taken.megabytes for taken in found[what]], "≤", most, "MB"))
     return report([*claims, Claim("the page", [page], "≤", PAGE, "MB")], rounds=given.rounds, threads=1)
 
 

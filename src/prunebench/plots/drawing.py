@@ -7,14 +7,13 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from prunebench.errors import ConfigError, DataError
-from prunebench.plots.registry import Plot, plots
-from prunebench.plots.style import render, styled
+from prunebench.plots.registry import Picture, Plot, plots
+from prunebench.plots.rendering import rendered
+from prunebench.plots.style import styled
 from prunebench.results.curves import AXES
 from prunebench.results.matrix_files import Results
 
 log = logging.getLogger(__name__)
-
-KINDS = ("png", "svg")
 
 
 class Drawn(NamedTuple):
@@ -35,20 +34,20 @@ def draw(results: Results, names: Sequence[str] = (), axis: str = "left", metric
     """
     asked: list[Plot] = [plots.get(name) for name in dict.fromkeys(names)]
     _check_axis(results, axis)
-    drawn: set[str] = set()
+    drawn: list[tuple[Plot, Picture]] = []
     with styled():
         every = [plot for plot in map(plots.get, plots.names()) if plot.scored or metric is None]
         for plot in asked or every:
             pictures = plot.draw(results, axis)
             if asked and not pictures:
                 raise DataError(_lacks(plot, results, axis))
-            for picture in pictures:
-                drawn.add(plot.name)
-                name = f"{picture.name}-{metric}" if metric and plot.scored else picture.name
-                yield Drawn(plot.name, name, {kind: render(picture.figure, kind) for kind in KINDS})
+            drawn += [(plot, picture) for picture in pictures]
+        for (plot, picture), files in zip(drawn, rendered([picture for _, picture in drawn]), strict=True):
+            name = f"{picture.name}-{metric}" if metric and plot.scored else picture.name
+            yield Drawn(plot.name, name, files)
     if not drawn:
         raise DataError(f"Nothing can be drawn of {_holds(results)}; `prunebench prune` and `efficiency` make more.")
-    if not asked and axis != "left" and not any(plots.get(name).by_axis for name in drawn):
+    if not asked and axis != "left" and not any(plot.by_axis for plot, _ in drawn):
         log.warning("No accuracy is drawn over %s: along it nothing was removed.", axis)
 
 

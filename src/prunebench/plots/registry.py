@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from prunebench.registry import Registry
@@ -20,10 +21,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Picture:
-    """A drawn figure, and what its files are called without their ending."""
+    """What a figure's files are called without their ending, and how it is drawn, which takes long and is done where it
+    is looked at."""
 
     name: str
-    figure: Figure
+    make: Callable[[], Figure]
+
+    @cached_property
+    def figure(self) -> Figure:
+        """The figure, drawn once."""
+        return self.make()
 
 
 @dataclass(frozen=True)

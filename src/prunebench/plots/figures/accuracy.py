@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from prunebench.plots.lines import MOST_LINES, controls_of, drawable, score_picture
 from prunebench.plots.naming import Subject, numbered, slug, subject, titles
 from prunebench.plots.registry import Picture, Plot, plots
@@ -20,7 +22,7 @@ def draw(results: Results, axis: str) -> list[Picture]:
             shown = groups[first : first + MOST_LINES]
             controls = controls_of(shown, results.curves)
             title = titles([shown[0][0].settings])[0] if len(groups) == 1 else str(of)
-            figure = score_picture(title, shown, axis, controls=controls, before=True)
+            figure = partial(score_picture, title, shown, axis, controls=controls, before=True)
             pictures.append(Picture(slug("accuracy", *of, axis=axis), figure))
     return numbered(pictures)
 

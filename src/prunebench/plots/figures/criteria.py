@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from prunebench.config import to_target
 from prunebench.plots.lines import controls_of, drawable, score_picture
 from prunebench.plots.naming import Subject, amount, numbered, slug, subject
@@ -24,7 +26,7 @@ def draw(results: Results, axis: str) -> list[Picture]:
         settings = groups[0][0].settings
         if len({group[0].settings.get("criterion") for group in groups}) > 1:
             title = ", ".join(filter(None, [str(of), amount(settings)]))
-            figure = score_picture(title, groups, axis, controls=controls_of(groups, results.curves))
+            figure = partial(score_picture, title, groups, axis, controls=controls_of(groups, results.curves))
             share = "" if to_target(settings) else f"{100 * fraction:.4g}pc"
             pictures.append(Picture(slug("criteria", *of, target, share, axis=axis), figure))
     return numbered(pictures)

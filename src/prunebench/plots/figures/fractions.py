@@ -3,6 +3,8 @@ criterion."""
 
 from __future__ import annotations
 
+from functools import partial
+
 from prunebench.plots.lines import drawable, score_picture
 from prunebench.plots.naming import Subject, numbered, slug, subject
 from prunebench.plots.registry import Picture, Plot, plots
@@ -21,7 +23,7 @@ def draw(results: Results, axis: str) -> list[Picture]:
     pictures = []
     for (of, criterion), groups in sorted(alike.items(), key=lambda item: item[0]):
         if len({_amount(group) for group in groups}) > 1:
-            figure = score_picture(f"{of}, {called(criterion)}", _ordered(groups), axis)
+            figure = partial(score_picture, f"{of}, {called(criterion)}", _ordered(groups), axis)
             pictures.append(Picture(slug("fractions", *of, criterion, axis=axis), figure))
     return numbered(pictures)
 

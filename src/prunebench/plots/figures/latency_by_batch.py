@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from prunebench.plots.naming import numbered
@@ -20,7 +21,7 @@ def draw(results: Results, axis: str) -> list[Picture]:
     """A picture per run and backend."""
     runs = by_run(results)
     return numbered(
-        Picture(timed_slug("latency-by-batch", run), _picture(f"{title}, {left_of(run[-1])}", run[-1]))
+        Picture(timed_slug("latency-by-batch", run), partial(_picture, f"{title}, {left_of(run[-1])}", run[-1]))
         for title, run in zip(titles_of(runs), runs, strict=True)
     )
 

@@ -24,7 +24,7 @@ def draw(results: Results, axis: str) -> list[Picture]:
     return numbered(
         Picture(
             timed_slug("latency-by-parameters", run),
-            _picture(title, run, counts.get(str(sorted(run[0].settings.items())))),
+            partial(_picture, title, run, counts.get(str(sorted(run[0].settings.items())))),
         )
         for title, run in zip(titles_of(runs), runs, strict=True)
     )

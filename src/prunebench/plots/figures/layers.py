@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,7 @@ def draw(results: Results, axis: str) -> list[Picture]:
     groups = [group for group in by_settings(results.curves) if group[0].records and not group[0].is_control]
     groups = sorted(groups, key=lambda group: str(sorted(group[0].settings.items())))
     return numbered(
-        Picture(slug_of("layers", group[0].settings), _picture(title + pooled([group])[0], group))
+        Picture(slug_of("layers", group[0].settings), partial(_picture, title + pooled([group])[0], group))
         for title, group in zip(titles([group[0].settings for group in groups]), groups, strict=True)
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 
 from prunebench.plots.lines import drawable, score_picture
 from prunebench.plots.naming import Subject, numbered, slug, subject
@@ -25,7 +26,7 @@ def draw(results: Results, axis: str) -> list[Picture]:
         if len({group[0].settings.get("model") for group in chosen}) > 1:
             datasets = sorted({subject(group[0].settings).dataset for group in chosen} - {""})
             on = f" on {' and '.join(datasets)}" if datasets else ""
-            figure = score_picture(f"several models{on}, {method}, {called(criterion)}", chosen, axis)
+            figure = partial(score_picture, f"several models{on}, {method}, {called(criterion)}", chosen, axis)
             pictures.append(Picture(slug("models", method, criterion, axis=axis), figure))
     return numbered(pictures)
 

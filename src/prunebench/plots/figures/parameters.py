@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from prunebench.plots.naming import nominal, numbered, slug_of, titles
@@ -18,7 +19,7 @@ def draw(results: Results, axis: str) -> list[Picture]:
     """A picture per run that removed whole units."""
     every = sorted(results.counts, key=lambda counts: str(sorted(counts.settings.items())))
     return numbered(
-        Picture(slug_of("parameters", counts.settings), _picture(title, counts))
+        Picture(slug_of("parameters", counts.settings), partial(_picture, title, counts))
         for title, counts in zip(titles([counts.settings for counts in every]), every, strict=True)
     )
 

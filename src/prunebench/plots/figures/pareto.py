@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from math import isfinite
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,6 +18,7 @@ from prunebench.statistics import mean_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 WIDE = 8.4
 """Inches: every setting of a study is a line here, and the legend takes two columns."""
@@ -59,7 +61,7 @@ def draw(results: Results, axis: str) -> list[Picture]:
     for machine, groups in sorted(places.items()):
         for of in _axes(groups, axis):
             timed = [group for group in groups if any(of in curve.axes for curve in group)]
-            pictures.append(_picture(machine, timed, of))
+            pictures.append(Picture(slug("pareto", machine.dataset, of), partial(_picture, machine, timed, of)))
     return numbered(pictures)
 
 
@@ -105,7 +107,7 @@ def _axes(groups: Sequence[Replicates], axis: str) -> list[str]:
     return [smallest[backend][1] for backend in sorted(smallest)]
 
 
-def _picture(machine: Machine, groups: Sequence[Replicates], axis: str) -> Picture:
+def _picture(machine: Machine, groups: Sequence[Replicates], axis: str) -> Figure:
     groups = sorted(groups, key=lambda group: repr([merged(group[0].settings).get(name) for name in SHOWN]))
     seeds, counts = pooled(groups)
     metric = groups[0][0].metric
@@ -152,7 +154,7 @@ def _picture(machine: Machine, groups: Sequence[Replicates], axis: str) -> Pictu
         names = [f"{i}: {name}" for i, name in enumerate(names, 1)]
         _number(axes, drawn)
     legend(figure, handles, [*names, "Pareto front"])
-    return Picture(slug("pareto", machine.dataset, axis), figure)
+    return figure
 
 
 def _number(axes: Axes, drawn: Sequence[Sequence[Point]]) -> None:
