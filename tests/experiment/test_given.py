@@ -114,7 +114,7 @@ def test_pruning_goes_on_from_the_masks_of_a_file(trained, tiny_config, tiny_net
     torch.save(model.state_dict(), path)
     config = tiny_config(weights=str(path), epochs=1, method="unstructured", iterations=1, **normal)
     steps = list(prune(config, run := pruning_run(config)))
-    masks = [load_file(run.step_folder(step) / "masks.safetensors") for step in (0, 1)]
+    masks = [checkpoint.load(run.step_folder(step), resolve(config).model).masks for step in (0, 1)]
     name = "features.4.weight"
     assert torch.equal(masks[0][name], model.features[4].weight_mask.bool())
     assert not (masks[1][name] & ~masks[0][name]).any()

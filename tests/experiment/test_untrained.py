@@ -57,7 +57,7 @@ def test_the_disk_of_many_steps_is_told_by_pruning_a_few(changes, tiny_config, m
     experiment = resolve(tiny_config(**{"fraction": 0.1, "iterations": 30, **changes}))
     walked = [
         sum(tensor.nbytes for tensor in state.model.state_dict().values())
-        + sum(mask.numel() for mask in state.masks.values())
+        + sum(-(-mask.numel() // 8) for mask in state.masks.values())
         for _, _, state in untrained(experiment)
     ]
     pruned = []

@@ -173,7 +173,7 @@ def test_a_run_killed_at_many_random_moments_equals_one_that_never_stopped(name,
 KEEPING = "self._list({**self.files(), **{"
 LINKING = "(folder / name).hardlink_to(progress / name)"
 POINTS = {
-    "inside an epoch": ("training/fit.py", "optimizer.step()", 7),
+    "inside an epoch": ("training/fit.py", "scaling.step(optimizer)", 7),
     "before the progress is kept": ("runs/progress.py", "listed = encode(brought(beside))", 11),
     "before the progress has its name": ("runs/progress.py", "settle(beside, place)", 12),
     "between the new progress and removing the old": ("runs/progress.py", "forget(run, but=place)", 3),
@@ -217,7 +217,7 @@ def test_a_run_killed_at_an_exact_point_equals_one_that_never_stopped(point, nur
 
 @pytest.mark.parametrize(("point", "left"), [(1, 16), (4, 8)])  # four batches an epoch, two epochs a step
 def test_a_run_killed_between_the_last_epoch_and_the_commit_does_not_train_again(point, left, nursery, tmp_path):
-    config, at = within(SMALL, tmp_path), ("training/fit.py", "optimizer.step()", left + 1)
+    config, at = within(SMALL, tmp_path), ("training/fit.py", "scaling.step(optimizer)", left + 1)
     answer = nursery.compute(config, at=("runs/progress.py", LINKING, point), do="kill")
     assert (answer["killed"], answer["happened"]) == (True, True), answer
     answer = nursery.compute(config, at=at, do="kill")

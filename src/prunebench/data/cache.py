@@ -53,7 +53,8 @@ class Cache:
     def read(self, chunks: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
         """As the source reads them, to the bit."""
         if self._kept is None:
-            self._kept = torch.empty((len(self), *self.shape), dtype=torch.uint8)
+            with torch.inference_mode(mode=False):  # what an evaluation reads first, a training writes to
+                self._kept = torch.empty((len(self), *self.shape), dtype=torch.uint8)
         absent = [~self._there[chunk] for chunk in chunks]
         fresh = self._source.read([chunk[new] for chunk, new in zip(chunks, absent, strict=True) if new.any()])
         for chunk, new in zip(chunks, absent, strict=True):

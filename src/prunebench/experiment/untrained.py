@@ -59,7 +59,7 @@ def stored_bytes(experiment: Experiment, last: int) -> list[int]:
     sizes: dict[int, int] = {}
     for step, _, state in untrained(experiment, _some(shares)):
         weights = sum(tensor.nbytes for tensor in weights_of(state.model).values())
-        sizes[step] = weights + sum(mask.numel() for mask in state.masks.values())
+        sizes[step] = weights + sum(-(-mask.numel() // 8) for mask in state.masks.values())
         if state.masks and experiment.method.masks:  # masked models keep their size
             break
     between = np.interp(1 - shares, [1 - shares[step] for step in sizes], list(sizes.values()))

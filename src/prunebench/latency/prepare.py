@@ -90,7 +90,7 @@ def check_usable(backend: Backend, device: torch.device, dtype: str) -> None:
         )
     if dtype not in backend.dtypes:
         others = ", ".join(name for name in backends.names() if dtype in backends.get(name).dtypes)
-        own = " and ".join(backend.dtypes)
+        own = ", ".join(backend.dtypes)
         raise ConfigError(f"--backend {backend.name} computes in {own} only, not in {dtype}. What does: {others}.")
 
 

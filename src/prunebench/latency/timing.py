@@ -22,7 +22,7 @@ from prunebench.latency.accuracy import calibration_of, score_of, task_of
 from prunebench.latency.backends import backends
 from prunebench.latency.config import EfficiencyConfig
 from prunebench.latency.measure import measure
-from prunebench.latency.prepare import Conditions, check_usable
+from prunebench.latency.prepare import INT8, Conditions, check_usable
 from prunebench.latency.steps import planned_steps, timed_steps
 from prunebench.latency.variants import TimedStep, rounded_up
 from prunebench.models import checkpoint
@@ -110,7 +110,8 @@ def _time(
     stop: Stop | None,
 ) -> Iterator[TimingRecord]:
     settings, backend = experiment.settings, backends.get(efficiency.backend)
-    device = use(msgspec.structs.replace(settings, dtype=efficiency.dtype))
+    products = "fp32" if efficiency.dtype == INT8 else efficiency.dtype  # of what is not in int8
+    device = use(msgspec.structs.replace(settings, dtype=products))
     done = [] if into is None else [step for step in steps if step in into.steps()]
     missing = [step for step in steps if step not in done]
     if into is not None:

@@ -191,7 +191,10 @@ def test_what_cannot_be_timed_is_told_and_nothing_is_written(options, message, p
     ("options", "told"),
     [
         (("--int8-samples", "9"), "--int8-samples belongs to --dtype int8."),
-        (("--dtype", "int8"), "--backend eager computes in fp32 and bf16 only, not in int8. What does: onnxruntime."),
+        (
+            ("--dtype", "int8"),
+            "--backend eager computes in fp32, tf32, bf16, fp16 only, not in int8. What does: onnxruntime.",
+        ),
     ],
 )
 def test_int8_where_there_is_none_is_refused_in_a_line(options, told, net, prunebench, results):
