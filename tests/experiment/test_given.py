@@ -124,7 +124,8 @@ def test_pruning_goes_on_from_the_masks_of_a_file(trained, tiny_config, tiny_net
     assert (unit.original, unit.left) == (1896, 1896 - 432 - 384)
     config = msgspec.structs.replace(config, method="structured", fraction=0.5)
     steps = list(prune(config, run := pruning_run(config)))
-    weights, masks = (load_file(run.step_folder(1) / f"{of}.safetensors") for of in ("model", "masks"))
+    weights = load_file(run.step_folder(1) / "model.safetensors")
+    masks = checkpoint.load(run.step_folder(1), resolve(config).model).masks
     assert weights[name].shape == masks[name].shape == (6, 4, 3, 3)
     assert torch.equal(weights[name] == 0, ~masks[name])
     assert steps[1].nonzero_params == steps[1].params - sum(int((~mask).sum()) for mask in masks.values())
