@@ -23,7 +23,7 @@ from statistics import median
 import torch
 from torch import nn
 
-from finetune_epoch import bare_epoch
+from finetune_epoch import bare_fit
 from pairing import Claim, alternate, options, report
 from prunebench.cli.commands.demo import STEPS
 from prunebench.config import RunConfig
@@ -46,7 +46,7 @@ def bare_epochs(rounds: int, limit: int | None) -> list[float]:
     samples = len(setup.task.targets.some("train"))
     batches = chunks(order(samples, 0, "train", 0, 0), setup.recipe().batch_size)
     prepared = list(setup.task.batches("train", batches, setup.device))
-    epoch = partial(bare_epoch, model, setup.recipe(), prepared)
+    epoch = partial(bare_fit, model, setup.recipe(), [prepared])
     epoch()  # warm-up
     return alternate({"epoch": epoch}, rounds)["epoch"]
 

@@ -3,15 +3,12 @@
     python benchmarks/finetune_epoch.py
 
 Prunebench's side is what its loop calls: `Setup.fit` and `evaluate` with the model's default settings of fine-tuning
-and the masks of a model half of whose weights are pruned, on data that it prepares batch by batch. The fit is of a run
-on a disk: it ends when the checkpoint that it leaves, every `--checkpoint-every` minutes and at its end, is on the
-disk under its name, and the run's lock is given back. The bare side runs forward, backward and the step of the same
-optimizer (forward alone, for the evaluation) on the same batches, prepared beforehand, in the same memory layout,
-without masks, clipping, schedule, seeds or files.
-
-An epoch is a third of a fit of three, 18 batches with the defaults, which bears what a fit has once: on both sides a
-new optimizer, on ours masks, the first progress and the checkpoint. A fit with the default settings on the digits, one
-epoch of 1,437 samples, has 23 batches.
+and the masks of a model half of whose weights are pruned, on bundled data that it prepares batch by batch. Training is
+that of a step of a run on a disk: fitted for an epoch, and evaluated on training and test data while a thread writes
+the checkpoint; it ends when that is on the disk under its name, and the run's lock is given back. The bare side runs
+forward, backward and the step of the same optimizer, and then forward on the same data; on the same batches, prepared
+beforehand, in the same memory layout, without masks, clipping, schedule, seeds or files. On both sides the optimizer
+is new.
 """
 
 from __future__ import annotations
@@ -43,7 +40,6 @@ from prunebench.training.optimizers import Recipe, make_optimizer
 from prunebench.training.state import StepState
 
 MODELS = ("resnet18", "resnet50", "alexnet", "vgg16", "bert")
-EPOCHS = 3
 Batches = list[tuple[Any, torch.Tensor]]
 
 
@@ -54,10 +50,20 @@ def half_pruned(setup: Setup) -> Checkpoint:
     return replace(state, masks=setup.experiment.method.prune(state.model, {}, setup.request(1)).masks)
 
 
-def kept_fit(setup: Setup, store: Disk, here: Environment, state: StepState) -> None:
-    """A fit as a run has it: begun, trained, kept."""
+def kept_step(
+    setup: Setup, store: Disk, here: Environment, state: StepState, evaluations: Sequence[Callable[[], object]]
+) -> None:
+    """A step as a run has it: begun, trained, evaluated, kept."""
     with store.working(here):
         setup.fit(state, store.save)
+        for call in evaluations:
+            call()
+
+
+def bare_step(fit: Callable[[], object], evaluations: Sequence[Callable[[], object]]) -> None:
+    """The same without all that."""
+    for call in (fit, *evaluations):
+        call()
 
 
 def bare_fit(model: nn.Module, recipe: Recipe, epochs: Sequence[Batches]) -> None:
@@ -87,41 +93,43 @@ def waited(call: Callable[[], object], device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def calls_of(setup: Setup, samples: int) -> dict[str, Callable[[], object]]:
+def calls_of(setup: Setup) -> dict[str, Callable[[], object]]:
     """What is timed, by name."""
     state, recipe, device = half_pruned(setup), setup.retraining(), setup.device
     store = Disk(setup.experiment.run, setup.experiment)
     batch_size = setup.experiment.settings.batch_size
     bare = copy.deepcopy(state.model)
+    samples = len(setup.task.targets.some("train"))
     shuffled = [chunks(order(samples, 0, "finetune", 1, epoch), recipe.batch_size) for epoch in range(recipe.epochs)]
     prepared = [list(setup.task.batches("train", parts, device)) for parts in shuffled]
-    everything = torch.arange(samples)
-    in_order = list(setup.task.batches("train", everything.split(batch_size), device))
     about = {"batch_size": batch_size, "device": device, "dtype": "fp32"}
+    ours, theirs = {}, {}
+    for part in ("train", "test"):
+        every = setup.task.targets.some(part)
+        ours[part] = partial(evaluate, state.model, setup.task, part, every, **about)
+        theirs[part] = partial(bare_inference, bare, list(setup.task.batches(part, every.split(batch_size), device)))
+    begun = setup, store, setup.environment("prune"), StepState(1, state)
     return {
-        "training": partial(kept_fit, setup, store, setup.environment("prune"), StepState(1, state)),
-        "bare training": partial(bare_fit, bare, recipe, prepared),
-        "evaluation": partial(evaluate, state.model, setup.task, "train", everything, **about),
-        "bare inference": partial(bare_inference, bare, in_order),
+        "training": partial(kept_step, *begun, list(ours.values())),
+        "bare training": partial(bare_step, partial(bare_fit, bare, recipe, prepared), list(theirs.values())),
+        "evaluation": ours["train"],
+        "bare inference": theirs["train"],
     }
 
 
-def compare(
-    model: str, samples: int, rounds: int, threads: int, device_name: str = "cpu", *, epochs: int = EPOCHS
-) -> list[Claim]:
+def compare(model: str, samples: int | None, rounds: int, threads: int, device_name: str = "cpu") -> list[Claim]:
     """Training and evaluation of one model."""
     settings = RunConfig(
         model=model,
         method="unstructured",
         fraction=0.5,
         limit_train=samples,
-        finetune_epochs=epochs,
         device=device_name,
         threads=threads,
     )
     with tempfile.TemporaryDirectory() as runs:
         setup = set_up(resolve(msgspec.structs.replace(settings, runs_dir=runs)))
-        contenders = {name: partial(waited, call, setup.device) for name, call in calls_of(setup, samples).items()}
+        contenders = {name: partial(waited, call, setup.device) for name, call in calls_of(setup).items()}
         alternate(contenders, 1)  # warm-up
         seconds = alternate(contenders, rounds)
     notes = {name: f"{min(times):.2f} s" for name, times in seconds.items()}
@@ -140,13 +148,12 @@ def compare(
 def main() -> int:
     """Run it."""
     parser = options(__doc__ or "", rounds=15, models=MODELS)
-    parser.add_argument("--samples", type=int, default=384, help="training samples per epoch  [default: 384]")
+    parser.add_argument("--samples", type=int, metavar="N", help="training samples  [default: all]")
     parser.add_argument("--device", default="cpu", help="where  [default: cpu]")
-    parser.add_argument("--epochs", type=int, default=EPOCHS, help=f"epochs of a fit  [default: {EPOCHS}]")
     given = parser.parse_args()
     claims = []
     for model in given.models:
-        claims += compare(model, given.samples, given.rounds, given.threads, given.device, epochs=given.epochs)
+        claims += compare(model, given.samples, given.rounds, given.threads, given.device)
     return report(claims, rounds=given.rounds, threads=given.threads)
 
 
