@@ -138,11 +138,8 @@ def fit(
                 stopping = stop()
                 if not last and clock.due(stopping):
                     check_loss(tally.loss, position, epoch)
-                    save(
-                        clock.read(
-                            tally.in_state(replace(state, batch=batch + 1, scaling=scaling.told()))
-                        ).with_optimizer(optimizer)
-                    )
+                    here = tally.in_state(replace(state, batch=batch + 1, scaling=scaling.told()))
+                    save(clock.read(here).with_optimizer(optimizer))
                 if stopping and not last:
                     raise Stopped(f"Stopped in epoch {epoch + 1} of {recipe.epochs}, after batch {batch + 1}.")
             state = clock.read(ended(replace(state, scaling=scaling.told()), tally.loss))
