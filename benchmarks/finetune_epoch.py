@@ -6,9 +6,9 @@ Prunebench's side is what its loop calls: `Setup.fit` and `evaluate` with the mo
 and the masks of a model half of whose weights are pruned, on bundled data that it prepares batch by batch. Training is
 that of a step of a run on a disk: fitted for an epoch, and evaluated on training and test data while a thread writes
 the checkpoint; it ends when that is on the disk under its name, and the run's lock is given back. The bare side runs
-forward, backward and the step of the same optimizer, and then forward on the same data; on the same batches, prepared
-beforehand, in the same memory layout, without masks, clipping, schedule, seeds or files. On both sides the optimizer
-is new.
+forward, backward and the step of the same optimizer (of VGG16 it clips gradients, as its recipe does), and then forward
+on the same data; on the same batches, prepared beforehand, in the same memory layout, without masks, schedule, seeds or
+files. On both sides the optimizer is new.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def bare_step(fit: Callable[[], object], evaluations: Sequence[Callable[[], obje
 
 
 def bare_fit(model: nn.Module, recipe: Recipe, epochs: Sequence[Batches]) -> None:
-    """Forward, backward and the optimizer's step."""
+    """Forward, backward, clipping where the recipe clips, and the optimizer's step."""
     model.train()
     optimizer = make_optimizer(model, recipe)
     for batches in epochs:
@@ -75,6 +75,8 @@ def bare_fit(model: nn.Module, recipe: Recipe, epochs: Sequence[Batches]) -> Non
             loss = F.cross_entropy(output_of(model, inputs), labels)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
+            if recipe.clip_norm:
+                nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
             optimizer.step()
 
 

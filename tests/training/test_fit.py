@@ -17,10 +17,9 @@ from prunebench.models.architecture import Architecture
 from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.input_spec import InputSpec
 from prunebench.pruning.methods import unstructured
-from prunebench.records import Scores
 from prunebench.training import fit as training
 from prunebench.training.dense_adam import DenseAdam, DenseAdamW
-from prunebench.training.fit import Position, chunks, evaluate, fit, together
+from prunebench.training.fit import Position, chunks, clip, evaluate, fit
 from prunebench.training.optimizers import Recipe, make_optimizer, set_lr
 from prunebench.training.state import StepState
 
@@ -102,42 +101,29 @@ def test_an_evaluation_can_be_watched_batch_by_batch(tiny_state, tiny_task):
     about = {"batch_size": 10, "device": CPU, "dtype": "fp32"}
     watched = evaluate(model, tiny_task, "test", torch.arange(25), watch=lambda *batch: seen.append(batch), **about)
     assert watched == evaluate(model, tiny_task, "test", torch.arange(25), **about)
-    assert [(tuple(output.shape), len(target)) for output, target in seen] == [((n, 3), n) for n in (20, 5)]
+    assert [(tuple(output.shape), len(target)) for output, target in seen] == [((n, 3), n) for n in (10, 10, 5)]
     assert sum(int((output.argmax(1) == target).sum()) for output, target in seen) == watched.correct
 
 
-@pytest.mark.parametrize("batch_size", [4, 10])
-def test_counts_are_the_same_to_the_bit_whether_batches_are_computed_together(batch_size, tiny_state, tiny_task):
-    model, samples, sums = tiny_state().model.eval(), torch.arange(61), {"top1": 0.0, "loss": 0.0}
-    with torch.inference_mode():
-        for images, labels in tiny_task.batches("train", samples.split(batch_size), CPU):
-            for name, counted in tiny_task.objective.count(model(images), labels).items():
-                sums[name] += float(counted)
-    found = evaluate(model, tiny_task, "train", samples, batch_size=batch_size, device=CPU, dtype="fp32")
-    assert found == Scores.of(**{name: (total, 61) for name, total in sums.items()})
+@pytest.mark.parametrize("most", [1e-3, 1.0, 1e6])
+def test_gradients_are_clipped_as_pytorch_clips_them(most, tiny_state):
+    models = [tiny_state().model for _ in range(2)]
+    for model in models:
+        for number, parameter in enumerate(model.parameters()):
+            parameter.grad = torch.linspace(-1, 1, parameter.numel()).reshape(parameter.shape) / (number + 1)
+    clip(models[0], most)
+    torch.nn.utils.clip_grad_norm_(models[1].parameters(), most)
+    for ours, theirs in zip(*(model.parameters() for model in models), strict=True):
+        assert torch.equal(ours.grad, theirs.grad)
 
 
-@pytest.mark.parametrize(
-    ("count", "batch_size", "size", "expected"),
-    [
-        (1000, 64, 32, [256, 256, 256, 192, 40]),
-        (300, 64, 96, [64, 64, 64, 64, 44]),
-        (300, 512, 32, [300]),
-        (600, 512, 32, [512, 88]),
-        (129, 64, 32, [128, 1]),
-        (6, 2, 32, [2, 2, 2]),
-        (70, 32, 224, [32, 32, 6]),
-    ],
-)
-def test_small_images_are_evaluated_many_at_once_and_what_is_left_over_apart(count, batch_size, size, expected):
-    batches = together(torch.arange(count), batch_size, InputSpec(kind="images", size=size))
-    assert [len(batch) for batch in batches] == expected
-    assert torch.equal(torch.cat(batches), torch.arange(count))
-
-
-def test_texts_are_evaluated_in_the_batches_that_they_are_padded_in():
-    batches = together(torch.arange(70), 32, InputSpec(kind="text", vocabulary=9, length=4))
-    assert [len(batch) for batch in batches] == [32, 32, 6]
+def test_a_gradient_that_is_no_number_is_not_taken_for_a_small_one(tiny_state):
+    model = tiny_state().model
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    next(model.parameters()).grad[0] = math.nan
+    clip(model, 1.0)
+    assert all(parameter.grad.isnan().all() for parameter in model.parameters())
 
 
 def test_evaluation_changes_nothing(tiny_state, tiny_task):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,13 +16,14 @@ from torch import nn
 from prunebench.data.dataset import Part
 from prunebench.data.task import Objective, Task
 from prunebench.errors import ModelError, Stopped
-from prunebench.models.input_spec import InputSpec, output_of
+from prunebench.models.input_spec import output_of
 from prunebench.models.wide import widest
 from prunebench.records import Scores, Seconds
 from prunebench.seeding import order, seed_all
 from prunebench.training.device import HALF
 from prunebench.training.distributed import ALONE, Group
 from prunebench.training.freezing import only, only_classifier, set_mode
+from prunebench.training.grouping import grouped
 from prunebench.training.masking import Masking
 from prunebench.training.optimizers import Recipe, make_optimizer, set_lr
 from prunebench.training.policies import Loss
@@ -62,12 +64,8 @@ Stop = Callable[[], bool]
 Watch = Callable[[torch.Tensor, torch.Tensor], None]
 """Shown the output of a batch that is evaluated, and what it should be."""
 
-TOGETHER, LARGEST = 2**20, 256
-"""Pixels, and images, that are evaluated at once at most unless a batch has more. 256 images and not 64 take, on a core
-with AVX-512: ResNet18 at 32 px 0.90 of the time in fp32, 0.70 in bf16; AlexNet at 64 px 0.84 and 0.52."""
-
-FEWEST = 4
-"""Images of a batch that is computed with others."""
+MARGIN = 1e-6
+"""What PyTorch adds to a norm that it divides by."""
 
 SECONDS_BETWEEN_TICKS = 0.2
 """Reading the loss waits for the device, so it is not read after every batch."""
@@ -203,8 +201,19 @@ def _update(
     masking.before_step()
     if clip_norm:
         scaling.unscale(optimizer)
-        nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+        clip(model, clip_norm)
     scaling.step(optimizer)
+
+
+def clip(model: nn.Module, most: float) -> None:
+    """Scale all gradients so that their norm is `most`, where it is larger.
+
+    On a CPU they are left alone where it is not; `clip_grad_norm_` multiplies them by one, so that nobody waits for a GPU.
+    """
+    gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+    norm = nn.utils.get_total_norm(gradients)
+    if norm.device.type != "cpu" or not norm + MARGIN <= most:  # which a NaN is not
+        nn.utils.clip_grads_with_norm_(model.parameters(), most, norm)
 
 
 def forward(model: nn.Module, inputs: Any) -> torch.Tensor:
@@ -283,10 +292,11 @@ def evaluate(
     sums = {name: torch.zeros((), device=device, dtype=widest(device)) for name in task.objective.metrics}
     main = task.objective.metrics[0]
     mine = torch.cat([samples[:0], *group.some(samples.split(batch_size))])
-    batches, told, seen = together(mine, batch_size, task.inputs), time.monotonic(), 0
+    whole, told, seen = -(-len(mine) // batch_size), time.monotonic(), 0
     counts: list[Mapping[str, torch.Tensor]] = []
-    with torch.inference_mode(), autocast(device, dtype):
-        for batch, (inputs, target) in enumerate(task.batches(part, batches, device), 1):
+    stream = grouped(model, task, part, mine, size=batch_size, device=device)
+    with torch.inference_mode(), autocast(device, dtype), closing(stream):
+        for inputs, target in stream:
             output = output_of(model, inputs)
             seen += len(target)
             for part_of_it, wanted in zip(output.split(batch_size), target.split(batch_size), strict=True):
@@ -300,7 +310,7 @@ def evaluate(
             if time.monotonic() - told > SECONDS_BETWEEN_TICKS:
                 told = time.monotonic()
                 score = float(sums[main]) / seen
-                progress(Tick(f"evaluate {part}", 0, 0, 1, batch, len(batches), None, main, score))
+                progress(Tick(f"evaluate {part}", 0, 0, 1, -(-seen // batch_size), whole, None, main, score))
             if stop():
                 raise Stopped("Stopped while the model was evaluated.")
     if group.size > 1:
@@ -318,22 +328,6 @@ def _in_order(
     for row in torch.cat(group.gathered(mine)):
         sums += row
     yield from sums
-
-
-def together(samples: torch.Tensor, batch_size: int, inputs: InputSpec) -> list[torch.Tensor]:
-    """Batches to evaluate: several as one where they are of images that come to TOGETHER pixels and LARGEST at most.
-
-    Weights are laid out anew, and for bf16 converted, for every batch, which takes as long as many small images do.
-    What comes out for an image is the same to the bit on a CPU but in batches of one or two, so what is left over in
-    the end stays apart. Texts are padded to the longest of their batch, which decides the last bits.
-    """
-    several = 1
-    if inputs.kind == "images" and batch_size >= FEWEST:
-        several = max(1, min(TOGETHER // inputs.size**2, LARGEST) // batch_size)
-    whole = len(samples) - len(samples) % batch_size
-    return [
-        batch for part in (samples[:whole], samples[whole:]) for batch in part.split(several * batch_size) if len(batch)
-    ]
 
 
 def chunks(samples: torch.Tensor, size: int) -> list[torch.Tensor]:
