@@ -80,7 +80,7 @@ def test_what_was_found_is_not_computed_again_and_a_stopped_one_goes_on(trained)
     experiment, run = trained(method="structured")
     asked = itertools.count()
     with pytest.raises(Stopped):
-        list(sensitivity(experiment, run, (0.5,), stop=lambda: next(asked) == 6))
+        list(sensitivity(experiment, run, (0.5,), stop=lambda: next(asked) == 9))
     done = []
     cells = list(sensitivity(experiment, run, (0.5,), progress=lambda tick: done.append(tick.phase)))
     assert done == ["features.4", "classifier.1"]

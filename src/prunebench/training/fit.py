@@ -208,7 +208,7 @@ def _update(
 def clip(model: nn.Module, most: float) -> None:
     """Scale all gradients so that their norm is `most`, where it is larger.
 
-    On a CPU they are left alone where it is not; `clip_grad_norm_` multiplies them by one, so that nobody waits for a GPU.
+    On a CPU they are left alone where it is not. `clip_grad_norm_` multiplies them by one, so as not to wait for a GPU.
     """
     gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
     norm = nn.utils.get_total_norm(gradients)
