@@ -68,6 +68,7 @@ def spent(folder: str, whole: float) -> str:
         for run in all_runs(Path(folder) / "runs")
         if run.manifest.kind != "efficiency"
         for record in run.records()
+        if record.step or run.manifest.kind == "train"  # else it is the dense run's
     ]
     phases = {
         "training": sum(record.seconds.finetune for record in records),
@@ -96,8 +97,9 @@ def main() -> int:
     budget = EfficiencyConfig().time_budget
     epochs, whole, phases = measured(given.rounds, given.limit)
     epoch = median(epochs)
-    note = f"({whole:.0f} s, of which {budget:.0f} s are the budget; a bare epoch takes {epoch:.2f} s)"
-    claim = Claim("the demo without its budget, in bare epochs", [(whole - budget) / epoch], "≤", EPOCHS, "×", note)
+    timed = budget / epoch
+    note = f"({whole:.0f} s; a bare epoch takes {epoch:.2f} s; {timed:.1f} of the bound are {budget:.0f} s for timing)"
+    claim = Claim("the demo, in bare epochs", [whole / epoch], "≤", EPOCHS + timed, "×", note)
     status = report([claim], rounds=given.rounds, threads=given.threads)
     print(f"\nspent on: {phases}")
     return status
