@@ -1,14 +1,15 @@
-"""transformers and the hub are quiet within, and afterwards as they were."""
+"""Libraries are quiet within, and afterwards as they were."""
 
 from __future__ import annotations
 
 import logging
+import warnings
 
 import pytest
 from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 from transformers.utils import logging as transformers_logging
 
-from prunebench.models.quiet import quiet, quiet_hub
+from prunebench.models.quiet import quiet, quiet_hub, silence
 
 
 def told():
@@ -53,3 +54,15 @@ def test_the_hub_alone_is_quiet_where_transformers_is_not_asked():
     with quiet_hub():
         assert told() == (before[0], logging.ERROR, before[2], True)
     assert told() == before
+
+
+def test_in_silence_no_library_warns_and_after_it_all_do(caplog):
+    with silence():
+        warnings.warn("of no concern", UserWarning, stacklevel=1)
+        logging.getLogger("some.library").warning("of no concern")
+        logging.warning("of no concern")
+    assert caplog.text == ""
+    with pytest.warns(UserWarning, match="of concern"):
+        warnings.warn("of concern", UserWarning, stacklevel=1)
+    logging.getLogger("some.library").warning("of concern")
+    assert "of concern" in caplog.text

@@ -8,19 +8,17 @@ have 7 bits where the CPU lacks VNNI, since its sums of pairs of 8-bit products 
 from __future__ import annotations
 
 import importlib
-import logging
 import platform
 import tempfile
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from prunebench.errors import ModelError
 from prunebench.latency.sessions import open_session
+from prunebench.models.quiet import silence
 from prunebench.records import Quantised
 from prunebench.runs.processors import flags
 
@@ -55,7 +53,7 @@ def quantise(program: bytes, feeds: Sequence[Feed], model: str) -> tuple[bytes, 
     Raises:
         ModelError: an operator cannot be quantised, or none is computed in int8.
     """
-    with tempfile.TemporaryDirectory(prefix="prunebench-") as name, _silence():
+    with tempfile.TemporaryDirectory(prefix="prunebench-") as name, silence():
         folder = Path(name)
         (folder / "fp32.onnx").write_bytes(program)
         scheme = _prepared(folder)
@@ -160,16 +158,3 @@ def _fails(call: Callable[[], None]) -> bool:
     except Exception:
         return True
     return False
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    """The quantiser warns of what is no concern here, through the root logger too."""
-    before = logging.root.manager.disable
-    logging.disable(max(before, logging.WARNING))
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)

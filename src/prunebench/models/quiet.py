@@ -1,8 +1,9 @@
-"""Quiet: transformers and the hub of Hugging Face say what is wrong, and nothing else."""
+"""Quiet: libraries say what is wrong, and nothing else."""
 
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -38,3 +39,17 @@ def quiet_hub() -> Iterator[None]:
     finally:
         hub.setLevel(level)
         (disable_progress_bars if hidden else enable_progress_bars)()
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Within it no library warns: compilers, exporters and quantisers do of what is no concern of a user, through the
+    root logger too."""
+    before = logging.root.manager.disable
+    logging.disable(max(before, logging.WARNING))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import types
-import warnings
-from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from prunebench.errors import ConfigError, ModelError, PrunebenchError
 from prunebench.latency.backends import Backend, Loaded, backends, eager
+from prunebench.models.quiet import silence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     import torch
 
@@ -79,7 +77,7 @@ def _compiling(compiled: Callable[[Any], Any], inputs: Any) -> Any:
     # Where a model's graph breaks, what follows has the code objects of the model's class, which all variants share.
     shared = {"recompile_limit": config.accumulated_recompile_limit, "fail_on_recompile_limit_hit": True}
     try:
-        with _quiet(), config.patch(shared):
+        with silence(), config.patch(shared):
             return compiled(inputs)
     except exc.BackendCompilerFailed as error:
         raise _told(error.inner_exception) from error
@@ -96,19 +94,6 @@ def _told(error: Exception) -> PrunebenchError:
     lines = str(error).strip().splitlines() or ["no reason is given"]
     reason = next((line for line in lines if "error:" in line), lines[0])
     return ModelError(f"--backend compile cannot compile the model: {type(error).__name__}: {reason}")
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the compiler's hints, such as on TF32 or a CUDA that is not there, from the user's screen."""
-    before = logging.root.manager.disable
-    logging.disable(max(before, logging.WARNING))
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
 
 
 backends.add("compile", Backend("compile", "PyTorch compiled by torch.compile", load, few_steps=True))
