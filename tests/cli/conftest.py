@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -47,11 +48,14 @@ class Made:
 
 
 def call_main(*arguments: str) -> Finished:
-    """Run the command line in this process, as the console script does."""
-    out, err = io.StringIO(), io.StringIO()
+    """Run the command line in this process, as the console script does; fixtures of modules do so too."""
+    out, err, logger = io.StringIO(), io.StringIO(), logging.getLogger("prunebench")
+    handlers, level, propagate = list(logger.handlers), logger.level, logger.propagate
     argv = patch.object(sys, "argv", ["prunebench", *arguments])
     with argv, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as stop:
         main()
+    logger.handlers, logger.propagate = handlers, propagate
+    logger.setLevel(level)
     return Finished(int(stop.value.code or 0), out.getvalue(), err.getvalue())
 
 

@@ -119,7 +119,7 @@ def test_an_engine_that_is_not_installed_says_how_to_install_it(name, monkeypatc
 def test_devices_and_dtypes_that_an_engine_lacks_are_refused():
     with pytest.raises(ConfigError, match="computes on cpu only; give --device cpu"):
         check_usable(backends.get("openvino"), torch.device("cuda"), "fp32")
-    with pytest.raises(ConfigError, match=r"computes in fp32 and int8 only, not in bf16\. What does: .*eager"):
+    with pytest.raises(ConfigError, match=r"computes in fp32, int8 only, not in bf16\. What does: .*eager"):
         check_usable(backends.get("onnxruntime"), CPU, "bf16")
     for name in backends.names():
         check_usable(backends.get(name), CPU, "fp32")

@@ -71,7 +71,7 @@ def test_inputs_of_another_size_are_timed_and_cost_as_much_more(tiny_config):
         ({"sequence_length": 8}, ConfigError, "--sequence-length 8: .* reads images"),
         ({"image_size": 1}, ModelError, "does not run on 1×1 images"),
         ({"steps": (7,)}, RunError, "has no step 7"),
-        ({"backend": "onnxruntime", "dtype": "bf16"}, ConfigError, "computes in fp32 and int8 only"),
+        ({"backend": "onnxruntime", "dtype": "bf16"}, ConfigError, "computes in fp32, int8 only"),
     ],
 )
 def test_what_cannot_be_timed_is_refused(about, error, message, tiny_config):
