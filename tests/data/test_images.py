@@ -235,5 +235,14 @@ def test_images_in_memory_are_told_apart_by_brightness_and_contrast(blobs):
     assert np.allclose(kinds["contrast"], pixels.std(1), atol=1e-6)
 
 
+@pytest.mark.parametrize("cache", ["on", "off"])
+def test_images_that_are_resized_are_told_apart_too_whether_they_are_kept(cache, blobs):
+    task = ImageTask(blobs(), 20, cache=cache)
+    (pixels,) = task._sources["test"].read([torch.arange(25)])
+    kinds = task.kinds("test")
+    assert torch.equal(kinds["brightness"], pixels.flatten(1).float().div_(255).mean(1))
+    assert kinds["contrast"].shape == (25,)
+
+
 def test_where_no_sample_is_asked_for_none_is_shown(tiny_task):
     assert tiny_task.shown("test", torch.tensor([], dtype=torch.int64)) == []

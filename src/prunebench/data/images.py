@@ -71,7 +71,8 @@ class ImageTask:
         self._layout = torch.channels_last if channels_last else torch.contiguous_format
         doubted: tuple[str, ...] = ()
         own, sources = IMAGENET, dict[str, Source]()
-        if dataset.kind == "images":
+        self._in_memory = dataset.kind == "images"
+        if self._in_memory:
             doubted = tuple(_doubted(dataset, size))
             memory = {part: _Memory(split.inputs, size) for part, split in dataset.splits.items()}
             own = own if statistics else memory["train"].statistics()
@@ -93,9 +94,9 @@ class ImageTask:
             yield self._prepare(placed(pixels, device), augment), placed(self.targets[part][chunk], device)
 
     def kinds(self, part: Part) -> Mapping[str, torch.Tensor]:
-        """Brightness and contrast of images in memory: mean and deviation of an image's values, 0 to 1."""
+        """Brightness and contrast of images in memory: mean and deviation of the values that are read, 0 to 1."""
         source = self._sources[part]
-        if not isinstance(source, _Memory):
+        if not self._in_memory:
             return {}
         values = [pixels.flatten(1).float().div_(255) for pixels in source.read(torch.arange(len(source)).split(BATCH))]
         return {
