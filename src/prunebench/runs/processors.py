@@ -71,15 +71,15 @@ def cpu() -> str:
 
 
 def flags() -> frozenset[str]:
-    """What the first core can do, as /proc/cpuinfo calls it on x86; nothing where that does not say so."""
-    return frozenset(next(_cores(), {}).get("flags", "").split())
+    """What any core can do, as /proc/cpuinfo calls it; nothing where the system does not tell."""
+    return frozenset(flag for core in _cores() for key in FLAGS for flag in core.get(key, "").split())
 
 
 def computes_bf16() -> bool | None:
     """Whether the CPU multiplies in bf16; None where the system does not tell. Elsewhere PyTorch does it by way of
     fp32, which takes longer than fp32 alone."""
-    told = [set(core[key].split()) for core in _cores() for key in FLAGS if key in core]
-    return any(not flags.isdisjoint(BF16) for flags in told) if told else None
+    told = flags()
+    return not told.isdisjoint(BF16) if told else None
 
 
 def _cores() -> Iterator[dict[str, str]]:
