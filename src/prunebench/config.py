@@ -188,8 +188,9 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         _pruning("Of structured pruning: another fraction for modules that match a glob, such as 'layer4.*=0.3'; repeatable, the "
                  "last one that matches counts.", ())] = NOT_GIVEN
     floor: Annotated[float,
-        _pruning("Of structured pruning: the share of its original units that every layer keeps at least.  [default: 0; 0.1 where "
-                 "layers compete]", 0.0, ge=0, lt=1)] = NOT_GIVEN
+        _pruning("What every layer keeps at least: of structured pruning, this share of its original units; of single weights that are "
+                 "ranked over all layers, this share of what it would keep if all lost alike.  [default: 0; 0.1 where layers "
+                 "compete]", 0.0, ge=0, lt=1)] = NOT_GIVEN
     by: Annotated[Literal["units", "macs", "params", "latency"],
         _pruning("Of structured pruning whose layers compete: rank units by their score, or by that per multiply-accumulate, "
                  "parameter, or millisecond (measured once on this machine) that goes with them.", "units")] = NOT_GIVEN
@@ -215,7 +216,10 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     bn_samples: Annotated[int,
         _pruning("Of bn-reestimate: training samples, a fixed stratified subset, that statistics are of, at most.", 512, ge=2)] = NOT_GIVEN
     finetune_epochs: Annotated[int,
-        _pruning("Epochs of fine-tuning per iteration; 0 is none.", 1, ge=0, le=MANY)] = NOT_GIVEN
+        _pruning("Epochs of fine-tuning per iteration; 0 is none.  [default: 1, and at least --finetune-updates]", 1, ge=0, le=MANY)] = NOT_GIVEN
+    finetune_updates: Annotated[int,
+        _pruning("Fine-tune for so many batches at least, in whole epochs: of little data one epoch is too few to do good.  "
+                 "[default: 30; 0 where --finetune-epochs is given]", 0, ge=0, le=MANY)] = NOT_GIVEN
     finetune_lr: Annotated[float, _pruning("Learning rate of fine-tuning.", 3e-4, fitted=True, gt=0)] = NOT_GIVEN
     finetune_optimizer: Annotated[Literal["sgd", "adam", "adamw"],
         _pruning("Optimizer of fine-tuning.", "adamw", fitted=True)] = NOT_GIVEN
@@ -336,7 +340,8 @@ OF_TUNING = tuple(name for name in RunConfig.__struct_fields__ if name.startswit
 
 LATER = (
     *("sparsity", "compression", "macs", "sparsity_schedule", "pattern", "every"),
-    *("output", "mean", "std", "class_weights", "calibration", "retrain", "finetune_warmup"),
+    *("output", "mean", "std", "class_weights", "calibration", "retrain"),
+    *("finetune_warmup", "finetune_updates"),
     *(f"finetune_{name}" for name in AS_TRAINED),
     *OF_UNITS,
     *OF_RETRAINING,

@@ -104,6 +104,12 @@ def test_a_model_takes_the_data_that_it_can_read_and_no_other(model, dataset):
         ),
         ({"every": 2}, "--every prunes gradually, towards a target: give --sparsity"),
         ({"every": 2, "sparsity": 0.5, "finetune_epochs": 3}, "leave out --finetune-epochs"),
+        ({"every": 2, "sparsity": 0.5, "finetune_updates": 3}, "leave out --finetune-updates"),
+        (
+            {"method": "unstructured", "floor": 0.5, "scope": "layerwise"},
+            "--scope layerwise says what each of them keeps",
+        ),
+        ({"method": "unstructured", "floor": 0.5, "pattern": "2:4"}, "says what each of them keeps"),
         ({"every": 2, "sparsity": 0.5, "retrain": "scratch"}, "--every trains by the settings of fine-tuning, and"),
         ({"retrain": "finetun"}, "There is no way of retraining 'finetun'. Did you mean 'finetune'?"),
         ({"finetune_warmup": 0.1, "finetune_schedule": "one-cycle"}, "--finetune-warmup: one-cycle has a warm-up of"),

@@ -117,7 +117,13 @@ def test_a_field_changes_the_key_of_what_it_decides_and_no_other(name):
     data = own_loader if name in READING else None
     method = "unstructured" if name in (*OF_WEIGHTS, "pattern") else "structured"
     criterion = "taylor" if name == "calibration" else None
-    about = {"method": method, "criterion": criterion, "retrain": RETRAINS.get(name)}
+    about = {
+        "method": method,
+        "criterion": criterion,
+        "retrain": RETRAINS.get(name),
+        "finetune_epochs": 1,
+        "floor": 0.0,
+    }
     config = resolve(RunConfig(model="resnet18", dataset=data, **about)).settings
     config = msgspec.structs.replace(config, **BESIDE.get(name, {}))
     other = changed(config, name)
@@ -286,11 +292,12 @@ def test_a_path_that_is_stored_is_found_again_whatever_its_bytes(tmp_path, name)
 
 
 def test_settings_that_came_later_leave_the_keys_of_runs_that_do_not_use_them_alone(monkeypatch):
-    key = pruning_run(RunConfig(model="resnet18")).key
+    config = RunConfig(model="resnet18", finetune_epochs=1)
+    key = pruning_run(config).key
     assert pruning_run(RunConfig(model="resnet18", mean=(0.5,), std=(0.5,))).key != key
     before = {kind: [name for name in names if name not in LATER] for kind, names in identity.DECIDING.items()}
     monkeypatch.setattr(identity, "DECIDING", before)
-    assert pruning_run(RunConfig(model="resnet18")).key == key
+    assert pruning_run(config).key == key
 
 
 def test_the_normalisation_beside_a_weight_file_decides_the_key(tmp_path):

@@ -70,6 +70,42 @@ def test_what_fine_tuning_has_as_training_has_it_is_empty():
     assert resolve(other).settings == other
 
 
+@pytest.mark.parametrize(
+    ("given", "updates"),
+    [
+        ({}, 30),
+        ({"finetune_epochs": 1}, 0),
+        ({"finetune_epochs": 2, "finetune_updates": 9}, 9),
+        ({"finetune_updates": 0}, 0),
+        ({"every": 2, "sparsity": 0.5}, 0),
+        ({"retrain": "lr-rewind"}, 0),
+        ({"retrain": "none"}, 0),
+        ({"retrain": "distil"}, 30),
+    ],
+)
+def test_a_step_is_fine_tuned_for_a_number_of_updates_at_least_where_its_epochs_are_not_said(given, updates):
+    assert resolve(RunConfig(model="resnet18", **given)).settings.finetune_updates == updates
+
+
+@pytest.mark.parametrize(
+    ("given", "floor"),
+    [
+        ({"method": "unstructured"}, 0.1),
+        ({"method": "unstructured", "floor": 0.0}, 0.0),
+        ({"method": "unstructured", "pattern": "4x1"}, 0.1),
+        ({"method": "unstructured", "pattern": "2:4"}, 0.0),
+        ({"method": "unstructured", "scope": "layerwise"}, 0.0),
+        ({"method": "unstructured", "scope": "erk"}, 0.0),
+        ({"method": "unstructured", "criterion": "wanda"}, 0.0),
+        ({"method": "structured"}, 0.0),
+        ({"method": "structured", "scope": "global"}, 0.1),
+        ({"method": "none"}, 0.0),
+    ],
+)
+def test_every_layer_keeps_something_where_layers_compete(given, floor):
+    assert resolve(RunConfig(model="resnet18", **given)).settings.floor == floor
+
+
 def test_published_weights_bring_their_own_recipe_and_no_augmentation():
     config = resolve(RunConfig(model="resnet18", weights="imagenet", dataset="cifar10")).settings
     assert (config.image_size, config.optimizer, config.augment) == (224, "sgd", False)

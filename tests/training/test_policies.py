@@ -51,6 +51,19 @@ def test_recipes_are_the_dense_trainings_or_that_of_fine_tuning(settings):
         assert policies.get(name).recipe_of(settings) == expected.get(name, tuned)
 
 
+@pytest.mark.parametrize(("samples", "epochs"), [(1, 30), (8, 30), (9, 15), (80, 3), (121, 3), (10_000, 3)])
+def test_of_little_data_a_step_is_fine_tuned_for_as_many_epochs_as_its_updates_take(samples, epochs):
+    settings = resolve(
+        RunConfig(model="resnet18", batch_size=8, finetune_batch_size=8, finetune_epochs=3, finetune_updates=30)
+    ).settings
+    assert tuned_recipe(settings).over(samples) == replace(tuned_recipe(settings), epochs=epochs, updates=0)
+    assert dense_recipe(settings).over(samples) == dense_recipe(settings)
+
+
+def test_a_recipe_of_no_epochs_has_none_however_many_updates_are_asked_for(settings):
+    assert replace(tuned_recipe(settings), epochs=0, updates=30).over(8).epochs == 0
+
+
 def test_parts_of_a_training_have_its_schedule(settings):
     dense, batches = dense_recipe(settings), 7
     whole = [dense.done(epoch, batch, batches) for epoch in range(10) for batch in range(batches)]

@@ -26,7 +26,7 @@ AS_MUCH = 1e-3
 """Shares left that differ by less, relative to them, are the same: fractions are given with few digits."""
 
 
-BUDGET = ("finetune_epochs", "retrain", "rewind_epoch")
+BUDGET = ("finetune_epochs", "finetune_updates", "retrain", "rewind_epoch")
 """Settings that say how long each step is trained, beside those of the dense training."""
 
 

@@ -83,8 +83,12 @@ def check_pruning(settings: Settings, method: Method) -> None:
                 f"{option_name(name)} is for unstructured pruning, which ranks single weights; {settings.method} "
                 f"pruning ranks none. Leave it out."
             )
+    if settings.floor and method.masks and not has_floor(settings.scope, settings.pattern):
+        scope = settings.scope or default("scope")
+        how = f"--pattern {settings.pattern}" if of_weights(scope).spread is None else f"--scope {scope}"
+        raise ConfigError(f"--floor is where layers compete, and {how} says what each of them keeps. Leave it out.")
     for name in OF_UNITS:
-        if getattr(settings, name) != default(name) and not method.narrows:
+        if getattr(settings, name) != default(name) and not (method.narrows or (name == "floor" and method.masks)):
             raise ConfigError(
                 f"{option_name(name)} is for structured pruning, which removes whole units; {settings.method} pruning "
                 f"removes none. Leave it out."
@@ -92,6 +96,12 @@ def check_pruning(settings: Settings, method: Method) -> None:
 
     if method.narrows:
         _check_between_layers(settings)
+
+
+def has_floor(scope: str | None, pattern: str | None) -> bool:
+    """Whether single weights of all layers compete, so that one may lose all of its own."""
+    decides = pattern is not None and read_pattern(pattern).left is not None
+    return of_weights(scope).spread is None and not decides
 
 
 def _check_between_layers(settings: Settings) -> None:
@@ -172,6 +182,8 @@ def _check_gradual(settings: Settings, policy: Policy) -> None:
         raise ConfigError("--every prunes gradually, towards a target: give --sparsity, --compression or --macs too.")
     if settings.finetune_epochs != default("finetune_epochs"):
         raise ConfigError("--every says how many epochs there are between two steps: leave out --finetune-epochs.")
+    if settings.finetune_updates:
+        raise ConfigError("--every says how many epochs there are between two steps: leave out --finetune-updates.")
     if not policy.tunes(settings.epochs):
         raise ConfigError(f"--every trains by the settings of fine-tuning, and --retrain {policy.name} does not.")
 

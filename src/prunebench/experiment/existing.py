@@ -107,7 +107,7 @@ def pruned_otherwise(experiment: Experiment, how: Mapping[str, Any]) -> Experime
     before = methods.get(stored.method)
     alike = (before.masks, before.narrows) == (method.masks, method.narrows)
     kept = {n: value for n in OF_WEIGHTS if alike and method.removes and (value := getattr(stored, n)) is not None}
-    of_units = {} if method.narrows else {name: default(name) for name in ("round_to", *OF_UNITS)}
+    of_units = {} if method.narrows and alike else {name: default(name) for name in ("round_to", *OF_UNITS)}
     settings = msgspec.structs.replace(stored, **{**own, **of_weights, **kept, **of_units, **how})
     settings = msgspec.structs.replace(settings, criterion=criteria.named(settings.criterion))
     origin = experiment.stored

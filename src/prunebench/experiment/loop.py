@@ -18,11 +18,12 @@ import torch
 from prunebench.config import RunConfig
 from prunebench.data.dataset import Part
 from prunebench.errors import RunError
-from prunebench.experiment.answers import Answered, packed
+from prunebench.experiment.answers import Answered, packed, unpacked
 from prunebench.experiment.checks import check_trains
 from prunebench.experiment.existing import check_data
 from prunebench.experiment.experiment import Experiment
 from prunebench.experiment.goals import check_counted
+from prunebench.experiment.harm import of_control, of_training
 from prunebench.experiment.plan import summary_lines
 from prunebench.experiment.record import step_record, trained_record
 from prunebench.experiment.resolve import resolve
@@ -113,6 +114,8 @@ def _steps(
     if setup is not None:
         _tell(setup.summary(pruned=True))
         _rehearse(setup)
+        if told := of_control(experiment):
+            log.warning("%s.", told)
     settings = experiment.settings
     here = setup.environment("prune") if setup else environment(use(settings), settings.seed, devices=settings.devices)
     retraining: Retraining | None = None
@@ -258,6 +261,10 @@ def _iteration(retraining: Retraining, step: int) -> None:
     state = replace(state, notes=tuple(dict.fromkeys((*state.notes, *told))))
     state = _fitted(setup, store, state, retraining)
     scores, answers, state = _scored(setup, state)
+    if told := of_training(state.right, {part: unpacked(bits) for part, bits in answers.parts.items()}):
+        state = replace(state, notes=(*state.notes, told))
+        if step == 1:
+            log.warning("step 1: %s.", told)
     _check_files(setup)
     store.commit(step_record(setup, state, first, seconds=state.seconds, **scores), state, answers)
 

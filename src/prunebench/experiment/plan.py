@@ -88,7 +88,8 @@ def _retraining(settings: Settings, policy: Policy) -> Iterator[str]:
         more += f", warm-up {100 * recipe.warmup:g} % of the batches" if recipe.warmup else ""
     how = f"{recipe.optimizer}, lr {recipe.lr:g}, {recipe.schedule}, batch {recipe.batch_size}{more}"
     once = "" if settings.every is None else ", one schedule over all steps"
-    yield f"  tuning   {counted(recipe.epochs, 'epoch')} per step of {how}{once}"
+    least = f", {recipe.updates} batches at least," if recipe.updates else ""
+    yield f"  tuning   {counted(recipe.epochs, 'epoch')} per step{least} of {how}{once}"
 
 
 def _costs(experiment: Experiment) -> Iterator[str]:
@@ -117,7 +118,8 @@ def schedule(experiment: Experiment) -> str:
             text = f"{settings.pattern} → {share:.3g} % of the weights of every layer whose inputs it divides"
     if settings.layer_fraction:
         text += f"; other fractions: {', '.join(settings.layer_fraction)}"
-    return text + (f"; every layer keeps {100 * settings.floor:g} % at least" if settings.floor else "")
+    of = " of that share" if method.masks else ""
+    return text + (f"; every layer keeps {100 * settings.floor:g} %{of} at least" if settings.floor else "")
 
 
 def summary_lines(summary: Summary) -> Iterator[str]:

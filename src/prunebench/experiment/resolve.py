@@ -8,6 +8,7 @@ experiment of its own.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from prunebench.config import (
 )
 from prunebench.data.dataset import DatasetEntry, about_to_download, datasets
 from prunebench.errors import AmbiguousRun, ConfigError, RunError, UnknownName
-from prunebench.experiment.checks import check, check_folder, check_reading, check_tuning, unread
+from prunebench.experiment.checks import check, check_folder, check_reading, check_tuning, has_floor, unread
 from prunebench.experiment.experiment import Experiment, Origin, check_code
 from prunebench.experiment.goals import parse
 from prunebench.experiment.identity import OF_WEIGHTS, as_stored
@@ -55,7 +56,12 @@ HELD_OUT = 0.1
 """Share of the training data that is held out where a goal bounds accuracy, unless another was asked for."""
 
 FLOOR = 0.1
-"""Share of its units that every layer keeps where layers compete for what stays, unless another was asked for."""
+"""What every layer keeps at least where layers compete for what stays, unless it is said (see `RunConfig.floor`)."""
+
+
+UPDATES = 30
+"""Batches that a step is fine-tuned on at least, unless it is said: fewer do more harm than good, as an optimizer
+begins anew in each (docs/fine-tuning.md)."""
 
 
 def resolve(config: RunConfig | Experiment) -> Experiment:
@@ -101,6 +107,7 @@ def resolve(config: RunConfig | Experiment) -> Experiment:
     values["criterion"] = criteria.named(values["criterion"])
     values["sparsity_schedule"] = schedules.named(values["sparsity_schedule"])
     values["retrain"] = policies.named(values["retrain"])
+    values["finetune_updates"] = _updates(config, values)
     if method.masks and "scope" not in given(config):
         values["scope"] = _scope(config, criteria.get(values["criterion"]).scope)
     values |= _between_layers(values, config, method)
@@ -112,6 +119,13 @@ def resolve(config: RunConfig | Experiment) -> Experiment:
     return experiment.settled()
 
 
+def _updates(config: RunConfig, values: Mapping[str, Any]) -> int:
+    """How many batches a step is fine-tuned on at least, unless it or the epochs are said."""
+    said = {"finetune_updates", "finetune_epochs", "every"} & given(config).keys()
+    tunes = values["finetune_epochs"] and policies.get(values["retrain"]).tunes(values["epochs"])
+    return UPDATES if tunes and not said else values["finetune_updates"]
+
+
 def _scope(config: RunConfig, usual: str) -> str:
     """In which weights are ranked unless it is said: as a criterion has it, but where a pattern leaves no single
     weights to be ranked in rows, or takes the same of every layer anyhow."""
@@ -120,8 +134,11 @@ def _scope(config: RunConfig, usual: str) -> str:
 
 
 def _between_layers(values: dict[str, Any], config: RunConfig, method: Method) -> dict[str, Any]:
-    """The scope by the name under which it is kept, and where units of several layers compete, how they compare."""
+    """The scope by the name under which it is kept, and where weights or units of several layers compete, what each
+    layer keeps, and how units compare."""
     scope = kept_as(values["scope"], method.narrows)
+    if method.masks and "floor" not in given(config) and has_floor(scope, values["pattern"]):
+        return {"scope": scope, "floor": FLOOR}
     if not method.narrows or not (found := of_units(scope)).pooled:
         return {"scope": scope}
     usual = {"floor": FLOOR, "group_normalisation": "mean" if found.compares else "none"}

@@ -346,7 +346,7 @@ class Setup:
         """How the model of a step is trained. Where pruning is gradual, that is a part of one training of all steps, by
         one schedule of the learning rate; the optimizer's moments begin anew, as weights have gone."""
         settings = self.experiment.settings
-        recipe = self.experiment.policy.recipe_of(settings)
+        recipe = self.experiment.policy.recipe_of(settings).over(len(self.task.targets.some("train")))
         if settings.every is None:
             return recipe
         return replace(recipe, before=(step - 1) * recipe.epochs, after=(settings.iterations - step) * recipe.epochs)

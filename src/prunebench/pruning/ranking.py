@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -52,30 +52,66 @@ def shapes_of(model: nn.Module, names: list[str], request: Request) -> Shapes:
     return Shapes(fitting, found, (note,) if spared else ())
 
 
+@dataclass(frozen=True)
+class Ranked:
+    """What a ranking has left.
+
+    Attributes:
+        masks: of the tensors that were ranked; empty where nothing goes.
+        short: how many more weights would have had to go, were the best of some slices not kept.
+        floored: tensors that their scores alone would have left fewer weights than the floor.
+    """
+
+    masks: dict[str, torch.Tensor]
+    short: int
+    floored: tuple[str, ...] = ()
+
+
 def without_lowest(
     model: nn.Module, masks: Masks, going: int, request: Request, *, shapes: Shapes, draw: torch.Generator
-) -> tuple[dict[str, torch.Tensor], int]:
-    """The masks of some tensors, ranked together, without as many of their weights as go, those that score lowest; and
-    how many more would have to go, were the best weights of some slices not kept."""
+) -> Ranked:
+    """Some tensors, ranked together, without as many of their weights as go, those that score lowest.
+
+    Where there are several, each keeps at least `request.floor` of the share that all keep: else the weights of a
+    layer that are small beside those of others would all go, and nothing would pass it any more (layer collapse, Tanaka
+    et al. 2020, arXiv 2006.05467).
+    """
     sizes = [mask.numel() for mask in masks.values()]
     scores = torch.empty(sum(sizes), device=model.get_parameter(next(iter(masks))).device)
     parts = {name: part.view(masks[name].shape) for name, part in zip(masks, scores.split(sizes), strict=True)}
     held = sum(_score(model, name, part, masks, request, draw=draw) for name, part in parts.items())
     left, pattern = sum(int(mask.count_nonzero()) for mask in masks.values()), request.pattern
     if pattern is not None and pattern.stays is not None:
-        return {name: by_pattern(part, shapes.matrices[name], pattern) for name, part in parts.items()}, 0
+        return Ranked({name: by_pattern(part, shapes.matrices[name], pattern) for name, part in parts.items()}, 0)
     possible = max(0, min(going, left - held))
     if not possible:
-        return {}, going
-    if pattern is not None:
-        return lowest_blocks(parts, shapes.matrices, pattern, possible), 0
-    if of_weights(request.scope).in_rows:
+        return Ranked({}, going)
+    if pattern is None and of_weights(request.scope).in_rows:
         ((name, part),) = parts.items()
         stay = lowest_of_rows(part, shapes.matrices[name], possible)
-        return {name: stay}, going - (left - int(stay.sum()))
-    stay = lowest_together(scores, len(scores) - left + possible)
-    found = zip(masks, stay.split(sizes), strict=True)
-    return {name: part.view(masks[name].shape).clone() for name, part in found}, going - possible
+        return Ranked({name: stay}, going - (left - int(stay.sum())))
+
+    def lowest(names: Sequence[str], going: int) -> dict[str, torch.Tensor]:
+        if pattern is not None:
+            return lowest_blocks({name: parts[name] for name in names}, shapes.matrices, pattern, going)
+        flat = scores if len(names) == len(parts) else parts[names[0]].flatten()
+        there = sum(int(masks[name].count_nonzero()) for name in names)
+        stay = lowest_together(flat, len(flat) - there + going).split([masks[name].numel() for name in names])
+        return {name: part.view(masks[name].shape) for name, part in zip(names, stay, strict=True)}
+
+    staying, floored = lowest(list(parts), possible), set[str]()
+    share = request.floor * (left - possible) / len(scores) if len(parts) > 1 else 0.0
+    while below := [name for name, stay in staying.items() if int(stay.sum()) < int(share * stay.numel())]:
+        if floored.issuperset(below):  # fewer were left of them before
+            break
+        for name in below:
+            there = int(masks[name].count_nonzero())
+            best = lowest([name], max(0, there - int(share * masks[name].numel())))[name]
+            parts[name][best & masks[name]] = torch.inf
+        floored.update(below)
+        staying = lowest(list(parts), possible)
+    short = 0 if pattern is not None else going - possible
+    return Ranked({name: stay.clone() for name, stay in staying.items()}, short, tuple(sorted(floored)))
 
 
 def _score(

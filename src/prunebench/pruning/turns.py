@@ -74,8 +74,8 @@ def pruned_in_turn(
             mask = solved(model, name, masks[name], going[name], request, draw=draw)
         else:
             told = replace(request, evidence=evidence_for(model, request, (name,)))
-            one, short = without_lowest(model, {name: masks[name]}, going[name], told, shapes=shapes, draw=draw)
-            mask = one.get(name, masks[name])
+            found = without_lowest(model, {name: masks[name]}, going[name], told, shapes=shapes, draw=draw)
+            mask, short = found.masks.get(name, masks[name]), found.short
         with torch.no_grad():
             model.get_parameter(name).mul_(mask)
         yield name, mask, short

@@ -38,9 +38,6 @@ from typing import Any
 import msgspec
 
 from prunebench.config import (
-    NOT_GIVEN,
-    OF_UNITS,
-    TARGETS,
     RunConfig,
     Settings,
     beside,
@@ -55,6 +52,7 @@ from prunebench.config import (
 )
 from prunebench.errors import ConfigError, RunError
 from prunebench.experiment.experiment import Experiment
+from prunebench.experiment.harm import without_removal
 from prunebench.experiment.identity import as_stored
 from prunebench.experiment.resolve import resolve
 from prunebench.latency.backends import backends
@@ -297,10 +295,7 @@ def _controls(experiment: Experiment) -> Iterable[Experiment]:
     if experiment.method.removes:
         control = RunConfig(**given(experiment.settings) | {"until": ()})
         yield resolve(msgspec.structs.replace(control, criterion="random"))
-        which = ("criterion", "scope", "targets", "include", "exclude", "round_to", *OF_UNITS)
-        names = (*which, "fraction", *TARGETS, "sparsity_schedule")
-        (method,) = [name for name in methods.names() if not methods.get(name).removes]
-        yield resolve(msgspec.structs.replace(control, method=method, **dict.fromkeys(names, NOT_GIVEN)))
+        yield without_removal(experiment)
 
 
 def _has(settings: Settings, combination: Mapping[str, Any]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ class Recipe:
     """How to train: the fields of RunConfig of the same names, for one phase.
 
     Of a part of a longer training, `before` and `after` are the epochs of its schedule that come before and after.
+    `updates` are the fewest batches that it is trained on: `over` the data, more epochs where one has fewer.
     """
 
     epochs: int
@@ -36,6 +37,12 @@ class Recipe:
     warmup: float = 0.0
     before: int = 0
     after: int = 0
+    updates: int = 0
+
+    def over(self, samples: int) -> Recipe:
+        """The recipe for so many training samples: of as many epochs as its updates take; where there are any."""
+        epochs = math.ceil(self.updates / math.ceil(samples / self.batch_size)) if self.epochs else 0
+        return replace(self, epochs=max(self.epochs, epochs), updates=0)
 
     def done(self, epoch: int, batch: int, batches: int) -> float:
         """The share of the schedule that is over before a zero-based batch of so many in a zero-based epoch."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -14,6 +16,7 @@ from torch.nn.utils import prune as torch_prune
 from prunebench.errors import ConfigError
 from prunebench.models.architecture import models
 from prunebench.models.input_spec import InputSpec
+from prunebench.pruning.granularity import read_pattern
 from prunebench.pruning.methods import unstructured
 from prunebench.pruning.multiplied import find_weights
 from prunebench.pruning.registry import Request, criteria, needs
@@ -157,6 +160,47 @@ def test_tensors_from_which_nothing_goes_are_noted(scope, request_for):
     tiny = unstructured.prune(nn.Linear(2, 1), {}, request_for(images(2), 0.1, "l1", scope=scope))
     assert tiny.notes == ("nothing was removed from weight: too few weights for this fraction",)
     assert tiny.masks["weight"].all()
+
+
+def shrunk():
+    """A model whose last layer's weights are small beside those of the others, and all of them would go."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(20, 30), nn.Linear(30, 20), nn.Linear(20, 10))
+    with torch.no_grad():
+        model[2].weight.mul_(1e-3)
+    return model
+
+
+@pytest.mark.parametrize("pattern", [None, "2x1"])
+def test_where_layers_compete_each_keeps_a_share_of_what_all_keep(pattern, request_for):
+    about = {"scope": "global", "pattern": None if pattern is None else read_pattern(pattern)}
+    bare = unstructured.prune(shrunk(), {}, request_for(images(20), 0.75, "l1", **about))
+    assert not bare.masks["2.weight"].any()
+    assert bare.notes == ()
+    model = shrunk()
+    kept = unstructured.prune(model, {}, request_for(images(20), 0.75, "l1", **about, floor=0.4))
+    assert int(kept.masks["2.weight"].sum()) == 20  # of 200, a quarter of which stays of all
+    assert sum(int(mask.sum()) for mask in kept.masks.values()) == sum(int(mask.sum()) for mask in bare.masks.values())
+    assert kept.notes == ("2.weight keeps 10 % of its weights by --floor 0.4: by their scores fewer would stay",)
+    smallest = model[2].weight[model[2].weight != 0].abs().min()
+    assert (shrunk()[2].weight.abs() > smallest).sum() == 19 or pattern is not None
+
+
+@given(floor=st.floats(0.0, 0.99), fraction=st.floats(0.01, 0.99), seed=st.integers(0, 9))
+def test_a_floor_changes_nothing_where_all_layers_keep_more(request_for, floor, fraction, seed):
+    torch.manual_seed(seed)
+    model = nn.Sequential(nn.Linear(20, 30), nn.Linear(30, 20), nn.Linear(20, 10))
+    bare, kept = (
+        unstructured.prune(
+            copy.deepcopy(model), {}, request_for(images(20), fraction, "l1", scope="global", floor=least)
+        )
+        for least in (0.0, floor)
+    )
+    of_all = sum(int(mask.sum()) for mask in kept.masks.values()) / 1400
+    assert sum(int(mask.sum()) for mask in bare.masks.values()) / 1400 == of_all
+    above = all(int(mask.sum()) >= int(floor * of_all * mask.numel()) for mask in bare.masks.values())
+    assert all(int(mask.sum()) >= int(floor * of_all * mask.numel()) for mask in kept.masks.values())
+    assert all(torch.equal(kept.masks[name], bare.masks[name]) for name in bare.masks) == above == (not kept.notes)
 
 
 def test_a_model_without_a_conv_or_linear_layer_is_refused(request_for):

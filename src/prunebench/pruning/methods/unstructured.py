@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from prunebench.pruning.multiplied import Weights
-    from prunebench.pruning.ranking import Shapes
+    from prunebench.pruning.ranking import Ranked, Shapes
 
 
 UNITS = dict.fromkeys(("images", "text", None), "weights")
@@ -71,11 +71,8 @@ def prune(model: nn.Module, masks: Masks, request: Request) -> Pruned:
     beforehand = not turns or (spread is not None and needs(spread))
     told = replace(request, evidence=evidence_for(model, request)) if beforehand else request
     pools = _pools(model, new, told)
-    if turns:
-        new, short = _in_turn(model, new, pools, request, shapes)
-    else:
-        new, short = _together(model, new, pools, told, shapes)
-    return Pruned({**masks, **new}, (*shapes.notes, *_notes(pools, new, short, request)))
+    found = _in_turn(model, new, pools, request, shapes) if turns else _together(model, new, pools, told, shapes)
+    return Pruned({**masks, **found.masks}, (*shapes.notes, *_notes(pools, found, request)))
 
 
 def check(model: nn.Module, request: Request) -> None:
@@ -92,17 +89,15 @@ def check(model: nn.Module, request: Request) -> None:
     _pools(model, {name: _ones(model.get_parameter(name)) for name in names}, told)
 
 
-def _together(
-    model: nn.Module, masks: Masks, pools: Sequence[_Pool], request: Request, shapes: Shapes
-) -> tuple[dict[str, torch.Tensor], int]:
+def _together(model: nn.Module, masks: Masks, pools: Sequence[_Pool], request: Request, shapes: Shapes) -> Ranked:
     """Prune pools by what the criterion asks for of the model as it is in each round, which the request has of the
-    first one: the masks, and how many more weights would have had to go."""
+    first one; what is left of all."""
     import torch
 
     from prunebench.pruning.evidence.gather import evidence_for
-    from prunebench.pruning.ranking import without_lowest
+    from prunebench.pruning.ranking import Ranked, without_lowest
 
-    new, short, draw = dict(masks), 0, generator(request.seed, "prune")
+    new, short, floored, draw = dict(masks), 0, dict[str, None](), generator(request.seed, "prune")
     for done in range(1, request.rounds + 1):
         if done > 1:
             request = replace(request, evidence=None)
@@ -111,28 +106,33 @@ def _together(
         for pool in pools:
             going = pool.gone_after(done, request.rounds) - (pool.left - _count(new, pool.names))
             of_pool = {name: new[name] for name in pool.names}
-            found, less = without_lowest(model, of_pool, going, request, shapes=shapes, draw=draw)
-            smaller, short = smaller | found, short + less * (done == request.rounds)
+            found = without_lowest(model, of_pool, going, request, shapes=shapes, draw=draw)
+            smaller, short = smaller | found.masks, short + found.short * (done == request.rounds)
+            floored |= dict.fromkeys(found.floored)
         new |= smaller
         with torch.no_grad():
             for name in new:
                 parameter = model.get_parameter(name)
                 parameter.mul_(new[name].to(parameter.dtype))  # by bool it takes four times as long
-    return new, short
+    return Ranked(new, short, tuple(floored))
 
 
-def _in_turn(
-    model: nn.Module, masks: Masks, pools: Sequence[_Pool], request: Request, shapes: Shapes
-) -> tuple[dict[str, torch.Tensor], int]:
-    """Prune tensor by tensor, each by what it reads once those before it are pruned; returns as `_together`."""
+def _in_turn(model: nn.Module, masks: Masks, pools: Sequence[_Pool], request: Request, shapes: Shapes) -> Ranked:
+    """Prune tensor by tensor, each by what it reads once those before it are pruned."""
+    from prunebench.pruning.ranking import Ranked
+
     going = {name: pool.going for pool in pools for name in pool.names}  # of several a pattern decides how many
     draw = generator(request.seed, "prune")
     found = list(pruned_in_turn(model, masks, going, request, shapes=shapes, draw=draw))
-    return {**masks, **{name: mask for name, mask, _ in found}}, sum(short for *_, short in found)
+    return Ranked({**masks, **{name: mask for name, mask, _ in found}}, sum(short for *_, short in found))
 
 
-def _notes(pools: Sequence[_Pool], masks: Masks, short: int, request: Request) -> Iterator[str]:
+def _notes(pools: Sequence[_Pool], found: Ranked, request: Request) -> Iterator[str]:
     """Remarks on what was not removed."""
+    masks, short = found.masks, found.short
+    for name in found.floored:
+        share = f"{100 * _count(masks, [name]) / masks[name].numel():.2g} %"
+        yield f"{name} keeps {share} of its weights by --floor {request.floor:g}: by their scores fewer would stay"
     if short:
         yield f"{short:,} weights fewer than asked were removed: of what is normed, each slice keeps one"
     whole = [pool for pool in pools if _count(masks, pool.names) == pool.left and not short]
