@@ -219,7 +219,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         _pruning("Epochs of fine-tuning per iteration; 0 is none.  [default: 1, and at least --finetune-updates]", 1, ge=0, le=MANY)] = NOT_GIVEN
     finetune_updates: Annotated[int,
         _pruning("Fine-tune for so many batches at least, in whole epochs: of little data one epoch is too few to do good.  "
-                 "[default: 30; 0 where --finetune-epochs is given]", 0, ge=0, le=MANY)] = NOT_GIVEN
+                 "[default: 60; 0 where --finetune-epochs is given]", 0, ge=0, le=MANY)] = NOT_GIVEN
     finetune_lr: Annotated[float, _pruning("Learning rate of fine-tuning.", 3e-4, fitted=True, gt=0)] = NOT_GIVEN
     finetune_optimizer: Annotated[Literal["sgd", "adam", "adamw"],
         _pruning("Optimizer of fine-tuning.", "adamw", fitted=True)] = NOT_GIVEN

@@ -51,7 +51,7 @@ def test_a_plan_knows_what_is_there_already(plan_of, make_record, commit):
 
 def test_a_plan_without_fine_tuning_says_so(plan_of):
     assert "tuning   none" in plan_of(finetune_epochs=0)
-    assert "tuning   1 epoch per step, 30 batches at least, of adamw" in plan_of()
+    assert "tuning   1 epoch per step, 60 batches at least, of adamw" in plan_of()
     assert "tuning   1 epoch per step of adamw" in plan_of(finetune_updates=0)
     assert "tuning   2 epochs per step of adamw" in plan_of(finetune_epochs=2)
     own = {"finetune_momentum": 0.5, "finetune_weight_decay": 1e-4, "finetune_clip_norm": 2.0}

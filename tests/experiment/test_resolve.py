@@ -73,14 +73,14 @@ def test_what_fine_tuning_has_as_training_has_it_is_empty():
 @pytest.mark.parametrize(
     ("given", "updates"),
     [
-        ({}, 30),
+        ({}, 60),
         ({"finetune_epochs": 1}, 0),
         ({"finetune_epochs": 2, "finetune_updates": 9}, 9),
         ({"finetune_updates": 0}, 0),
         ({"every": 2, "sparsity": 0.5}, 0),
         ({"retrain": "lr-rewind"}, 0),
         ({"retrain": "none"}, 0),
-        ({"retrain": "distil"}, 30),
+        ({"retrain": "distil"}, 60),
     ],
 )
 def test_a_step_is_fine_tuned_for_a_number_of_updates_at_least_where_its_epochs_are_not_said(given, updates):

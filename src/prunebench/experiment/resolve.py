@@ -59,7 +59,7 @@ FLOOR = 0.1
 """What every layer keeps at least where layers compete for what stays, unless it is said (see `RunConfig.floor`)."""
 
 
-UPDATES = 30
+UPDATES = 60
 """Batches that a step is fine-tuned on at least, unless it is said: fewer do more harm than good, as an optimizer
 begins anew in each (docs/fine-tuning.md)."""
 
