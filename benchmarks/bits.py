@@ -26,7 +26,7 @@ from prunebench.runs.environment import cpu
 from prunebench.studies.jobs import do, jobs_of
 from prunebench.studies.study import experiments_of, read_study
 
-SMALL = RunConfig(limit_train=128, limit_test=60, epochs=1, iterations=2, threads=1, device="cpu")
+SMALL = RunConfig(limit_train=128, limit_test=60, epochs=1, iterations=2, finetune_epochs=1, threads=1, device="cpu")
 RUNS: dict[str, dict[str, Any]] = {
     "alexnet, structured": {"model": "alexnet", "fraction": 0.2},
     "alexnet, unstructured in each layer": {"model": "alexnet", "method": "unstructured", "scope": "layerwise"},

@@ -186,6 +186,7 @@ def tiny_config(tmp_path: Path) -> Callable[..., RunConfig]:
         lr=0.01,
         fraction=0.3,
         iterations=3,
+        finetune_epochs=1,
         finetune_batch_size=16,
         device="cpu",
         runs_dir=str(tmp_path / "runs"),

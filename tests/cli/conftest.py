@@ -83,4 +83,6 @@ def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Made:
     """ResNet18, trained on a few digits and structurally pruned in two steps by the command line."""
     options = ("--model", "resnet18", "--limit-train", "200", "--limit-test", "100", "--epochs", "1")
     made = Made(tmp_path_factory.mktemp("digits"), options, Finished(0, "", ""))
-    return Made(made.folder, options, call_main("prune", *options, "--iterations", "2", *made.places))
+    return Made(
+        made.folder, options, call_main("prune", *options, "--iterations", "2", "--finetune-epochs", "1", *made.places)
+    )

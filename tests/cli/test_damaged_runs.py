@@ -311,7 +311,9 @@ def test_what_does_no_harm_is_listed(listing, beside, prunebench):
 def test_other_commands_that_look_for_runs_find_the_sound_ones(beside, runs, prunebench):
     beside({**FILES, **SETTINGS, **RECORDS, **HARMLESS})
     begun = time.monotonic()
-    planned = prunebench("prune", "--model", "resnet18", "--fraction", "0.4", "--dry-run", "--iterations", "1")
+    planned = prunebench(
+        "prune", "--model", "resnet18", "--fraction", "0.4", "--dry-run", "--iterations", "1", "--finetune-epochs", "1"
+    )
     assert planned.status == 0, planned.err
     key = next(path.name for path in runs.glob("resnet18-structured-*"))
     finished = prunebench("evaluate", "--run", key[:-2])

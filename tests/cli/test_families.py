@@ -60,7 +60,7 @@ def test_a_family_goes_all_the_way(family, prunebench, tmp_path, monkeypatch):
     (tmp_path / "net.py").write_text(text)
     of = ("--model", "net.py:build", "--dataset", dataset, "--epochs", "1", "--limit-train", "64", "--limit-test", "32")
     of += ("--sequence-length", "16") if dataset == "reviews" else ("--image-size", "32")
-    pruned = ("--method", "structured", "--fraction", "0.3", "--iterations", "2")
+    pruned = ("--method", "structured", "--fraction", "0.3", "--iterations", "2", "--finetune-epochs", "1")
 
     def do(*words):
         done = prunebench(*words)

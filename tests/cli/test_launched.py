@@ -56,7 +56,19 @@ def test_a_launchers_processes_are_the_devices_and_another_number_is_refused(mon
 def options(folder):
     places = ("--runs-dir", str(folder / "runs"), "--results-dir", str(folder / "performance"), "--threads", "1")
     about = ("--image-size", "12", "--limit-train", "64", "--limit-test", "20", "--device", "cpu")
-    return ("prune", "--model", f"{MODELS}:cnn", *about, "--epochs", "1", "--iterations", "1", *places)
+    return (
+        "prune",
+        "--model",
+        f"{MODELS}:cnn",
+        *about,
+        "--epochs",
+        "1",
+        "--iterations",
+        "1",
+        "--finetune-epochs",
+        "1",
+        *places,
+    )
 
 
 @pytest.mark.slow

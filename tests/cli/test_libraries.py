@@ -42,7 +42,7 @@ UPDATE = "_update(model, loss, optimizer, masking, recipe.clip_norm)"
 def test_a_model_of_a_library_goes_all_the_way(model, prunebench, nursery, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     of = ("--model", model, *SMALL, "--image-size", str(MODELS[model]), "--threads", "1", "--device", "cpu")
-    structured = ("--method", "structured", "--fraction", "0.3", "--iterations", "2")
+    structured = ("--method", "structured", "--fraction", "0.3", "--iterations", "2", "--finetune-epochs", "1")
     config = RunConfig(
         **{"model": model, "dataset": "digits", "limit_train": 60, "limit_test": 30, "epochs": 1, "threads": 1},
         **{"image_size": MODELS[model], "method": "structured", "fraction": 0.3, "iterations": 2, "device": "cpu"},
@@ -71,7 +71,7 @@ def test_a_model_of_a_library_goes_all_the_way(model, prunebench, nursery, tmp_p
     do("prune", *of, *structured, *never)
     assert weights_in(tmp_path / "runs") == weights_in(tmp_path / "never-stopped")
 
-    masked = ("--method", "unstructured", "--fraction", "0.5", "--iterations", "1")
+    masked = ("--method", "unstructured", "--fraction", "0.5", "--iterations", "1", "--finetune-epochs", "1")
     do("prune", *of, *masked)
     (run,) = (path for path in (tmp_path / "runs").iterdir() if "-structured-" in path.name)
     assert "ok" in do("verify", str(run)).out
@@ -135,7 +135,7 @@ def test_which_output_is_meant_is_told_stored_and_heeded_by_every_command(pruneb
     usual = do("train", *of)
     assert "main is taken for its scores, and features, aux left out" in usual.err
     assert "90 parameters in aux" in usual.err
-    other = do("prune", *of, "--output", "aux", "--fraction", "0.3", "--iterations", "1")
+    other = do("prune", *of, "--output", "aux", "--fraction", "0.3", "--iterations", "1", "--finetune-epochs", "1")
     assert "aux is taken for its scores, and features, main left out" in other.err
     assert len([path for path in Path("runs").iterdir() if "-dense-" in path.name]) == 2
     (run,) = (path for path in Path("runs").iterdir() if "-structured-" in path.name)
@@ -173,7 +173,7 @@ finally:
 def test_runs_of_timm_are_listed_drawn_and_reported_without_it(prunebench, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     of = ("--model", "timm:resnet10t", *SMALL, "--image-size", "16", "--device", "cpu")
-    done = prunebench("prune", *of, "--method", "unstructured", "--iterations", "1")
+    done = prunebench("prune", *of, "--method", "unstructured", "--iterations", "1", "--finetune-epochs", "1")
     assert done.status == 0, done.err
     (run,) = (path for path in Path("runs").iterdir() if "-unstructured-" in path.name)
     assert json.loads((run / "environment.json").read_text())["versions"]["timm"]

@@ -33,7 +33,20 @@ ODD = {
 COMMANDS = {
     "report": ("report", "runs", "-o"),
     "export": ("export", "KEY", "--output"),
-    "prune": ("prune", "--model", "resnet18", "--limit-train", "20", "--epochs", "1", "--iterations", "1", "--export"),
+    "prune": (
+        "prune",
+        "--model",
+        "resnet18",
+        "--limit-train",
+        "20",
+        "--epochs",
+        "1",
+        "--iterations",
+        "1",
+        "--finetune-epochs",
+        "1",
+        "--export",
+    ),
 }
 
 

@@ -38,7 +38,7 @@ batch_sizes = [1]
 time_budget = 0.1
 """
 TIMES = ("--batch-sizes", "1", "--time-budget", "0.1", "--steps", "1")
-GOAL = ("--until", "macs<=0.95", "--iterations", "3")
+GOAL = ("--until", "macs<=0.95", "--iterations", "3", "--finetune-epochs", "1")
 
 
 @pytest.fixture(scope="module")
@@ -55,11 +55,11 @@ def answers(digits_run, net_text, tmp_path_factory, prunebench):
     shutil.copytree(digits_run.folder / "runs", folder / "runs")
     calls = {
         "train": ("train", *digits_run.options),
-        "prune": ("prune", *digits_run.options, "--iterations", "2"),
-        "prune --keep": ("prune", *digits_run.options, "--iterations", "2", "--keep", "last"),
+        "prune": ("prune", *digits_run.options, "--iterations", "2", "--finetune-epochs", "1"),
+        "prune --keep": ("prune", *digits_run.options, "--iterations", "2", "--finetune-epochs", "1", "--keep", "last"),
         "prune --until": ("prune", *digits_run.options, *GOAL, "--fraction", "0.2"),
-        "efficiency": ("efficiency", *digits_run.options, "--iterations", "2", *TIMES),
-        "evaluate": ("evaluate", *digits_run.options, "--iterations", "2"),
+        "efficiency": ("efficiency", *digits_run.options, "--iterations", "2", "--finetune-epochs", "1", *TIMES),
+        "evaluate": ("evaluate", *digits_run.options, "--iterations", "2", "--finetune-epochs", "1"),
         "verify": ("verify", next((folder / "runs").glob("resnet18-structured-*")).name),
         "runs": ("runs",),
         "compare": ("compare", "fraction=0.1", "fraction=0.2"),

@@ -81,7 +81,19 @@ def test_what_starts_over_is_not_repeated(given, left, monkeypatch):
 )
 def test_a_run_that_is_stopped_goes_on_to_the_same_table(number, status, net, prunebench, tmp_path):
     """A real process: the signal comes while it trains or prunes."""
-    options = (*net, "--limit-train", "400", "--limit-test", "100", "--epochs", "40", "--iterations", "2")
+    options = (
+        *net,
+        "--limit-train",
+        "400",
+        "--limit-test",
+        "100",
+        "--epochs",
+        "40",
+        "--iterations",
+        "2",
+        "--finetune-epochs",
+        "1",
+    )
     places = ("--runs-dir", str(tmp_path / "runs"), "--results-dir", str(tmp_path / "performance"))
     command = (sys.executable, "-m", "prunebench", "prune", *options, *places, "--threads", "1")
     elsewhere = ("--runs-dir", str(tmp_path / "whole"), "--results-dir", str(tmp_path / "whole"), "--threads", "1")

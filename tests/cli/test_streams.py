@@ -80,7 +80,7 @@ def test_a_run_is_kept_whatever_becomes_of_the_streams(out, err, status, command
     """Streams fail after 30 bytes: in the plan, and in the first line of the table."""
     (tmp_path / "net.py").write_text(MODEL)
     raw = [Faulty(30 if number else 10**6, number or 0) for number in (out, err)]
-    arguments = ("prune", "--model", "net.py:build", *SMALL, "--iterations", "1")
+    arguments = ("prune", "--model", "net.py:build", *SMALL, "--iterations", "1", "--finetune-epochs", "1")
     assert command(*arguments, stdout=text_on(raw[0]), stderr=text_on(raw[1])) == status
     steps = {run.manifest.kind: run.steps() for run in all_runs(tmp_path / "runs")}
     assert steps == {"train": [0], "prune": [0, 1]}

@@ -49,7 +49,20 @@ def score(weight):
     return weight.abs()
 """
 MAKE = ("prune", "--model", "net.py:build", "--dataset", "parts.py:load", "--criterion", "mine.py:score")
-TINY = ("--image-size", "8", "--epochs", "1", "--iterations", "1", "--batch-size", "8", "--until", "macs<=0.9")
+TINY = (
+    "--image-size",
+    "8",
+    "--epochs",
+    "1",
+    "--iterations",
+    "1",
+    "--finetune-epochs",
+    "1",
+    "--batch-size",
+    "8",
+    "--until",
+    "macs<=0.9",
+)
 
 COMMANDS = {
     "evaluate": ("evaluate", "--run", "RUN"),

@@ -42,7 +42,7 @@ def _as_python_has_them(monkeypatch):
 def test_a_prune_tells_what_the_users_own_code_warns_of_once(prunebench, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "net.py").write_text(MODEL)
-    finished = prunebench("prune", "--model", "net.py:Net", *SMALL, "--iterations", "1")
+    finished = prunebench("prune", "--model", "net.py:Net", *SMALL, "--iterations", "1", "--finetune-epochs", "1")
     assert finished.status == 0
     told = [line for line in finished.err.splitlines() if "arning" in line]
     assert told == [r"Warning: net.py:16: this net is \x1b[31modd"]

@@ -56,7 +56,15 @@ def project(tmp_path):
     for path in tmp_path.iterdir():
         os.utime(path, (10**9, 10**9))
     time.sleep(SETTLED_NS / 1e9)
-    small = {"image_size": 12, "limit_train": 40, "limit_test": 20, "epochs": 1, "iterations": 1, "device": "cpu"}
+    small = {
+        "image_size": 12,
+        "limit_train": 40,
+        "limit_test": 20,
+        "epochs": 1,
+        "iterations": 1,
+        "finetune_epochs": 1,
+        "device": "cpu",
+    }
     return RunConfig(model="net.py:build", criterion="mine.py:score", weights="first.toml", **small)
 
 

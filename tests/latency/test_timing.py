@@ -51,7 +51,7 @@ def test_the_unpruned_model_can_be_timed_against_itself(tiny_config):
 @pytest.mark.slow
 def test_a_run_is_timed_by_a_config_that_is_not_resolved(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    config = RunConfig(model="resnet18", limit_train=40, limit_test=20, epochs=1, iterations=1)
+    config = RunConfig(model="resnet18", limit_train=40, limit_test=20, epochs=1, iterations=1, finetune_epochs=1)
     run = pruning_run(config)
     list(prune(config, run))
     assert cells(time_run(run, config, SHORT)) == sorted(itertools.product((1,), (1, 3), STRUCTURED))

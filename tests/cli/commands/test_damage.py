@@ -17,7 +17,9 @@ def made(prunebench, net_text, tmp_path_factory):
     (place / "net.py").write_text(net_text)
     options = ("--model", str(place / "net.py:build"), "--image-size", "8", "--epochs", "1", "--limit-train", "100")
     places = ("--runs-dir", str(place / "runs"), "--results-dir", str(place / "results"), "--limit-test", "50")
-    done = prunebench("prune", *options, *places, "--iterations", "2", "--keep", "all", "--quiet")
+    done = prunebench(
+        "prune", *options, *places, "--iterations", "2", "--finetune-epochs", "1", "--keep", "all", "--quiet"
+    )
     assert done.status == 0, done.err
     (dense,) = (place / "runs").glob("*-dense-*")
     (run,) = (place / "runs").glob("*-structured-*")

@@ -14,7 +14,7 @@ def test_the_demo_is_the_main_job():
 
 def test_the_demo_prints_results_and_where_they_are(prunebench, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    smaller = " --limit-train 60 --limit-test 20 --epochs 1"
+    smaller = " --limit-train 60 --limit-test 20 --epochs 1 --finetune-epochs 1"
     prune, efficiency = demo.STEPS
     steps = (prune.replace("10", "2") + smaller, efficiency.replace("5,10", "1,2") + " --time-budget 0.1")
     monkeypatch.setattr(demo, "STEPS", steps)

@@ -48,7 +48,7 @@ def test_a_run_is_timed_and_a_matrix_per_step_is_written(digits_run, prunebench,
 @pytest.mark.parametrize("method", ["structured", "unstructured"])
 def test_without_a_run_the_untrained_architecture_is_timed(method, net, prunebench, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    options = (*net, "--method", method, "--iterations", "2", "--fraction", "0.5", "--json")
+    options = (*net, "--method", method, "--iterations", "2", "--finetune-epochs", "1", "--fraction", "0.5", "--json")
     finished = prunebench("efficiency", *options, *SHORT)
     assert finished.status == 0, finished.err
     assert f"timing the untrained {net[1]}" in finished.err
@@ -82,7 +82,7 @@ def test_a_run_without_a_pruned_step_is_passed_over(net, prunebench, tmp_path, m
     run = pruning_run(RunConfig(model=net[1], image_size=12, limit_train=60))
     with run.working(HERE):
         run.commit(make_record(), lambda folder: None)
-    options = ("--limit-train", "60", "--iterations", "1", *SHORT)
+    options = ("--limit-train", "60", "--iterations", "1", "--finetune-epochs", "1", *SHORT)
     finished = prunebench("efficiency", *net, *options)
     assert finished.status == 0, finished.err
     assert f"timing the untrained {net[1]}" in finished.err
@@ -117,7 +117,10 @@ def test_timing_goes_on_with_the_steps_that_are_missing(digits_run, prunebench, 
     options = ("--batch-sizes", "2", "--time-budget", "0.1", "--runs-dir", str(tmp_path / "runs"), *results)
     shutil.copytree(digits_run.folder / "runs", tmp_path / "runs")
     first = prunebench("efficiency", "--model", "resnet18", *options)
-    assert prunebench("prune", *digits_run.options, "--iterations", "3", *options[4:]).status == 0
+    assert (
+        prunebench("prune", *digits_run.options, "--iterations", "3", "--finetune-epochs", "1", *options[4:]).status
+        == 0
+    )
     longer = prunebench("efficiency", "--model", "resnet18", *options)
     rows = [finished.out.strip().split("\n\n")[1].splitlines()[1:] for finished in (first, longer)]
     assert [line.split()[:2] for line in rows[1][:2]] == [["1", "90.0"], ["2", "81.0"]]
@@ -159,7 +162,17 @@ def test_bf16_shows_accuracy_and_another_image_size_is_timed(prunebench, digits_
 
 
 def test_untrained_weights_are_timed_where_it_is_asked_for(prunebench, digits_run, results):
-    options = ("--model", "resnet18", "--architecture-only", "--iterations", "1", *SHORT, *digits_run.places[:2])
+    options = (
+        "--model",
+        "resnet18",
+        "--architecture-only",
+        "--iterations",
+        "1",
+        "--finetune-epochs",
+        "1",
+        *SHORT,
+        *digits_run.places[:2],
+    )
     finished = prunebench("efficiency", *options, *results)
     assert finished.status == 0, finished.err
     assert "as asked: timing the untrained resnet18" in finished.err

@@ -55,7 +55,7 @@ def test_matrices_are_read_by_numpy(name, shape, digits_run):
 
 
 def test_the_same_command_again_computes_nothing_and_prints_the_same_table(digits_run, prunebench):
-    again = prunebench("prune", *digits_run.options, "--iterations", "2", *digits_run.places)
+    again = prunebench("prune", *digits_run.options, "--iterations", "2", "--finetune-epochs", "1", *digits_run.places)
     assert again.status == 0
     assert again.out == digits_run.finished.out
     assert "finetune" not in again.err
@@ -63,14 +63,18 @@ def test_the_same_command_again_computes_nothing_and_prints_the_same_table(digit
 
 
 def test_json_prints_a_record_per_line_and_nothing_else(digits_run, prunebench):
-    finished = prunebench("prune", *digits_run.options, "--iterations", "2", "--json", *digits_run.places)
+    finished = prunebench(
+        "prune", *digits_run.options, "--iterations", "2", "--finetune-epochs", "1", "--json", *digits_run.places
+    )
     records = [msgspec.json.decode(line, type=StepRecord) for line in finished.out.splitlines()]
     assert [record.step for record in records] == [0, 1, 2]
     assert records[2].units[0].left < records[1].units[0].left
 
 
 def test_json_has_the_names_of_before_beside_those_of_now(digits_run, prunebench):
-    finished = prunebench("prune", *digits_run.options, "--iterations", "2", "--json", *digits_run.places)
+    finished = prunebench(
+        "prune", *digits_run.options, "--iterations", "2", "--finetune-epochs", "1", "--json", *digits_run.places
+    )
     for line in finished.out.splitlines():
         record = json.loads(line)
         for part, total in (("test_before", 100), ("test_after", 100), ("train_before", 200), ("train_after", 200)):
@@ -80,7 +84,9 @@ def test_json_has_the_names_of_before_beside_those_of_now(digits_run, prunebench
 
 
 def test_quiet_prints_nothing(digits_run, prunebench):
-    finished = prunebench("prune", *digits_run.options, "--iterations", "2", "--quiet", *digits_run.places)
+    finished = prunebench(
+        "prune", *digits_run.options, "--iterations", "2", "--finetune-epochs", "1", "--quiet", *digits_run.places
+    )
     assert (finished.status, finished.out, finished.err) == (0, "", "")
 
 
@@ -88,7 +94,19 @@ def test_quiet_prints_nothing(digits_run, prunebench):
 def test_a_dry_run_prints_the_plan_with_an_estimate_of_disk_and_writes_nothing(
     method, digits_run, prunebench, tmp_path
 ):
-    finished = prunebench("prune", "--model", "resnet18", "--method", method, "--iterations", "2", *TINY, "--dry-run")
+    finished = prunebench(
+        "prune",
+        "--model",
+        "resnet18",
+        "--method",
+        method,
+        "--iterations",
+        "2",
+        "--finetune-epochs",
+        "1",
+        *TINY,
+        "--dry-run",
+    )
     assert finished.status == 0
     assert "2 × 0.1 → 81 %" in finished.out
     made = sum(file.stat().st_size for file in digits_run.folder.glob("runs/*/steps/*/model.safetensors")) / 1e6
@@ -103,11 +121,21 @@ def test_a_dry_run_counts_the_disk_of_what_is_missing(digits_run, prunebench):
         out = prunebench("prune", *digits_run.options, *options, *digits_run.places, "--dry-run").out
         return next(line.split(maxsplit=2)[2] for line in out.splitlines() if line.startswith("  disk"))
 
-    assert disk("--iterations", "2") == "is missing"
-    plan = prunebench("prune", *digits_run.options, "--iterations", "3", *digits_run.places, "--dry-run", "--json").out
+    assert disk("--iterations", "2", "--finetune-epochs", "1") == "is missing"
+    plan = prunebench(
+        "prune",
+        *digits_run.options,
+        "--iterations",
+        "3",
+        "--finetune-epochs",
+        "1",
+        *digits_run.places,
+        "--dry-run",
+        "--json",
+    ).out
     assert json.loads(plan)["steps"] == [3]
-    assert re.fullmatch(r"[\d.]+ MB: 1 step", disk("--iterations", "3"))
-    assert re.fullmatch(r"[\d.]+ MB: 3 steps", disk("--iterations", "2", "--fraction", "0.2"))
+    assert re.fullmatch(r"[\d.]+ MB: 1 step", disk("--iterations", "3", "--finetune-epochs", "1"))
+    assert re.fullmatch(r"[\d.]+ MB: 3 steps", disk("--iterations", "2", "--finetune-epochs", "1", "--fraction", "0.2"))
 
 
 @pytest.mark.parametrize(
@@ -152,7 +180,7 @@ def test_options_override_the_file(prunebench, tmp_path_factory):
 
 
 def test_unstructured_pruning_writes_to_files_named_by_method_and_criterion(net, prunebench, tmp_path):
-    options = (*net, "--method", "unstructured", "--criterion", "random", "--iterations", "1")
+    options = (*net, "--method", "unstructured", "--criterion", "random", "--iterations", "1", "--finetune-epochs", "1")
     finished = prunebench("prune", *options, *TINY, "--results-dir", "results")
     assert finished.status == 0, finished.err
     assert [path.name for path in (tmp_path / "results").iterdir()] == ["net-build_unstructured_random_performance.txt"]
@@ -167,7 +195,18 @@ def test_a_users_own_model_and_criterion_by_the_command_line(prunebench, tmp_pat
         "    return nn.Sequential(nn.Conv2d(3, 10, 3), nn.ReLU(), pool, nn.Flatten(), nn.Linear(10, classes))\n"
     )
     (tmp_path / "mine.py").write_text("def score(weight):\n    return -weight.abs()\n")
-    options = ("--model", "net.py:build", "--criterion", "mine.py:score", "--iterations", "2", "--fraction", "0.5")
+    options = (
+        "--model",
+        "net.py:build",
+        "--criterion",
+        "mine.py:score",
+        "--iterations",
+        "2",
+        "--finetune-epochs",
+        "1",
+        "--fraction",
+        "0.5",
+    )
     finished = prunebench("prune", *options, *TINY, "--image-size", "8")
     assert finished.status == 0, finished.err
     assert "50.0 %" in finished.out
@@ -235,7 +274,7 @@ def test_a_goal_ends_the_pruning_and_its_step_is_exported(net, prunebench, tmp_p
     assert "macs<=0.7  0.657  holds" in finished.out
     assert "step 2 of run net-structured-" in finished.out
     assert (tmp_path / "small.safetensors").stat().st_size > 1e4
-    longer = prunebench("prune", *net, *TINY, "--iterations", "3")
+    longer = prunebench("prune", *net, *TINY, "--iterations", "3", "--finetune-epochs", "1")
     assert "3 of 4 steps are there" in longer.err
     again = prunebench("prune", *net, *options, "--json")
     assert again.status == 0
@@ -247,7 +286,19 @@ def test_a_goal_ends_the_pruning_and_its_step_is_exported(net, prunebench, tmp_p
 
 
 def test_a_goal_that_is_not_reached_ends_with_1_and_is_told_with_its_figures(net, prunebench, tmp_path):
-    options = (*TINY, "--iterations", "1", "--until", "params<=0.1", "--until", "top1>=dense-1", "--validation", "0.3")
+    options = (
+        *TINY,
+        "--iterations",
+        "1",
+        "--finetune-epochs",
+        "1",
+        "--until",
+        "params<=0.1",
+        "--until",
+        "top1>=dense-1",
+        "--validation",
+        "0.3",
+    )
     finished = prunebench("prune", *net, *options)
     assert finished.status == 2  # a share of 1 is no bound
     options = tuple("top1>=dense-0.99" if word == "top1>=dense-1" else word for word in options)
@@ -296,7 +347,7 @@ def test_goals_and_files_that_cannot_be_are_told_before_anything_is_computed(opt
 
 
 def test_without_a_goal_the_last_step_is_exported(net, prunebench, tmp_path):
-    finished = prunebench("prune", *net, *TINY, "--iterations", "1", "--export", "last.pt2")
+    finished = prunebench("prune", *net, *TINY, "--iterations", "1", "--finetune-epochs", "1", "--export", "last.pt2")
     assert finished.status == 0, finished.err
     assert "step 1 of run net-structured-" in finished.out
     assert (tmp_path / "last.pt2").exists()

@@ -43,7 +43,16 @@ def test_a_line_per_run_tells_state_progress_size_and_age(places, prunebench, tm
 
 
 def test_what_runs_differ_in_is_told_and_nothing_else(places, prunebench, digits_run):
-    options = (*digits_run.options, "--iterations", "1", *places, "--results-dir", str(places[1]) + "-results")
+    options = (
+        *digits_run.options,
+        "--iterations",
+        "1",
+        "--finetune-epochs",
+        "1",
+        *places,
+        "--results-dir",
+        str(places[1]) + "-results",
+    )
     assert prunebench("prune", *options, "--fraction", "0.3").status == 0
     lines = prunebench("runs", *places).out.splitlines()
     assert sorted(line.strip() for line in lines if line.startswith("    ")) == ["fraction=0.1", "fraction=0.3"]
@@ -61,7 +70,16 @@ def test_a_run_that_is_computed_or_half_done_or_set_aside_says_so(places, pruneb
     (folder / "progress-0.safetensors").touch()
     assert "step 2 of 2, next one begun" in prunebench("runs", *places).out
     started = prunebench(
-        "prune", *digits_run.options, "--iterations", "1", *places, "--results-dir", str(tmp_path / "r"), "--fresh"
+        "prune",
+        *digits_run.options,
+        "--iterations",
+        "1",
+        "--finetune-epochs",
+        "1",
+        *places,
+        "--results-dir",
+        str(tmp_path / "r"),
+        "--fresh",
     )
     assert started.status == 0
     out = prunebench("runs", *places).out

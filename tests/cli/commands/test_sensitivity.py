@@ -38,7 +38,7 @@ def test_the_model_is_trained_each_layer_pruned_and_the_picture_drawn(prunebench
 
 
 def test_json_is_a_record_per_cell_and_a_run_is_pruned_otherwise(prunebench, here):
-    found = prunebench("prune", *ASKED, "--iterations", "1", "--json")
+    found = prunebench("prune", *ASKED, "--iterations", "1", "--finetune-epochs", "1", "--json")
     run = msgspec.json.decode(found.out.splitlines()[-1])["run"]
     shown = prunebench("sensitivity", "--run", run, "--method", "unstructured", "--shares", "0.5", "--json")
     assert shown.status == 0, shown.err
@@ -52,7 +52,19 @@ def test_json_is_a_record_per_cell_and_a_run_is_pruned_otherwise(prunebench, her
 
 
 def test_how_a_trained_model_was_pruned_first_does_not_matter(prunebench, here):
-    pruned = ("--method", "unstructured", "--criterion", "random", "--exclude", "0", "--iterations", "1", "--json")
+    pruned = (
+        "--method",
+        "unstructured",
+        "--criterion",
+        "random",
+        "--exclude",
+        "0",
+        "--iterations",
+        "1",
+        "--finetune-epochs",
+        "1",
+        "--json",
+    )
     assert prunebench("prune", *ASKED, *pruned).status == 0
     (dense,) = (here / "runs").glob("net-dense-*")
     shown = prunebench("sensitivity", "--run", dense.name, "--shares", "0.5")

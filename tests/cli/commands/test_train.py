@@ -35,7 +35,7 @@ def test_a_model_is_trained_once_and_found_by_prune(prunebench, tmp_path):
     assert "epoch 1/1" not in again.err
     told = next(line for line in first.err.splitlines() if line.startswith("  data "))
     assert told in again.err
-    pruned = prunebench("prune", *TINY, "--iterations", "1")
+    pruned = prunebench("prune", *TINY, "--iterations", "1", "--finetune-epochs", "1")
     assert f"dense    {run} (trained)" in pruned.err
     assert "train  100%  epoch" not in pruned.err
     assert len(runs(tmp_path)) == 2
@@ -110,7 +110,7 @@ def test_an_argument_of_ones_own_builder_makes_another_run_unless_it_is_the_defa
     refused = prunebench("evaluate", "--run", narrow, "--model-arg", "width=6")
     assert refused.status == 2
     assert refused.err.startswith(f"Error: Run {narrow} was made with --model-arg ")
-    pruned = prunebench("prune", *options, "--model-arg", "width=5", "--iterations", "1")
+    pruned = prunebench("prune", *options, "--model-arg", "width=5", "--iterations", "1", "--finetune-epochs", "1")
     assert f"dense    {narrow} (trained)" in pruned.err
     (tmp_path / "mine.toml").write_text("model_arg = ['width=5']\n", encoding="utf-8")
     assert narrow in prunebench("train", *options, "--config", "mine.toml").out

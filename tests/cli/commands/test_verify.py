@@ -119,7 +119,18 @@ def test_steps_without_a_checkpoint_are_named(copied, prunebench):
 
 
 def test_timings_have_checksums_alone(digits_run, prunebench, tmp_path):
-    options = ("--batch-sizes", "1", "--time-budget", "0.1", "--runs-dir", str(tmp_path), "--iterations", "1")
+    options = (
+        "--batch-sizes",
+        "1",
+        "--time-budget",
+        "0.1",
+        "--runs-dir",
+        str(tmp_path),
+        "--iterations",
+        "1",
+        "--finetune-epochs",
+        "1",
+    )
     assert prunebench("efficiency", "--model", "resnet18", *options, "--results-dir", str(tmp_path / "r")).status == 0
     (run,) = tmp_path.glob("resnet18-efficiency-*")
     finished = prunebench("verify", str(run))

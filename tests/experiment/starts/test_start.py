@@ -77,7 +77,16 @@ def bag_of_config(classes, config, **more):
 
 @pytest.mark.parametrize("build", [bag, bag_of_config])
 def test_a_users_model_of_text_is_told_how_many_tokens_there_are_and_is_built_so_again(build, tmp_path):
-    config = RunConfig(model=build, dataset="reviews", epochs=1, iterations=1, limit_train=60, limit_test=20, threads=1)
+    config = RunConfig(
+        model=build,
+        dataset="reviews",
+        epochs=1,
+        iterations=1,
+        finetune_epochs=1,
+        limit_train=60,
+        limit_test=20,
+        threads=1,
+    )
     config = msgspec.structs.replace(config, runs_dir=str(tmp_path), method="unstructured", device="cpu")
     list(prune(config, pruning_run(config)))
     found = checkpoint.load(pruning_run(config).checkpoint(1), models.get(build))
