@@ -19,7 +19,7 @@ from prunebench.data.dataset import (
 )
 from prunebench.errors import ConfigError, DataError, DownloadNeeded
 
-BUNDLED = ["digits", "reviews"]
+BUNDLED = ["digits", "opinions", "reviews", "shapes"]
 LABELS = st.lists(st.integers(0, 4), min_size=1, max_size=60).map(np.array)
 IMAGES = Split(np.zeros((4, 8, 8), np.uint8), np.array([0, 1, 0, 1]))
 CLASSES = ["a", "b"]
