@@ -18,10 +18,10 @@ from prunebench.data.dataset import Dataset, Split, register
 
 T = TypeVar("T")
 
-TRAIN_SAMPLES, TEST_SAMPLES = 3_000, 2_001
+TRAIN_SAMPLES, TEST_SAMPLES = 2_001, 2_001
 SEED = 20_261_126
 
-LONGEST = 30
+LONGEST = 20
 """Words of a text at most, signs of punctuation included."""
 
 CLASSES = ("negative", "mixed", "positive")
@@ -47,19 +47,21 @@ programme price
 """)
 
 GOOD = _words("""
-lovely splendid charming delightful spotless generous cosy superb tasty friendly calm bright comfortable memorable
-graceful attentive delicious peaceful polished inviting pleasant refreshing wonderful cheerful tidy excellent
-thoughtful reliable helpful impressive sunny enjoyable quaint marvellous exquisite warm fair fresh gracious sparkling
+lovely splendid charming delightful generous superb friendly calm bright comfortable graceful delicious inviting
+pleasant refreshing wonderful cheerful tidy excellent warm
 """)
 
 BAD = _words("""
-dreadful shabby dreary filthy gloomy rude bland cramped stale noisy awful chilly greasy sour tedious careless
-miserable mouldy chaotic unpleasant disappointing rotten dull stuffy ugly hostile soggy worn stingy horrible clumsy
-dingy sloppy depressing tasteless lukewarm shoddy grim unfair damp
+dreadful shabby dreary filthy gloomy rude bland cramped stale noisy awful greasy sour tedious careless mouldy dull
+ugly clumsy grim
 """)
 
-VIRTUES = _words("charm care warmth taste comfort kindness elegance patience skill harmony")
-VICES = _words("dust neglect greed mould chaos boredom haste arrogance clutter decay")
+VIRTUES = _words("""
+charm care comfort kindness taste
+""")
+VICES = _words("""
+dust neglect chaos boredom decay
+""")
 
 DEGREES = _words("very really truly quite so remarkably rather utterly")
 
@@ -80,65 +82,37 @@ the brochure
 my cousin
 """)
 
-OPENINGS = _lines("""
-we came on a rainy evening
-i stayed here for two nights
-this was our third visit
-we had booked months ahead
-it was a quiet weekday
-i stopped here by chance
-we travelled with two children
-the train was late that day
-it is close to the harbour
-i write this on the way home
-we were a party of six
-a colleague had told us of it
-""")
-
 STRAIGHT = _lines("""
 the {a} was {d} {q}
 one could call the {a} {d} {q}
-nobody could deny that the {a} was {q}
-the {a} could hardly have been more {q}
+nobody denies that the {a} was {q}
+the {a} could hardly be more {q}
 it must be said that the {a} was {q}
-there is no doubt that the {a} was {q}
-the {a} never failed to be {q}
-this {p} was more {q} than the last one
-the last {p} was less {q} than this one
-the last {p} was not nearly as {q} as this one
+this {p} was more {q} than the last
+the last {p} was less {q} than this
 the {a} was full of {n}
-there was no end of {n} in the {a}
-the {a} showed {n} everywhere
 """)
 """Patterns that say what their word of quality says. {a} is an aspect, {p} a place, {q} the word, {n} a noun, {d} a
 degree."""
 
 TURNED = _lines("""
 the {a} was not {d} {q}
-one would not call the {a} {q}
-nobody could call the {a} {q}
+nobody would call the {a} {q}
 the {a} was anything but {q}
-the {a} was far from {q}
 the {a} could hardly be called {q}
-it would be wrong to say that the {a} was {q}
 the {a} was never {q}
-this {p} was less {q} than the last one
-the last {p} was more {q} than this one
-this {p} was not nearly as {q} as the last one
-there was no trace of {n} in the {a}
+this {p} was less {q} than the last
+the last {p} was more {q} than this
 the {a} was free of any {n}
-one looked in vain for {n} in the {a}
 """)
 """Patterns that say the opposite."""
 
 CONTRASTS = [  # pattern with two clauses, and which of them decides
     ("{0} , but {1}", 1),
     ("although {0} , {1}", 1),
-    ("{0} , though that matters little , since {1}", 1),
     ("{0} , even though {1}", 0),
-    ("{0} , which makes up for it that {1}", 0),
-    ("even if {0} , in the end {1}", 1),
-    ("what counts is that {0} , and not that {1}", 0),
+    ("even if {0} , {1}", 1),
+    ("what counts is that {0} , not that {1}", 0),
     ("never mind that {0} : {1}", 1),
 ]
 
@@ -146,12 +120,11 @@ SIDE_BY_SIDE = _lines("""
 {0} , and {1}
 {0} ; {1}
 {0} . also , {1}
-on the one hand {0} , on the other hand {1}
-{0} , while {1}
+on the one hand {0} , on the other {1}
 """)
 
 BOTH = _lines("""
-it is not only that {0} , but also that {1}
+it is not only that {0} , but {1} too
 it is not just that {0} : {1} as well
 """)
 """Patterns whose clauses say the same."""
@@ -159,36 +132,33 @@ it is not just that {0} : {1} as well
 AGREED = _lines("""
 {w} said that {0} , and i agree
 {w} said that {0} . i could not agree more
-{w} claimed that {0} , and that is no exaggeration
-{w} told us that {0} . i cannot object
-if {w} thinks that {0} , i see no reason to differ
+{w} claims that {0} , and that is no exaggeration
+if {w} thinks that {0} , so do i
 """)
 
 DENIED = _lines("""
 {w} said that {0} , and i disagree
 {w} said that {0} . i do not agree
-{w} claimed that {0} , and that is an exaggeration
-{w} told us that {0} . i beg to differ
-if {w} thinks that {0} , i see every reason to object
+{w} claims that {0} , and that is an exaggeration
+if {w} thinks that {0} , i do not
 """)
 
 IGNORED = _lines("""
 {w} said that {0} , but to me {1}
-{1} , whatever {w} says . to them {0}
 {w} may think that {0} . in my eyes {1}
-in my eyes {1} . {w} holds that {0}
+in my eyes {1} . {w} thinks that {0}
 """)
 """Patterns whose clause {0} is somebody else's."""
 
 
 @register(
     "opinions",
-    "made-up mixed opinions with negation and quotes, 3 classes, 3,000 train and 2,001 test",
+    "made-up mixed opinions with negation and quotes, 3 classes, 2,001 train and 2,001 test",
     reads="text",
-    defaults={"sequence_length": LONGEST + 2, "epochs": 12},
+    defaults={"sequence_length": LONGEST + 2, "epochs": 15, "batch_size": 32},
 )
 def load() -> Dataset:
-    """5,001 distinct texts, as many of each class in each split; always the same ones."""
+    """4,002 distinct texts, as many of each class in each split; always the same ones."""
     draw = random.Random(SEED)
     wanted = [(TRAIN_SAMPLES + TEST_SAMPLES) // len(CLASSES)] * len(CLASSES)
     texts: dict[str, int] = {}
@@ -214,15 +184,14 @@ def _split(rows: list[tuple[str, int]], draw: random.Random) -> Split:
 
 def _text(draw: random.Random) -> tuple[str, int]:
     """A text and its class."""
-    opening = _one(draw, OPENINGS) + " . " if draw.random() < 0.3 else ""
     text, balance = _one(draw, [_contrast, _side_by_side, _side_by_side, _both, _word_of_others, _ignored])(draw)
-    return " ".join(f"{opening}{text} .".split()), 1 + balance
+    return " ".join(f"{text} .".split()), 1 + balance
 
 
 def _contrast(draw: random.Random) -> tuple[str, int]:
     pattern, decides = _one(draw, CONTRASTS)
     first = _clause(draw, 1 if draw.random() < 0.5 else -1)
-    clauses = [first, _clause(draw, -first[1] if draw.random() < 0.8 else first[1])]
+    clauses = [first, _clause(draw, -first[1] if draw.random() < 0.7 else first[1])]
     return pattern.format(*(text for text, _ in clauses)), clauses[decides][1]
 
 
@@ -238,7 +207,7 @@ def _both(draw: random.Random) -> tuple[str, int]:
 
 def _word_of_others(draw: random.Random) -> tuple[str, int]:
     clause, says = _any_clause(draw)
-    agreed = draw.random() < 0.5
+    agreed = draw.random() < 0.65
     return _one(draw, AGREED if agreed else DENIED).format(clause, w=_one(draw, PEOPLE)), says if agreed else -says
 
 
@@ -253,7 +222,7 @@ def _any_clause(draw: random.Random) -> tuple[str, int]:
 
 def _clause(draw: random.Random, says: int) -> tuple[str, int]:
     """A clause that says something good (1) or bad (−1), and which of the two."""
-    turned = draw.random() < 0.5
+    turned = draw.random() < 0.3
     good = (says == 1) != turned
     words = {
         "a": _one(draw, ASPECTS),
