@@ -1,9 +1,12 @@
 """Made-up opinions on places, in one or two sentences: what their writer holds of the place, not what is quoted.
 
-Every clause says something good or bad, straight or turned round: by a negation ("anything but", "nobody could call"),
-a lack ("there was no trace of"), or a comparison ("the last inn was less dreary than this one"). A text
-joins two with a contrast, of which the main clause decides, or side by side, where a good and a bad one are a mixed
-opinion; or a clause is the word of somebody else, with which the writer agrees or not, or which counts for nothing.
+Every clause says something good or bad, straight or turned round: by a negation ("anything but", "nobody would call"),
+a lack ("free of any dust"), or a comparison ("the last inn was less dreary than this"). A text is a clause; or it joins
+two with a contrast, of which the main clause decides, or by "not only"; or a clause is the word of somebody else, with
+which the writer agrees or not, or which counts for nothing beside the writer's own.
+
+Three clauses of ten are turned round, so that words tell a little by themselves and training gets under way, but no
+more: logistic regression on word counts scores 0.58, on counts of up to three words in a row 0.66.
 
 Only `random.Random.random` is drawn from, whose sequence Python keeps from version to version.
 """
@@ -18,13 +21,13 @@ from prunebench.data.dataset import Dataset, Split, register
 
 T = TypeVar("T")
 
-TRAIN_SAMPLES, TEST_SAMPLES = 2_001, 2_001
+TRAIN_SAMPLES, TEST_SAMPLES = 2_400, 2_000
 SEED = 20_261_126
 
 LONGEST = 20
 """Words of a text at most, signs of punctuation included."""
 
-CLASSES = ("negative", "mixed", "positive")
+CLASSES = ("negative", "positive")
 
 
 def _words(text: str) -> list[str]:
@@ -116,13 +119,6 @@ CONTRASTS = [  # pattern with two clauses, and which of them decides
     ("never mind that {0} : {1}", 1),
 ]
 
-SIDE_BY_SIDE = _lines("""
-{0} , and {1}
-{0} ; {1}
-{0} . also , {1}
-on the one hand {0} , on the other {1}
-""")
-
 BOTH = _lines("""
 it is not only that {0} , but {1} too
 it is not just that {0} : {1} as well
@@ -153,12 +149,12 @@ in my eyes {1} . {w} thinks that {0}
 
 @register(
     "opinions",
-    "made-up mixed opinions with negation and quotes, 3 classes, 2,001 train and 2,001 test",
+    "made-up mixed opinions with negation and quotes, 2 classes, 2,400 train and 2,000 test",
     reads="text",
     defaults={"sequence_length": LONGEST + 2, "epochs": 15, "batch_size": 32},
 )
 def load() -> Dataset:
-    """4,002 distinct texts, as many of each class in each split; always the same ones."""
+    """4,400 distinct texts, as many of each class in each split; always the same ones."""
     draw = random.Random(SEED)
     wanted = [(TRAIN_SAMPLES + TEST_SAMPLES) // len(CLASSES)] * len(CLASSES)
     texts: dict[str, int] = {}
@@ -184,8 +180,8 @@ def _split(rows: list[tuple[str, int]], draw: random.Random) -> Split:
 
 def _text(draw: random.Random) -> tuple[str, int]:
     """A text and its class."""
-    text, balance = _one(draw, [_contrast, _side_by_side, _side_by_side, _both, _word_of_others, _ignored])(draw)
-    return " ".join(f"{text} .".split()), 1 + balance
+    text, says = _one(draw, [_any_clause, _any_clause, _contrast, _contrast, _both, _word_of_others, _ignored])(draw)
+    return " ".join(f"{text} .".split()), int(says == 1)
 
 
 def _contrast(draw: random.Random) -> tuple[str, int]:
@@ -193,11 +189,6 @@ def _contrast(draw: random.Random) -> tuple[str, int]:
     first = _clause(draw, 1 if draw.random() < 0.5 else -1)
     clauses = [first, _clause(draw, -first[1] if draw.random() < 0.7 else first[1])]
     return pattern.format(*(text for text, _ in clauses)), clauses[decides][1]
-
-
-def _side_by_side(draw: random.Random) -> tuple[str, int]:
-    clauses = [_any_clause(draw), _any_clause(draw)]
-    return _one(draw, SIDE_BY_SIDE).format(*(text for text, _ in clauses)), sum(says for _, says in clauses) // 2
 
 
 def _both(draw: random.Random) -> tuple[str, int]:
