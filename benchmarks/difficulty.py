@@ -1,4 +1,4 @@
-"""ResNet18 on the made-up shapes, and BERT-mini on the made-up opinions, end between 80 and 95 % with every seed.
+"""Whether ResNet18 on the made-up shapes, and BERT-mini on the made-up opinions, end between 80 and 95 %.
 
     python benchmarks/difficulty.py
 

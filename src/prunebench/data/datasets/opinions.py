@@ -6,7 +6,8 @@ two with a contrast, of which the main clause decides, or by "not only"; or a cl
 which the writer agrees or not, or which counts for nothing beside the writer's own.
 
 Three clauses of ten are turned round, so that words tell a little by themselves and training gets under way, but no
-more: logistic regression on word counts scores 0.58, on counts of up to three words in a row 0.66.
+more: logistic regression on word counts scores 0.58, on counts of up to three words in a row 0.66. What
+BERT-mini scores was not measured yet: `benchmarks/difficulty.py --models bert` does.
 
 Only `random.Random.random` is drawn from, whose sequence Python keeps from version to version.
 """
@@ -149,7 +150,7 @@ in my eyes {1} . {w} thinks that {0}
 
 @register(
     "opinions",
-    "made-up mixed opinions with negation and quotes, 2 classes, 2,400 train and 2,000 test",
+    "made-up opinions with negation, contrast and quotes, 2 classes, 2,400 train and 2,000 test",
     reads="text",
     defaults={"sequence_length": LONGEST + 2, "epochs": 15, "batch_size": 32},
 )

@@ -1,5 +1,10 @@
 """Made-up pictures of ten shapes: of any colour, somewhere, stretched and turned, partly covered, under noise.
 
+Labels are right and the classes as many: what is hard is the picture. ResNet18 with the defaults, twelve epochs of 5 s
+on one thread, scores 0.923 and 0.916 on the 2,000 test pictures (seeds 0 and 1), where the digits leave it at 0.99; its
+training pictures it knows by heart. Shapes are turned by 11° at most, since that decides more than all else: after ten
+epochs a first version scored 0.86 with 17° and 0.54 with any angle.
+
 The stream of numpy's RandomState stays as it is (NEP 19), and pixels are made of additions, products, quotients and
 square roots alone, which IEEE 754 rounds alike everywhere: no sine, no sum over an axis. So the bytes are the same on
 every machine.
