@@ -9,7 +9,7 @@ import pytest
 from prunebench.config import read_toml
 from prunebench.experiment.plan import pruning_plan
 from prunebench.experiment.resolve import resolve
-from prunebench.studies.study import experiments_of, read_study
+from prunebench.studies.study import experiments_of, read_study, record_of
 
 ROOT = Path(__file__).parent.parent / "configs"
 PAPER = sorted(path for path in (ROOT / "paper").glob("*.toml") if path.stem != "paper")
@@ -92,3 +92,18 @@ def test_the_embedded_study_has_the_same_models_and_methods_and_its_controls(tmp
     assert {c.model for c in planned if c.method == "none"} == {"alexnet", "resnet18"}
     assert {c.dataset for c in planned} == {"digits", "reviews"}
     assert {c.seed for c in planned} == {0, 1, 2}
+
+
+def test_the_leaderboard_gives_every_criterion_the_same_budget_and_fixes_its_comparisons(tmp_path):
+    study = read_study(ROOT / "leaderboard.toml")
+    planned = experiments_of(study, str(tmp_path))
+    runs = [each.settings for each in planned]
+    assert {c.seed for c in runs} == {0, 1, 2, 3, 4}
+    assert len({each.dense.key for each in planned}) == 2 * 5
+    for model in ("resnet18", "bert"):
+        mine = [c for c in runs if c.model == model]
+        assert len(mine) == 5 * (3 * 8 + 1)
+        assert len({(c.iterations, c.finetune_epochs, c.finetune_lr, c.epochs, c.dataset) for c in mine}) == 1
+    family = record_of(study, planned).family
+    assert family.together == "budget"
+    assert [(len(cell.entries), len(cell.pairs), len(cell.controls)) for cell in family.cells] == [(8, 13, 5)] * 6

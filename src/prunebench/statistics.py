@@ -127,30 +127,37 @@ class MeanInterval(NamedTuple):
     high: float
 
 
-def mean_interval(values: Sequence[float]) -> MeanInterval:
-    """The mean with its 95 % interval by Student's t; below two values there is no deviation and no interval."""
+def mean_interval(values: Sequence[float], tests: int = 1) -> MeanInterval:
+    """The mean with its 95 % interval by Student's t; below two values there is no deviation and no interval.
+
+    Of several `tests` each gets its part of the error (Bonferroni), so that all intervals hold together in 95 %.
+    """
     n, mean = len(values), fmean(values)
     if n < 2:
         return MeanInterval(n, mean, nan, nan, nan)
     sd = stdev(values)
-    half = sd * _reach(n)
+    half = sd * _reach(n, tests)
     return MeanInterval(n, mean, sd, mean - half, mean + half)
 
 
-def mean_difference(differences: Sequence[float]) -> tuple[MeanInterval, float]:
+def mean_difference(differences: Sequence[float], tests: int = 1) -> tuple[MeanInterval, float]:
     """The mean of paired differences with its 95 % interval, and the two-sided p-value of their being none.
+
+    The interval is one of several `tests` as of `mean_interval`; p is that of this one alone.
 
     Where all are equal, their spread is smaller than what was measured can show, not nothing; yet Student's t would
     take it for nothing and be sure of any difference. There the interval is that of order statistics, which six
     seeds are the fewest for, and p that of the sign test.
     """
-    found = mean_interval(differences)
+    found = mean_interval(differences, tests)
     n, mean, sd = found.n, found.mean, found.sd
     if n < 2:
         return found, nan
     if sd == 0:
         of_order = median_interval(differences)
-        return found._replace(low=of_order.low, high=of_order.high), 1.0 if mean == 0 else 2.0 ** (1 - n)
+        known = of_order.known and tests == 1
+        low, high = (of_order.low, of_order.high) if known else (nan, nan)
+        return found._replace(low=low, high=high), 1.0 if mean == 0 else 2.0 ** (1 - n)
     from scipy.special import stdtr
 
     return found, 2 * float(stdtr(n - 1, -abs(mean) / sd * sqrt(n)))
@@ -204,11 +211,11 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 @cache
-def _reach(n: int) -> float:
-    """Half the 95 % interval of a mean of n values, in standard deviations of the values."""
+def _reach(n: int, tests: int) -> float:
+    """Half the 95 % interval of a mean of n values, one of several `tests`, in standard deviations of the values."""
     from scipy.special import stdtrit
 
-    return float(stdtrit(n - 1, 0.975)) / sqrt(n)
+    return float(stdtrit(n - 1, 1 - 0.025 / tests)) / sqrt(n)
 
 
 @cache

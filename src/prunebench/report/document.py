@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from prunebench.records import Environment
+from prunebench.report.board import Shown, shown
 from prunebench.report.damage import Damaged, damaged
 from prunebench.report.figures import Series, axes_of, by_family, figures
 from prunebench.report.remarks import remarks
@@ -49,6 +50,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     axes: tuple[Axis, ...]
     groups: tuple[Series, ...]
     comparisons: tuple[Comparison, ...]
+    board: Shown | None
     damages: tuple[Damaged, ...]
     remarks: tuple[str, ...]
     unfinished: tuple[str, ...]
@@ -67,16 +69,18 @@ def document(sources: Sources, title: str | None = None) -> Document:
     families = by_family(by_settings(curves))
     named = {family: figures(groups) for family, groups in families.items()}
     found = [group for groups in named.values() for group in groups]
+    fixed = shown(sources.study, curves)
     return Document(
         title=title or _title(sources.study, list(families)),
-        about=tuple(_about(sources, curves, found)),
+        about=tuple(_about(sources, curves, found if fixed is None else ())),
         axes=tuple(Axis(axis, axis_title(axis)) for axis in axes_of(found)),
         groups=tuple(found),
         comparisons=tuple(
             row
-            for family, groups in families.items()
+            for family, groups in (families.items() if fixed is None else ())
             for row in comparisons(family, groups, [group.label for group in named[family]])
         ),
+        board=fixed,
         damages=tuple(damaged(sources.runs)),
         remarks=tuple(line for family, groups in families.items() for line in remarks(groups, named[family])),
         unfinished=sources.unfinished,

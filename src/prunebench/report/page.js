@@ -127,6 +127,7 @@ function listenToTheme() {
 at("about").append(...report.about.map((text) => element("p", {}, text)));
 fillSelect(at("family"), families.map((family) => [family, family]), chosen.family);
 fillControls();
+fillBoard();
 fillVerdicts();
 fillDamage();
 fillRemarks();

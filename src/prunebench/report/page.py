@@ -14,7 +14,7 @@ import msgspec
 from prunebench.report.commands import shortened
 from prunebench.report.document import Document
 
-SCRIPTS = ("plots.js", "tables.js", "damage.js", "page.js")
+SCRIPTS = ("plots.js", "tables.js", "board.js", "damage.js", "page.js")
 
 UNSAFE = "<>&\u2028\u2029"
 """Characters that HTML or JavaScript reads as markup; in JSON they stand inside strings only."""

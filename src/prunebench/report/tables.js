@@ -139,8 +139,9 @@ function restored(commands) {
 
 function fillCommands() {
   if (report.study) {
+    const sets = report.study.set.map((text) => ` --set ${text}`).join("");
     at("commands").append(element("p", {}, "The study, with this as study.toml and the files that it names beside it: ",
-      element("code", {}, "prunebench study study.toml")), element("pre", {}, report.study.source));
+      element("code", {}, `prunebench study study.toml${sets}`)), element("pre", {}, report.study.source));
   }
   const lines = restored(report.commands).map(({ run, command }) =>
     `# ${run}\n${command ?? "# was made in Python, of an object that no command can name"}`);

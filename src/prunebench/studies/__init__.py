@@ -5,6 +5,7 @@ Doors:
     jobs       its runs as work that any process can do
     executors  the registry of places of work
     estimates  what a study will take
+    trial      a few batches tried, to tell how long it takes
     timing     what a study has pruned, timed
     search     prune until goals are met
     stopping   whether a search has ended

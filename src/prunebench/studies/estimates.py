@@ -1,11 +1,12 @@
-"""What a study will take of time and disk, by steps that were measured before."""
+"""What a study will take of time and disk, by steps that were measured before, and where none were, by a trial."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from statistics import median
+from typing import TYPE_CHECKING
 
 from prunebench.experiment.experiment import Experiment
 from prunebench.records import Seconds
@@ -15,18 +16,23 @@ from prunebench.runs.run import Run
 from prunebench.runs.snapshot import snapshot
 from prunebench.studies.stopping import done, steps_of
 
+if TYPE_CHECKING:
+    from prunebench.studies.trial import Tried
+
 ALIKE = ("model", "dataset", "image_size", "sequence_length")
 """Settings that steps must share for one to tell what another takes."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds and bytes that are still to come, and how many steps nothing is known of."""
+    """Seconds and bytes that are still to come, how many steps nothing is known of, and of how many only a trial tells,
+    which tells nothing of bytes."""
 
     seconds: float
     bytes: float
     steps: int
     unknown: int
+    tried: int = 0
 
 
 @dataclass(frozen=True)
@@ -42,15 +48,21 @@ class Measured:
         return median(self.bytes.get(step) or [max(chain.from_iterable(self.bytes.values()), default=0)])
 
 
-def estimate(planned: Iterable[Experiment], measured: Sequence[Run]) -> Estimate:
+NOTHING = Measured()
+
+
+def estimate(
+    planned: Iterable[Experiment], measured: Sequence[Run], tried: Mapping[str, Tried] | None = None
+) -> Estimate:
     """Estimate what is missing of the planned runs.
 
     A step takes the median of the steps of the same model, data, size of inputs and method; a training the median of
-    the trainings per epoch; a checkpoint the median bytes of those of the same step.
+    the trainings per epoch; a checkpoint the median bytes of those of the same step. Where none was measured, a step or
+    an epoch takes what a trial found (`trial`), by the run's key.
     """
-    known = _known(measured)
+    known, tried = _known(measured), tried or {}
     seconds = total = 0.0
-    steps = unknown = 0
+    steps = unknown = by_trial = 0
     trained: set[str] = set()
     for experiment in planned:
         run = experiment.run
@@ -59,22 +71,43 @@ def estimate(planned: Iterable[Experiment], measured: Sequence[Run]) -> Estimate
             if dense.key in trained:
                 continue
             trained.add(dense.key)
-            before = known.get(_alike(dense), Measured())
+            before = known.get(_alike(dense), NOTHING)
             steps += 1
-            unknown += not before.epochs
             if before.epochs:
                 seconds += median(before.epochs) * phase.settings.epochs
                 total += before.bytes_of(0)
+            elif run.key in tried:
+                by_trial += 1
+                seconds += tried[run.key].epoch * phase.settings.epochs + tried[run.key].run
+            else:
+                unknown += 1
         asked = [] if done(run, experiment) else range(experiment.settings.iterations + 1)
         there = steps_of(run) if asked else []
         missing = [step for step in asked if step not in there]
-        of = known.get(_alike(run), Measured())
+        of = known.get(_alike(run), NOTHING)
         steps += len(missing)
         if of.steps:
             seconds += median(of.steps) * len([step for step in missing if step > 0])
             total += sum(map(of.bytes_of, missing))
-        unknown += 0 if of.steps else len(missing)
-    return Estimate(seconds, total, steps, unknown)
+        elif run.key in tried:
+            by_trial += len(missing)
+            later = len([step for step in missing if step > 0])
+            seconds += tried[run.key].step * later + tried[run.key].run * bool(missing)
+        else:
+            unknown += len(missing)
+    return Estimate(seconds, total, steps, unknown, by_trial)
+
+
+def untried(planned: Iterable[Experiment], measured: Sequence[Run]) -> list[Experiment]:
+    """Those of the planned runs of which something is missing that no run tells the time of."""
+    known, found = _known(measured), []
+    for experiment in planned:
+        epochs = [known.get(_alike(phase.dense), NOTHING).epochs for phase in experiment.untrained_phases()]
+        if not done(experiment.run, experiment) and not (
+            all(epochs) and known.get(_alike(experiment.run), NOTHING).steps
+        ):
+            found.append(experiment)
+    return found
 
 
 def _known(measured: Sequence[Run]) -> dict[tuple[object, ...], Measured]:

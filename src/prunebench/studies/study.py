@@ -21,6 +21,9 @@
     backends = ["eager"]        # and lists of backends and dtypes
     batch_sizes = [1, 16]
 
+    [comparisons]               # which are made, and corrected together, and no others (families.py)
+    against = ["l1", "random"]
+
 Instead of tables, `experiments` may list configs, as files beside the study's own. Nothing but `[grid]` or
 `experiments` is needed. What an experiment sets wins over `[base]`, and the grid over both.
 """
@@ -32,11 +35,13 @@ import itertools
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from prunebench.comparison.family import Family, Fixed
 from prunebench.config import (
     RunConfig,
     Settings,
@@ -63,10 +68,13 @@ from prunebench.reading import read_plain
 from prunebench.records import FORMAT
 from prunebench.registry import reference, without_folder
 from prunebench.runs.files import holds, own, write_atomically, writing
+from prunebench.studies.families import Comparisons, comparisons, family_of
+from prunebench.studies.parts import config_of, outside, parts_of, suffix
+from prunebench.studies.stopping import done
 
 log = logging.getLogger(__name__)
 
-TABLES = ("controls", "experiments", "base", "grid", "exclude", "efficiency")
+TABLES = ("controls", "experiments", "base", "grid", "exclude", "efficiency", "comparisons")
 
 THREADS = 1
 """CPU threads of each run, unless [base] says otherwise: results depend on them, and must not on who computes a run."""
@@ -90,6 +98,9 @@ class Study(msgspec.Struct, frozen=True, kw_only=True):
         exclude: combinations that are left out: field → value.
         controls: the models beside whose runs controls are run; None: all.
         timings: how runs are timed: a config for every backend and dtype.
+        comparisons: which comparisons are made; None: all, of whatever is there.
+        sets: settings of every run, whatever the file says of them, as `NAME=VALUE`; `over` as a config.
+        only: which runs are meant: field → values; what does not fit besides is left out.
     """
 
     name: str
@@ -100,20 +111,40 @@ class Study(msgspec.Struct, frozen=True, kw_only=True):
     exclude: tuple[dict[str, Any], ...]
     controls: tuple[str, ...] | None
     timings: tuple[EfficiencyConfig, ...]
+    comparisons: Comparisons | None = None
+    sets: tuple[str, ...] = ()
+    over: RunConfig = RunConfig()
+    only: Mapping[str, list[Any]] = {}
+
+    def has(self, settings: Settings) -> bool:
+        """Whether a run is one that is meant."""
+        return all(any(_has(settings, {name: value}) for value in values) for name, values in self.only.items())
 
 
 class StudyRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """`study.json`: the study's file, by its text and its path from this one's folder, and the keys of its runs."""
+    """`study.json`: the study's file, by its text and its path from this one's folder, and the keys of its runs.
+
+    `family` holds the comparisons that the file fixes, None where it fixes none; `fixed` when that was, and what was
+    changed since. `set` holds settings of every run that are others than the file's, as `--set` takes them.
+    """
 
     format: int = FORMAT
     name: str
     source: str
     runs: tuple[str, ...]
     file: str = ""
+    set: tuple[str, ...] = ()
+    family: Family | None = None
+    fixed: tuple[Fixed, ...] = ()
 
 
-def read_study(path: str | Path) -> Study:
+def read_study(path: str | Path, sets: Sequence[str] = (), only: Sequence[str] = ()) -> Study:
     """Read a study.
+
+    Args:
+        path: of its file.
+        sets: `NAME=VALUE` for settings of every run, whatever the file says of them; the study's name tells of them.
+        only: `NAME=VALUE` for runs that are meant, of one name any, of several names all.
 
     Raises:
         ConfigError: the file or one that it names is missing or malformed, or a setting is not one.
@@ -143,9 +174,10 @@ def read_study(path: str | Path) -> Study:
             _check_name(path, "exclude", name, deciding("training", "pruning"))
         _config(path, "exclude", combination)
     base = _config(path, "base", tables.get("base", {}))
+    over = config_of(sets)
     found = [config for each in tables.get("experiments", [{}]) for config in _experiment(path, each)]
     return Study(
-        name=path.stem,
+        name=path.stem + suffix(over),
         file=str(path.resolve()),
         source=source,
         bases=tuple(merge(config, base) for config in found),
@@ -153,6 +185,10 @@ def read_study(path: str | Path) -> Study:
         exclude=tuple({**combination, **beside(path, combination)} for combination in tables.get("exclude", [])),
         controls=_controlled(path, tables.get("controls", False)),
         timings=_timings(path, tables.get("efficiency")),
+        comparisons=comparisons(path, tables.get("comparisons")),
+        sets=tuple(sets),
+        over=over,
+        only=parts_of(only),
     )
 
 
@@ -168,7 +204,7 @@ def experiments_of(study: Study, runs_dir: str | None = None, *, fetch: bool = F
         ConfigError: a combination is none that can run; the message names it.
     """
     found: dict[str, Experiment] = {}
-    combinations = _left(study, list(_combinations(study, runs_dir)))
+    combinations = _combined(study, runs_dir)
     for experiment in combinations if fetch else ():
         experiment.fetch()
     _check_together(study, [experiment.settings for experiment in combinations])
@@ -200,19 +236,72 @@ def _check_together(study: Study, combinations: Sequence[Settings]) -> None:
         )
 
 
+def part_of(study: Study, planned: Sequence[Experiment]) -> list[Experiment]:
+    """Those of the planned runs that `--only` means; all where it says nothing.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    found = [each for each in planned if study.has(each.settings)]
+    if not found:
+        told = ", ".join(f"{name}={value}" for name, values in study.only.items() for value in values)
+        raise ConfigError(f"--only {told}: the study {study.name} has no such run.")
+    return found
+
+
 def folder_of(planned: Sequence[Experiment]) -> Path:
     """The study's folder."""
     return planned[0].run.root
 
 
 def record_of(study: Study, planned: Sequence[Experiment]) -> StudyRecord:
-    """What a study consists of."""
+    """What a study consists of.
+
+    Raises:
+        ConfigError: what it compares is no part of it.
+    """
     keys, root = tuple(each.run.key for each in planned), folder_of(planned).resolve()
     try:
         file = os.path.relpath(study.file, root)
     except ValueError:  # on Windows, another drive
         file = study.file
-    return StudyRecord(name=study.name, source=study.source, runs=keys, file=file)
+    family = _family(study, planned)
+    fixed = _fixed(study, planned, family) if family is not None and study.comparisons is not None else ()
+    return StudyRecord(
+        name=study.name, source=study.source, runs=keys, file=file, set=study.sets, family=family, fixed=fixed
+    )
+
+
+def _family(study: Study, planned: Sequence[Experiment]) -> Family | None:
+    """The comparisons that the study's file fixes, of the runs that are planned."""
+    if study.comparisons is None:
+        return None
+    keys = {each.run.key for each in _combined(study, str(folder_of(planned).parent))}
+    grid = [each for each in planned if each.run.key in keys or not each.method.removes]
+    in_bases = {name for name in field_types() if len({repr(getattr(base, name)) for base in study.bases}) > 1}
+    return family_of(study.name, study.comparisons, grid, {*study.grid, *in_bases})
+
+
+def _fixed(study: Study, planned: Sequence[Experiment], family: Family) -> tuple[Fixed, ...]:
+    """When the comparisons were fixed, and every change to them since a run was finished."""
+    try:
+        there = read_record(folder_of(planned))
+    except RunError:
+        there = None
+    before = there.fixed if there is not None else ()
+    if before and before[-1].digest == family.digest:
+        return before
+    finished = sum(done(each.run, each) for each in planned)
+    assert study.comparisons is not None
+    now = Fixed(
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        finished=finished,
+        runs=len(planned),
+        pairs=family.size,
+        digest=family.digest,
+        text=study.comparisons.text,
+    )
+    return (*before, now) if finished else (now,)
 
 
 def read_record(folder: Path) -> StudyRecord | None:
@@ -257,17 +346,29 @@ def write_study(study: Study, planned: Sequence[Experiment]) -> None:
             write_atomically(path, content)
 
 
+def _combined(study: Study, runs_dir: str | None) -> list[Experiment]:
+    """What the grid is made of, each combination once for every way to write it."""
+    return _left(study, list(_combinations(study, runs_dir)))
+
+
 def _combinations(study: Study, runs_dir: str | None) -> Iterator[Experiment]:
     for base, values in itertools.product(study.bases, itertools.product(*study.grid.values())):
         chosen = dict(zip(study.grid, values, strict=True))
+        asked = base
         try:
-            asked = merge(RunConfig(**chosen), base)
+            asked = merge(study.over, merge(RunConfig(**chosen), base))
             folder = Path(runs_dir or asked.runs_dir or default("runs_dir")) / study.name
             threads = asked.threads or THREADS
             experiment = resolve(msgspec.structs.replace(asked, runs_dir=str(folder), threads=threads))
         except ConfigError as error:
+            if outside(asked, study.only):
+                log.warning("study %s: runs of %s are left out: %s", study.name, reference(asked.model), error)
+                continue
             said = ", ".join(f"{name} = {value!r}" for name, value in chosen.items()) or "[base]"
-            raise ConfigError(f"Study {study.name}, {said}: {error}") from None
+            fits = " What it does not fit is left out with --only, such as --only model=resnet18." * bool(
+                given(study.over)
+            )
+            raise ConfigError(f"Study {study.name}, {said}: {error}{fits}") from None
         yield experiment
 
 

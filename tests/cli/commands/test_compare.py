@@ -141,6 +141,8 @@ def test_the_folder_runs_is_looked_into_unless_another_is_named(study, prunebenc
         (("--study", "runs", "--runs-dir", "runs"), "give one of them"),
         (("--study", "nowhere"), "There is no folder nowhere."),
         (("--study", "."), "no two groups"),
+        (("--markdown",), "give --study DIR, and neither A, B nor --json"),
+        (("--study", "runs", "--markdown"), "the study of runs fixes no comparisons"),
         (("criterion=l1", "criterion=l3"), "no pruning run in runs has these settings"),
         (("criterion=l1", "no-such-run"), "There is no run"),
         (("criterion=l1", "criterion=l1"), "name the same runs"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import pytest
@@ -69,7 +70,9 @@ def test_a_dry_run_lists_the_runs_and_writes_nothing(study, folder):
     assert "study mine: 4 runs, 1 thread each, in runs/mine" in finished.out
     assert finished.out.count("  to do  ") == 4
     assert "dense, same epochs" in finished.out
-    assert "13 step(s) are left to do\n13 of them are of a kind that was not measured yet" in finished.out
+    assert re.search(
+        r"13 step\(s\) are left to do\n13 of them: about \d+ s, as a few batches took just now", finished.out
+    )
     assert sorted(path.name for path in folder.iterdir()) == ["mine.toml", "parts.py"]
     (record,) = map(json.loads, study("--dry-run", "--json").out.splitlines())
     assert all(key in finished.out for key in record["runs"])
@@ -171,3 +174,78 @@ def test_a_study_of_searches_ends_with_them_and_times_them(prunebench, folder, m
     again = prunebench("study", "search.toml", "--dry-run")
     assert "nothing is left to do" in again.out
     assert "finished" in again.out
+
+
+FIXED = """
+[base]
+model = "parts.py:net"
+dataset = "parts.py:load"
+image_size = 12
+epochs = 1
+iterations = 1
+method = "unstructured"
+sparsity = 0.5
+
+[grid]
+seed = [0, 1]
+criterion = ["l1", "random"]
+
+[comparisons]
+against = ["random"]
+"""
+
+
+@pytest.fixture(scope="module")
+def parted(tmp_path_factory):
+    """A folder with a study that fixes what it compares."""
+    place = tmp_path_factory.mktemp("parted")
+    (place / "parts.py").write_text(PARTS, encoding="utf-8")
+    (place / "fixed.toml").write_text(FIXED, encoding="utf-8")
+    return place
+
+
+def test_a_study_is_done_in_parts_and_compares_what_its_file_fixes(parted, prunebench, monkeypatch):
+    monkeypatch.chdir(parted)
+    late = prunebench("study", "fixed.toml", "--for", "0.0000001")
+    assert (late.status, late.out.count("0 of 4 runs of the study fixed are finished")) == (0, 1)
+    assert late.out.endswith("Go on with:\n    prunebench study fixed.toml --for 0.0000001\n")
+    some = prunebench("study", "fixed.toml", "--only", "seed=0")
+    assert "2 of 4 runs of the study fixed are finished" in some.out
+    assert some.err.count("  to do  ") == 2
+    (table,) = map(json.loads, prunebench("compare", "--study", "runs/fixed", "--json").out.splitlines())
+    assert (table["missing"], table["together"]) == (1, 1)
+    assert prunebench("study", "fixed.toml").status == 0
+    told = prunebench("compare", "--study", "runs/fixed").out
+    assert "1 comparison of fixed.toml, in 1 table: every criterion against random" in told
+    assert "before any run was finished" in told
+    assert re.search(r"\| 1 \| l1 \| 0\.\d{3}.*\|", prunebench("compare", "--study", "runs/fixed", "--markdown").out)
+    assert prunebench("report", "runs/fixed").status == 0
+    assert '"title":"parts.py:net on parts.py:load, unstructured, to 50 % sparsity in one step"' in (
+        parted / "report.html"
+    ).read_text(encoding="utf-8")
+
+
+def test_comparisons_that_change_after_runs_are_finished_are_told(parted, prunebench, monkeypatch):
+    monkeypatch.chdir(parted)
+    (parted / "fixed.toml").write_text(FIXED.replace('["random"]\n', '["l1"]\n'), encoding="utf-8")
+    told = prunebench("study", "fixed.toml")
+    assert "Warning: they were changed on" in told.err
+    assert "Warning: they were changed on" in prunebench("compare", "--study", "runs/fixed").out
+    (parted / "fixed.toml").write_text(FIXED.replace('["random"]\n', '["wanda"]\n'), encoding="utf-8")
+    wrong = prunebench("study", "fixed.toml", "--dry-run")
+    assert (wrong.status, wrong.out) == (2, "")
+    assert "has no runs of wanda. There are: l1, random." in wrong.err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--for", "0"), "Invalid value for '--for'"),
+        (("--only", "seed=7"), "--only seed=7: the study mine has no such run."),
+        (("--set", "datset=x"), "Did you mean 'dataset'?"),
+    ],
+)
+def test_parts_that_there_are_not_are_told_in_a_line(study, options, message):
+    finished = study(*options, "--dry-run")
+    assert (finished.status, finished.out) == (2, "")
+    assert message in finished.err

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 @click.option("--runs-dir", metavar="DIR", help="Where the runs of A and B are.  [default: runs]")
 @click.option("--steps", callback=numbers, metavar="N,N", help="Steps to compare.  [default: all; of a study the last]")
 @click.option("--metric", metavar="NAME", help="What is compared: top1, top5, loss.  [default: the main one]")
+@click.option("--markdown", is_flag=True, help="Print the tables of a study that fixes its comparisons as Markdown.")
 @click.option("--json", "as_json", is_flag=True, help="Print verdicts, one JSON object per line.")
 @click.option("--debug", is_flag=True, help="Show a traceback on errors.")
 def command(
@@ -35,6 +36,7 @@ def command(
     runs_dir: str | None,
     steps: tuple[int, ...] | None,
     metric: str | None,
+    markdown: bool,
     as_json: bool,
     debug: bool,
 ) -> None:
@@ -42,8 +44,14 @@ def command(
 
     A and B are each a run's key, a folder of runs, or a filter such as criterion=l1 or method=none,fraction=0.1; runs
     that differ in nothing else are compared, seed by seed.
+
+    Of a study whose file has [comparisons] these are made, and no others: a table per model and budget.
     """
     console = Console(as_json)
+    if markdown and (as_json or a is not None or study is None):
+        raise click.UsageError(
+            "--markdown prints the tables of a study: give --study DIR, and neither A, B nor --json."
+        )
     if study is not None and runs_dir is not None:
         raise click.UsageError("--study and --runs-dir both say where the runs are; give one of them.")
     root = study or runs_dir or "runs"
@@ -51,6 +59,8 @@ def command(
         raise click.UsageError(f"There is no folder {root}.")
     if a is not None and b is not None:
         _compare_two(console, a, b, root, steps, metric)
+    elif a is None and study is not None and _compare_fixed(console, root, steps, metric, markdown):
+        pass
     elif a is None and study is not None:
         _compare_all(console, root, steps, metric)
     else:
@@ -88,6 +98,31 @@ def _compare_two(  # noqa: PLR0917
         where = [] if root == "runs" else ["--runs-dir", root]
         if words[0] != words[1] and words != [a, b]:
             console.result(f"To compare all seeds:  prunebench compare {shlex.join([*words, *where])}")
+
+
+def _compare_fixed(
+    console: Console, root: str, steps: tuple[int, ...] | None, metric: str | None, markdown: bool
+) -> bool:
+    """Make the comparisons that the file of a study fixes; returns whether it fixes any."""
+    from prunebench.comparison import board_tables
+    from prunebench.comparison.board import board
+    from prunebench.errors import ConfigError
+    from prunebench.results.curves import curves_of, readable
+    from prunebench.runs.selection import pruning_runs
+    from prunebench.studies.study import read_record
+
+    record = read_record(Path(root))
+    if record is None or record.family is None:
+        if markdown:
+            raise ConfigError(f"--markdown: the study of {root} fixes no comparisons; a table [comparisons] does.")
+        return False
+    if steps is not None:
+        raise ConfigError(f"--steps: the study of {root} has fixed what is compared, which is its last step.")
+    runs = readable(pruning_runs(root), metric)
+    found = board(record.family, curves_of(runs, (), metric), record.fixed, Path(record.file).name)
+    console.records(found.tables)
+    console.result((board_tables.markdown if markdown else board_tables.text)(found))
+    return True
 
 
 def _compare_all(console: Console, root: str, steps: tuple[int, ...] | None, metric: str | None) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+import time
+from contextlib import nullcontext, suppress
+from math import inf
 from typing import TYPE_CHECKING
 
 import click
 
 from prunebench.cli.console import Console
 from prunebench.cli.options import common_options
-from prunebench.cli.stopping import Stopping
+from prunebench.cli.stopping import Stopping, resuming
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +19,10 @@ if TYPE_CHECKING:
     from prunebench.experiment.experiment import Experiment
     from prunebench.records import StepRecord
     from prunebench.studies.jobs import Job, Outcome
-    from prunebench.studies.study import Study
+    from prunebench.studies.study import Study, StudyRecord
+
+MANY = 20
+"""Runs to do from which on it is told how long they take without being asked: a trial takes a while itself."""
 
 
 @click.command("study")
@@ -26,6 +31,17 @@ if TYPE_CHECKING:
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Runs at once.")
 @click.option("--address", metavar="ADDRESS", help="Ray: of a cluster that is there.  [default: one on this machine]")
 @click.option("--runs-dir", metavar="DIR", help="Where the study's folder is.  [default: the file's, else runs]")
+@click.option(
+    "--set", "sets", multiple=True, metavar="NAME=VALUE", help="A setting of every run, whatever FILE says; repeatable."
+)
+@click.option("--only", multiple=True, metavar="NAME=VALUE", help="Do only runs with this setting; repeatable.")
+@click.option(
+    "--for",
+    "hours",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="HOURS",
+    help="Stop after so long, and keep what is computed.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the runs, with an estimate of time and disk, and write nothing.")
 @common_options
 def command(
@@ -35,6 +51,9 @@ def command(
     jobs: int,
     address: str | None,
     runs_dir: str | None,
+    sets: tuple[str, ...],
+    only: tuple[str, ...],
+    hours: float | None,
     dry_run: bool,
     as_json: bool,
     quiet: bool,
@@ -44,6 +63,9 @@ def command(
 
     Runs are ordinary runs in a folder named after the file. What is finished is not done again, so the same command
     goes on where it was stopped. A run that fails stops no other. Exits with 1 if any has failed.
+
+    In parts: --for an hour or two at a time, or --only some runs; they come to the same. With --set dataset=mnist, say,
+    the study is another, in a folder of its own; runs that this does not fit are left out with --only model=resnet18.
     """
     console = Console(as_json, quiet)
     from prunebench.cli.planning import writing_nothing
@@ -52,23 +74,34 @@ def command(
     from prunebench.runs.digests import counted
     from prunebench.runs.files import check_writable
     from prunebench.studies.executors import Options, executors
-    from prunebench.studies.study import check_name, experiments_of, folder_of, read_study, record_of, write_study
+    from prunebench.studies.study import (
+        check_name,
+        experiments_of,
+        folder_of,
+        part_of,
+        read_study,
+        record_of,
+        write_study,
+    )
 
     chosen = executors.get(executor)
     check_installed(chosen.needs, f"--executor {executor}", chosen.extra)
     if address is not None and executor != "ray":
         raise ConfigError("--address is of a Ray cluster; give --executor ray.")
-    study = read_study(file)
+    study = read_study(file, sets, only)
     with writing_nothing() if dry_run else nullcontext():
         planned = experiments_of(study, runs_dir, fetch=not dry_run)
         check_name(study, planned)
-        _announce(console, study, planned, jobs, dry_run)
-    console.records([record_of(study, planned)])
+        record = record_of(study, planned)
+        part = part_of(study, planned)
+        _announce(console, study, part, jobs, dry_run)
+        _announce_comparisons(console, record, dry_run)
+    console.records([record])
     if dry_run:
         return
     from prunebench.studies.jobs import jobs_of
 
-    todo = jobs_of(planned)
+    todo = jobs_of(part)
     if todo:
         check_writable(folder_of(planned))
     write_study(study, planned)
@@ -76,23 +109,55 @@ def command(
         starts = f"{counted(trainings, 'dense run')} that they start from"
         console.note(f"to do: {counted(len(todo) - trainings, 'pruning run')}, and {starts}")
     with Stopping() as stopping:
-        options = Options(jobs=jobs, address=address, told=_teller(console), stop=stopping.asked)
+        ends = Until(hours, stopping.asked)
+        options = Options(jobs=jobs, address=address, told=_teller(console), stop=ends.over)
         failed = _do(console, chosen.run(todo, options) if todo else iter(()), len(todo))
         if stopping.asked():
             raise Stopped(f"The study {study.name} was stopped.")
-        untimed = _time(console, study, planned, stopping.asked)
-    done = len(planned) - len([each for each in planned if each.run.key in failed])
-    console.result(f"\n{done} of {len(planned)} runs of the study {study.name} are finished, in {folder_of(planned)}")
+        untimed = [] if ends.over() else _time(console, study, part, ends)
+        if stopping.asked():
+            raise Stopped(f"The study {study.name} was stopped.")
+    _end(console, study, planned, ends)
     for key, outcome in failed.items():
         click.echo(f"failed: {key}: {legible(outcome.error)}", err=True)
         if debug and outcome.trace:
             click.echo(outcome.trace, err=True)
     for line in untimed:
         click.echo(line, err=True)
-    if done:
-        console.note(f"what they show:  prunebench report {folder_of(planned)}")
     if failed or untimed:
         raise click.exceptions.Exit(1)
+
+
+class Until:
+    """Whether to stop: when `asked` says so, or when as many hours have gone by; None: only then.
+
+    It stays with what it has said.
+    """
+
+    def __init__(self, hours: float | None, asked: Callable[[], bool]) -> None:
+        self._end = inf if hours is None else time.monotonic() + 3600 * hours
+        self._asked = asked
+        self.late = False
+
+    def over(self) -> bool:
+        """Whether to stop now."""
+        self.late = self.late or time.monotonic() >= self._end
+        return self.late or self._asked()
+
+
+def _end(console: Console, study: Study, planned: Sequence[Experiment], ends: Until) -> None:
+    """Say how far the study is, and what is next."""
+    from prunebench.studies.stopping import done
+    from prunebench.studies.study import folder_of
+
+    finished = sum(done(each.run, each) for each in planned)
+    console.result(
+        f"\n{finished} of {len(planned)} runs of the study {study.name} are finished, in {folder_of(planned)}"
+    )
+    if ends.late:
+        console.result(f"The time is up, and what was computed is kept. Go on with:\n    {resuming()}")
+    if finished:
+        console.note(f"what they show:  prunebench report {folder_of(planned)}")
 
 
 def _do(console: Console, outcomes: Iterator[Outcome], count: int) -> dict[str, Outcome]:
@@ -106,20 +171,36 @@ def _do(console: Console, outcomes: Iterator[Outcome], count: int) -> dict[str, 
     return failed
 
 
-def _time(console: Console, study: Study, planned: Sequence[Experiment], stop: Callable[[], bool]) -> list[str]:
+def _time(console: Console, study: Study, planned: Sequence[Experiment], ends: Until) -> list[str]:
     """Time the runs as the study asks; returns a line for each that could not be."""
     if not study.timings:
         return []
+    from prunebench.errors import Stopped
     from prunebench.studies.timing import time_study
 
     problems = []
-    for timed in time_study(planned, study.timings, stop):
-        if timed.error:
-            problems.append(f"not timed: {timed.key} on {timed.backend}: {timed.error}")
-        elif timed.new:
-            others = f", for {timed.others} more that take as long" if timed.others else ""
-            console.note(f"{timed.key} timed on {timed.backend}{others}")
+    with suppress(Stopped):
+        for timed in time_study(planned, study.timings, ends.over):
+            if timed.error:
+                problems.append(f"not timed: {timed.key} on {timed.backend}: {timed.error}")
+            elif timed.new:
+                others = f", for {timed.others} more that take as long" if timed.others else ""
+                console.note(f"{timed.key} timed on {timed.backend}{others}")
     return problems
+
+
+def _announce_comparisons(console: Console, record: StudyRecord, dry_run: bool) -> None:
+    """Print what the study will compare, and whether that was changed since runs were finished."""
+    if record.family is None:
+        return
+    from prunebench.comparison.family import history
+    from prunebench.runs.digests import counted
+
+    say = console.result if dry_run else console.note
+    size, tables = counted(record.family.size, "comparison"), counted(len(record.family.cells), "table")
+    say(f"{size} in {tables}: {record.fixed[-1].text}")
+    for line in history(record.fixed)[1:]:
+        console.note(line)
 
 
 def _announce(console: Console, study: Study, planned: Sequence[Experiment], jobs: int, dry_run: bool) -> None:
@@ -127,13 +208,10 @@ def _announce(console: Console, study: Study, planned: Sequence[Experiment], job
     from prunebench.errors import RunError
     from prunebench.results.curves import labels
     from prunebench.results.settings import settings_of
-    from prunebench.results.tables import align, short
+    from prunebench.results.tables import align
     from prunebench.runs.digests import counted
-    from prunebench.runs.index import all_runs
-    from prunebench.studies.estimates import estimate
     from prunebench.studies.stopping import done
     from prunebench.studies.study import folder_of
-    from prunebench.studies.timing import untimed
 
     say = console.result if dry_run else console.note
     threads = planned[0].settings.threads
@@ -152,10 +230,25 @@ def _announce(console: Console, study: Study, planned: Sequence[Experiment], job
             console.note(f"Warning: {error}")
         rows.append([name, f"seed {settings.seed}", state, run.key])
     say(align(rows, left=4))
-    if not dry_run:
+    _foretell(console, study, planned, jobs, dry_run)
+
+
+def _foretell(console: Console, study: Study, planned: Sequence[Experiment], jobs: int, dry_run: bool) -> None:
+    """Print what is left to do, and what that takes; where little is left, before a dry run alone."""
+    from prunebench.results.tables import short
+    from prunebench.runs.index import all_runs
+    from prunebench.studies.estimates import estimate, untried
+    from prunebench.studies.stopping import done
+    from prunebench.studies.study import folder_of
+    from prunebench.studies.timing import untimed
+    from prunebench.studies.trial import try_out
+
+    say, root = console.result if dry_run else console.note, folder_of(planned)
+    if not dry_run and sum(not done(each.run, each) for each in planned) < MANY:
         return
-    root = folder_of(planned)
-    left = estimate(planned, [*all_runs(root), *all_runs(root.parent)])
+    measured = [*all_runs(root), *all_runs(root.parent)]
+    unknown = untried(planned, measured)
+    left = estimate(planned, measured, try_out(unknown) if unknown else None)
     to_time = untimed(planned, study.timings)
     if left.steps == 0 and not to_time:
         say("nothing is left to do")
@@ -165,7 +258,11 @@ def _announce(console: Console, study: Study, planned: Sequence[Experiment], job
     lines = [f"{'at most ' * searches}{left.steps} step(s) are left to do"] * bool(left.steps)
     if known:
         took = f"about {_duration(left.seconds / jobs)}" + (f" with --jobs {jobs}" if jobs > 1 else "")
-        lines.append(f"{known} of them: {took}, {short(round(left.bytes))}B of disk, as such steps took before")
+        disk = f", {short(round(left.bytes))}B of disk" * (known > left.tried)
+        how = "as a few batches took just now" if left.tried else "as such steps took before"
+        both = f", and {left.tried} of them as a few batches took just now"
+        how = f"as such steps took before{both}" if 0 < left.tried < known else how
+        lines.append(f"{known} of them: {took}{disk}, {how}")
     if left.unknown:
         lines.append(f"{left.unknown} of them are of a kind that was not measured yet")
     if to_time:
