@@ -19,7 +19,7 @@ def test_other_endings_are_refused_with_those_that_there_are(name):
 def test_it_is_of_the_kind_that_its_name_says(kind, tmp_path):
     path = tmp_path / f"a.{kind}"
     check_picture(str(path))
-    write_picture(Figure, path)
+    write_picture(Figure, path, "light")
     assert {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}[kind] == path.read_bytes()[: 5 if kind == "svg" else 4]
 
 

@@ -4,19 +4,62 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from prunebench.plots.style import styled
+from prunebench.plots.themes import LEAST_OF_LINES, LEAST_OF_TEXT, contrast
 from prunebench.records import LatencyRecord, LayerRecord, Scores, TimingRecord
 from prunebench.results.curves import Curve
 from prunebench.results.matrix_files import Counts, Results, Times
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 LEFT = (1.0, 0.5, 0.25)
 AFTER = (0.9, 0.8, 0.6)
 BEFORE = (0.9, 0.5, 0.2)
 MS = (8.0, 4.0, 2.0)
+
+
+@pytest.fixture(scope="session")
+def faint() -> Callable[[Figure], list[str]]:
+    """Finds texts and lines of a figure that stand out too little from what is drawn behind them.
+
+    What is meant to be faint says so by its opacity, and grids are decoration.
+    """
+    return _faint
+
+
+def _faint(figure: Figure) -> list[str]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.colors import to_hex
+    from matplotlib.text import Text
+
+    agg = FigureCanvasAgg(figure)
+    agg.draw()
+    texts = [text for text in figure.findobj(Text) if text.get_text() and text.get_visible()]
+    boxes = [text.get_window_extent(agg.get_renderer()) for text in texts]
+    colours = [to_hex(text.get_color()) for text in texts]
+    for text in texts:
+        text.set_alpha(0)
+    agg.draw()
+    pixels = np.asarray(agg.buffer_rgba())[::-1]
+    found = []
+    for text, box, colour in zip(texts, boxes, colours, strict=True):
+        behind = pixels[max(0, int(box.y0)) : int(box.y1) + 1, max(0, int(box.x0)) : int(box.x1) + 1, :3]
+        if not behind.size:  # a tick beyond the axes, which is not drawn
+            continue
+        middle = to_hex(np.median(behind.reshape(-1, 3), axis=0) / 255)
+        if contrast(colour, middle) < LEAST_OF_TEXT:
+            found.append(f"{text.get_text()}: {colour} on {middle}")
+    paper = to_hex(figure.get_facecolor())
+    for axes in figure.axes:
+        lines = [line for line in axes.get_lines() if line.get_alpha() is None]
+        found += [colour for line in lines if contrast(colour := to_hex(line.get_color()), paper) < LEAST_OF_LINES]
+    return found
 
 
 @pytest.fixture

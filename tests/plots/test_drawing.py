@@ -14,6 +14,8 @@ from PIL import Image
 from prunebench.errors import ConfigError, DataError, UnknownName
 from prunebench.plots.drawing import draw
 from prunebench.plots.registry import plots
+from prunebench.plots.style import styled
+from prunebench.plots.themes import THEMES
 from prunebench.records import METRICS
 from prunebench.results.matrix_files import Results
 
@@ -52,6 +54,25 @@ def test_a_figure_is_a_png_and_an_svg_the_same_every_time(name, results):
             assert {"Software", "Creation Time"}.isdisjoint(image.info)
         ElementTree.fromstring(drawn.files["svg"])
         assert b"<dc:date>" not in drawn.files["svg"]
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("name", plots.names())
+def test_everything_in_a_figure_can_be_read_on_light_and_on_dark_paper(name, theme, results, faint):
+    with styled(theme):
+        for picture in plots.get(name).draw(results, "left"):
+            assert faint(picture.make()) == []
+
+
+def test_pictures_for_dark_paper_are_called_so_and_the_others_are_as_they_were(results):
+    plain = list(draw(results, ["parameters"]))
+    both = list(draw(results, ["parameters"], themes=tuple(THEMES)))
+    assert both[::2] == plain
+    assert [drawn.name for drawn in both[1::2]] == [f"{drawn.name}-dark" for drawn in plain]
+    assert list(draw(results, ["parameters"], themes=("dark",))) == both[1::2]
+    (loss, dark) = draw(of_loss(results), ["fractions"], metric="loss", themes=tuple(THEMES))
+    assert dark.name == f"{loss.name}-dark"
+    assert loss.name.endswith("-loss")
 
 
 @pytest.mark.parametrize("name", plots.names())

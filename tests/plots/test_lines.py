@@ -11,6 +11,7 @@ from matplotlib.collections import PolyCollection
 
 from prunebench.plots.lines import by_samples, controls_of, drawable, line_of
 from prunebench.plots.registry import plots
+from prunebench.plots.themes import THEMES
 from prunebench.results.matrix_files import Results
 from prunebench.statistics import mean_interval, wilson
 
@@ -129,7 +130,7 @@ def test_a_control_is_drawn_dashed_in_grey_by_the_steps_of_its_curve(make_curve,
     line = drawn_lines(picture)["dense, same epochs"]
     assert list(line.get_xdata()) == pytest.approx([1, 0.55, 0.325])
     assert list(line.get_ydata()) == pytest.approx(control.after)
-    assert line.get_color() == "#666666"
+    assert line.get_color() == THEMES["light"].quiet
     assert line.get_linestyle() == "--"
 
 

@@ -43,6 +43,15 @@ def test_quantities_have_ticks_within_what_is_drawn(low, ratio):
         assert 2 <= len(axes.get_yticks()) <= 14
 
 
+def test_shades_have_round_percentages_and_few():
+    named = [[scales.percent(tick) for tick in scales.shade_ticks(low, 1)] for low in (0.3, 0.04, 0.00045)]
+    assert named == [
+        ["30", "40", "50", "60", "70", "80", "90", "100"],
+        ["5", "10", "20", "50", "100"],
+        ["0.1", "1", "10", "100"],
+    ]
+
+
 def test_batch_sizes_have_a_tick_each():
     _, axes = canvas("title", "x", "y")
     scales.size_axis(axes, [256, 1, 16, 1])

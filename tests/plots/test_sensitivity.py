@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from matplotlib.colors import to_rgba
 
 from prunebench.plots.sensitivity import LEAST, picture
-from prunebench.plots.style import METADATA, render
+from prunebench.plots.style import METADATA, render, styled
+from prunebench.plots.themes import THEMES
 from prunebench.records import Scores
 from prunebench.results.sensitivity import grid_of
 
@@ -32,7 +34,7 @@ def grid(make_cell):
 
 
 @pytest.mark.usefixtures("in_style")
-def test_cells_show_scores_and_are_the_darker_the_more_is_lost(grid):
+def test_cells_show_scores_and_are_the_further_from_paper_the_more_is_lost(grid):
     figure = picture(grid())
     axes, bar = figure.axes
     (image,) = axes.images
@@ -44,6 +46,14 @@ def test_cells_show_scores_and_are_the_darker_the_more_is_lost(grid):
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["10 %", "50 %", "90 %"]
     assert "100 samples" in " ".join(axes.get_xlabel().split())
     assert bar.get_ylabel() == "accuracy lost"
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_every_number_can_be_read_in_its_cell(theme, grid, faint):
+    with styled(theme):
+        figure = picture(grid())
+        assert figure.axes[0].images[0].cmap(0.0) == pytest.approx(to_rgba(THEMES[theme].paper))
+        assert faint(figure) == []
 
 
 @pytest.mark.usefixtures("in_style")

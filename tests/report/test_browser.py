@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from prunebench.plots.themes import THEMES
 from prunebench.report.document import document
 from prunebench.report.page import page
 from prunebench.report.sources import gather
@@ -227,6 +228,38 @@ def test_colours_follow_the_system_and_the_button(opened):
 
 def ink(driver):
     return driver.execute_script("return document.getElementById('curves')._fullLayout.font.color")
+
+
+def test_lines_have_the_colours_of_the_theme_and_so_have_their_swatches(opened):
+    def drawn():
+        return opened.execute_script(
+            "const [line] = document.getElementById('curves').data.filter((trace) => trace.meta.group);"
+            "const swatch = document.querySelector('#groups .swatch path');"
+            "return [line.line.color, getComputedStyle(swatch).stroke]"
+        )
+
+    for theme in ("light", "dark"):
+        first = THEMES[theme].lines[0]
+        rgb = ", ".join(str(int(first[at : at + 2], 16)) for at in (1, 3, 5))
+        assert drawn() == [f"rgb({rgb})"] * 2
+        opened.find_element("id", "theme").click()
+
+
+def test_layers_are_drawn_before_and_after_the_last_step(opened):
+    def row():
+        cells = opened.find_elements("css selector", "#layers tbody td")
+        bars = opened.find_elements("css selector", "#layers .bar, #layers .bar span")
+        return [cell.text for cell in cells], [bar.rect["width"] for bar in bars]
+
+    told, (whole, left) = row()
+    assert told == ["conv1", "100 → 81", "10 k → 6561", "65.6 %"]
+    assert left / (whole - 2) == pytest.approx(0.81, abs=0.01)
+    assert "After step 2, means over 3 seeds" in opened.find_element("id", "layers-caption").text
+    choose(opened, "layers-of", "2")
+    assert row()[0] == ["conv1", "10 k → 6561", "65.6 %"]
+    choose(opened, "family", f"{HOSTILE} on {HOSTILE}")
+    assert "seeds" not in opened.find_element("id", "layers-caption").text
+    assert len(opened.find_elements("css selector", "#layers-of option")) == 1
 
 
 @pytest.mark.parametrize("width", [1280, 400])

@@ -6,4 +6,5 @@ Doors:
     inspection   layers of a model before and after a step
     sensitivity  what is lost where each layer is pruned alone
     style        what every picture looks like
+    themes       colours for light and for dark paper
 """

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from prunebench.errors import ConfigError, DataError
 from prunebench.plots.registry import Picture, Plot, plots
 from prunebench.plots.rendering import rendered
-from prunebench.plots.style import styled
+from prunebench.plots.themes import DEFAULT
 from prunebench.results.curves import AXES
 from prunebench.results.matrix_files import Results
 
@@ -24,8 +24,16 @@ class Drawn(NamedTuple):
     files: dict[str, bytes]
 
 
-def draw(results: Results, names: Sequence[str] = (), axis: str = "left", metric: str | None = None) -> Iterator[Drawn]:
+def draw(
+    results: Results,
+    names: Sequence[str] = (),
+    axis: str = "left",
+    metric: str | None = None,
+    themes: Sequence[str] = (DEFAULT,),
+) -> Iterator[Drawn]:
     """Draw figures; without names every one that the results allows, and with a metric every one that shows one.
+
+    Each is drawn in every theme, and called after it where that is not the default: `accuracy-net-dark`.
 
     Raises:
         UnknownName: there is no such figure.
@@ -35,16 +43,17 @@ def draw(results: Results, names: Sequence[str] = (), axis: str = "left", metric
     asked: list[Plot] = [plots.get(name) for name in dict.fromkeys(names)]
     _check_axis(results, axis)
     drawn: list[tuple[Plot, Picture]] = []
-    with styled():
-        every = [plot for plot in map(plots.get, plots.names()) if plot.scored or metric is None]
-        for plot in asked or every:
-            pictures = plot.draw(results, axis)
-            if asked and not pictures:
-                raise DataError(_lacks(plot, results, axis))
-            drawn += [(plot, picture) for picture in pictures]
-        for (plot, picture), files in zip(drawn, rendered([picture for _, picture in drawn]), strict=True):
-            name = f"{picture.name}-{metric}" if metric and plot.scored else picture.name
-            yield Drawn(plot.name, name, files)
+    every = [plot for plot in map(plots.get, plots.names()) if plot.scored or metric is None]
+    for plot in asked or every:
+        pictures = plot.draw(results, axis)
+        if asked and not pictures:
+            raise DataError(_lacks(plot, results, axis))
+        drawn += [(plot, picture) for picture in pictures]
+    each = [(plot, picture, theme) for plot, picture in drawn for theme in themes]
+    files = rendered([(picture, theme) for _, picture, theme in each])
+    for (plot, picture, theme), content in zip(each, files, strict=True):
+        parts = [picture.name, metric if plot.scored else None, None if theme == DEFAULT else theme]
+        yield Drawn(plot.name, "-".join(filter(None, parts)), content)
     if not drawn:
         raise DataError(f"Nothing can be drawn of {_holds(results)}; `prunebench prune` and `efficiency` make more.")
     if not asked and axis != "left" and not any(plot.by_axis for plot, _ in drawn):

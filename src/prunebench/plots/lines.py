@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Literal
 from prunebench.comparison.matching import HOW_TO_PRUNE
 from prunebench.plots.naming import axis_label, line_names, pooled
 from prunebench.plots.scales import score_axis, score_label, share_axis
-from prunebench.plots.style import GREY, Look, canvas, legend, line, looks
+from prunebench.plots.style import Look, canvas, legend, line, looks
+from prunebench.plots.themes import theme
 from prunebench.results.curves import Curve, Replicates, by_settings, labels
 from prunebench.statistics import interval_of, mean_interval
 
@@ -110,16 +111,16 @@ def score_picture(
         banded |= _band(axes, after, look.color)
     for control, beside in controls:
         flat = line_of(control, axis, beside=beside)
-        handles += axes.plot(flat.x, flat.mean, color=GREY, linestyle=(0, (6, 3)), zorder=1.5)
-        banded |= _band(axes, flat, GREY)
+        handles += axes.plot(flat.x, flat.mean, color=theme().quiet, linestyle=(0, (6, 3)), zorder=1.5)
+        banded |= _band(axes, flat, theme().quiet)
     names = [name + count for name, count in zip([*names, *_control_names(controls)], counts, strict=True)]
     if before:
-        plain = looks(1)[0] if len(groups) == 1 else Look(GREY, "o")
+        plain = looks(1)[0] if len(groups) == 1 else Look(theme().quiet, "o")
         shown = [("after fine-tuning", False)] * (len(groups) > 1) + [("before fine-tuning", True)]
         handles += [Line2D([], [], **line(plain, hollow=hollow)) for _, hollow in shown]
         names += [name for name, _ in shown]
     if banded:
-        handles.append(Patch(color=GREY, alpha=0.2, linewidth=0))
+        handles.append(Patch(color=theme().quiet, alpha=0.2, linewidth=0))
         names.append("95 % interval, by test samples (Wilson)" if alone else "95 % interval of the mean")
     share_axis(axes, [x for of in lines for x in of.x])
     score_axis(axes, metric)

@@ -14,19 +14,22 @@ from concurrent.futures.process import BrokenProcessPool
 
 from prunebench.errors import DataError
 from prunebench.plots.registry import Picture
-from prunebench.plots.style import render
+from prunebench.plots.style import render, styled
 
 KINDS = ("png", "svg")
 
 MANY = 8
 """Pictures from which on several processes draw them: to begin one takes as long as to draw one or two."""
 
-_pictures: list[Picture] = []
+Themed = tuple[Picture, str]
+"""A picture, and the name of the theme that it is drawn in."""
+
+_pictures: list[Themed] = []
 """Those that a process was begun for."""
 
 
-def rendered(pictures: Sequence[Picture]) -> Iterator[dict[str, bytes]]:
-    """The bytes of pictures, by kind, in their order; within `styled`.
+def rendered(pictures: Sequence[Themed]) -> Iterator[dict[str, bytes]]:
+    """The bytes of pictures, by kind, in their order.
 
     Processes are forked, so that each has the results at hand without reading them; where there is no fork to rely on,
     this one draws alone. The bytes are the same.
@@ -53,7 +56,7 @@ def rendered(pictures: Sequence[Picture]) -> Iterator[dict[str, bytes]]:
         pool.shutdown(cancel_futures=True)
 
 
-def _begun(pictures: Sequence[Picture]) -> None:
+def _begun(pictures: Sequence[Themed]) -> None:
     """Begin a process: it leaves Ctrl-C to the one that began it."""
     _pictures.extend(pictures)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -63,5 +66,8 @@ def _numbered(number: int) -> dict[str, bytes]:
     return _files(_pictures[number])
 
 
-def _files(picture: Picture) -> dict[str, bytes]:
-    return {kind: render(picture.figure, kind) for kind in KINDS}
+def _files(themed: Themed) -> dict[str, bytes]:
+    picture, theme = themed
+    with styled(theme):
+        figure = picture.make()
+        return {kind: render(figure, kind) for kind in KINDS}

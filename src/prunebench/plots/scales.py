@@ -38,6 +38,13 @@ def share_ticks(low: float, high: float) -> list[float]:
     return [2.0**power for power in range(first, last - 1, -1) if power % every == 0]
 
 
+def shade_ticks(low: float, high: float) -> list[float]:
+    """Round percentages between two shares: 100 %, 50 %, 20 % … or, where these are many, 100 %, 10 %, 1 % …"""
+    ratio = high / low
+    found = _round_numbers(100 * low, 100 * high) if ratio < 4 else _one_two_five(100 * low, 100 * high)
+    return [tick / 100 for tick in found if ratio < 100 or f"{tick:e}".startswith("1.000")]
+
+
 def percent(share: float) -> str:
     """`12.5`, `3.125`, `1.56`, `0.781`."""
     return f"{100 * share:.4g}" if share >= 0.03 else f"{100 * share:.3g}"
@@ -101,6 +108,6 @@ def _round_numbers(low: float, high: float) -> list[float]:
 
 def _one_two_five(low: float, high: float) -> list[float]:
     powers = range(floor(log10(low)), ceil(log10(high)) + 1)
-    mantissas = (1, 2, 5) if high / low < 1e4 else (1,)
+    mantissas = (1, 1.5, 2, 3, 5, 7) if high / low < 10 else (1, 2, 5) if high / low < 1e4 else (1,)
     ticks = [float(f"{mantissa}e{power}") for power in powers for mantissa in mantissas]
     return [tick for tick in ticks if low <= tick <= high]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from prunebench.plots.scales import percent
-from prunebench.plots.style import COLOURS, WIDTH, canvas
+from prunebench.plots.style import WIDTH, canvas
+from prunebench.plots.themes import ink_on, theme
 from prunebench.results.sensitivity import Grid, scored
 
 if TYPE_CHECKING:
@@ -17,15 +18,13 @@ ROOM = 24
 """Letters of a name that a picture of the usual width has room for."""
 
 LEAST = 0.1
-"""The loss that the darkest colour stands for at least: what may be chance is not to look like a loss."""
-
-SHADES = ("#FFFFFF", COLOURS[4], COLOURS[1])
+"""The loss that the last shade stands for at least: what may be chance is not to look like a loss."""
 
 
 def picture(grid: Grid) -> Figure:
     """A row per layer, in the order of the model, and a column per share; each cell has its score as a number, and the
-    darker it is, the more is lost."""
-    from matplotlib.colors import LinearSegmentedColormap
+    further from the paper its colour is, the more is lost."""
+    from matplotlib.colors import LinearSegmentedColormap, to_hex
 
     first, metric = grid.first, grid.metric
     what = "layer" if first.kind == "weights" else "group of units"
@@ -40,11 +39,12 @@ def picture(grid: Grid) -> Figure:
     figure, axes = canvas(title, below, down, width=width, height=height)
     lost = [[grid.lost(layer, share) for share in grid.shares] for layer in grid.layers]
     most = max(LEAST, *(value for row in lost for value in row))
-    colours = LinearSegmentedColormap.from_list("lost", SHADES)
+    colours = LinearSegmentedColormap.from_list("lost", (theme().paper, *theme().losses))
     image = axes.imshow(lost, cmap=colours, vmin=0, vmax=most, aspect="auto")
     for i, layer in enumerate(grid.layers):
         for j, share in enumerate(grid.shares):
-            axes.text(j, i, f"{grid.score(layer, share):.3f}", ha="center", va="center", fontsize=7)
+            ink = ink_on(to_hex(colours(lost[i][j] / most)))
+            axes.text(j, i, f"{grid.score(layer, share):.3f}", ha="center", va="center", fontsize=7, color=ink)
     axes.set_xticks(range(len(grid.shares)), [f"{percent(share)} %" for share in grid.shares])
     axes.set_yticks(range(len(grid.layers)), grid.layers, fontsize=7)
     axes.tick_params(length=0)

@@ -11,6 +11,7 @@ from prunebench.records import Environment
 from prunebench.report.board import Shown, shown
 from prunebench.report.damage import Damaged, damaged
 from prunebench.report.figures import Series, axes_of, by_family, figures
+from prunebench.report.layers import Left, Whole, layers
 from prunebench.report.remarks import remarks
 from prunebench.report.sources import Sources
 from prunebench.report.verdicts import Comparison, comparisons
@@ -51,6 +52,8 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     groups: tuple[Series, ...]
     comparisons: tuple[Comparison, ...]
     board: Shown | None
+    models: tuple[Whole, ...]
+    layers: tuple[Left, ...]
     damages: tuple[Damaged, ...]
     remarks: tuple[str, ...]
     unfinished: tuple[str, ...]
@@ -70,6 +73,7 @@ def document(sources: Sources, title: str | None = None) -> Document:
     named = {family: figures(groups) for family, groups in families.items()}
     found = [group for groups in named.values() for group in groups]
     fixed = shown(sources.study, curves)
+    models, left = layers([group for groups in families.values() for group in groups])
     return Document(
         title=title or _title(sources.study, list(families)),
         about=tuple(_about(sources, curves, found if fixed is None else ())),
@@ -81,6 +85,8 @@ def document(sources: Sources, title: str | None = None) -> Document:
             for row in comparisons(family, groups, [group.label for group in named[family]])
         ),
         board=fixed,
+        models=models,
+        layers=left,
         damages=tuple(damaged(sources.runs)),
         remarks=tuple(line for family, groups in families.items() for line in remarks(groups, named[family])),
         unfinished=sources.unfinished,

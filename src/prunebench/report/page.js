@@ -53,6 +53,7 @@ function fillControls() {
   at("timed").hidden = timings.length === 0;
   chosen.timing = timings.length ? fillSelect(at("timing"), named(timings), chosen.timing) : null;
   at("groups").replaceChildren(...groupsOfFamily().map(checkbox));
+  fillLayers();
 }
 
 function checkbox(group) {
@@ -89,6 +90,7 @@ function listen() {
       show();
     });
   }
+  at("layers-of").addEventListener("change", showLayers);
   at("log").addEventListener("change", (event) => {
     chosen.log = event.target.checked;
     show();
@@ -104,6 +106,7 @@ function listenToTheme() {
   const isDark = () => (root.style.colorScheme || (system.matches ? "dark" : "light")) === "dark";
   const set = (scheme) => {
     root.style.colorScheme = scheme;
+    inks.clear();
     at("theme").textContent = isDark() ? "Light" : "Dark";
     at("theme").setAttribute("aria-label", `Switch to ${isDark() ? "light" : "dark"} colours`);
     show();

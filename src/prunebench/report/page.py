@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from dataclasses import asdict
 from html import escape
 from importlib.resources import files
 from string import Template
@@ -11,10 +12,11 @@ from typing import Any
 
 import msgspec
 
+from prunebench.plots.themes import THEMES, Theme
 from prunebench.report.commands import shortened
 from prunebench.report.document import Document
 
-SCRIPTS = ("plots.js", "tables.js", "board.js", "damage.js", "page.js")
+SCRIPTS = ("plots.js", "tables.js", "board.js", "layers.js", "damage.js", "page.js")
 
 UNSAFE = "<>&\u2028\u2029"
 """Characters that HTML or JavaScript reads as markup; in JSON they stand inside strings only."""
@@ -31,7 +33,7 @@ def page(document: Document) -> bytes:
     parts = {
         "policy": _policy(list(scripts.values())),
         "title": escape(document.title),
-        "style": _text("page.css"),
+        "style": _colours() + _text("page.css"),
         "data": embedded(msgspec.json.encode(_in_few_bytes(document)).decode()),
     }
     return Template(_text("page.html")).substitute(scripts | parts).encode()
@@ -53,6 +55,19 @@ def _policy(scripts: list[str]) -> str:
         f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "
         "base-uri 'none'; form-action 'none'"
     )
+
+
+def _colours() -> str:
+    """The colours of both themes, as variables of the page that are the one or the other."""
+    light, dark = (_named(THEMES[name]) for name in ("light", "dark"))
+    lines = [f"  --{name}: light-dark({colour}, {dark[name]});\n" for name, colour in light.items()]
+    return f":root {{\n{''.join(lines)}}}\n"
+
+
+def _named(theme: Theme) -> dict[str, str]:
+    """`paper`, …, and `line-1`, … → colour."""
+    plain = {name: colour for name, colour in asdict(theme).items() if isinstance(colour, str)}
+    return plain | {f"line-{number}": colour for number, colour in enumerate(theme.lines, 1)}
 
 
 def _text(name: str) -> str:

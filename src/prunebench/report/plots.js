@@ -1,6 +1,6 @@
-// The plots: colours after Okabe and Ito (2008), told apart by markers and dashes as well.
+// The plots: lines are told apart by the theme's colours, by markers and by dashes.
 
-const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"];
+const COLOURS = [1, 2, 3, 4, 5, 6, 7].map((number) => `--line-${number}`);
 const SYMBOLS = ["circle", "square", "diamond", "triangle-up", "cross", "triangle-down", "pentagon"];
 const DASHES = ["solid", "dashdot", "longdash"];
 const CONFIG = {
@@ -12,8 +12,17 @@ const PAPER_WIDTH = 680;
 
 const css = (name) => getComputedStyle(document.body).getPropertyValue(name);
 
-/** A colour of the page as Plotly reads it: light-dark() resolved. */
+const inks = new Map();
+
+/** A colour of the page as Plotly reads it: light-dark() resolved, once for each theme. */
 function ink(variable) {
+  if (!inks.has(variable)) inks.set(variable, resolved(variable));
+  return inks.get(variable);
+}
+
+const faint = (color) => color.replace("rgb(", "rgba(").replace(")", ", 0.18)");
+
+function resolved(variable) {
   const probe = element("span", {});
   probe.style.color = `var(${variable})`;
   document.body.append(probe);
@@ -24,9 +33,11 @@ function ink(variable) {
 
 function look(group) {
   const place = groupsOfFamily().filter((other) => !other.control).indexOf(group);
-  if (group.control) return { color: ink("--quiet"), dash: "dash", symbol: "circle-open" };
+  if (group.control) return { variable: "--quiet", color: ink("--quiet"), dash: "dash", symbol: "circle-open" };
+  const variable = COLOURS[place % COLOURS.length];
   return {
-    color: COLOURS[place % COLOURS.length],
+    variable,
+    color: ink(variable),
     dash: DASHES[Math.floor(place / COLOURS.length) % DASHES.length],
     symbol: SYMBOLS[place % SYMBOLS.length],
   };
@@ -41,8 +52,8 @@ const STROKES = { solid: "", dash: "5 4", dashdot: "6 3 1 3", longdash: "9 4" };
 
 /** Line and marker of a group, for its checkbox. */
 function swatch(group) {
-  const { color: drawn, dash, symbol } = look(group);
-  const color = group.control ? "var(--quiet)" : drawn; // follows the theme without being drawn again
+  const { variable, dash, symbol } = look(group);
+  const color = `var(${variable})`; // follows the theme without being drawn again
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   const draw = (path, attributes) => {
     const made = document.createElementNS(svg.namespaceURI, "path");
@@ -105,7 +116,7 @@ function band(group, points, xs, when) {
   const outline = [...there, ...back];
   return {
     x: outline.map(([x]) => x), y: outline.map(([, y]) => y), fill: "toself", mode: "lines", hoverinfo: "skip",
-    line: { width: 0 }, fillcolor: group.control ? "rgba(128,128,128,0.18)" : `${look(group).color}2e`, meta: {},
+    line: { width: 0 }, fillcolor: faint(look(group).color), meta: {},
   };
 }
 
@@ -127,12 +138,12 @@ function logTicks(traces, suffix) {
 }
 
 function layout(x, traces) {
-  const grid = { gridcolor: ink("--line"), zeroline: false, linecolor: ink("--line"), automargin: true };
+  const grid = { gridcolor: ink("--rule"), zeroline: false, linecolor: ink("--rule"), automargin: true };
   return {
-    ...(chosen.printing ? { width: PAPER_WIDTH } : { autosize: true }), paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", showlegend: false, hovermode: "closest",
+    ...(chosen.printing ? { width: PAPER_WIDTH } : { autosize: true }), paper_bgcolor: ink("--paper"), plot_bgcolor: "rgba(0,0,0,0)", showlegend: false, hovermode: "closest",
     font: { color: ink("--ink"), family: css("font-family"), size: 13 },
     margin: { l: 56, r: 16, t: 28, b: 48 },
-    hoverlabel: { bgcolor: ink("--raised"), bordercolor: ink("--line"), font: { color: ink("--ink") }, align: "left" },
+    hoverlabel: { bgcolor: ink("--raised"), bordercolor: ink("--rule"), font: { color: ink("--ink") }, align: "left" },
     modebar: { bgcolor: "rgba(0,0,0,0)", color: ink("--quiet"), activecolor: ink("--ink") },
     xaxis: { ...grid, type: chosen.log ? "log" : "linear", ...x,
       ...(chosen.log ? logTicks(traces, x.ticksuffix ?? "") : {}) },

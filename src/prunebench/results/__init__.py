@@ -5,6 +5,7 @@ Doors:
     matrices        the text matrices
     matrix_files    folders of text matrices, read back as curves, counts and times
     curves          runs as columns over what is left
+    layers          what each layer had and has left
     settings        what decides runs, and what their models, data and criteria are called
     old_names       records as JSON with the names of before
     tables          tables for the terminal

@@ -10,6 +10,7 @@ from PIL import Image
 
 from prunebench.cli.commands.plot import command
 from prunebench.plots.registry import plots
+from prunebench.plots.themes import THEMES
 
 PERFORMANCE = "100 50 25\n.9 .4 .2\n.9 .4 .2\n.9 .8 .7\n.9 .8 .7\n"
 
@@ -46,6 +47,17 @@ def test_the_default_is_the_folder_performance(prunebench, performance, tmp_path
         {"figure": "models", "png": "plots/models-unstructured-l1.png", "svg": "plots/models-unstructured-l1.svg"}
     ]
     assert (tmp_path / "plots" / "models-unstructured-l1.png").is_file()
+
+
+def test_pictures_for_dark_paper_are_beside_the_others_or_alone(prunebench, performance, tmp_path):
+    for theme, endings in (("both", ("", "-dark")), ("dark", ("-dark",)), ("light", ("",))):
+        folder = tmp_path / theme
+        finished = prunebench("plot", str(performance), "--figure", "models", "--theme", theme, "-o", str(folder))
+        assert finished.status == 0, finished.err
+        names = [f"models-unstructured-l1{ending}" for ending in endings]
+        assert finished.out.splitlines() == [f"written {folder / name}.png and .svg" for name in names]
+    for name, paper in (("models-unstructured-l1", "light"), ("models-unstructured-l1-dark", "dark")):
+        assert f"fill: {THEMES[paper].paper}" in (tmp_path / "both" / f"{name}.svg").read_text(encoding="utf-8")
 
 
 def test_a_run_is_drawn_over_what_is_left_of_macs_and_with_its_layers(prunebench, digits_run, tmp_path):

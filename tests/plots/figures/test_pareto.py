@@ -39,7 +39,7 @@ def test_every_step_is_drawn_by_its_milliseconds_with_the_front(make_curve, in_s
     assert picture.name == "pareto-digits-latency-1"
     axes = picture.figure.axes[0]
     assert axes.get_xlabel() == (
-        "milliseconds per batch of 1 (the unpruned model's, times the share\nmeasured beside it), cpu, 1 thread"
+        "milliseconds per batch of 1 (the unpruned model's × the share measured beside it), cpu, 1 thread"
     )
     steps, best = (line for line in axes.get_lines() if len(line.get_xdata()) == 3 and line.get_linestyle() != "None")
     np.testing.assert_allclose(steps.get_xdata(), [8, 4, 2])

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
-import pytest
 
 from prunebench.plots.registry import plots
 from prunebench.results.matrix_files import Results
@@ -70,49 +68,3 @@ def test_a_batch_size_that_a_step_lacks_leaves_a_gap(results, in_style):
     drawn = [line.get_ydata() for line in picture.figure.axes[0].get_lines()]
     assert any(np.isnan(row).tolist() == [False, True] for row in drawn)
     assert plots.get("latency-by-parameters").draw(Results(times=(first,)), "left") == []
-
-
-def test_layers_are_the_mean_over_seeds_of_the_share_left(make_curve, with_layers, in_style):
-    group = (with_layers(make_curve()), with_layers(make_curve(seed=1), (1.0, 0.3, 0.05)))
-    (picture,) = plots.get("layers").draw(Results(curves=group), "left")
-    axes = picture.figure.axes[0]
-    (mesh,) = axes.collections
-    np.testing.assert_allclose(mesh.get_array(), [[1, 0.4, 0.15], [1, 0.2, 0.075]])
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["fc1", "fc2"]
-    assert [label.get_text() for label in axes.get_xticklabels()] == ["0\n100", "1\n50", "2\n25"]
-    assert picture.figure.get_suptitle().endswith("n = 2 seeds")
-    assert [text.get_text() for text in axes.texts] == ["100", "40", "15", "100", "20", "7.5"]
-
-
-def test_a_layer_of_which_nothing_is_left_is_white_and_says_0(make_curve, with_layers, in_style):
-    curve = with_layers(make_curve(), (1.0, 0.5, 0.0))
-    (picture,) = plots.get("layers").draw(Results(curves=(curve,)), "left")
-    (mesh,) = picture.figure.axes[0].collections
-    assert mesh.get_array().mask[:, 2].all()
-    assert picture.figure.axes[0].texts[2].get_text() == "0"
-
-
-@pytest.mark.parametrize("count", [1, 120])
-def test_the_heat_map_grows_with_the_layers(count, make_curve, make_record, in_style):
-    from prunebench.records import LayerRecord
-
-    layers = tuple(LayerRecord(f"l{i}", "Linear", (1, 1), (1, 1), 10, 5) for i in range(count))
-    curve = replace(make_curve(), records=tuple(make_record(step, layers=layers) for step in range(3)))
-    (picture,) = plots.get("layers").draw(Results(curves=(curve,)), "left")
-    figure = picture.figure
-    figure.draw_without_rendering()
-    boxes = [label.get_window_extent() for label in figure.axes[0].get_yticklabels()]
-    assert not any(upper.overlaps(lower) for upper, lower in zip(boxes, boxes[2:], strict=False))
-
-
-def test_of_many_steps_some_are_named(make_curve, make_record, in_style):
-    left = tuple(0.9**step for step in range(45))
-    curve = make_curve(left=left)
-    records = tuple(make_record(step) for step in range(45))
-    curve = replace(curve, steps=tuple(range(45)), after=(0.5,) * 45, before=(0.5,) * 45, records=records)
-    (picture,) = plots.get("layers").draw(Results(curves=(curve,)), "left")
-    picture.figure.draw_without_rendering()
-    labels = picture.figure.axes[0].get_xticklabels()
-    assert [label.get_text() for label in labels[:2]] == ["0\n100", "3\n73"]
-    boxes = [label.get_window_extent() for label in labels]
-    assert not any(one.overlaps(other) for one, other in pairwise(boxes))

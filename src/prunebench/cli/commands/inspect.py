@@ -9,7 +9,7 @@ import click
 
 from prunebench.cli.console import Console
 from prunebench.cli.options import Command, common_options, field_options, gather
-from prunebench.cli.pictures import check_picture, write_picture
+from prunebench.cli.pictures import check_picture, theme_option, write_picture
 from prunebench.config import OF_UNITS
 
 if TYPE_CHECKING:
@@ -43,8 +43,11 @@ BAR = 24
 @click.option(
     "-o", "--picture", "path", metavar="FILE", help="Draw the layers before and after as well, a .png, .svg or .pdf."
 )
+@theme_option()
 @common_options
-def command(*, classes: int, path: str | None, as_json: bool, quiet: bool, debug: bool, **values: Any) -> None:
+def command(
+    *, classes: int, path: str | None, theme: str, as_json: bool, quiet: bool, debug: bool, **values: Any
+) -> None:
     """Show what of a model can be pruned, and prove it: without data, without training.
 
     Units are channels, neurons and heads, in groups that can only be removed together. With random weights in double
@@ -67,7 +70,7 @@ def command(*, classes: int, path: str | None, as_json: bool, quiet: bool, debug
     if path is not None:
         from prunebench.plots.inspection import picture
 
-        write_picture(lambda: picture(found), Path(path))
+        write_picture(lambda: picture(found), Path(path), theme)
         console.note(f"written {path}")
 
 

@@ -8,6 +8,8 @@ import click
 import msgspec
 
 from prunebench.cli.console import Console
+from prunebench.cli.pictures import theme_option
+from prunebench.plots.themes import THEMES
 
 
 class Written(msgspec.Struct, frozen=True):
@@ -30,6 +32,7 @@ class Written(msgspec.Struct, frozen=True):
     help="What accuracy is drawn over: left (nominal), units, params, macs, or latency@BATCH.",
 )
 @click.option("--metric", metavar="NAME", help="What is drawn of each run: top1, top5, loss.  [default: the main one]")
+@theme_option("both")
 @click.option("-o", "--output", default="plots", show_default=True, metavar="DIR", help="Where pictures are written.")
 @click.option("--json", "as_json", is_flag=True, help="Print pictures, one JSON object per line.")
 @click.option("--debug", is_flag=True, help="Show a traceback on errors.")
@@ -39,6 +42,7 @@ def command(
     names: tuple[str, ...],
     axis: str,
     metric: str | None,
+    theme: str,
     output: str,
     as_json: bool,
     debug: bool,
@@ -46,6 +50,8 @@ def command(
     """Draw the figures of PATHs as PNG and SVG: text matrices, folders of them, runs, studies, folders of runs.
 
     Without a PATH the matrices in performance are drawn.
+
+    Those for dark paper are called so: accuracy-resnet18-digits-structured-dark.png.
 
     \b
     Figures: accuracy, criteria, fractions, models, layers, parameters,
@@ -58,7 +64,8 @@ def command(
 
     folder = Path(output)
     check_output(folder, folder=True)
-    for drawn in draw(gather(paths or ("performance",), metric), names, axis, metric):
+    themes = tuple(THEMES) if theme == "both" else (theme,)
+    for drawn in draw(gather(paths or ("performance",), metric), names, axis, metric, themes):
         places = {kind: folder / f"{drawn.name}.{kind}" for kind in drawn.files}
         with writing(drawn.name, folder):
             for kind, content in drawn.files.items():

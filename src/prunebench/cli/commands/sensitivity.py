@@ -17,7 +17,7 @@ from prunebench.cli.options import (
     run_option,
     trust_option,
 )
-from prunebench.cli.pictures import check_picture, write_picture
+from prunebench.cli.pictures import check_picture, theme_option, write_picture
 from prunebench.cli.stopping import Stopping
 from prunebench.config import OF_RETRAINING, OF_TUNING, default
 from prunebench.config import given as given_fields
@@ -55,6 +55,7 @@ UNUSED = (
     help="Most samples scored.",
 )
 @click.option("-o", "--picture", "path", metavar="FILE", help="Draw a heat map as well, a .png, .svg or .pdf.")
+@theme_option()
 @trust_option
 @common_options
 def command(
@@ -64,6 +65,7 @@ def command(
     shares: tuple[float, ...],
     samples: int,
     path: str | None,
+    theme: str,
     trust: bool,
     as_json: bool,
     quiet: bool,
@@ -99,7 +101,7 @@ def command(
     if path is not None:
         from prunebench.plots.sensitivity import picture
 
-        write_picture(lambda: picture(grid), Path(path))
+        write_picture(lambda: picture(grid), Path(path), theme)
         console.note(f"written {path}")
 
 

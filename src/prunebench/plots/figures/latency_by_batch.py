@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from prunebench.plots.naming import numbered
 from prunebench.plots.registry import Picture, Plot, plots
 from prunebench.plots.scales import quantity_axis, size_axis
-from prunebench.plots.style import GREY, Look, canvas, legend, line, looks
+from prunebench.plots.style import Look, canvas, legend, line, looks
+from prunebench.plots.themes import theme
 from prunebench.plots.timed import by_run, left_of, timed_slug, titles_of
 from prunebench.results.matrices import TIMED
 from prunebench.results.matrix_files import Results, Times
@@ -29,7 +30,7 @@ def draw(results: Results, axis: str) -> list[Picture]:
 def _picture(title: str, times: Times) -> Figure:
     figure, axes = canvas(title, "batch size", "milliseconds per batch")
     pruned, masked = looks(2)
-    styles = {"original": line(Look(GREY, "D")), "masked": line(masked, hollow=True), "pruned": line(pruned)}
+    styles = {"original": line(Look(theme().quiet, "D")), "masked": line(masked, hollow=True), "pruned": line(pruned)}
     handles = [drawn for name in TIMED for drawn in axes.plot(times.batch_sizes, times.ms[name], **styles[name])]
     size_axis(axes, times.batch_sizes)
     quantity_axis(axes, "y", [ms for row in times.ms.values() for ms in row])

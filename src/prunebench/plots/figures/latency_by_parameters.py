@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from prunebench.plots.naming import OF, nominal, numbered
 from prunebench.plots.registry import Picture, Plot, plots
 from prunebench.plots.scales import quantity_axis, share_axis
-from prunebench.plots.style import GREY, Look, canvas, legend, line, looks
+from prunebench.plots.style import Look, canvas, legend, line, looks
+from prunebench.plots.themes import theme
 from prunebench.plots.timed import by_run, timed_slug, titles_of
 from prunebench.results.amounts import percent_left
 from prunebench.results.matrix_files import Counts, Results, Times
@@ -51,7 +52,7 @@ def _picture(title: str, run: list[Times], counts: Counts | None) -> Figure:
         every += original + pruned
     share_axis(axes, x)
     quantity_axis(axes, "y", every)
-    proxy = line(looks(1)[0] if len(sizes) == 1 else Look(GREY, "o"), hollow=True, linewidth=1)
+    proxy = line(looks(1)[0] if len(sizes) == 1 else Look(theme().quiet, "o"), hollow=True, linewidth=1)
     names = [f"pruned, batch {size}" for size in sizes]
     legend(figure, [*handles, Line2D([], [], **proxy)], [*names, "original"])
     return figure

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from prunebench.plots.naming import nominal, numbered, slug_of, titles
 from prunebench.plots.registry import Picture, Plot, plots
 from prunebench.plots.scales import count_axis, share_axis
-from prunebench.plots.style import GREY, canvas, legend, line, looks
+from prunebench.plots.style import canvas, legend, line, looks
+from prunebench.plots.themes import theme
 from prunebench.results.matrix_files import Counts, Results
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def _picture(title: str, counts: Counts) -> Figure:
     figure, axes = canvas(title, nominal(counts.settings), "prunable weights")
     masked, actual = looks(2)
     handles = [
-        axes.axhline(counts.actual[0], color=GREY, linestyle=(0, (6, 3)), linewidth=1.2),
+        axes.axhline(counts.actual[0], color=theme().quiet, linestyle=(0, (6, 3)), linewidth=1.2),
         *axes.plot(counts.left, counts.masked, **line(masked, hollow=True)),
         *axes.plot(counts.left, counts.actual, **line(actual)),
     ]

@@ -11,7 +11,8 @@ from prunebench.plots.lines import MOST_LINES
 from prunebench.plots.naming import line_names, numbered, pooled, slug, subject, titles
 from prunebench.plots.registry import Picture, Plot, plots
 from prunebench.plots.scales import quantity_axis, score_axis, score_label
-from prunebench.plots.style import GREY, canvas, legend, line, looks
+from prunebench.plots.style import canvas, legend, line, looks
+from prunebench.plots.themes import as_text, theme
 from prunebench.results.curves import SHOWN, Replicates, by_settings, merged, milliseconds, unpruned
 from prunebench.results.matrix_files import Results
 from prunebench.statistics import mean_interval
@@ -116,7 +117,7 @@ def _picture(machine: Machine, groups: Sequence[Replicates], axis: str) -> Figur
     else:
         title = f"{metric.title} against latency{f' on {machine.dataset}' if machine.dataset else ''}"
     size, _, backend = axis.removeprefix("latency@").partition(" ")
-    what = f"milliseconds per batch of {size} (the unpruned model's, times the share measured beside it)"
+    what = f"milliseconds per batch of {size} (the unpruned model's × the share measured beside it)"
     label = ", ".join(part for part in (what, backend, str(machine)) if part)
     figure, axes = canvas(title + seeds, label, score_label(metric), width=WIDE)
     names = line_names(groups) if len(groups) > 1 else ["every step"]
@@ -140,7 +141,7 @@ def _picture(machine: Machine, groups: Sequence[Replicates], axis: str) -> Figur
     handles += axes.plot(
         [point.ms for point in best],
         [point.mean for point in best],
-        color=GREY,
+        color=theme().quiet,
         marker="o",
         markersize=11,
         markerfacecolor="none",
@@ -169,7 +170,7 @@ def _number(axes: Axes, drawn: Sequence[Sequence[Point]]) -> None:
             y -= HEIGHT
         placed.append((x, y))
         about: dict[str, Any] = {"fontsize": 8, "fontweight": "bold", "ha": "right", "va": "center", "zorder": 4}
-        axes.text(x, y, str(i), color=look.color, transform=axes.transAxes, **about)
+        axes.text(x, y, str(i), color=as_text(look.color), transform=axes.transAxes, **about)
 
 
 plots.add(
