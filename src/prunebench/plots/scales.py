@@ -108,6 +108,6 @@ def _round_numbers(low: float, high: float) -> list[float]:
 
 def _one_two_five(low: float, high: float) -> list[float]:
     powers = range(floor(log10(low)), ceil(log10(high)) + 1)
-    mantissas = (1, 1.5, 2, 3, 5, 7) if high / low < 10 else (1, 2, 5) if high / low < 1e4 else (1,)
+    mantissas = (1, 1.5, 2, 3, 4, 5, 7) if high / low < 10 else (1, 2, 5) if high / low < 1e4 else (1,)
     ticks = [float(f"{mantissa}e{power}") for power in powers for mantissa in mantissas]
     return [tick for tick in ticks if low <= tick <= high]

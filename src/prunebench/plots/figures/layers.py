@@ -47,7 +47,7 @@ def _picture(title: str, group: Replicates) -> Figure:
     rows, what = by_step[-1], _shown(group)
     across = min(MOST_NUMBERS, max(4, len(by_step))) * INCHES_PER_STEP
     width, height = size(rows, across - INCHES_OF_BARS / 2)
-    steps = f"step, and nominal % of {of_nominal(group[0].settings)} left"
+    steps = f"step, nominal % of {of_nominal(group[0].settings)} left"
     xs = [f"{what} before → left after step {longest.steps[-1]}", steps]
     title = f"{title}; {summed}" if (summed := told(rows)) else title
     ratios = (INCHES_OF_BARS, across)
