@@ -30,7 +30,7 @@ from prunebench.results.settings import Settings, settings_of
 
 KEYS = ("against", "criteria", "family")
 
-OWN = ("scope", "calibration")
+OWN = ("scope", "floor", "calibration")
 """Settings that a criterion has values of its own for, or no use."""
 
 
