@@ -110,7 +110,7 @@ def try_out(planned: Sequence[Experiment]) -> dict[str, Tried]:
 
 def _kind(experiment: Experiment) -> tuple[str, ...]:
     """The same for runs whose steps take as long."""
-    names = (*SAME, "criterion", "scope", "calibration", "finetune_epochs", "retrain")
+    names = (*SAME, "criterion", "scope", "calibration", "finetune_epochs", "finetune_updates", "retrain")
     return tuple(repr(getattr(experiment.settings, name)) for name in names)
 
 
