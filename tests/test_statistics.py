@@ -159,6 +159,21 @@ def test_one_value_has_a_mean_and_nothing_else():
     assert seeds_needed([0.25]) is None
 
 
+def test_intervals_of_several_tests_hold_together():
+    """All null: of ten intervals one or more misses zero in one of twenty repetitions at most."""
+    draw = np.random.default_rng(0)
+    missed = sum(
+        any(not found.low <= 0 <= found.high for found in (mean_interval(values, 10) for values in draws))
+        for draws in draw.normal(0, 1, (1000, 10, 5)).tolist()
+    )
+    assert 0.02 < missed / 1000 <= 0.065
+    values = [0.1, 0.3, 0.2]
+    assert mean_interval(values, 1) == mean_interval(values)
+    assert mean_difference(values, 10)[1] == mean_difference(values)[1]  # p is of one alone
+    assert mean_difference(values, 10)[0].low < mean_difference(values)[0].low
+    assert isnan(mean_difference([0.1] * 6, 10)[0].low)  # of order statistics there are too few
+
+
 @pytest.mark.parametrize(
     ("ratio", "seeds"),
     [(0.2, 199), (0.3, 90), (0.4, 52), (0.5, 34), (0.6, 24), (0.7, 19), (0.8, 15), (0.9, 12), (1.0, 10), (1.5, 6)],

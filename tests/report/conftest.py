@@ -9,9 +9,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from prunebench.comparison.family import Cell, Family, Fixed
 from prunebench.records import LatencyRecord, Scores, TimingRecord
 from prunebench.runs.index import identify
 from prunebench.runs.run import Run
+from prunebench.studies.study import StudyRecord
 
 CORRECT = {"structured": (340, 331, 300), "unstructured": (340, 338, 336), "none": (340, 341, 344)}
 """Correct of 360 test samples, by step, for seed 0; every seed has two more than the one before."""
@@ -76,4 +78,32 @@ def study(tmp_path_factory, pruned, timed) -> Path:
         runs = [pruned(root, method=method, criterion=criterion, seed=seed) for seed in range(3)]
         if method == "structured":
             timed(runs[0])
+    return root
+
+
+@pytest.fixture(scope="session")
+def fixed(tmp_path_factory, pruned) -> Path:
+    """A study that has fixed its comparisons: two criteria and a control with four seeds each; l1 is better."""
+    root = tmp_path_factory.mktemp("fixed") / "runs"
+
+    def keys(**settings: Any) -> tuple[str, ...]:
+        more = 6 if settings.get("criterion") == "l1" else 0
+        return tuple(pruned(root, seed=seed, more=more + seed % 2 * (more > 0), **settings).key for seed in range(4))
+
+    entries = {"l1": keys(criterion="l1"), "random": keys(criterion="random")}
+    cell = Cell(
+        title="tiny on digits, structured, 0.1",
+        entries=entries,
+        against=("random",),
+        compared=tuple(entries),
+        controls=keys(method="none"),
+    )
+    family = Family(together="budget", cells=(cell,))
+    about = {"runs": 12, "pairs": 1, "digest": family.digest, "text": "every criterion against random"}
+    when = (Fixed(date="2026-01-02", finished=0, **about), Fixed(date="2026-01-03", finished=3, **about))
+    every = tuple(key for of in (*entries.values(), cell.controls) for key in of)
+    record = StudyRecord(
+        name="small", source="[grid]\n", runs=every, file="small.toml", set=("lr=1",), family=family, fixed=when
+    )
+    (root / "study.json").write_bytes(msgspec.json.encode(record))
     return root

@@ -291,3 +291,38 @@ def test_one_seed_says_that_no_verdict_is_possible(chromium, tmp_path, pruned):
     chromium.get(path.as_uri())
     assert "no verdict is possible without more seeds" in chromium.find_element("id", "verdicts").text
     assert "one seed cannot tell" in chromium.find_element("id", "verdicts").text
+
+
+@pytest.fixture(scope="module")
+def board_page(fixed, tmp_path_factory):
+    """The page of a study that has fixed its comparisons."""
+    path = tmp_path_factory.mktemp("board") / "report.html"
+    path.write_bytes(page(document(gather(str(fixed)))))
+    return path
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_board_is_read_on_a_narrow_screen_and_stands_in_place_of_verdicts(chromium, board_page, scheme):
+    emulate(chromium, scheme)
+    chromium.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": 400, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+    )
+    try:
+        chromium.get_log("browser")
+        chromium.get(board_page.as_uri())
+        assert chromium.get_log("browser") == []
+        assert chromium.execute_script("return document.documentElement.scrollWidth <= innerWidth")
+        assert not chromium.find_element("id", "verdicts-section").is_displayed()
+        rows = chromium.find_elements("css selector", "table.board tbody tr")
+        assert [row.find_elements("css selector", "td")[1].text for row in rows] == [
+            *("l1", "random", "trained on, nothing removed", "unpruned")
+        ]
+        told = rows[0].find_element("css selector", "b")
+        assert told.text.startswith("+1.8")
+        figure, interval = told.text.split("\n")  # below each other
+        assert (figure, interval[0]) == ("+1.8", "(")
+        (warned,) = chromium.find_elements("css selector", "#board .warning")
+        assert "changed on 2026-01-03" in warned.text
+        assert "prunebench study study.toml --set lr=1" in chromium.find_element("id", "commands").text
+    finally:
+        chromium.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
