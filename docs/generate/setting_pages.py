@@ -1,0 +1,106 @@
+"""The page of all settings, made of the annotations of RunConfig and EfficiencyConfig."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal, get_args, get_origin
+
+import msgspec
+from words import prose
+
+from prunebench.cli.options import SECTIONS
+from prunebench.config import KINDS, RunConfig, field_types, meta, option_name
+from prunebench.latency.config import EfficiencyConfig
+
+DECIDES = {
+    "training": "training, and all that comes after it",
+    "pruning": "pruning and fine-tuning",
+    "nothing": "no result",
+}
+BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
+
+INTRODUCTION = """# Every setting
+
+A setting is an option of the command line (`--finetune-lr 1e-4`), a key of a TOML file (`finetune_lr = 1e-4`, for
+`--config`, `[base]` or `[grid]` of a study) and a field of `RunConfig`. One that decides training or pruning is part of a
+run's key: another value is another run.
+"""
+
+
+def page() -> str:
+    """The page."""
+    titles = {field: title for title, field in SECTIONS}
+    lines = [INTRODUCTION]
+    for name in field_types():
+        if name in titles:
+            lines.append(f"## {titles[name]}\n")
+        lines.append(_setting(name, RunConfig))
+    lines += ["## Timing\n", "Fields of `EfficiencyConfig`, options of [`efficiency`](commands/efficiency.md), and keys of"]
+    lines += ["a study's `[efficiency]`.\n"]
+    lines += [_setting(name, EfficiencyConfig) for name in field_types(EfficiencyConfig)]
+    return "\n".join(lines)
+
+
+def _setting(name: str, kind: type[msgspec.Struct]) -> str:
+    about = meta(name, kind)
+    help, _, told = (about.description or "").partition("  [")
+    facts = [f"`{option_name(name)}`", _values(field_types(kind)[name], about)]
+    facts.append(_default(name, kind, about, told.removesuffix("]").replace("]  [", "; ")))
+    if kind is RunConfig:
+        facts.append(f"decides {DECIDES[(about.extra or {})['decides']]}")
+    anchor = name if kind is RunConfig else f"timing-{name}"
+    return f"### `{name}` {{ #{anchor} }}\n\n{prose(help)}\n\n{' · '.join(filter(None, facts))}\n{{ .facts }}\n"
+
+
+def _default(name: str, kind: type[msgspec.Struct], about: msgspec.Meta, told: str) -> str:
+    """What it is where it is not given; empty where it then is nothing."""
+    if told:
+        return prose(told.replace("default: ", "default: ", 1))
+    if kind is not RunConfig:
+        fields = {field.name: field.default for field in msgspec.structs.fields(kind)}
+        value, own = fields[name], ""
+    else:
+        extra = about.extra or {}
+        value, own = extra["default"], "the model's or the data's, else " if extra["fitted"] else ""
+    if value is None or value == ():
+        return ""
+    return f"default: {own}`{_written(value)}`"
+
+
+def _written(value: Any) -> str:
+    """A value as TOML has it, a text without its quotes."""
+    if isinstance(value, tuple):
+        return ", ".join(map(_written, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _values(hint: Any, about: msgspec.Meta) -> str:
+    """What a setting may be: its choices, or its type and bounds."""
+    if choices := _choices(hint):
+        several = "several of " if _bare(hint, tuple) else ""
+        return several + ", ".join(f"`{each}`" for each in choices)
+    bounds = [f"{word} {limit:,}" for each, word in BOUNDS.items() if (limit := getattr(about, each)) is not None]
+    return " ".join([_kind(hint), *filter(None, [" and ".join(bounds)])]).strip()
+
+
+def _parts(hint: Any) -> list[Any]:
+    """A type and all that it is made of."""
+    return [hint, *(part for each in get_args(hint) if not isinstance(each, msgspec.Meta) for part in _parts(each))]
+
+
+def _bare(hint: Any, kind: type) -> bool:
+    return any(part is kind or get_origin(part) is kind for part in _parts(hint))
+
+
+def _choices(hint: Any) -> tuple[str, ...]:
+    return next((get_args(part) for part in _parts(hint) if get_origin(part) is Literal), ())
+
+
+def _kind(hint: Any) -> str:
+    """The type of a value, as errors call it."""
+    if _bare(hint, tuple):
+        own = next((KINDS[part.__name__] for part in (float, int) if _bare(hint, part)), "a text")
+        return f"several: {re.sub('^a ', '', own)}s each" if own == "a text" else "numbers"
+    if any(part is Any for part in _parts(hint)):
+        return "a name, or in Python a function"
+    return next(KINDS[part.__name__] for part in (bool, int, float, str) if _bare(hint, part))
