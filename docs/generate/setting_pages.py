@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, Literal, get_args, get_origin
 
 import msgspec
@@ -13,8 +12,8 @@ from prunebench.config import KINDS, RunConfig, field_types, meta, option_name
 from prunebench.latency.config import EfficiencyConfig
 
 DECIDES = {
-    "training": "training, and all that comes after it",
-    "pruning": "pruning and fine-tuning",
+    "training": "training",
+    "pruning": "pruning",
     "nothing": "no result",
 }
 BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
@@ -23,7 +22,8 @@ INTRODUCTION = """# Every setting
 
 A setting is an option of the command line (`--finetune-lr 1e-4`), a key of a TOML file (`finetune_lr = 1e-4`, for
 `--config`, `[base]` or `[grid]` of a study) and a field of `RunConfig`. One that decides training or pruning is part of a
-run's key: another value is another run.
+run's key: another value is another run. What takes several values is given again and again on the command line
+(`--exclude conv1 --exclude fc`), or with commas where it takes numbers, and as a list in a file.
 """
 
 
@@ -55,7 +55,7 @@ def _setting(name: str, kind: type[msgspec.Struct]) -> str:
 def _default(name: str, kind: type[msgspec.Struct], about: msgspec.Meta, told: str) -> str:
     """What it is where it is not given; empty where it then is nothing."""
     if told:
-        return prose(told.replace("default: ", "default: ", 1))
+        return prose(told)
     if kind is not RunConfig:
         fields = {field.name: field.default for field in msgspec.structs.fields(kind)}
         value, own = fields[name], ""
@@ -99,8 +99,8 @@ def _choices(hint: Any) -> tuple[str, ...]:
 def _kind(hint: Any) -> str:
     """The type of a value, as errors call it."""
     if _bare(hint, tuple):
-        own = next((KINDS[part.__name__] for part in (float, int) if _bare(hint, part)), "a text")
-        return f"several: {re.sub('^a ', '', own)}s each" if own == "a text" else "numbers"
+        kind = next(part for part in (float, int, str) if _bare(hint, part))
+        return f"{KINDS[kind.__name__].removeprefix('a ')}s"
     if any(part is Any for part in _parts(hint)):
         return "a name, or in Python a function"
     return next(KINDS[part.__name__] for part in (bool, int, float, str) if _bare(hint, part))

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
 
 
 def prose(text: str) -> str:
-    """A text as Markdown: options are code, and no sign means anything but itself, outside of `code`."""
+    """A line of help as Markdown: options are code, and no sign means anything but itself, outside of `code`."""
+    return _outside_code(text, lambda part: OPTION.sub(r"`\g<0>`", re.sub(r"([*_\[\]])", r"\\\1", part)))
+
+
+def _outside_code(text: str, change: Callable[[str], str]) -> str:
+    """A text with `<` as it is, whose parts outside of `code` are changed."""
     parts = text.split("`")
-    for i in range(0, len(parts), 2):
-        escaped = re.sub(r"([*_<\[\]])", r"\\\1", parts[i])
-        parts[i] = OPTION.sub(r"`\g<0>`", escaped)
+    parts[::2] = [change(part.replace("<", "&lt;")) for part in parts[::2]]
     return "`".join(parts)
 
 
@@ -24,7 +27,7 @@ def code(text: object) -> str:
 
 
 def cell(text: str) -> str:
-    """A text as the cell of a table."""
+    """A line of help as the cell of a table."""
     return prose(text).replace("|", "&#124;")
 
 
@@ -40,11 +43,15 @@ def definitions(pairs: Iterable[tuple[str, str]]) -> str:
 
 
 def paragraphs(docstring: str | None) -> str:
-    """A docstring as Markdown; what is indented, or drawn as a tree, stays as it is."""
+    """A docstring as Markdown, which it is but for its underscores; what is indented, or a tree, stays as it is."""
     parts = inspect.cleandoc(docstring or "").split("\n\n")
-    return "\n\n".join(part if part.startswith("    ") else drawn(part) or prose(part) for part in parts)
+    return "\n\n".join(part if part.startswith("    ") else _tree(part) or _paragraph(part) for part in parts)
 
 
-def drawn(part: str) -> str:
+def _paragraph(text: str) -> str:
+    return _outside_code(text, lambda part: OPTION.sub(r"`\g<0>`", part.replace("_", r"\_")))
+
+
+def _tree(part: str) -> str:
     """A tree as a block of code; empty where there is none."""
     return "\n".join(f"    {line}" for line in part.split("\n")) if "├──" in part else ""
