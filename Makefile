@@ -1,17 +1,21 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo gpu-check test
+.PHONY: demo docs gpu-check test
 
 demo: .venv/installed
 	$(BIN)/prunebench demo
+
+docs: .venv/installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "Open $(CURDIR)/build/docs/index.html in a browser."
 
 gpu-check: .venv/installed
 	$(BIN)/python benchmarks/gpu_check.py
 
 test: .venv/installed
-	$(BIN)/ruff check src tests benchmarks
-	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks docs
+	$(BIN)/ruff format --check src tests benchmarks docs
 	$(BIN)/mypy
 	$(BIN)/pytest -m "not slow" -n 2 --dist loadfile
 

@@ -6,11 +6,11 @@ import inspect
 import re
 
 import click
-from words import definitions, prose
 
 from prunebench.cli.main import COMMANDS, cli
 from prunebench.cli.options import SECTIONS
 from prunebench.config import field_types, option_name
+from words import definitions, prose
 
 
 def commands() -> dict[str, click.Command]:

@@ -11,15 +11,17 @@ import re
 from pathlib import Path
 from typing import Any
 
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
 import command_pages
 import name_pages
 import root_pages
 import setting_pages
-from mkdocs.config.defaults import MkDocsConfig
-from mkdocs.structure.files import File, Files
 from words import paragraphs
 
 ASKED = re.compile(r"^<!-- (names|docstring): (\S+) -->$", re.MULTILINE)
+COMMANDS_AT = "reference/commands/"
 LINK = re.compile(r"""(?:href|src)="(https?:[^"]*)\"""")
 
 
@@ -27,14 +29,24 @@ def generated() -> dict[str, str]:
     """Every page that no one writes: its place in `docs` → its text."""
     pages = {at: root_pages.page(name) for name, at in root_pages.PAGES.items()}
     commands = command_pages.commands()
-    pages |= {f"reference/commands/{name}.md": command_pages.page(name, command) for name, command in commands.items()}
+    pages |= {f"{COMMANDS_AT}{name}.md": command_pages.page(name, command) for name, command in commands.items()}
     return pages | {
-        "reference/commands/index.md": command_pages.overview(),
+        f"{COMMANDS_AT}index.md": command_pages.overview(),
         "reference/settings.md": setting_pages.page(),
         "reference/criteria.md": name_pages.criteria_page(),
         "reference/choices.md": name_pages.choices_page(),
         "reference/models.md": name_pages.models_page(),
     }
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Put every command into the navigation, after the page that lists them."""
+    for section in config.nav or []:
+        for entry in next(iter(section.values())) if isinstance(section, dict) else []:
+            for pages in entry.values() if isinstance(entry, dict) else []:
+                if isinstance(pages, list) and pages[0].startswith(COMMANDS_AT):
+                    pages += [f"{COMMANDS_AT}{name}.md" for name in command_pages.COMMANDS]
+    return config
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:

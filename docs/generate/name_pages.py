@@ -11,8 +11,6 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
-from words import cell, code, definitions, paragraphs, table
-
 from prunebench.config import option_name
 from prunebench.data.dataset import datasets
 from prunebench.latency.backends import backends
@@ -24,6 +22,7 @@ from prunebench.pruning.shares import scopes
 from prunebench.registry import LIBRARIES, Registry
 from prunebench.studies.executors import executors
 from prunebench.training.policies import policies
+from words import cell, code, definitions, paragraphs, table
 
 REGISTRIES: Mapping[str, Registry[Any]] = {
     "models": models,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any, Literal, get_args, get_origin
 
 import msgspec
-from words import prose
 
 from prunebench.cli.options import SECTIONS
 from prunebench.config import KINDS, RunConfig, field_types, meta, option_name
 from prunebench.latency.config import EfficiencyConfig
+from words import prose
 
 DECIDES = {
     "training": "training",
@@ -21,8 +21,8 @@ BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 INTRODUCTION = """# Every setting
 
 A setting is an option of the command line (`--finetune-lr 1e-4`), a key of a TOML file (`finetune_lr = 1e-4`, for
-`--config`, `[base]` or `[grid]` of a study) and a field of `RunConfig`. One that decides training or pruning is part of a
-run's key: another value is another run. What takes several values is given again and again on the command line
+`--config`, `[base]` or `[grid]` of a study) and a field of `RunConfig`. One that decides training or pruning is part of
+a run's key: another value is another run. What takes several values is given again and again on the command line
 (`--exclude conv1 --exclude fc`), or with commas where it takes numbers, and as a list in a file.
 """
 
@@ -35,7 +35,10 @@ def page() -> str:
         if name in titles:
             lines.append(f"## {titles[name]}\n")
         lines.append(_setting(name, RunConfig))
-    lines += ["## Timing\n", "Fields of `EfficiencyConfig`, options of [`efficiency`](commands/efficiency.md), and keys of"]
+    lines += [
+        "## Timing\n",
+        "Fields of `EfficiencyConfig`, options of [`efficiency`](commands/efficiency.md), and keys of",
+    ]
     lines += ["a study's `[efficiency]`.\n"]
     lines += [_setting(name, EfficiencyConfig) for name in field_types(EfficiencyConfig)]
     return "\n".join(lines)

@@ -8,11 +8,11 @@ import shlex
 import click
 import pytest
 from click.testing import CliRunner
-from shown import COMMANDS, PAGES, ROOT, blocks, named_files
 
 from prunebench.cli.main import COMMANDS as NAMES
 from prunebench.cli.main import cli
 from prunebench.studies.study import experiments_of, read_study
+from shown import COMMANDS, PAGES, ROOT, blocks, named_files
 
 READERS = ("net.py", "own.pth", "hf:")
 """Files that are the reader's."""
@@ -116,13 +116,14 @@ def test_the_example_with_a_run_keeps_it_and_times_it(tmp_path, monkeypatch, cap
     monkeypatch.chdir(tmp_path)
     code = example("time_run(")
     small = code.replace("iterations=2", "iterations=1, epochs=1, limit_train=64, limit_test=32")
-    small = small.replace("time_budget=5", "time_budget=0.1").replace('"resnet18"', '"torchvision:squeezenet1_1"')
+    small = small.replace("time_budget=5", "time_budget=0.1")
+    small = small.replace('"resnet18"', '"torchvision:squeezenet1_1", image_size=32, method="unstructured"')
     assert small.count("limit_train") == small.count("=0.1") == small.count("squeezenet") == 1
     exec(compile(small, "python.md", "exec"), {})
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert [line[0] for line in lines[:2]] == ["0", "1"]
     assert {line[1] for line in lines[2:]} >= {"original", "pruned"}
-    assert len(list((tmp_path / "runs").glob("*-structured-*"))) == 1
+    assert len(list((tmp_path / "runs").glob("*-unstructured-*"))) == 1
 
 
 def test_a_model_of_transformers_is_pruned_and_read_by_transformers(tmp_path, monkeypatch, capsys):
