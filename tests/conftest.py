@@ -6,6 +6,7 @@ import gc
 import json
 import logging
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -435,3 +436,26 @@ def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
     found = Nursery(tmp_path_factory.mktemp("disk"))
     yield found
     found.close()
+
+
+CHROMIUM = (
+    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--window-size=1280,900"),
+)
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory):
+    """Chromium without a window, with a profile of its own."""
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is missing: pip install selenium")
+    binaries = {name: shutil.which(name) for name in ("chromium", "chromedriver")}
+    if missing := [name for name, path in binaries.items() if path is None]:
+        pytest.skip(f"{' and '.join(missing)} missing: install the system's packages chromium and chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = binaries["chromium"]
+    for flag in (*CHROMIUM, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(binaries["chromedriver"]))
+    yield driver
+    driver.quit()

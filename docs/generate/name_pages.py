@@ -38,6 +38,13 @@ REGISTRIES: Mapping[str, Registry[Any]] = {
 }
 
 
+OF_CRITERIA = """\
+What scores lowest goes; a unit scores the sum of its weights, where nothing else is said. w is a weight, x what it is
+multiplied with, g the gradient of the mean loss by it, and a what a unit puts out, of the calibration samples. What
+criteria came to on one model is on [a page of its own](../criteria.md).
+"""
+
+
 @cache
 def files(kind: str) -> dict[str, list[str]]:
     """The docstring of each file of a registry's folder → the names that are registered in it."""
@@ -100,8 +107,7 @@ def criteria_page() -> str:
     """Every criterion: what goes first by it, of what it scores, and what its file says."""
     rows = [[link("criteria", name), cell(criteria.get(name).summary), *_fits(name)] for name in criteria.names()]
     head = ["name", "what goes first", "of", "asks data for"]
-    top = "What scores lowest goes. What they came to on one model is on [a page of its own](../criteria.md)."
-    return f"# Every criterion\n\n{top}\n\n{table(head, rows)}\n## What each does\n\n{explained('criteria')}"
+    return f"# Every criterion\n\n{OF_CRITERIA}\n{table(head, rows)}\n## What each does\n\n{explained('criteria')}"
 
 
 def link(kind: str, name: str) -> str:

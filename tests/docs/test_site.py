@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 import tomllib
 from html.parser import HTMLParser
 from pathlib import Path
@@ -18,6 +19,13 @@ from shown import PAGES, ROOT
 
 FETCHED = {"script": "src", "img": "src", "link": "href", "iframe": "src", "source": "src"}
 """Elements that a browser fetches, and where they say from where."""
+
+
+WIDTH = 400
+"""Of a phone, pixels."""
+
+WIDEST = ("index.html", "zoo.html", "architecture.html", "reference/settings.html", "reference/api.html")
+"""Pages with wide tables, long lines of code, long words."""
 
 
 class Fetches(HTMLParser):
@@ -106,3 +114,36 @@ def test_tables_that_pages_ask_for_are_filled_in(site):
 def test_everything_that_can_be_imported_is_on_the_page_of_the_api(site):
     headings = re.findall(r'id="prunebench[\w.]*?\.(\w+)"', pages(site)["reference/api.html"])
     assert set(prunebench.__all__) <= set(headings)
+
+
+@pytest.fixture
+def phone(chromium):
+    chromium.get_log("browser")
+    size = {"width": WIDTH, "height": 900, "deviceScaleFactor": 1, "mobile": True}
+    chromium.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    yield chromium
+    chromium.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_pages_are_no_wider_than_a_phone(phone, site):
+    wide = {}
+    for path in site.rglob("*.html"):
+        if path.name != "404.html":  # it is made for a server
+            phone.get(path.as_uri())
+            wide[path.relative_to(site).as_posix()] = phone.execute_script(
+                "return document.documentElement.scrollWidth"
+            )
+    assert {name: width for name, width in wide.items() if width > WIDTH} == {}
+    assert phone.get_log("browser") == []
+
+
+def test_the_search_works_without_a_server(chromium, site):
+    chromium.get((site / "reference" / "settings.html").as_uri())
+    chromium.find_element("css selector", ".md-search__input").send_keys("finetune_lr")
+    deadline = time.monotonic() + 20
+    found = []
+    while not found and time.monotonic() < deadline:
+        time.sleep(0.1)
+        found = chromium.find_elements("css selector", ".md-search-result__item a")
+    assert "#finetune_lr" in found[0].get_attribute("href") or "Every setting" in found[0].text
+    assert chromium.get_log("browser") == []
