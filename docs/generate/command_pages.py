@@ -9,7 +9,7 @@ import click
 
 from prunebench.cli.main import COMMANDS, cli
 from prunebench.cli.options import SECTIONS
-from prunebench.config import field_types, option_name
+from prunebench.config import field_types, meta, option_name
 from words import definitions, prose
 
 
@@ -42,9 +42,16 @@ def _verbatim(found: re.Match[str]) -> str:
 
 
 def _own(command: click.Command, context: click.Context) -> str:
-    options = [each for each in command.get_params(context) if each.name not in field_types()]
+    options = [each for each in command.get_params(context) if isinstance(each, click.Option) and not setting(each)]
     records = [record for each in options if (record := each.get_help_record(context)) is not None]
     return "## Options\n\n" + definitions((f"`{names}`", prose(help)) for names, help in records)
+
+
+def setting(option: click.Parameter) -> str:
+    """The field of RunConfig that an option is made of; empty where it is the command's own, whatever it is called."""
+    name = str(option.name)
+    made = isinstance(option, click.Option) and name in field_types()
+    return name if made and str(option.help).startswith(meta(name).description or "-") else ""
 
 
 def _settings(command: click.Command) -> str:
@@ -54,7 +61,7 @@ def _settings(command: click.Command) -> str:
     for name in field_types():
         title = titles.get(name) or list(sections)[-1]
         own = sections.setdefault(title, [])
-        if any(each.name == name for each in command.params):
+        if any(setting(each) == name for each in command.params):
             own.append(f"[`{option_name(name)}`](../settings.md#{name})")
     there = [f"**{title}**: {' '.join(links)}" for title, links in sections.items() if links]
     return "\n## Settings\n\n" + "\n\n".join(there) + "\n" if there else ""

@@ -45,17 +45,27 @@ def page() -> str:
 
 
 def _setting(name: str, kind: type[msgspec.Struct]) -> str:
-    about = meta(name, kind)
-    help, _, told = (about.description or "").partition("  [")
-    facts = [f"`{option_name(name)}`", _values(field_types(kind)[name], about)]
-    facts.append(_default(name, kind, about, told.removesuffix("]").replace("]  [", "; ")))
+    hint = field_types(kind)[name]
+    help, _, told = next(about.description for about in metas(hint) if about.description).partition("  [")
+    facts = [
+        f"`{option_name(name)}`",
+        _values(hint),
+        _default(name, kind, told.removesuffix("]").replace("]  [", "; ")),
+    ]
     if kind is RunConfig:
-        facts.append(f"decides {DECIDES[(about.extra or {})['decides']]}")
+        facts.append(f"decides {DECIDES[(meta(name).extra or {})['decides']]}")
     anchor = name if kind is RunConfig else f"timing-{name}"
     return f"### `{name}` {{ #{anchor} }}\n\n{prose(help)}\n\n{' · '.join(filter(None, facts))}\n{{ .facts }}\n"
 
 
-def _default(name: str, kind: type[msgspec.Struct], about: msgspec.Meta, told: str) -> str:
+def metas(hint: Any) -> list[msgspec.Meta]:
+    """What is annotated to a setting, but not to the parts of several values."""
+    own = [each for each in getattr(hint, "__metadata__", ()) if isinstance(each, msgspec.Meta)]
+    within = () if get_origin(hint) is tuple else get_args(hint)
+    return own + [each for part in within if not isinstance(part, msgspec.Meta) for each in metas(part)]
+
+
+def _default(name: str, kind: type[msgspec.Struct], told: str) -> str:
     """What it is where it is not given; empty where it then is nothing."""
     if told:
         return prose(told)
@@ -63,7 +73,7 @@ def _default(name: str, kind: type[msgspec.Struct], about: msgspec.Meta, told: s
         fields = {field.name: field.default for field in msgspec.structs.fields(kind)}
         value, own = fields[name], ""
     else:
-        extra = about.extra or {}
+        extra = meta(name).extra or {}
         value, own = extra["default"], "the model's or the data's, else " if extra["fitted"] else ""
     if value is None or value == ():
         return ""
@@ -77,12 +87,13 @@ def _written(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _values(hint: Any, about: msgspec.Meta) -> str:
+def _values(hint: Any) -> str:
     """What a setting may be: its choices, or its type and bounds."""
     if choices := _choices(hint):
         several = "several of " if _bare(hint, tuple) else ""
         return several + ", ".join(f"`{each}`" for each in choices)
-    bounds = [f"{word} {limit:,}" for each, word in BOUNDS.items() if (limit := getattr(about, each)) is not None]
+    limits = [(word, getattr(about, each)) for about in metas(hint) for each, word in BOUNDS.items()]
+    bounds = [f"{word} {limit:,}" for word, limit in limits if limit is not None]
     return " ".join([_kind(hint), *filter(None, [" and ".join(bounds)])]).strip()
 
 

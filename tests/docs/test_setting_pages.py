@@ -14,8 +14,8 @@ PAGE = page()
 
 
 def facts(anchor: str) -> list[str]:
-    """What is told of a setting in its last line."""
-    found = re.search(rf"\{{ #{anchor} \}}\n\n.*\n\n(.*)\n\{{ \.facts \}}", PAGE)
+    """What is told of a setting in its last line, below what it means."""
+    found = re.search(rf"\{{ #{anchor} \}}\n\n.{{5,}}\n\n(.*)\n\{{ \.facts \}}", PAGE)
     assert found is not None
     return found[1].split(" · ")
 
@@ -52,6 +52,7 @@ def test_what_a_setting_may_be_is_told_as_errors_tell_it(anchor, told):
 
 def test_bounds_and_defaults_of_timing_are_told():
     assert facts("timing-batch_sizes")[1:] == ["whole numbers", "default: `1, 4, 16, 64, 256`"]
+    assert facts("timing-image_size")[1:] == ["a whole number at least 1", "default: as trained"]
     assert facts("timing-ci_width")[1:] == ["a number above 0", "default: `0.03`"]
 
 
