@@ -75,12 +75,25 @@ def test_own_model_dataset_and_criterion(tmp_path, monkeypatch):
         (tmp_path / name).write_text(text, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     line = next(line for line in COMMANDS if line.startswith("prune") and "net.py" in line)
-    result = CliRunner().invoke(cli, [*shlex.split(line), "--iterations", "2", "--epochs", "4"])
+    result = CliRunner().invoke(
+        cli, [*shlex.split(line), "--iterations", "2", "--finetune-epochs", "1", "--epochs", "4"]
+    )
     assert result.exit_code == 0, result.output
     assert "channels" in result.output
     assert (tmp_path / "performance" / "net-build_structured_mine-score_performance.txt").exists()
     for method, name in (("unstructured", "saliency"), ("structured", "units")):
-        more = ["--method", method, "--criterion", f"mine.py:{name}", "--iterations", "1", "--epochs", "1"]
+        more = [
+            "--method",
+            method,
+            "--criterion",
+            f"mine.py:{name}",
+            "--iterations",
+            "1",
+            "--finetune-epochs",
+            "1",
+            "--epochs",
+            "1",
+        ]
         assert CliRunner().invoke(cli, [*shlex.split(line), *more]).exit_code == 0
 
 
