@@ -16,14 +16,14 @@ VOCABULARY = ("errors", "reading", "records", "config", "user_code", "registry",
 
 ORDER = [
     *VOCABULARY,
-    *("runs", "models", "data", "pruning", "training", "experiment", "latency"),
+    *("runs", "models", "data", "pruning", "training", "tracking", "experiment", "latency"),
     *("results", "comparison", "plots", "studies", "report", "cli"),
 ]
 """No module imports what stands below it here; between those at the top, too."""
 
 WITHOUT_TORCH = [
     *VOCABULARY,
-    *("runs", "results", "comparison", "plots", "report", "cli.main"),
+    *("runs", "tracking", "results", "comparison", "plots", "report", "cli.main"),
     *("models.architecture", "models.inputs", "models.masks", "data.dataset", "data.task", "pruning.registry"),
     *("experiment.goals", "experiment.experiment", "experiment.checks", "experiment.resolve"),
     *("experiment.identity", "experiment.plan"),

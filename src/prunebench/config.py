@@ -248,6 +248,8 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     keep: Annotated[Literal["all", "last", "records"],
         _neutral("Checkpoints that a pruning run keeps: of all steps, of the last, or none once it is finished.", "all")] = NOT_GIVEN
     runs_dir: Annotated[str, _neutral("Where runs are kept.", "runs")] = NOT_GIVEN
+    track: Annotated[tuple[str, ...],
+        _neutral("Tell a tracker of each epoch and step: tensorboard, mlflow, wandb, or path.py:Tracker; repeatable.", ())] = NOT_GIVEN
     results_dir: Annotated[str, _neutral("Where the text matrices are written.", "performance")] = NOT_GIVEN
     # fmt: on
 

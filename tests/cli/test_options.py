@@ -36,7 +36,7 @@ def parsed(*arguments):
 def test_a_command_has_an_option_for_each_field_that_concerns_it(command):
     parts = ("training", "nothing") if command.name == "train" else ("training", "pruning", "nothing")
     flags = {flag for parameter in command.params for flag in parameter.opts}
-    without = {"prune": set(), "train": {"--until"}}.get(command.name, {"--until", "--devices"})
+    without = {"prune": set(), "train": {"--until"}}.get(command.name, {"--until", "--devices", "--track"})
     assert {option_name(name) for name in deciding(*parts)} - without <= flags
     assert {"--json", "--quiet", "--debug", "--config"} <= flags
     assert not without & flags

@@ -47,6 +47,7 @@ OTHER = {
     "device": "cuda",
     "runs_dir": "other-runs",
     "results_dir": "other-results",
+    "track": ("tensorboard",),
     "fraction": 0.25,
     "mean": (0.5,),
     "std": (0.5,),

@@ -24,6 +24,7 @@ METAVARS = {
     "layer_fraction": "GLOB=SHARE",
     "model_arg": "NAME=VALUE",
     "output": "KEY",
+    "track": "TRACKER",
     "text_column": "COLUMN",
     "label_column": "COLUMN",
 }

@@ -12,6 +12,7 @@ Doors:
     usable       what can be checked of the data without the model
     starts       where a run starts from
     loop         train, prune
+    tracked      trackers told of runs that are finished
     elsewhere    settings of which any process makes the same experiment
     team         the processes that compute one run together, a device each
     following    what all of them but the first do

@@ -22,6 +22,7 @@ from prunebench.registry import parameters, reference
 from prunebench.runs.commands import as_options
 from prunebench.runs.environment import check_processes
 from prunebench.runs.run import Run
+from prunebench.tracking.trackers import check_tracker
 from prunebench.training.policies import Policy, policies
 
 USED_BY: dict[str, tuple[Kind, ...]] = {
@@ -42,6 +43,8 @@ def check(experiment: Experiment) -> None:
     _check_epochs(experiment)
     check_processes("--threads", settings.threads)
     check_processes("--workers", settings.workers)
+    for name in settings.track:
+        check_tracker(name)
     _check_devices(settings)
     check_pruning(settings, method)
     _check_amounts(settings, method)

@@ -17,7 +17,8 @@ def anywhere(experiment: Experiment) -> Settings:
     settings, kind = experiment.settings, experiment.origin.kind
     places = {name: str(Path(getattr(settings, name)).absolute()) for name in ("runs_dir", "data_dir")}
     named = {name: reference(getattr(settings, name)) for name in NAMES}
+    told = {"track": tuple(map(reference, settings.track))}
     weights = Path(settings.weights)
     if kind in ("file", "config") or (kind == "hub" and weights.is_dir()):
         places["weights"] = str(weights.absolute())
-    return msgspec.structs.replace(settings, **places, **named)
+    return msgspec.structs.replace(settings, **places, **named, **told)

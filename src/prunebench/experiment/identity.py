@@ -166,10 +166,12 @@ def _code_named(kind: Kind, settings: Settings) -> list[str]:
 
 def as_stored(config: RunConfig, start: Run | None = None) -> dict[str, Any]:
     """The fields of a config as they are written into a run: functions as references, tuples as lists, and for
-    `weights` of another config the key of the run that it makes; what a method does not ask for as its default."""
+    `weights` of another config the key of the run that it makes; what a method does not ask for as its default. Who is
+    told of a run is no part of it: whoever goes on with it tells whom he likes, and nobody imports a tracker by it."""
     found = {name: getattr(config, name) for name in field_types()}
     if isinstance(config, Settings):
         found |= {name: default(name) for name in OF_WEIGHTS if found[name] is None}
+        found["track"] = default("track")
     found |= {name: reference(found[name]) for name in NAMES if found[name] is not None}
     if start is not None and str(config.weights).endswith(".toml"):
         found["weights"] = start.key

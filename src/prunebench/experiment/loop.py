@@ -42,6 +42,7 @@ from prunebench.models.undisturbed import undisturbed
 from prunebench.records import Answers, Scores, Seconds, StepRecord, Summary, UnitCosts
 from prunebench.runs.reproducibility import check_versions
 from prunebench.runs.run import Run
+from prunebench.tracking.telling import Telling
 from prunebench.training.determinism import deterministic_or_told
 from prunebench.training.device import environment, use
 from prunebench.training.fit import Progress, Stop
@@ -76,7 +77,9 @@ def train(
     if not isinstance(config, Experiment):  # of a pruning run, fresh weights may be kept as they are
         check_trains(experiment)
     store = store_for(run, experiment)
-    if not store.steps():
+    if store.steps():
+        store.tell_finished()
+    else:
         with together(experiment) as team:
             setup = set_up(experiment, _start(experiment, store), progress, stop, team)
             _tell(setup.summary(pruned=False))
@@ -100,6 +103,7 @@ def prune(
     experiment = resolve(config)
     store = store_for(run, experiment)
     if (records := store.finished()) is not None:
+        store.tell_finished()
         yield from records
         return
     with together(experiment) as team:
@@ -119,15 +123,16 @@ def _steps(
     settings = experiment.settings
     here = setup.environment("prune") if setup else environment(use(settings), settings.seed, devices=settings.devices)
     retraining: Retraining | None = None
-    with store.working(here):
+    with store.working(here), store.telling() as told:
         for step in range(settings.iterations + 1):
             if step not in store.steps():
                 if setup is None:
                     setup = set_up(experiment, _start(experiment, store), progress, stop, team)
                     _tell(setup.summary(pruned=True))
                 unit_costs(setup, store)  # before anything is trained
-                retraining = retraining or Retraining(setup, store, partial(_as_begun, setup, store))
+                retraining = retraining or Retraining(_heard(setup, told), store, partial(_as_begun, setup, store))
                 _unpruned(setup, store) if step == 0 else _iteration(retraining, step)
+            told.step(store.record(step), store.record(0))
             yield store.record(step)
 
 
@@ -148,6 +153,16 @@ def reevaluate(run: Run, step: int, config: RunConfig | Experiment) -> tuple[Sco
     check_data(run, experiment)
     state = checkpoint.load(run.checkpoint(step), experiment.model)
     return set_up(experiment, start_of(state)).scores(state)
+
+
+def _heard(setup: Setup, told: Telling) -> Setup:
+    """A setup whose training trackers are told of."""
+    if not told.heard:
+        return setup
+    found = replace(setup, progress=told.hearing(setup.progress))
+    known = {name: value for name, value in vars(setup).items() if name not in vars(found)}
+    vars(found).update(known)  # what was found out of the model is not found out again
+    return found
 
 
 def _tell(summary: Summary) -> None:
@@ -183,6 +198,7 @@ def _unpruned(setup: Setup, store: Store) -> None:
     dense = store.of(setup.experiment.dense)
     if dense.steps():
         log.info("starting from the trained model of run %s", dense.key)
+        dense.tell_finished()
     else:
         if dense.key and setup.experiment.settings.epochs:
             log.info("there is no trained model of these settings yet: training it first, as run %s", dense.key)
@@ -203,9 +219,10 @@ def _train(setup: Setup, store: Store) -> None:
     setup = _after_first(setup, store)
     if store.new:
         setup.fresh()  # what cannot work is told before anything is written
-    with store.working(setup.environment("train")):
+    with store.working(setup.environment("train")), store.telling() as heard:
         if store.steps():  # another process has just finished it
             return
+        setup = _heard(setup, heard)
         given = setup.given()
         state = _fitted(setup, store, store.begun(0) or StepState(0, setup.fresh()))
         scores, answers, state = _scored(setup, state)
@@ -215,6 +232,7 @@ def _train(setup: Setup, store: Store) -> None:
         told = {"summary": setup.summary(pruned=False), "seconds": state.seconds}
         _check_files(setup)
         store.commit(trained_record(setup, state, **told, **scores), state, answers)
+        heard.step(store.record(0), store.record(0))
 
 
 def _after_first(setup: Setup, store: Store) -> Setup:

@@ -10,14 +10,17 @@ from pathlib import Path
 
 import msgspec
 
+from prunebench.errors import ConfigError
 from prunebench.experiment.existing import check_contents, finished_records, trim
 from prunebench.experiment.experiment import Experiment
+from prunebench.experiment.tracked import epochs_of, tell_again
 from prunebench.models import checkpoint as checkpoints
 from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.taken_over import copied
 from prunebench.records import Answers, Environment, StepRecord, UnitCosts
 from prunebench.runs.background import Background
 from prunebench.runs.run import Run
+from prunebench.tracking.telling import Telling, telling
 from prunebench.training import state as states
 from prunebench.training.state import StepState
 
@@ -130,6 +133,16 @@ class Disk:
         with self._run.working(environment), self._writing:
             yield
 
+    def telling(self) -> AbstractContextManager[Telling]:
+        """The trackers of the run, while it is held."""
+        if not self._experiment.settings.track:
+            return telling((), None, 0)
+        return telling(self._experiment.settings.track, self._run, epochs_of(self._run, self._experiment))
+
+    def tell_finished(self) -> None:
+        """Tell trackers of the finished steps that they were not told."""
+        tell_again(self._experiment, self._run)
+
     def tidy(self) -> None:
         """Remove what a killed process left of what is finished."""
         self._run.tidy()
@@ -212,6 +225,13 @@ class Memory:
         """Nothing is held."""
         return nullcontext()
 
+    def telling(self) -> AbstractContextManager[Telling]:
+        """Nobody is told of a run that there is not."""
+        return telling((), None, 0)
+
+    def tell_finished(self) -> None:
+        """Nobody is told."""
+
     def tidy(self) -> None:
         """Nothing was left."""
 
@@ -228,7 +248,10 @@ def store_for(run: Run | None, experiment: Experiment) -> Store:
 
     Raises:
         RunError: the run was computed with other data or files.
+        ConfigError: trackers are to be told of a run, and there is none.
     """
+    if run is None and experiment.settings.track:
+        raise ConfigError("--track tells of a run: give one, as in prune(config, pruning_run(config)).")
     if run is None:
         return Memory(first=experiment.policy.asks("teacher"))
     experiment.note_code()

@@ -23,7 +23,7 @@ LETTERS = 80
 
 UNTOLD = (
     *("data_dir", "runs_dir", "results_dir", "workers", "cache", "keep", "checkpoint_every", "until"),
-    *("trust_data", ANY_SEED),
+    *("trust_data", "track", ANY_SEED),
 )
 """Settings by which nobody tells runs apart, or that are shown elsewhere."""
 

@@ -14,7 +14,7 @@ ALWAYS = ("model", "dataset", "method", "criterion", "fraction", "iterations", "
 """Settings that a command names even where they are the default; no fraction where a target stands in its place."""
 
 ELSEWHERE = (
-    *("runs_dir", "results_dir", "keep", "checkpoint_every", "workers", "cache"),
+    *("runs_dir", "results_dir", "keep", "checkpoint_every", "workers", "cache", "track"),
     *("device", "devices", "threads", "deterministic"),
 )
 """Settings that are no part of what is repeated, or that the environment of the run tells better."""

@@ -181,6 +181,12 @@ class Run:
         return found[-1]
 
     @property
+    def created(self) -> str:
+        """When the run was begun, as its folder says where it is there; another of the same key has another time."""
+        there = self._there()
+        return self.manifest.created if there is None else there.created
+
+    @property
     def changed(self) -> float:
         """When the run last gained anything, seconds since the epoch."""
         return max(map(progress.changed, [self.folder / MARK, *progress.folders(self.folder)])) / 1e9

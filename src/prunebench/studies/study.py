@@ -82,7 +82,7 @@ THREADS = 1
 FILE = "study.json"
 """In the study's folder: what it consists of."""
 
-LISTS = ("include", "exclude", "prune", "layer_fraction", "until", "text_column")
+LISTS = ("include", "exclude", "prune", "layer_fraction", "until", "text_column", "track")
 """Settings whose values are lists themselves."""
 
 
@@ -190,6 +190,12 @@ def read_study(path: str | Path, sets: Sequence[str] = (), only: Sequence[str] =
         over=over,
         only=parts_of(only),
     )
+
+
+def tracked_by(study: Study, names: Sequence[str]) -> Study:
+    """A study whose runs these trackers are told of, where there are any, instead of those of its file."""
+    told = {"track": tuple(names)} if names else {}
+    return msgspec.structs.replace(study, bases=tuple(msgspec.structs.replace(base, **told) for base in study.bases))
 
 
 def experiments_of(study: Study, runs_dir: str | None = None, *, fetch: bool = False) -> list[Experiment]:

@@ -43,7 +43,7 @@ class Position:
 @dataclass(frozen=True)
 class Tick:
     """Progress of a fit or an evaluation: zero-based epoch and finished batches of it; loss (of a fit) and the main
-    metric of the epoch so far, whose name is empty where there is none yet."""
+    metric of the epoch so far, whose name is empty where there is none yet; learning rate (of a fit)."""
 
     phase: str
     step: int
@@ -54,6 +54,7 @@ class Tick:
     loss: float | None
     metric: str
     score: float
+    lr: float | None = None
 
 
 Progress = Callable[[Tick], None]
@@ -132,7 +133,7 @@ def fit(
                     told = time.monotonic()
                     check_loss(tally.loss, position, epoch)
                     place = (position.phase, position.step, epoch, recipe.epochs, batch + 1, batches)
-                    progress(Tick(*place, tally.loss, tally.metric, tally.score))
+                    progress(Tick(*place, tally.loss, tally.metric, tally.score, optimizer.param_groups[0]["lr"]))
                 stopping = stop()
                 if not last and clock.due(stopping):
                     check_loss(tally.loss, position, epoch)

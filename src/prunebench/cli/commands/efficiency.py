@@ -37,7 +37,7 @@ SIZES = ("image_size", "sequence_length")
 
 
 @click.command("efficiency", cls=Command)
-@config_options("training", "pruning", "nothing", without=("dtype", "until", "devices"))
+@config_options("training", "pruning", "nothing", without=("dtype", "until", "devices", "track"))
 @run_option
 @files_option
 @click.option("--architecture-only", is_flag=True, help="Time untrained weights, whatever runs there are.")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command("evaluate", cls=Command)
-@config_options("training", "pruning", "nothing", without=("until", "devices"))
+@config_options("training", "pruning", "nothing", without=("until", "devices", "track"))
 @run_option
 @click.option("--steps", callback=numbers, metavar="N,N", help="Steps to evaluate.  [default: the last]")
 @click.option("--layers", is_flag=True, help="Print the weights of every layer and how many are left.")

@@ -90,7 +90,7 @@ def command(
                 ):  # a matrix never loses the columns of steps that are there
                     write_steps(run, records, results_dir)
                 console.note(step_line(record, iterations))
-    paths = _write(console, run, records, results_dir, answered)
+    paths = _write(console, experiment, records, answered)
     console.result("\n" + steps(records))
     if found is not None:
         console.records([found])
@@ -103,11 +103,16 @@ def command(
         raise click.exceptions.Exit(1)
 
 
-def _write(console: Console, run: Run, records: list[StepRecord], results_dir: str, answered: bool) -> list[Path]:
-    """Write the matrices of a run; of one that was finished before, on a disk that cannot be written to, say so."""
+def _write(console: Console, experiment: Experiment, records: list[StepRecord], answered: bool) -> list[Path]:
+    """Write the matrices of a run; of one that was finished before, on a disk that cannot be written to, say so, and
+    tell trackers what they were not told."""
     from prunebench.errors import DiskError
+    from prunebench.experiment.tracked import tell_again
     from prunebench.results.matrices import write_steps
 
+    run, results_dir = experiment.run, experiment.settings.results_dir
+    if answered:
+        tell_again(experiment, experiment.dense, run)
     try:
         return write_steps(run, records if len(records) >= len(run.steps()) else run.records(), results_dir)
     except DiskError as error:

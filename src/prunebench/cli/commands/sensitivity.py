@@ -34,7 +34,7 @@ HOW = ("method", "criterion", "calibration", "targets", "include", "exclude", "p
 
 UNUSED = (
     *("until", "iterations", "fraction", "scope", "round_to", "layer_fraction", "floor", "keep", "results_dir"),
-    *("retrain", *OF_RETRAINING, *OF_TUNING, "devices"),
+    *("retrain", *OF_RETRAINING, *OF_TUNING, "devices", "track"),
 )
 """Those that do not."""
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from prunebench.cli.console import Console
-from prunebench.cli.options import common_options
+from prunebench.cli.options import common_options, field_options
 from prunebench.cli.stopping import Stopping, resuming
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ MANY = 20
     metavar="HOURS",
     help="Stop after so long, and keep what is computed.",
 )
+@field_options("track")
 @click.option("--dry-run", is_flag=True, help="Print the runs, with an estimate of time and disk, and write nothing.")
 @common_options
 def command(
@@ -54,6 +55,7 @@ def command(
     sets: tuple[str, ...],
     only: tuple[str, ...],
     hours: float | None,
+    track: tuple[str, ...],
     dry_run: bool,
     as_json: bool,
     quiet: bool,
@@ -81,6 +83,7 @@ def command(
         part_of,
         read_study,
         record_of,
+        tracked_by,
         write_study,
     )
 
@@ -88,7 +91,7 @@ def command(
     check_installed(chosen.needs, f"--executor {executor}", chosen.extra)
     if address is not None and executor != "ray":
         raise ConfigError("--address is of a Ray cluster; give --executor ray.")
-    study = read_study(file, sets, only)
+    study = tracked_by(read_study(file, sets, only), track)
     with writing_nothing() if dry_run else nullcontext():
         planned = experiments_of(study, runs_dir, fetch=not dry_run)
         check_name(study, planned)
@@ -105,6 +108,7 @@ def command(
     if todo:
         check_writable(folder_of(planned))
     write_study(study, planned)
+    _tell_again(planned, todo)
     if trainings := sum(job.kind == "train" for job in todo):
         starts = f"{counted(trainings, 'dense run')} that they start from"
         console.note(f"to do: {counted(len(todo) - trainings, 'pruning run')}, and {starts}")
@@ -158,6 +162,15 @@ def _end(console: Console, study: Study, planned: Sequence[Experiment], ends: Un
         console.result(f"The time is up, and what was computed is kept. Go on with:\n    {resuming()}")
     if finished:
         console.note(f"what they show:  prunebench report {folder_of(planned)}")
+
+
+def _tell_again(planned: Sequence[Experiment], todo: Sequence[Job]) -> None:
+    """Tell trackers of runs that are finished, where they were not told."""
+    from prunebench.experiment.tracked import tell_again
+
+    keys = {job.key for job in todo}
+    for each in planned:
+        tell_again(each, *(run for run in (each.dense, each.run) if run.key not in keys))
 
 
 def _do(console: Console, outcomes: Iterator[Outcome], count: int) -> dict[str, Outcome]:

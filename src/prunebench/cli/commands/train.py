@@ -33,12 +33,14 @@ def command(
     run = experiment.dense
     if run.steps():
         from prunebench.experiment.plan import summary_lines
+        from prunebench.experiment.tracked import tell_again
 
         record = run.record(0)
         if record.summary:
             console.note("\n".join(summary_lines(record.summary)))
         for note in record.notes:
             console.note(f"Warning: {note}.")
+        tell_again(experiment, run)
     else:
         from prunebench.experiment.loop import train
 
