@@ -11,19 +11,30 @@ import pytest
 import prunebench
 
 ROOT = Path(prunebench.__file__).parent
-VOCABULARY = ("errors", "reading", "records", "config", "user_code", "registry", "seeding", "statistics", "alternation")
+VOCABULARY = (
+    "errors",
+    "reading",
+    "showing",
+    "records",
+    "config",
+    "user_code",
+    "registry",
+    "seeding",
+    "statistics",
+    "alternation",
+)
 """Modules at the top, which every room may use."""
 
 ORDER = [
     *VOCABULARY,
     *("runs", "models", "data", "pruning", "training", "tracking", "experiment", "latency"),
-    *("results", "comparison", "plots", "studies", "report", "cli"),
+    *("results", "comparison", "plots", "studies", "report", "notebooks", "cli"),
 ]
 """No module imports what stands below it here; between those at the top, too."""
 
 WITHOUT_TORCH = [
     *VOCABULARY,
-    *("runs", "tracking", "results", "comparison", "plots", "report", "cli.main"),
+    *("runs", "tracking", "results", "comparison", "plots", "report", "notebooks", "cli.main"),
     *("models.architecture", "models.inputs", "models.masks", "data.dataset", "data.task", "pruning.registry"),
     *("experiment.goals", "experiment.experiment", "experiment.checks", "experiment.resolve"),
     *("experiment.identity", "experiment.plan"),
@@ -164,6 +175,7 @@ def test_public_names_are_these():
         "LatencyRecord",
         "PrunebenchError",
         "RunConfig",
+        "Runs",
         "Split",
         "StepRecord",
         "TimingRecord",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from prunebench.latency.config import EfficiencyConfig
     from prunebench.latency.timing import time_run, time_untrained
     from prunebench.models.loading import load
+    from prunebench.notebooks.runs import Runs
     from prunebench.records import LatencyRecord, StepRecord, TimingRecord
     from prunebench.studies.search import seek
 
@@ -31,6 +32,7 @@ _HOMES = {
     "Dataset": "data.dataset",
     "Split": "data.dataset",
     "PrunebenchError": "errors",
+    "Runs": "notebooks.runs",
     "LatencyRecord": "records",
     "StepRecord": "records",
     "TimingRecord": "records",
@@ -51,6 +53,7 @@ __all__ = [
     "LatencyRecord",
     "PrunebenchError",
     "RunConfig",
+    "Runs",
     "Split",
     "StepRecord",
     "TimingRecord",

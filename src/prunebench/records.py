@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from prunebench.showing import html
+
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Some = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -325,6 +327,16 @@ class StepRecord(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     removed: tuple[RemovedBlock, ...] = ()
     samples_seen: int | None = None
 
+    def __repr__(self) -> str:
+        main = self.test_after.main.name
+        before = f"{self.test_before[main]:.3f} → " if self.step else ""
+        score = f"{main} {before}{self.test_after[main]:.3f}"
+        costs = f"{self.nonzero_params:,} parameters, {self.macs:,} MACs"
+        return f"StepRecord(step {self.step} of {self.run or self.model}: {score}, {costs})"
+
+    def _repr_html_(self) -> str:
+        return html(self)
+
 
 class SensitivityRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What a trained model scores where one layer, or one group of units, is pruned alone and nothing is trained.
@@ -608,6 +620,14 @@ class TimingRecord(msgspec.Struct, frozen=True, kw_only=True, rename={"breakdown
     breakdown: Breakdown | None = None
     sparse_layers: tuple[SparseLayer, ...] = ()
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        variants = ", ".join(dict.fromkeys(each.variant for each in self.latencies))
+        sizes = ", ".join(map(str, dict.fromkeys(each.batch_size for each in self.latencies)))
+        return f"TimingRecord(step {self.step}: {variants} at batch {sizes})"
+
+    def _repr_html_(self) -> str:
+        return html(self)
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,6 +1,7 @@
 """Plots: pictures of runs, studies and matrices. Figures are in `figures`, one file each.
 
 Doors:
+    registry     the figures that can be drawn
     sources      what paths hold that can be drawn
     drawing      figures as files
     inspection   layers of a model before and after a step

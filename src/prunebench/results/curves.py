@@ -108,7 +108,7 @@ def curve_of(
         raise RunError(f"Run {run.key} has not recorded {of}; it has: {have}.")
     axes: dict[str, tuple[float, ...]] = {
         "left": tuple(r.nominal_left for r in records),
-        "units": tuple(_units(r) for r in records),
+        "units": tuple(units_left(r) for r in records),
         "params": tuple(r.nonzero_params / first.nonzero_params for r in records),
         "macs": tuple(r.macs / first.macs for r in records),
     }
@@ -295,7 +295,8 @@ def _is_control(settings: Settings) -> bool:
     return method is not None and not method.removes
 
 
-def _units(record: StepRecord) -> float:
+def units_left(record: StepRecord) -> float:
+    """The share of the original's units that is left; 1 where nothing is counted in units."""
     left, original = (sum(getattr(unit, of) for unit in record.units) for of in ("left", "original"))
     return left / original if original else 1.0
 

@@ -15,11 +15,15 @@ NAMED = 3
 
 def steps(records: Sequence[StepRecord]) -> str:
     """A row per step: what is left, and the scores on test data before and after fine-tuning with a 95 % interval."""
+    return "\n".join([align(step_rows(records)), *step_notes(records)])
+
+
+def step_rows(records: Sequence[StepRecord]) -> list[list[str]]:
+    """The head and the cells of a table of steps."""
     kinds = [unit.kind for unit in records[0].units]
     held_out = records[0].validation is not None
     main, *others = records[0].test_after.counted
-    title = METRICS[main].title
-    masked = any(record.effective_macs not in (None, record.macs) for record in records)
+    masked = _is_masked(records)
     head = ["step", *kinds, "params", "MACs", *["effective"] * masked, "before", "after", "95 % interval"]
     head += [*["validation"] * held_out, *others]
     rows = []
@@ -32,12 +36,21 @@ def steps(records: Sequence[StepRecord]) -> str:
         costs = [short(record.nonzero_params), short(record.macs)]
         costs += ["" if record.effective_macs is None else short(record.effective_macs)] * masked
         rows.append([str(record.step), *shares, *costs, *scores])
-    samples = records[-1].test_after.total
-    lines = [
-        align([head, *rows]),
-        f"Test {title} over {samples:,} samples{_after(others)}; {', '.join(kinds)} in % of the original.",
-    ]
-    if masked:
+    return [head, *rows]
+
+
+def _is_masked(records: Sequence[StepRecord]) -> bool:
+    """Whether masks leave fewer multiply-accumulates than are computed."""
+    return any(record.effective_macs not in (None, record.macs) for record in records)
+
+
+def step_notes(records: Sequence[StepRecord]) -> list[str]:
+    """What is said below a table of steps, in lines."""
+    kinds = [unit.kind for unit in records[0].units]
+    main, *others = records[0].test_after.counted
+    scored = f"Test {METRICS[main].title} over {records[-1].test_after.total:,} samples{_after(others)}"
+    lines = [f"{scored}; {', '.join(kinds)} in % of the original."]
+    if _is_masked(records):
         lines.append(
             "Effective: MACs that are left where those of masked weights are skipped, as most hardware cannot."
         )
@@ -46,7 +59,7 @@ def steps(records: Sequence[StepRecord]) -> str:
             named = ", ".join(f"{block.name} ({block.score:.3g})" for block in record.removed)
             lines.append(f"Step {record.step} removed {named}: in brackets {record.criterion}.")
         lines += [f"Step {record.step}: {note}." for note in (*record.notes, *_warnings(record))]
-    return "\n".join(lines)
+    return lines
 
 
 def _after(metrics: Sequence[str]) -> str:

@@ -44,6 +44,7 @@ from prunebench.runs.files import (
 from prunebench.runs.lock import held
 from prunebench.runs.manifest import Manifest, decode, encode, problem_of, read_manifest
 from prunebench.runs.reproducibility import check_same
+from prunebench.showing import html
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +70,17 @@ class Run:
     def key(self) -> str:
         """What the run is called."""
         return self.manifest.key
+
+    def __repr__(self) -> str:
+        try:
+            steps = self.steps()
+        except (PrunebenchError, OSError):
+            return f"Run({str(self.folder)!r}: it cannot be read)"
+        which = {0: "no finished step", 1: "step 0"}.get(len(steps)) or f"steps {steps[0]} to {steps[-1]}"
+        return f"Run({str(self.folder)!r}: {which})"
+
+    def _repr_html_(self) -> str:
+        return html(self)
 
     # What is there
 
