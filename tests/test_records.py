@@ -70,8 +70,8 @@ def test_a_metric_says_what_it_is(name):
     metric = METRICS[name]
     assert metric.name == name
     assert metric.title
-    assert metric.higher_is_better == (name != "loss")
-    assert (metric.interval == "wilson") == (metric.unit == "share")
+    assert metric.higher_is_better == (metric.unit == "share")
+    assert (metric.interval == "wilson") == (name in ("top1", "top5", "exact"))  # which count samples
 
 
 @pytest.mark.parametrize(

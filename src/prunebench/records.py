@@ -59,6 +59,11 @@ METRICS = {
         Metric("top1", "accuracy", "share", True, "wilson"),
         Metric("top5", "top-5 accuracy", "share", True, "wilson"),
         Metric("loss", "cross-entropy", "nats", False, "none"),
+        Metric("own_loss", "own loss", "its unit", False, "none"),
+        Metric("exact", "exact-match accuracy", "share", True, "wilson"),
+        Metric("f1", "F1 per sample", "share", True, "none"),
+        Metric("lrap", "ranking precision", "share", True, "none"),
+        Metric("bce", "binary cross-entropy", "nats", False, "none"),
     )
 }
 """The metrics that tasks count."""

@@ -78,6 +78,15 @@ def test_paths_and_strings_are_taken():
         (Split(IMAGES.inputs, [0.0, 1.0, 0.0, 1.0]), "train labels must be whole numbers"),
         (Split(IMAGES.inputs, ["a", "b", "a", "b"]), "train labels must be whole numbers"),
         (Split(IMAGES.inputs, np.eye(4, 2, dtype=int)), "train labels must be whole numbers, one per sample"),
+        (
+            Split(IMAGES.inputs, np.eye(4, 3)),
+            "train labels must be whole numbers, one per sample; or, where samples may",
+        ),
+        (
+            Split(IMAGES.inputs, np.full((4, 2), 0.5)),
+            "train labels hold 0.5: where samples may have several labels, each",
+        ),
+        (Split(IMAGES.inputs, np.full((4, 2), np.nan)), "train labels hold nan"),
         (Split(IMAGES.inputs, None), "train labels must be whole numbers, one per sample"),
         (Split(IMAGES.inputs, [[1], [1, 2]]), "train labels must be whole numbers, one per sample"),
         (
@@ -118,3 +127,29 @@ def test_data_that_does_not_fit_is_refused_with_the_name_of_its_loader(split, me
 def test_a_loader_that_returns_something_else_is_told_what_to_return():
     with pytest.raises(DataError, match=r"mine returned tuple; a loader returns prunebench\.Dataset\."):
         checked((IMAGES, IMAGES), "mine")
+
+
+@pytest.mark.parametrize("kind", [bool, np.float32, np.float64])
+def test_samples_may_have_several_labels_or_none(kind):
+    split = Split(IMAGES.inputs, np.array([[0, 0], [1, 1], [1, 0], [0, 1]], kind))
+    dataset = checked(Dataset(split, split, CLASSES), "mine")
+    assert (dataset.is_multi_label, dataset.train.labels.dtype, dataset.notes) == (True, np.float32, ())
+    with pytest.raises(DataError, match="labels of train and test are of two shapes"):
+        checked(Dataset(split, IMAGES, CLASSES), "mine")
+
+
+def test_one_label_in_a_column_each_is_told():
+    split = Split(IMAGES.inputs, np.eye(2)[[0, 1, 0, 1]])
+    (told,) = checked(Dataset(split, split, CLASSES), "mine").notes
+    assert told.startswith("every training sample has one label, though any number could be given")
+
+
+@pytest.mark.parametrize("part", ["loss", "transform"])
+def test_a_loss_and_a_transform_are_functions(part):
+    with pytest.raises(DataError, match=f"mine: its {part} is float; give a function"):
+        checked(Dataset(IMAGES, IMAGES, CLASSES, **{part: 0.5}), "mine")
+
+
+def test_an_own_loss_is_told_of():
+    (told,) = checked(Dataset(IMAGES, IMAGES, CLASSES, loss=abs), "mine").notes
+    assert told == "trained, and reported as own loss, is builtins:abs"

@@ -12,6 +12,8 @@ from torch.nn import functional as F
 
 from prunebench import Dataset, Split
 from prunebench.data.classification import Classification, Labels, balanced
+from prunebench.data.multi_label import MultiLabel
+from prunebench.data.own_loss import OwnLoss
 from prunebench.records import METRICS
 
 BATCHES = st.tuples(st.integers(2, 30), st.integers(1, 20), st.integers(0, 2**32 - 1))
@@ -44,8 +46,10 @@ def test_outputs_that_are_probabilities_are_doubted(last, told):
     assert bool(doubt) == told
 
 
-def test_every_metric_that_is_counted_is_in_the_table():
-    assert set(Classification(1000).metrics) == set(METRICS)
+def test_every_metric_of_the_table_is_counted_by_a_task():
+    mean = OwnLoss(F.cross_entropy)
+    tasks = Classification(1000), Classification(1000, own=mean), MultiLabel(3)
+    assert {name for task in tasks for name in task.metrics} == set(METRICS)
 
 
 @given(BATCHES)

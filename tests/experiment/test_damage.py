@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
+from dataclasses import replace
 
 import msgspec
 import numpy as np
@@ -52,6 +53,20 @@ def raw(run, experiment, step, blobs):
     images, labels = next(task.batches("test", [torch.arange(25)], torch.device("cpu")))
     with torch.no_grad():
         return state.model.eval()(images).double().numpy(), labels.numpy()
+
+
+def test_of_several_labels_it_is_refused_in_a_line(tiny_config, tiny_net, blobs):
+    def several():
+        data, sets = blobs(), np.eye(3, dtype=bool)
+        return replace(data, **{p: replace(s, labels=sets[s.labels]) for p, s in data.splits.items() if len(s)})
+
+    config = tiny_config(dataset=several, iterations=1, epochs=1)
+    run = pruning_run(config)
+    list(prune(config, run))
+    with pytest.raises(
+        RunError, match=r"may have several labels, and damage is told by the one class that is answered\."
+    ):
+        damage(run, 1, resolve(config))
 
 
 def test_every_figure_is_that_of_the_raw_logits(fresh, blobs):

@@ -301,3 +301,36 @@ def test_training_and_fine_tuning_are_weighted_and_scores_are_not(given, trained
     for record in prune(config):
         assert record.loss == pytest.approx(trained, abs=5e-3)
         assert record.test_after["loss"] == pytest.approx(tested, abs=2e-2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"loss": torch.nn.CrossEntropyLoss()}, "has a loss of its own: weigh it there"),
+        ({"several": True}, "may have several labels: give the dataset a loss, such as torch.nn.BCEWithLogitsLoss"),
+    ],
+)
+def test_classes_are_weighted_in_cross_entropy_alone(changes, message, blobs, tiny_config):
+    def load():
+        data = blobs()
+        if "several" not in changes:
+            return dataclasses.replace(data, **changes)
+        train, test = (Split(of.inputs, np.eye(3)[of.labels]) for of in (data.train, data.test))
+        return Dataset(train, test, data.classes)
+
+    with pytest.raises(
+        ConfigError, match=f"--class-weights balanced weighs the cross-entropy of one label .* {message}"
+    ):
+        make_task(resolve(tiny_config(dataset=load, class_weights="balanced")))
+
+
+def test_a_loss_and_a_transform_make_another_run_by_what_they_are(blobs, tiny_config):
+    def key(**changes):
+        return dense_run(tiny_config(dataset=lambda: dataclasses.replace(blobs(), **changes))).key
+
+    def loss(factor):
+        return lambda logits, labels: factor * torch.nn.functional.cross_entropy(logits, labels)
+
+    ways = [{}, {"loss": loss(1)}, {"loss": loss(2)}, {"transform": torch.flip}, {"transform": torch.flipud}]
+    assert [key(**way) for way in ways] == [key(**way) for way in ways]
+    assert len({key(**way) for way in ways}) == len(ways)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import itertools
 import random
 import shutil
+from functools import partial
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
+import torch
+from torch.nn import functional as F
 
-from prunebench import RunConfig, dense_run, prune, pruning_run, reevaluate, train
+from prunebench import Dataset, RunConfig, Split, dense_run, prune, pruning_run, reevaluate, train
 from prunebench.data.dataset import hold_out
 from prunebench.errors import ConfigError, ModelError, RunError, Stopped
 from prunebench.experiment import setup
@@ -127,6 +130,43 @@ def test_a_run_stopped_after_many_batches_equals_one_that_never_stopped(method, 
     assert texts(run) == texts(whole)
     assert texts(dense_run(config)) == texts(dense_run(elsewhere(config, tmp_path / "whole")))
     assert not list(run.root.glob("*/progress-*"))
+
+
+def own_way():
+    """Several labels, a loss and a transform of the user's, which draws by all three generators."""
+    draw, splits = np.random.default_rng(0), []
+    for count in (40, 20):
+        sets = draw.random((count, 3)) < 0.4
+        images = draw.integers(0, 100, (count, 12, 12)) + 120 * np.repeat(sets, 4, axis=1)[:, None, :]
+        splits.append(Split(images.astype(np.uint8), sets))
+    loss = partial(F.binary_cross_entropy_with_logits, pos_weight=torch.tensor([1.0, 2.0, 3.0]))
+    return Dataset(*splits, ["left", "middle", "right"], loss=loss, transform=shifted)
+
+
+def shifted(images):
+    return images.roll(random.randrange(3), 2).roll(np.random.randint(3), 3).add(torch.randint(9, ()).to(torch.uint8))
+
+
+@pytest.mark.parametrize(("retrain", "criterion"), [("finetune", "movement"), ("distil", "taylor")])
+def test_a_run_with_an_own_loss_and_transform_goes_on_as_if_it_had_never_stopped(
+    retrain, criterion, tiny_config, tmp_path
+):
+    about = {"method": "unstructured", "criterion": criterion, "calibration": 20, "iterations": 1, "retrain": retrain}
+    config, draw, stops = tiny_config(dataset=own_way, validation=0.2, **about), random.Random(0), 0
+    whole = pruning_run(elsewhere(config, tmp_path / "whole"))
+    expected = [timeless(record) for record in prune(elsewhere(config, tmp_path / "whole"), whole)]
+    assert list(expected[1].test_after.counted) == ["exact", "f1", "lrap", "own_loss"]
+    run = pruning_run(config)
+    while True:
+        asked, at = itertools.count(1), draw.randint(1, 12)
+        try:
+            found = list(prune(config, run, stop=lambda asked=asked, at=at: next(asked) == at))
+            break
+        except Stopped:
+            stops += 1
+    assert stops > 1
+    assert [timeless(record) for record in found] == expected
+    assert texts(run) == texts(whole)
 
 
 @pytest.mark.parametrize(("method", "criterion"), [("unstructured", "movement"), ("structured", "activation-variance")])

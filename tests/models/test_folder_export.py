@@ -191,3 +191,10 @@ def test_padding_that_a_tokenizer_keeps_is_that_of_transformers(tmp_path):
     state = state_of("gpt2")
     export_folder(Checkpoint(state.architecture, state.model, {}, tokenizer.to_str()), tmp_path / "out")
     assert t.AutoTokenizer.from_pretrained(tmp_path / "out").pad_token_id == 3
+
+
+def test_that_samples_may_have_several_labels_is_said(tmp_path):
+    for several in (False, True):
+        export_folder(state_of("bert"), tmp_path / str(several), ["a", "b", "c"], several=several)
+        config = json.loads((tmp_path / str(several) / "config.json").read_text())
+        assert config.get("problem_type") == ("multi_label_classification" if several else None)

@@ -84,12 +84,13 @@ def write_export(run: Run, step: int, entry: ModelEntry | None, path: Path, to: 
     from prunebench.runs.files import size, writing
 
     state = checkpoint.load(run.checkpoint(step), entry)
-    summary = run.record(run.steps()[0]).summary
+    first = run.record(run.steps()[0])
+    summary, several = first.summary, first.test_after.main.name == "exact"
     classes = summary.classes if summary else ()
     transformers = ""
     with writing(f"Step {step} of run {run.key}", path.parent):
         if to == FOLDER:
-            difference, why = export_folder(state, path, classes)
+            difference, why = export_folder(state, path, classes, several=several)
             reading = f"transformers does not read it: {why}; prunebench.load does" if why else READS
             transformers = reading
         else:

@@ -12,21 +12,26 @@ import numpy as np
 
 from prunebench.data.dataset import Dataset, Split, kind_of
 from prunebench.data.folders import SUFFIXES
+from prunebench.data.own_code import called
 from prunebench.errors import DataError
 from prunebench.runs.digests import listed, shown
 
 
 def checked(dataset: object, name: str) -> Dataset:
-    """The dataset with labels as int64 arrays, after checking that inputs, labels and classes agree.
+    """The dataset with labels as int64 arrays, or as float32 of 0 and 1 where a sample may have several, after checking
+    that inputs, labels and classes agree.
 
     Raises:
         DataError: it is no Dataset, a split is empty, inputs are of no kind that is read, labels do not fit them or
-            the classes, there is one class alone, or it brings validation data.
+            the classes, there is one class alone, it brings validation data, or its loss or transform is no function.
     """
     if not isinstance(dataset, Dataset):
         raise DataError(f"{name} returned {type(dataset).__name__}; a loader returns prunebench.Dataset.")
     if dataset.validation is not None:
         raise DataError(f"{name} returned validation data; leave it to --validation, which holds out training data.")
+    for part in ("loss", "transform"):
+        if (function := getattr(dataset, part)) is not None and not callable(function):
+            raise DataError(f"{name}: its {part} is {type(function).__name__}; give a function.")
     if not isinstance(dataset.classes, (Sequence, np.ndarray)) or isinstance(dataset.classes, str):
         kind = type(dataset.classes).__name__
         raise DataError(f"{name}: classes are {kind}; give a list of their names, in the order of the labels.")
@@ -36,8 +41,13 @@ def checked(dataset: object, name: str) -> Dataset:
         raise DataError(f"{name}: train and test inputs are of two kinds: {' and '.join(sorted(kinds))}.")
     if len(dataset.classes) < 2:
         raise DataError(f"{name}: there is one class, {dataset.classes[0]!r}, so there is nothing to tell apart.")
+    if labels["train"].ndim != labels["test"].ndim:
+        raise DataError(
+            f"{name}: labels of train and test are of two shapes: give both a row of zeros and ones per sample."
+        )
     train, test = (replace(split, labels=labels[part]) for part, split in _parts(dataset))
-    return replace(dataset, train=train, test=test, notes=(*dataset.notes, *_called_alike(dataset.classes)))
+    told = (*_called_alike(dataset.classes), *_one_each(labels["train"]), *_by(dataset))
+    return replace(dataset, train=train, test=test, notes=(*dataset.notes, *told))
 
 
 def _called_alike(classes: Sequence[str]) -> Iterator[str]:
@@ -45,6 +55,21 @@ def _called_alike(classes: Sequence[str]) -> Iterator[str]:
     counts = Counter(str(name) for name in classes)
     if several := [shown(name) for name, count in counts.items() if count > 1]:
         yield f"several classes have one name, and are classes of their own: {listed(several)}"
+
+
+def _one_each(labels: np.ndarray) -> Iterator[str]:
+    """What is said where every sample has one label, though it may have several."""
+    if labels.ndim > 1 and (labels.sum(1) == 1).all():
+        yield (
+            "every training sample has one label, though any number could be given: labels that are whole numbers, one "
+            "per sample, say that it is one out of several"
+        )
+
+
+def _by(dataset: Dataset) -> Iterator[str]:
+    """What is said of a loss of the user's."""
+    if dataset.loss is not None:
+        yield f"trained, and reported as own loss, is {called(dataset.loss)}"
 
 
 def _parts(dataset: Dataset) -> tuple[tuple[str, Split], ...]:
@@ -59,25 +84,42 @@ def _listed(split: Split) -> Split:
 
 
 def _labels(split: Split, part: str, classes: Sequence[str], name: str) -> np.ndarray:
-    """The labels of a split, int64 of shape (N,); raises DataError where they or its inputs are none."""
+    """The labels of a split, int64 of shape (N,), or float32 of shape (N, classes); raises DataError where they or its
+    inputs are none."""
     try:
         labels = np.asarray(split.labels)
     except ValueError:  # lists of several lengths
         labels = np.empty((1, 1))
     if labels.size == 0:
         raise DataError(f"{name}: the {part} split is empty.")
-    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+    several = labels.ndim == 2
+    if several and (problem := _problem_of_sets(labels, len(classes))):
+        raise DataError(f"{name}: {part} labels {problem}.")
+    if not several and (labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer)):
         raise DataError(f"{name}: {part} labels must be whole numbers, one per sample.")
     if problem := _problem(split.inputs):
         raise DataError(f"{name}: {problem}, in {part}.")
     if len(split.inputs) != len(labels):
         raise DataError(f"{name}: {part} has {len(split.inputs)} inputs but {len(labels)} labels.")
+    if several:
+        return labels.astype(np.float32)
     if labels.min() < 0 or labels.max() >= len(classes):
         raise DataError(
             f"{name}: {part} labels run from {labels.min()} to {labels.max()}, "
             f"but {len(classes)} classes need 0 to {len(classes) - 1}."
         )
     return labels.astype(np.int64)
+
+
+def _problem_of_sets(labels: np.ndarray, classes: int) -> str:
+    """What is wrong with labels of which a sample may have several; empty where nothing is."""
+    if labels.shape[1] != classes or labels.dtype.kind not in "bf":
+        return (
+            f"must be whole numbers, one per sample; or, where samples may have several, floats or bools of shape "
+            f"N×{classes}, a column per class, not {labels.dtype} of shape {'×'.join(map(str, labels.shape))}"
+        )
+    odd = labels[(labels != 0) & (labels != 1)]
+    return f"hold {odd[0]}: where samples may have several labels, each is 0 or 1" if odd.size else ""
 
 
 def _problem(inputs: Any) -> str:

@@ -8,6 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from prunebench.data.dataset import Dataset, Part, stratified
+from prunebench.data.own_loss import OwnLoss
 
 
 class Classification:
@@ -16,17 +17,22 @@ class Classification:
     Args:
         classes: how many there are. From more than TOP on it is counted too whether the label is among the first TOP.
         weights: of each class in the loss, float32 of shape (classes,); what is counted knows none.
+        own: a loss in the place of cross-entropy, which is then counted too.
     """
 
     TOP = 5
 
-    def __init__(self, classes: int, weights: torch.Tensor | None = None) -> None:
-        self._weights = weights
+    def __init__(self, classes: int, weights: torch.Tensor | None = None, own: OwnLoss | None = None) -> None:
+        self._weights, self._own = weights, own
         self.arguments: Mapping[str, int] = {"classes": classes}
-        self.metrics: tuple[str, ...] = ("top1", "top5", "loss") if classes > 2 * self.TOP else ("top1", "loss")
+        top: tuple[str, ...] = ("top1", "top5") if classes > 2 * self.TOP else ("top1",)
+        self.metrics: tuple[str, ...] = (*top, "loss" if own is None else "own_loss")
 
     def loss(self, output: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Mean cross-entropy of logits, shape (batch, classes), a scalar; with weights, by these weighted."""
+        """Mean cross-entropy of logits, shape (batch, classes), a scalar; with weights, by these weighted; or the
+        mean of a loss of the user's."""
+        if self._own is not None:
+            return self._own(output, labels)
         weights = None if self._weights is None else self._weights.to(output.device)
         return F.cross_entropy(output, labels, weight=weights)
 
@@ -38,11 +44,21 @@ class Classification:
         self, output: torch.Tensor, labels: torch.Tensor, metrics: Iterable[str] | None = None
     ) -> Mapping[str, torch.Tensor]:
         """Metric → its sum over a batch, scalars on the device; all metrics, or those that are named."""
-        return {name: _COUNTED[name](output, labels) for name in metrics or self.metrics}
+        counted = _COUNTED if self._own is None else _COUNTED | {"own_loss": self._own.total}
+        return {name: counted[name](output, labels) for name in metrics or self.metrics}
 
     def right(self, output: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Per sample, whether the label has the largest logit, bool of shape (batch,)."""
         return output.argmax(1) == labels
+
+    def agrees(self, output: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        """Per sample, whether the same class has the largest logit, bool of shape (batch,)."""
+        return output.argmax(1) == other.argmax(1)
+
+    def divergence(self, output: torch.Tensor, other: torch.Tensor, temperature: float) -> torch.Tensor:
+        """KL(softmax(other / T) ‖ softmax(output / T)) of logits, shape (batch, classes), nats, a mean over samples."""
+        mine, theirs = (F.log_softmax(logits.float() / temperature, dim=1) for logits in (output, other))
+        return F.kl_div(mine, theirs, reduction="batchmean", log_target=True)
 
     def answers(self, output: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Per sample the class with the largest logit, int64, and its softmax, float32, both of shape (batch,)."""
@@ -53,13 +69,15 @@ class Classification:
         """Metric → by how much it may change per sample where every logit changes by this share of the largest.
 
         A label's place may change where its logit and the one that decides are no further apart than twice that. The
-        cross-entropy changes by no more than twice that, since no logit counts more than once in it.
+        cross-entropy changes by no more than twice that, since no logit counts more than once in it; a loss of the
+        user's by what its slope says.
         """
         logits = output.float()
         reach = 2 * share * logits.abs().amax(1)
         own = logits.gather(1, labels[:, None])
         others = logits.scatter(1, labels[:, None], -torch.inf)
-        found = {"loss": reach}
+        own_loss = self._own
+        found = {"loss": reach} if own_loss is None else {"own_loss": own_loss.swings(output, labels, share)}
         for name, place in (("top1", 1), ("top5", self.TOP)):
             if name in self.metrics:
                 found[name] = ((own - others.topk(place, dim=1).values[:, -1:]).abs()[:, 0] <= reach).float()
@@ -72,6 +90,8 @@ class Classification:
 
     def doubt(self, output: torch.Tensor) -> str:
         """What is unlikely of the output for several samples, shape (samples, classes); empty where nothing is."""
+        if self._own is not None:  # which may be meant for them
+            return ""
         output = output.float()
         if (output >= 0).all() and torch.allclose(output.sum(1), torch.ones(len(output)), atol=1e-3):
             return (

@@ -21,6 +21,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from prunebench.data.own_code import digest_of
+from prunebench.data.stratified_sets import stratified_sets
 from prunebench.errors import ConfigError, DownloadNeeded
 from prunebench.reading import sha256
 from prunebench.registry import Registry
@@ -38,7 +40,8 @@ _offline: ContextVar[bool] = ContextVar("_offline", default=False)
 
 @dataclass(frozen=True)
 class Split:
-    """Inputs and their labels: integers from 0 to classes − 1, of shape (N,)."""
+    """Inputs and their labels: integers from 0 to classes − 1, of shape (N,); or, where a sample may have several
+    labels or none, zeros and ones of shape (N, classes)."""
 
     inputs: Any
     labels: Any
@@ -53,6 +56,9 @@ class Dataset:
 
     Attributes:
         notes: what was left out or converted, for the summary.
+        loss: (logits, targets) → the loss of each sample, or their mean; in the place of cross-entropy wherever there
+            is a loss (see `own_loss`).
+        transform: a training batch → the same batch, augmented (see `own_transform`).
     """
 
     train: Split
@@ -60,6 +66,8 @@ class Dataset:
     classes: Sequence[str]
     validation: Split | None = None
     notes: tuple[str, ...] = ()
+    loss: Callable[..., Any] | None = None
+    transform: Callable[[Any], Any] | None = None
 
     @property
     def splits(self) -> dict[Part, Split]:
@@ -68,12 +76,18 @@ class Dataset:
         return {"train": self.train, "test": self.test, "validation": self.validation or nothing}
 
     @property
+    def is_multi_label(self) -> bool:
+        """Whether a sample may have several labels, or none."""
+        return np.ndim(self.train.labels) > 1
+
+    @property
     def kind(self) -> Kind:
         """What the inputs are: images in memory, image files, or sentences."""
         return kind_of(self.train.inputs)
 
     def digest(self, of_files: Callable[[Sequence[Path]], Mapping[Path, str]] | None = None) -> str:
-        """SHA-256 of all inputs, labels and names of classes; of files their contents, not their names.
+        """SHA-256 of all inputs, labels and names of classes, of files their contents, not their names; and of what a
+        loss and a transform are made of.
 
         `of_files` gives the SHA-256 of each of some files; by default they are read.
         """
@@ -88,7 +102,12 @@ class Dataset:
                 total.update("".join(known[path] for path in inputs).encode())
             else:
                 total.update(repr(list(inputs)).encode())
-            total.update(np.asarray(split.labels).tobytes())
+            labels = np.asarray(split.labels)
+            total.update((f"{labels.shape}" if labels.ndim > 1 else "").encode())
+            total.update(labels.tobytes())
+        for name in ("loss", "transform"):
+            if (function := getattr(self, name)) is not None:
+                total.update(f"{name} {digest_of(function)}".encode())
         return total.hexdigest()
 
 
@@ -181,13 +200,16 @@ def register(
 
 
 def stratified(labels: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
-    """Indices, in ascending order, of a fixed subset of `count` samples in which each class keeps its share.
+    """Indices, in ascending order, of a fixed subset of `count` samples in which each class keeps its share; where
+    samples may have several labels, each label, as far as that can be.
 
     The same labels and seed always give the same subset: it is drawn with a generator of its own. Classes whose share
     has the largest remainder take the samples that rounding down leaves over.
     """
     if count >= len(labels):
         return np.arange(len(labels))
+    if np.ndim(labels) > 1:
+        return stratified_sets(np.asarray(labels) > 0, count, seed)
     kinds, sizes = np.unique(labels, return_counts=True)
     exact = sizes * (count / len(labels))
     take = np.floor(exact).astype(int)
@@ -195,6 +217,18 @@ def stratified(labels: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
     draw = np.random.default_rng(seed)
     chosen = [draw.permutation(np.flatnonzero(labels == kind))[:n] for kind, n in zip(kinds, take, strict=True)]
     return np.sort(np.concatenate(chosen))
+
+
+def present(labels: np.ndarray) -> int:
+    """How many classes have a sample."""
+    return int((labels > 0).any(0).sum()) if labels.ndim > 1 else len(np.unique(labels))
+
+
+def counts(labels: Any, classes: int) -> np.ndarray:
+    """Samples of each class, int64 of shape (classes,)."""
+    array = np.asarray(labels)
+    found: np.ndarray = (array > 0).sum(0) if array.ndim > 1 else np.bincount(array, minlength=classes)
+    return found
 
 
 def subset(split: Split, indices: np.ndarray) -> Split:
@@ -213,10 +247,10 @@ def hold_out(dataset: Dataset, share: float, seed: int) -> Dataset:
     labels = np.asarray(dataset.train.labels)
     held = stratified(labels, round(share * len(labels)), seed)
     kept = np.setdiff1d(np.arange(len(labels)), held)
-    if not len(held) or len(np.unique(labels[kept])) < len(np.unique(labels)):
+    if not len(held) or present(labels[kept]) < present(labels):
         raise ConfigError(
             f"--validation {share:g}: of {len(labels)} training samples {len(held)} would be held out, and "
-            f"{len(np.unique(labels[kept]))} of {len(np.unique(labels))} classes would be left to train on. "
+            f"{present(labels[kept])} of {present(labels)} classes would be left to train on. "
             f"Give another share, or more data."
         )
     return replace(dataset, train=subset(dataset.train, kept), validation=subset(dataset.train, held))

@@ -13,22 +13,27 @@ from PIL import Image
 from torchvision.transforms.v2 import functional as F
 
 from prunebench.data.cache import Source, When, cached
-from prunebench.data.classification import Classification, Labels
 from prunebench.data.dataset import Dataset, Part
 from prunebench.data.image_files import Look, decode, reason
+from prunebench.data.objectives import asked_of
+from prunebench.data.own_transform import OwnTransform
 from prunebench.data.resizing import Resizing
 from prunebench.data.shades import faint
 from prunebench.data.survey import Reading
-from prunebench.data.task import Batch, Objective, Targets, placed
+from prunebench.data.task import Batch, placed
 from prunebench.data.workers import Workers
 from prunebench.errors import DataError
 from prunebench.models.input_spec import InputSpec
 from prunebench.models.normalisation import Statistics
 from prunebench.records import Shown
 from prunebench.runs.digests import shown
+from prunebench.seeding import generator
 
 SHOWN = 96
 """Pixels of the longer side of an image that is shown, at most."""
+
+FEW = 8
+"""Images that a transform of the user's is tried on."""
 
 BATCH = 1000
 """Images that are looked at at once."""
@@ -66,8 +71,8 @@ class ImageTask:
     ) -> None:
         self.packages = ("pillow",) if dataset.kind == "files" else ()
         self.classes = len(dataset.classes)
-        self.objective: Objective = Classification(self.classes, class_weights)
-        self.targets: Targets = Labels(dataset)
+        self.objective, self.targets = asked_of(dataset, class_weights)
+        self._transform = None if dataset.transform is None else OwnTransform(dataset.transform)
         self._layout = torch.channels_last if channels_last else torch.contiguous_format
         doubted: tuple[str, ...] = ()
         own, sources = IMAGENET, dict[str, Source]()
@@ -82,16 +87,27 @@ class ImageTask:
             readers = Workers(workers, files)
             sources = {part: _Read(readers, part, len(split), size) for part, split in dataset.splits.items()}
         self._sources, told = cached(sources, cache)
-        self.notes = (*dataset.notes, *doubted, *([told] if told else ()))
+        self.notes = (
+            *dataset.notes,
+            *doubted,
+            *([told] if told else ()),
+            *_tried(self._transform, self._sources["train"]),
+        )
         mean, std = statistics or own
         self.inputs = InputSpec(kind="images", channels=3, size=size, mean=mean, std=std)
 
     def batches(
-        self, part: Part, chunks: Sequence[torch.Tensor], device: torch.device, *, augment: bool = False
+        self,
+        part: Part,
+        chunks: Sequence[torch.Tensor],
+        device: torch.device,
+        *,
+        augment: bool = False,
+        training: bool = False,
     ) -> Iterator[Batch]:
         """Images as float32 of shape (batch, 3, size, size), and labels."""
         for pixels, chunk in zip(self._sources[part].read(chunks), chunks, strict=True):
-            yield self._prepare(placed(pixels, device), augment), placed(self.targets[part][chunk], device)
+            yield self._prepare(placed(pixels, device), augment, training), placed(self.targets[part][chunk], device)
 
     def kinds(self, part: Part) -> Mapping[str, torch.Tensor]:
         """Brightness and contrast of images in memory: mean and deviation of the values that are read, 0 to 1."""
@@ -117,15 +133,33 @@ class ImageTask:
             found.append(Shown(index, png=_png(picture)))
         return found
 
-    def _prepare(self, pixels: torch.Tensor, augment: bool) -> torch.Tensor:
+    def _prepare(self, pixels: torch.Tensor, augment: bool, training: bool) -> torch.Tensor:
         if augment:
             pixels = crop_and_flip(pixels)
-        images = pixels.float().div_(255)
+        if training and self._transform is not None:
+            pixels = self._transform(pixels)
+        images = pixels.float()
+        if pixels.dtype == torch.uint8:
+            images = images.div_(255)
         if len(self.inputs.mean) > 1:
             images = images.expand(-1, 3, -1, -1)
         images = F.normalize(images, list(self.inputs.mean), list(self.inputs.std))
         prepared: torch.Tensor = images.expand(-1, 3, -1, -1).contiguous(memory_format=self._layout)
         return prepared
+
+
+def _tried(transform: OwnTransform | None, source: Source) -> Iterator[str]:
+    """What is to be said of a transform, in words; raises DataError where it cannot be used."""
+    if transform is None:
+        return
+    drawn = torch.randint(0, 256, (FEW, *source.shape), generator=generator(0, "transform")).to(torch.uint8)
+    transform.check(drawn)
+    yield f"training images are augmented by {transform.name}"
+    if transform.treats_alike(drawn):
+        yield (
+            f"{transform.name} changes all images of a batch alike, as what torchvision has draws once for all that it "
+            f"is given: torch.stack([augment(image) for image in images]) draws for each"
+        )
 
 
 def _png(picture: Image.Image) -> bytes:

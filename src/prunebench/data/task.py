@@ -44,6 +44,13 @@ class Objective(Protocol):
         """Per sample of a batch the class that a model gives it, int64, and how probable it holds that, float32, both
         of shape (batch,)."""
 
+    def agrees(self, output: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        """Per sample of a batch whether two models give the same answer, by their outputs; bool of shape (batch,)."""
+
+    def divergence(self, output: torch.Tensor, other: torch.Tensor, temperature: float) -> torch.Tensor:
+        """By how much the probabilities that a model gives its answers differ from another's, both softened by a
+        temperature: KL(other ‖ output) in nats, a mean over samples, a scalar."""
+
     def swings(self, output: torch.Tensor, target: torch.Tensor, share: float) -> Mapping[str, torch.Tensor]:
         """Metric → by how much it may change per sample, float of shape (batch,), where every value of the sample's
         output changes by at most this share of the largest."""
@@ -83,11 +90,18 @@ class Task(Protocol):
     notes: tuple[str, ...]
 
     def batches(
-        self, part: Part, chunks: Sequence[torch.Tensor], device: torch.device, *, augment: bool = False
+        self,
+        part: Part,
+        chunks: Sequence[torch.Tensor],
+        device: torch.device,
+        *,
+        augment: bool = False,
+        training: bool = False,
     ) -> Iterator[Batch]:
         """For each chunk of sample indices: what the model reads and what it should answer, on the device.
 
-        Lazy: random augmentation of a batch draws from torch's global generator when that batch is asked for.
+        Where it is `training`, a transform of the data's own is applied, after what is meant by `augment`. Lazy: random
+        augmentation of a batch draws from torch's global generator when that batch is asked for.
         """
 
     def kinds(self, part: Part) -> Mapping[str, torch.Tensor]:

@@ -8,14 +8,20 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from prunebench.data.classification import Classification, Labels
 from prunebench.data.dataset import Dataset, Part
-from prunebench.data.task import Batch, Objective, Targets, placed
+from prunebench.data.objectives import asked_of
+from prunebench.data.own_transform import OwnTransform
+from prunebench.data.task import Batch, placed
 from prunebench.models.input_spec import InputSpec
 from prunebench.records import Shown
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 VOCABULARY = 8_000
+
+FEW = 8
+"""Sentences that a transform of the user's is tried on."""
+
+CPU = torch.device("cpu")
 
 LETTERS = 300
 """Of a sentence that is shown, so many at most."""
@@ -41,8 +47,8 @@ class TextTask:
     ) -> None:
         self.tokenizer = tokenizer
         self.classes = len(dataset.classes)
-        self.objective: Objective = Classification(self.classes, class_weights)
-        self.targets: Targets = Labels(dataset)
+        self.objective, self.targets = asked_of(dataset, class_weights)
+        self._transform = None if dataset.transform is None else OwnTransform(dataset.transform)
         self.inputs = InputSpec(kind="text", vocabulary=tokenizer.get_vocab_size(), length=length)
         padding = tokenizer.padding
         tokenizer.no_padding()
@@ -58,14 +64,22 @@ class TextTask:
         if padding:  # which token pads is kept with the tokenizer
             tokenizer.enable_padding(pad_id=padding["pad_id"], pad_token=padding["pad_token"])
         unknown = _unknown(tokenizer, self._ids)
-        self.notes = (*dataset.notes, *_cut(cut, sum(map(len, self._ids.values())), length), *unknown)
+        self.notes = (*dataset.notes, *_cut(cut, sum(map(len, self._ids.values())), length), *unknown, *self._tried())
 
     def batches(
-        self, part: Part, chunks: Sequence[torch.Tensor], device: torch.device, *, augment: bool = False
+        self,
+        part: Part,
+        chunks: Sequence[torch.Tensor],
+        device: torch.device,
+        *,
+        augment: bool = False,
+        training: bool = False,
     ) -> Iterator[Batch]:
         """Ids and attention mask, int64 of shape (batch, longest of the batch), and labels."""
         for chunk in chunks:
-            yield self._pad_batch(part, chunk, device), placed(self.targets[part][chunk], device)
+            batch = self._pad_batch(part, chunk, device)
+            transformed = self._transform if training else None
+            yield batch if transformed is None else transformed(batch), placed(self.targets[part][chunk], device)
 
     def kinds(self, part: Part) -> Mapping[str, torch.Tensor]:
         """How many tokens of each sentence are read, special ones included."""
@@ -75,6 +89,13 @@ class TextTask:
         """Sentences as they are in the data, the rest of long ones cut."""
         texts = ((index, " ".join(self._texts[part][index].split())) for index in samples.tolist())
         return [Shown(index, text=text if len(text) <= LETTERS else f"{text[:LETTERS]}…") for index, text in texts]
+
+    def _tried(self) -> Iterator[str]:
+        """What is to be said of a transform, in words; raises DataError where it cannot be used."""
+        if self._transform is None:
+            return
+        self._transform.check(self._pad_batch("train", torch.arange(min(FEW, len(self._ids["train"]))), CPU))
+        yield f"training texts are augmented by {self._transform.name}"
 
     def _pad_batch(self, part: Part, chunk: torch.Tensor, device: torch.device) -> dict[str, Any]:
         rows = [self._ids[part][index] for index in chunk.tolist()]

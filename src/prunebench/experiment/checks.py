@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from prunebench.config import OF_RETRAINING, OF_TUNING, OF_UNITS, RunConfig, Settings, default, option_name
-from prunebench.data.dataset import READING, DatasetEntry, Kind, reads_by
+from prunebench.data.dataset import READING, Dataset, DatasetEntry, Kind, reads_by
 from prunebench.errors import ConfigError
 from prunebench.experiment.experiment import Experiment
 from prunebench.experiment.goals import check_goals
@@ -259,6 +259,20 @@ def check_fit(experiment: Experiment, kind: str | None) -> None:
         raise ConfigError(
             f"{settings.model} reads {reads}, but {settings.dataset} holds {'text' if is_text else 'images'}. "
             f"Choose a dataset such as {fitting}."
+        )
+
+
+def check_weighted(settings: Settings, dataset: Dataset) -> None:
+    """Raise ConfigError where classes are to be weighted in a loss that knows no weights of classes."""
+    if settings.class_weights == "none":
+        return
+    option = f"--class-weights {settings.class_weights} weighs the cross-entropy of one label out of several"
+    if dataset.loss is not None:
+        raise ConfigError(f"{option}, and {reference(settings.dataset)} has a loss of its own: weigh it there.")
+    if dataset.is_multi_label:
+        raise ConfigError(
+            f"{option}, and samples of {reference(settings.dataset)} may have several labels: give the dataset a loss, "
+            f"such as torch.nn.BCEWithLogitsLoss(pos_weight=…)."
         )
 
 

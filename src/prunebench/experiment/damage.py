@@ -68,6 +68,11 @@ def damage(
     run.checkpoint(step)  # which is told where it is gone, before anything takes long
     check_versions(run.key, run.environment())
     check_data(run, experiment)
+    if experiment.dataset.is_multi_label:
+        raise RunError(
+            f"Samples of run {run.key} may have several labels, and damage is told by the one class that is answered. "
+            f"Compare runs by prunebench compare, which tells what its scores lost."
+        )
     setup = set_up(experiment, start_of(checkpoint.load(dense.checkpoint(0), experiment.model)), progress, stop)
     if there is None:
         there = _computed(setup, run, step, {"dense": (dense, 0), "pruned": (run, step)})

@@ -11,7 +11,7 @@ from prunebench.config import Settings
 from prunebench.data.dataset import Dataset
 from prunebench.data.repeated import repeated
 from prunebench.data.task import Task
-from prunebench.experiment.checks import check_fit
+from prunebench.experiment.checks import check_fit, check_weighted
 from prunebench.experiment.dataset import used
 from prunebench.experiment.experiment import Experiment
 from prunebench.runs.digests import digests_of
@@ -48,6 +48,7 @@ def make_task(
     settings = experiment.settings
     dataset = used(experiment.dataset, settings)
     check_fit(experiment, dataset.kind)
+    check_weighted(settings, dataset)
     data_dir = Path(settings.data_dir)
     same = repeated(dataset, lambda paths: digests_of(paths, data_dir, settings.runs_dir))
     dataset = replace(dataset, notes=(*dataset.notes, *same))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 
-import torch
+import numpy as np
 from torch import nn
 
-from prunebench.data.dataset import Dataset
+from prunebench.data.dataset import Dataset, counts
 from prunebench.experiment.data import class_weights
 from prunebench.experiment.experiment import Experiment
 from prunebench.experiment.identity import storable
@@ -89,16 +89,16 @@ def _parts(dataset: Dataset) -> dict[str, PartSummary]:
     found = {}
     for name, split in dataset.splits.items():
         if len(split):
-            counts = torch.bincount(torch.as_tensor(split.labels), minlength=len(dataset.classes))
-            found[str(name)] = PartSummary(len(split), len(dataset.classes), int(counts.min()), int(counts.max()))
+            of = counts(split.labels, len(dataset.classes))
+            found[str(name)] = PartSummary(len(split), len(dataset.classes), int(of.min()), int(of.max()))
     return found
 
 
 def _uneven(dataset: Dataset) -> Iterator[str]:
     """Classes without samples, and imbalance."""
     for part, of in _parts(dataset).items():
-        counts = torch.bincount(torch.as_tensor(dataset.splits[part].labels), minlength=len(dataset.classes))  # type: ignore[index]
-        empty = [shown(dataset.classes[i]) for i in (counts == 0).nonzero().flatten().tolist()]
+        there = counts(dataset.splits[part].labels, len(dataset.classes))  # type: ignore[index]
+        empty = [shown(dataset.classes[i]) for i in np.flatnonzero(there == 0).tolist()]
         if empty:
             yield f"{part} has no sample of {some(empty)}"
         elif of.most >= UNEVEN * of.fewest:
@@ -115,7 +115,7 @@ def _weighted(dataset: Dataset, experiment: Experiment) -> Iterator[str]:
             f"class weights: balanced, {least:.3g} for the largest class of train to {most:.3g} for the smallest; they "
             f"weigh the loss, not the scores"
         )
-    elif train.most >= UNEVEN * train.fewest > 0:
+    elif train.most >= UNEVEN * train.fewest > 0 and dataset.loss is None and not dataset.is_multi_label:
         yield "class weights: none; --class-weights balanced has all classes count alike in the loss"
 
 

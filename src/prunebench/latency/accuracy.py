@@ -68,7 +68,7 @@ def score_of(
                 for run, loaded in zip(runners, models, strict=True)
             ]
             for i, answer in enumerate(answers):
-                same[i] += int(objective.right(answer, answers[0].argmax(1)).sum())
+                same[i] += int(objective.agrees(answer, answers[0]).sum())
                 for name, counted in objective.count(answer, expected.cpu()).items():
                     sums[i][name] += float(counted)
         return [

@@ -93,8 +93,11 @@ def export(
 
 
 @undisturbed
-def export_folder(checkpoint: Checkpoint, path: Path, classes: Sequence[str] = ()) -> tuple[float, str]:
-    """Write a model of transformers as a folder like those of Hugging Face, whole or not at all.
+def export_folder(
+    checkpoint: Checkpoint, path: Path, classes: Sequence[str] = (), *, several: bool = False
+) -> tuple[float, str]:
+    """Write a model of transformers as a folder like those of Hugging Face, whole or not at all; `several` says that
+    a sample may have several labels.
 
     Returns how far the answers of the folder are from the model's, as `export` does, and why transformers itself does
     not read it, which is empty where it does: that was tried.
@@ -112,7 +115,7 @@ def export_folder(checkpoint: Checkpoint, path: Path, classes: Sequence[str] = (
         with fresh(path) as folder, _silence(), torch.no_grad():
             whole = folder / "whole"
             make(whole)
-            why = write_folder(plain, whole, classes)
+            why = write_folder(plain, whole, classes, several=several)
             difference = _difference(plain, partial(output_of, load(whole)))
             refuse_existing(path)
             move(whole, path)

@@ -48,8 +48,11 @@ ROLES = {"unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask
 """What tokens of a vocabulary that prunebench has learnt are for."""
 
 
-def write_folder(plain: Checkpoint, folder: Path, classes: Sequence[str] = ()) -> str:
+def write_folder(plain: Checkpoint, folder: Path, classes: Sequence[str] = (), *, several: bool = False) -> str:
     """Write a model, which is in eval mode and fp32, into an existing folder; why transformers does not read it, if so.
+
+    Where a sample may have `several` labels, the configuration says so, by which pipelines of transformers take a
+    sigmoid of each logit.
 
     Raises:
         ConfigError: it is no model of transformers.
@@ -60,6 +63,8 @@ def write_folder(plain: Checkpoint, folder: Path, classes: Sequence[str] = ()) -
     if classes and len(classes) == config.num_labels:
         config.id2label = dict(enumerate(map(str, classes)))
         config.label2id = {name: number for number, name in config.id2label.items()}
+    if several:
+        config.problem_type = "multi_label_classification"
     _write_config(config, folder)
     write_tensors(weights_of(model), folder / "model.safetensors", {"format": "pt"})
     (folder / "structure.json").write_bytes(msgspec.json.format(structure_of(plain), indent=1))

@@ -115,7 +115,7 @@ def fit(
             samples = chunks(order(count, position.seed, position.phase, position.step, epoch), recipe.batch_size)
             batches = len(samples)
             mine = [group.part(each) for each in samples[state.batch :]]
-            stream = task.batches("train", mine, device, augment=recipe.augment)
+            stream = task.batches("train", mine, device, augment=recipe.augment, training=True)
             tally = Tally(device, state, task.objective, group)
             for batch in range(state.batch, batches):
                 seed_all(position.seed, position.phase, position.step, epoch, batch, *group.place)

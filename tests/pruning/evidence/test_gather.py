@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from prunebench.data.classification import Classification, balanced
+from prunebench.data.own_loss import OwnLoss
 from prunebench.errors import ConfigError
 from prunebench.pruning.evidence import GRAM, gather
 from prunebench.pruning.registry import Request, criteria, needs
@@ -44,6 +45,20 @@ def test_both_are_means_over_the_samples_as_training_weighs_them(weighted, tiny_
     found = evidence(model, tiny_task, images12)
     for name, each in by_hand(model, tiny_task, weights).items():
         for kind, told in (("gradient", each.mean(0)), ("squared_gradient", each.square().mean(0))):
+            assert (found[kind][name] - told).abs().max() <= 1e-5 * told.abs().max() + 1e-9
+
+
+def test_gradients_are_those_of_a_loss_of_the_users(tiny_net, tiny_task, images12, monkeypatch):
+    torch.manual_seed(0)
+    model, squared = tiny_net(3), lambda output, labels: F.cross_entropy(output, labels, reduction="none") ** 2
+    monkeypatch.setattr(tiny_task, "objective", Classification(3, own=OwnLoss(squared)))
+    found = evidence(model, tiny_task, images12)
+    inputs, labels = next(tiny_task.batches("train", [tiny_task.targets.some("train", SAMPLES)], torch.device("cpu")))
+    losses, parameters = squared(model.eval()(inputs), labels), dict(model.named_parameters())
+    each = [torch.autograd.grad(loss, list(parameters.values()), retain_graph=True) for loss in losses]
+    for i, name in enumerate(parameters):
+        mine = torch.stack([gradients[i] for gradients in each])
+        for kind, told in (("gradient", mine.mean(0)), ("squared_gradient", mine.square().mean(0))):
             assert (found[kind][name] - told).abs().max() <= 1e-5 * told.abs().max() + 1e-9
 
 

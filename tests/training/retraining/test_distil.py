@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from prunebench.data.classification import Classification
-from prunebench.training.retraining.distil import divergence, lacks, loss
+from prunebench.training.retraining.distil import lacks, loss
 
 
 class Says(nn.Module):
@@ -26,7 +26,7 @@ class Says(nn.Module):
 
 def test_the_divergence_is_that_of_softened_answers():
     # teacher log 4 : 0 at T = 2 has shares 2/3 and 1/3, the student 1/2 and 1/2
-    found = divergence(torch.tensor([[0.0, 0.0]]), torch.tensor([[math.log(4), 0.0]]), 2.0)
+    found = Classification(2).divergence(torch.tensor([[0.0, 0.0]]), torch.tensor([[math.log(4), 0.0]]), 2.0)
     assert float(found) == pytest.approx(2 / 3 * math.log(4 / 3) + 1 / 3 * math.log(2 / 3), abs=1e-7)
 
 

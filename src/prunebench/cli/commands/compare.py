@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 @click.option("--study", metavar="DIR", help="The folder of a study; without A and B, every two of its groups.")
 @click.option("--runs-dir", metavar="DIR", help="Where the runs of A and B are.  [default: runs]")
 @click.option("--steps", callback=numbers, metavar="N,N", help="Steps to compare.  [default: all; of a study the last]")
-@click.option("--metric", metavar="NAME", help="What is compared: top1, top5, loss.  [default: the main one]")
+@click.option(
+    "--metric",
+    metavar="NAME",
+    help="What is compared: top1, top5, loss, exact, f1, lrap, bce or own_loss.  [default: the main one]",
+)
 @click.option("--markdown", is_flag=True, help="Print the tables of a study that fixes its comparisons as Markdown.")
 @click.option("--json", "as_json", is_flag=True, help="Print verdicts, one JSON object per line.")
 @click.option("--debug", is_flag=True, help="Show a traceback on errors.")

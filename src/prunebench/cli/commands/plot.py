@@ -31,7 +31,11 @@ class Written(msgspec.Struct, frozen=True):
     metavar="AXIS",
     help="What accuracy is drawn over: left (nominal), units, params, macs, or latency@BATCH.",
 )
-@click.option("--metric", metavar="NAME", help="What is drawn of each run: top1, top5, loss.  [default: the main one]")
+@click.option(
+    "--metric",
+    metavar="NAME",
+    help="What is drawn of each run: top1, top5, loss, exact, f1, lrap, bce or own_loss.  [default: the main one]",
+)
 @theme_option("both")
 @click.option("-o", "--output", default="plots", show_default=True, metavar="DIR", help="Where pictures are written.")
 @click.option("--json", "as_json", is_flag=True, help="Print pictures, one JSON object per line.")

@@ -1,7 +1,8 @@
 """Distillation: fine-tune towards what the dense model answers (Hinton et al. 2015, arXiv 1503.02531).
 
 loss = (1 − w) · task loss + w · T² · KL(softmax(teacher / T) ‖ softmax(student / T)), a mean over a batch's samples.
-The teacher is the dense model, in evaluation mode; T is --distil-temperature and w --distil-weight.
+Where a sample may have several labels, KL is that of sigmoids, a mean over labels. The teacher is the dense model, in
+evaluation mode; T is --distil-temperature and w --distil-weight.
 """
 
 from __future__ import annotations
@@ -33,18 +34,10 @@ def loss(
     def mixed(inputs: Any, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
             answers = output_of(model, inputs)
-        apart = divergence(output, answers.detach(), distil_temperature)
+        apart = objective.divergence(output, answers.detach(), distil_temperature)
         return (1 - distil_weight) * objective.loss(output, target) + distil_weight * distil_temperature**2 * apart
 
     return mixed
-
-
-def divergence(output: torch.Tensor, answers: torch.Tensor, temperature: float) -> torch.Tensor:
-    """KL(softmax(answers / T) ‖ softmax(output / T)) of logits of shape (batch, classes), nats, a mean over samples."""
-    from torch.nn import functional as F
-
-    mine, theirs = (F.log_softmax(logits.float() / temperature, dim=1) for logits in (output, answers))
-    return F.kl_div(mine, theirs, reduction="batchmean", log_target=True)
 
 
 def lacks(model: nn.Module, objective: Objective) -> str:
