@@ -7,6 +7,7 @@ import importlib
 import signal
 import sys
 from contextlib import nullcontext
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,6 +16,9 @@ from prunebench.cli.stopping import Terminated, resuming, terminate
 from prunebench.cli.streams import Streams
 from prunebench.cli.warned import warned
 from prunebench.errors import PrunebenchError, legible
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 COMMANDS = {
     "train": "Train a model that pruning starts from.",
@@ -32,6 +36,7 @@ COMMANDS = {
     "plot": "Draw the figures of runs, studies and result matrices.",
     "report": "Write one interactive page about a run or a study.",
     "list": "Models, datasets, methods, criteria and backends.",
+    "completion": "Have a shell complete commands, options, names and runs.",
     "demo": "Prune ResNet18 on digits and time it: five minutes.",
 }
 
@@ -42,14 +47,29 @@ class LazyGroup(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        completing = ctx.resilient_parsing
+        if completing and cmd_name not in COMMANDS:
+            return None
         check_together(cmd_name)
         if cmd_name not in COMMANDS:
             near = difflib.get_close_matches(cmd_name, COMMANDS, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             raise click.UsageError(f"There is no command {cmd_name!r}.{hint} There are: {', '.join(COMMANDS)}.")
         command: click.Command = importlib.import_module(f"prunebench.cli.commands.{cmd_name}").command
+        if completing:
+            from prunebench.cli.completing import with_values
+
+            return with_values(command)
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Commands by what is said of them here, so that none is imported; or options of the program itself."""
+        from click.shell_completion import CompletionItem
+
+        if incomplete.startswith("-"):
+            return click.Command.shell_complete(self, ctx, incomplete)
+        return [CompletionItem(name, help=about) for name, about in COMMANDS.items() if name.startswith(incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
