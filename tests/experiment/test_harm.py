@@ -7,7 +7,8 @@ import logging
 import pytest
 import torch
 
-from prunebench.experiment.harm import of_control, of_training, without_removal
+from prunebench.experiment.controls import without_removal
+from prunebench.experiment.harm import of_control, of_training
 from prunebench.experiment.loop import prune
 from prunebench.experiment.resolve import resolve
 

@@ -3,11 +3,13 @@
 Doors:
     resolve      RunConfig → Experiment, the one door; the runs that it makes
     experiment   what will be done: a resolved config
+    controls     what a run is held against: the same of which nothing goes
     checks       settings that do not go together, or are of no use, are refused
     identity     what decides a run's key
     existing     what of an experiment is there already
     goals        bounds on costs and scores
     plan         what a run will do, in a few lines
+    setup        what every step of one run needs
     data         the task of an experiment
     usable       what can be checked of the data without the model
     starts       where a run starts from

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import msgspec
 import torch
 
-from prunebench.config import NOT_GIVEN, OF_UNITS, TARGETS, RunConfig, given
 from prunebench.errors import PrunebenchError
 from prunebench.experiment.answers import unpacked
+from prunebench.experiment.controls import without_removal
 from prunebench.experiment.experiment import Experiment
-from prunebench.experiment.resolve import resolve
-from prunebench.pruning.registry import methods
 from prunebench.records import Answers
 from prunebench.runs.run import Run
 from prunebench.statistics import mcnemar
@@ -25,19 +22,6 @@ SURE = 0.01
 """It is told where so many answers, or more, are lost by chance this often at most (McNemar 1947)."""
 
 REMEDY = "a lower --finetune-lr, more --finetune-updates, or --finetune-warmup 0.2 may do less"
-
-OF_REMOVAL = (
-    *("criterion", "scope", "targets", "include", "exclude", "round_to", "fraction", "sparsity_schedule", "pattern"),
-    *(*OF_UNITS, *TARGETS),
-)
-"""Settings that say what goes."""
-
-
-def without_removal(experiment: Experiment) -> Experiment:
-    """The control of a run: the dense model, trained as long and as its pruned models are, of which nothing goes."""
-    control = RunConfig(**given(experiment.settings) | {"until": ()})
-    (method,) = [name for name in methods.names() if not methods.get(name).removes]
-    return resolve(msgspec.structs.replace(control, method=method, **dict.fromkeys(OF_REMOVAL, NOT_GIVEN)))
 
 
 def of_training(before: Mapping[str, torch.Tensor], after: Mapping[str, torch.Tensor]) -> str:

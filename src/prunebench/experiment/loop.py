@@ -118,8 +118,8 @@ def _steps(
     if setup is not None:
         _tell(setup.summary(pruned=True))
         _rehearse(setup)
-        if told := of_control(experiment):
-            log.warning("%s.", told)
+        if harm := of_control(experiment):
+            log.warning("%s.", harm)
     settings = experiment.settings
     here = setup.environment("prune") if setup else environment(use(settings), settings.seed, devices=settings.devices)
     retraining: Retraining | None = None
@@ -279,10 +279,10 @@ def _iteration(retraining: Retraining, step: int) -> None:
     state = replace(state, notes=tuple(dict.fromkeys((*state.notes, *told))))
     state = _fitted(setup, store, state, retraining)
     scores, answers, state = _scored(setup, state)
-    if told := of_training(state.right, {part: unpacked(bits) for part, bits in answers.parts.items()}):
-        state = replace(state, notes=(*state.notes, told))
+    if harm := of_training(state.right, {part: unpacked(bits) for part, bits in answers.parts.items()}):
+        state = replace(state, notes=(*state.notes, harm))
         if step == 1:
-            log.warning("step 1: %s.", told)
+            log.warning("step 1: %s.", harm)
     _check_files(setup)
     store.commit(step_record(setup, state, first, seconds=state.seconds, **scores), state, answers)
 

@@ -56,8 +56,8 @@ from prunebench.config import (
     toml_tables,
 )
 from prunebench.errors import ConfigError, RunError
+from prunebench.experiment.controls import without_removal
 from prunebench.experiment.experiment import Experiment
-from prunebench.experiment.harm import without_removal
 from prunebench.experiment.identity import as_stored
 from prunebench.experiment.resolve import resolve
 from prunebench.latency.backends import backends

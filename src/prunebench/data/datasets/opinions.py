@@ -5,9 +5,9 @@ a lack ("free of any dust"), or a comparison ("the last inn was less dreary than
 two with a contrast, of which the main clause decides, or by "not only"; or a clause is the word of somebody else, with
 which the writer agrees or not, or which counts for nothing beside the writer's own.
 
-Three clauses of ten are turned round, so that words tell a little by themselves and training gets under way, but no
-more: logistic regression on word counts scores 0.58, on counts of up to three words in a row 0.66. What
-BERT-mini scores was not measured yet: `benchmarks/difficulty.py --models bert` does.
+One clause in five is turned round, so that words tell something by themselves and training gets under way, but not
+enough: logistic regression on word counts scores 0.69, on counts of words and pairs of them 0.72. BERT-mini with the
+defaults scores 0.879 (seed 0); at its own learning rate, which reviews take, it does not learn at all.
 
 Only `random.Random.random` is drawn from, whose sequence Python keeps from version to version.
 """
@@ -22,7 +22,7 @@ from prunebench.data.dataset import Dataset, Split, register
 
 T = TypeVar("T")
 
-TRAIN_SAMPLES, TEST_SAMPLES = 2_400, 2_000
+TRAIN_SAMPLES, TEST_SAMPLES = 3_000, 2_000
 SEED = 20_261_126
 
 LONGEST = 20
@@ -150,12 +150,12 @@ in my eyes {1} . {w} thinks that {0}
 
 @register(
     "opinions",
-    "made-up opinions with negation, contrast and quotes, 2 classes, 2,400 train and 2,000 test",
+    "made-up opinions with negation, contrast and quotes, 2 classes, 3,000 train and 2,000 test",
     reads="text",
-    defaults={"sequence_length": LONGEST + 2, "epochs": 15, "batch_size": 32},
+    defaults={"sequence_length": LONGEST + 2, "epochs": 10, "lr": 2e-4, "finetune_lr": 1e-4},
 )
 def load() -> Dataset:
-    """4,400 distinct texts, as many of each class in each split; always the same ones."""
+    """5,000 distinct texts, as many of each class in each split; always the same ones."""
     draw = random.Random(SEED)
     wanted = [(TRAIN_SAMPLES + TEST_SAMPLES) // len(CLASSES)] * len(CLASSES)
     texts: dict[str, int] = {}
@@ -188,7 +188,7 @@ def _text(draw: random.Random) -> tuple[str, int]:
 def _contrast(draw: random.Random) -> tuple[str, int]:
     pattern, decides = _one(draw, CONTRASTS)
     first = _clause(draw, 1 if draw.random() < 0.5 else -1)
-    clauses = [first, _clause(draw, -first[1] if draw.random() < 0.7 else first[1])]
+    clauses = [first, _clause(draw, -first[1] if draw.random() < 0.6 else first[1])]
     return pattern.format(*(text for text, _ in clauses)), clauses[decides][1]
 
 
@@ -199,7 +199,7 @@ def _both(draw: random.Random) -> tuple[str, int]:
 
 def _word_of_others(draw: random.Random) -> tuple[str, int]:
     clause, says = _any_clause(draw)
-    agreed = draw.random() < 0.65
+    agreed = draw.random() < 0.75
     return _one(draw, AGREED if agreed else DENIED).format(clause, w=_one(draw, PEOPLE)), says if agreed else -says
 
 
@@ -214,7 +214,7 @@ def _any_clause(draw: random.Random) -> tuple[str, int]:
 
 def _clause(draw: random.Random, says: int) -> tuple[str, int]:
     """A clause that says something good (1) or bad (−1), and which of the two."""
-    turned = draw.random() < 0.3
+    turned = draw.random() < 0.2
     good = (says == 1) != turned
     words = {
         "a": _one(draw, ASPECTS),
