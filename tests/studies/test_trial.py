@@ -1,14 +1,15 @@
-"""A trial tells how long runs take of which none was made yet, and keeps nothing."""
+"""A trial is made in a process of its own, of each kind of run once, and of none that was measured."""
 
 from __future__ import annotations
 
 import pytest
 
+from prunebench.experiment.pace import Pace
 from prunebench.experiment.resolve import resolve
 from prunebench.runs.index import all_runs
 from prunebench.studies.estimates import estimate, untried
 from prunebench.studies.jobs import do, jobs_of
-from prunebench.studies.trial import Batches, Tried, _try_all, try_out
+from prunebench.studies.trial import try_out
 
 NET = """
 from torch import nn
@@ -27,17 +28,6 @@ def planned(tiny_config):
     return make
 
 
-def test_every_run_that_can_be_tried_is_told_of_and_nothing_is_kept(planned, tmp_path):
-    def broken(weight):
-        raise RuntimeError("not today")
-
-    runs = [planned(), planned(seed=1), planned(method="unstructured", criterion="taylor"), planned(method="none")]
-    found = list(_try_all([each.settings for each in [*runs, planned(criterion=broken)]]))
-    assert found[-1] is None
-    assert all(min(tried.epoch, tried.step, tried.run) > 0 for tried in found[:-1])
-    assert not (tmp_path / "runs").exists()
-
-
 def test_in_a_process_of_its_own_runs_that_take_as_long_are_tried_once(tmp_path, tiny_config):
     (tmp_path / "net.py").write_text(NET, encoding="utf-8")
     config = {"model": str(tmp_path / "net.py:build"), "dataset": "digits", "limit_train": 32, "limit_test": 16}
@@ -46,33 +36,13 @@ def test_in_a_process_of_its_own_runs_that_take_as_long_are_tried_once(tmp_path,
     assert [found.get(each.run.key) for each in runs] == [found[runs[0].run.key]] * 2
 
 
-def test_a_longer_run_takes_longer_by_what_is_in_it(planned):
-    class Setup:
-        experiment = planned(finetune_epochs=3, batch_size=10, finetune_batch_size=20)
-
-        class task:
-            class targets:
-                @staticmethod
-                def some(part, count=None):
-                    return range({"train": 61, "test": 25}[part])[:count]
-
-        @staticmethod
-        def retraining():
-            from prunebench.training.policies import tuned_recipe
-
-            return tuned_recipe(Setup.experiment.settings)
-
-    tried = Batches(training=1.0, tuning=2.0, sample=0.5, run=7.0, setup=Setup()).tried(pruning=4.0)
-    assert tried == Tried(epoch=7 * 1.0, step=4.0 + 2 * 86 * 0.5 + 3 * 4 * 2.0, run=7.0 + 86 * 0.5)
-
-
 def test_what_was_measured_is_not_tried_and_counts_before_a_trial(planned, tmp_path):
     runs = [planned(), planned(seed=1), planned(method="unstructured")]
-    tried = {each.run.key: Tried(epoch=1.0, step=10.0, run=100.0) for each in runs}
+    tried = {each.run.key: Pace(epoch=1.0, scoring=0.5, step=10.0, run=100.0) for each in runs}
     assert untried(runs, []) == runs
     before = estimate(runs, [], tried)
     assert (before.steps, before.tried, before.unknown) == (2 + 3 * 3, 2 + 3 * 3, 0)
-    assert before.seconds == pytest.approx(2 * (2 * 1.0 + 100.0) + 3 * (2 * 10.0 + 100.0))
+    assert before.seconds == pytest.approx(2 * (2 * 1.0 + 0.5 + 100.0) + 3 * (2 * 10.0 + 100.0))
     assert all(do(job).fine for job in jobs_of(runs[:1]))
     measured = all_runs(tmp_path / "runs")
     assert untried(runs, measured) == runs[2:]

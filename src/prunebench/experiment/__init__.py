@@ -20,6 +20,7 @@ Doors:
     following    what all of them but the first do
     given        weights as they are, scored without a run
     untrained    a schedule without training
+    pace         how long batches and steps take, by a few of them
     inspection   what of a model can be pruned, without data
     sensitivity  each layer pruned alone, scored without training
     damage       what two models answer sample by sample, computed from their checkpoints

@@ -17,7 +17,7 @@ from prunebench.runs.snapshot import snapshot
 from prunebench.studies.stopping import done, steps_of
 
 if TYPE_CHECKING:
-    from prunebench.studies.trial import Tried
+    from prunebench.experiment.pace import Pace
 
 ALIKE = ("model", "dataset", "image_size", "sequence_length")
 """Settings that steps must share for one to tell what another takes."""
@@ -52,7 +52,7 @@ NOTHING = Measured()
 
 
 def estimate(
-    planned: Iterable[Experiment], measured: Sequence[Run], tried: Mapping[str, Tried] | None = None
+    planned: Iterable[Experiment], measured: Sequence[Run], tried: Mapping[str, Pace] | None = None
 ) -> Estimate:
     """Estimate what is missing of the planned runs.
 
@@ -78,7 +78,8 @@ def estimate(
                 total += before.bytes_of(0)
             elif run.key in tried:
                 by_trial += 1
-                seconds += tried[run.key].epoch * phase.settings.epochs + tried[run.key].run
+                pace = tried[run.key]
+                seconds += pace.epoch * phase.settings.epochs + pace.scoring + pace.run
             else:
                 unknown += 1
         asked = [] if done(run, experiment) else range(experiment.settings.iterations + 1)
