@@ -21,6 +21,8 @@ def text(found: Board) -> str:
         if table.axis:
             parts.append(align([[row[i] for i in last] for row in (heads, *rows[: len(table.rows)])], left=1))
         blocks.append("\n".join([table.title, *parts, textwrap.fill(about(table), WIDTH)]))
+    if not found.tables:
+        blocks.append("No run of it is finished yet.")
     notes = [textwrap.fill(note, WIDTH) for note in explained(found)]
     return "\n\n".join([*blocks, "\n".join(notes)])
 
@@ -78,9 +80,9 @@ def explained(found: Board) -> Iterator[str]:
     points = " in points" * found.tables[0].share
     yield (
         f"{metric.capitalize()}: of test data after the last step, mean over seeds with its 95 % interval (Student's "
-        f"t). Differences{points} are paired by seed; their intervals hold together for all that are corrected "
-        f"together, in 95 % (Bonferroni); p: paired t test, corrected for as many (Holm). Told apart: p ≤ {ALPHA}; "
-        "that finds a little more than the intervals do, so one of two that are told apart may reach zero."
+        f"t); they share one test set. Differences{points} are paired by seed; their intervals hold together for all "
+        "that are corrected together, in 95 % (Bonferroni); p: paired t test, corrected for as many (Holm). Told "
+        f"apart: p ≤ {ALPHA}; that finds a little more than intervals do, so one of two told apart may reach zero."
     )
     yield (
         "Rank: 1 + how many criteria of the table are better, of every two that it has "

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import signal
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,7 @@ def try_out(planned: Sequence[Experiment]) -> dict[str, Pace]:
         found = [None] * len(kinds)
     finally:
         mine.close()
+        process.kill()  # where it was interrupted; else it has ended
         process.join()
     told = dict(zip(kinds, found, strict=True))
     return {each.run.key: tried for each in planned if (tried := told[_kind(each)]) is not None}
@@ -47,6 +49,7 @@ def _kind(experiment: Experiment) -> tuple[str, ...]:
 
 def _work(pipe: Any, configs: Sequence[Settings]) -> None:
     """Try every config, and send what was found through the pipe."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who began this process ends it
     logging.getLogger("prunebench").setLevel(logging.CRITICAL)
     from prunebench.experiment.pace import paces
 

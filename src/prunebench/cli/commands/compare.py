@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     help="What is compared: top1, top5, loss, exact, f1, lrap, bce or own_loss.  [default: the main one]",
 )
 @click.option("--markdown", is_flag=True, help="Print the tables of a study that fixes its comparisons as Markdown.")
-@click.option("--json", "as_json", is_flag=True, help="Print verdicts, one JSON object per line.")
+@click.option("--json", "as_json", is_flag=True, help="Print verdicts, or such tables, one JSON object per line.")
 @click.option("--debug", is_flag=True, help="Show a traceback on errors.")
 def command(
     *,

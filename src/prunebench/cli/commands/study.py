@@ -12,6 +12,7 @@ import click
 from prunebench.cli.console import Console
 from prunebench.cli.options import common_options, field_options
 from prunebench.cli.stopping import Stopping, resuming
+from prunebench.cli.study_plans import announce, announce_comparisons, duration, foretell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -19,10 +20,7 @@ if TYPE_CHECKING:
     from prunebench.experiment.experiment import Experiment
     from prunebench.records import StepRecord
     from prunebench.studies.jobs import Job, Outcome
-    from prunebench.studies.study import Study, StudyRecord
-
-MANY = 20
-"""Runs to do from which on it is told how long they take without being asked: a trial takes a while itself."""
+    from prunebench.studies.study import Study
 
 
 @click.command("study")
@@ -97,8 +95,10 @@ def command(
         check_name(study, planned)
         record = record_of(study, planned)
         part = part_of(study, planned)
-        _announce(console, study, part, jobs, dry_run)
-        _announce_comparisons(console, record, dry_run)
+        announce(console, part, study.name, dry_run)
+        if dry_run or executor == "local":  # what is tried on this machine tells nothing of others
+            foretell(console, study, part, jobs, dry_run)
+        announce_comparisons(console, record, dry_run)
     console.records([record])
     if dry_run:
         return
@@ -180,7 +180,7 @@ def _do(console: Console, outcomes: Iterator[Outcome], count: int) -> dict[str, 
         if outcome.error:
             failed[outcome.key] = outcome
         state = "stopped" if outcome.stopped else "failed" if outcome.error else "done"
-        console.note(f"[{number}/{count}] {outcome.key} {state}, {_duration(outcome.seconds)}")
+        console.note(f"[{number}/{count}] {outcome.key} {state}, {duration(outcome.seconds)}")
     return failed
 
 
@@ -202,99 +202,9 @@ def _time(console: Console, study: Study, planned: Sequence[Experiment], ends: U
     return problems
 
 
-def _announce_comparisons(console: Console, record: StudyRecord, dry_run: bool) -> None:
-    """Print what the study will compare, and whether that was changed since runs were finished."""
-    if record.family is None:
-        return
-    from prunebench.comparison.family import history
-    from prunebench.runs.digests import counted
-
-    say = console.result if dry_run else console.note
-    size, tables = counted(record.family.size, "comparison"), counted(len(record.family.cells), "table")
-    say(f"{size} in {tables}: {record.fixed[-1].text}")
-    for line in history(record.fixed)[1:]:
-        console.note(line)
-
-
-def _announce(console: Console, study: Study, planned: Sequence[Experiment], jobs: int, dry_run: bool) -> None:
-    """Print the runs and their state; before a dry run also what is to come."""
-    from prunebench.errors import RunError
-    from prunebench.results.curves import labels
-    from prunebench.results.settings import settings_of
-    from prunebench.results.tables import align
-    from prunebench.runs.digests import counted
-    from prunebench.studies.stopping import done
-    from prunebench.studies.study import folder_of
-
-    say = console.result if dry_run else console.note
-    threads = planned[0].settings.threads
-    each_has = f"{counted(len(planned), 'run')}, {counted(threads or 1, 'thread')} each"
-    say(f"study {study.name}: {each_has}, in {folder_of(planned)}")
-    names = labels(settings_of([each.run for each in planned]))
-    rows = []
-    for each, name in zip(planned, names, strict=True):
-        settings, run = each.settings, each.run
-        try:
-            there = len([step for step in run.steps() if step <= settings.iterations])
-            of = f" of {'at most ' * bool(each.goals)}{settings.iterations + 1} steps are there"
-            state = "finished" if done(run, each) else f"{there}{of}" if there else "to do"
-        except RunError as error:
-            state = "damaged"
-            console.note(f"Warning: {error}")
-        rows.append([name, f"seed {settings.seed}", state, run.key])
-    say(align(rows, left=4))
-    _foretell(console, study, planned, jobs, dry_run)
-
-
-def _foretell(console: Console, study: Study, planned: Sequence[Experiment], jobs: int, dry_run: bool) -> None:
-    """Print what is left to do, and what that takes; where little is left, before a dry run alone."""
-    from prunebench.results.tables import short
-    from prunebench.runs.index import all_runs
-    from prunebench.studies.estimates import estimate, untried
-    from prunebench.studies.stopping import done
-    from prunebench.studies.study import folder_of
-    from prunebench.studies.timing import untimed
-    from prunebench.studies.trial import try_out
-
-    say, root = console.result if dry_run else console.note, folder_of(planned)
-    if not dry_run and sum(not done(each.run, each) for each in planned) < MANY:
-        return
-    measured = [*all_runs(root), *all_runs(root.parent)]
-    unknown = untried(planned, measured)
-    left = estimate(planned, measured, try_out(unknown) if unknown else None)
-    to_time = untimed(planned, study.timings)
-    if left.steps == 0 and not to_time:
-        say("nothing is left to do")
-        return
-    known = left.steps - left.unknown
-    searches = any(each.goals and not done(each.run, each) for each in planned)
-    lines = [f"{'at most ' * searches}{left.steps} step(s) are left to do"] * bool(left.steps)
-    if known:
-        took = f"about {_duration(left.seconds / jobs)}" + (f" with --jobs {jobs}" if jobs > 1 else "")
-        disk = f", {short(round(left.bytes))}B of disk" * (known > left.tried)
-        how = "as a few batches took just now" if left.tried else "as such steps took before"
-        both = f", and {left.tried} of them as a few batches took just now"
-        how = f"as such steps took before{both}" if 0 < left.tried < known else how
-        lines.append(f"{known} of them: {took}{disk}, {how}")
-    if left.unknown:
-        lines.append(f"{left.unknown} of them are of a kind that was not measured yet")
-    if to_time:
-        lines.append(
-            f"{len(to_time)} timing(s) are left to do, of about {_duration(sum(each.time_budget for each in to_time))} "
-            "besides preparation"
-        )
-    say("\n".join(lines))
-
-
 def _teller(console: Console) -> Callable[[Job, StepRecord], None]:
     def told(job: Job, record: StepRecord) -> None:
         main = record.test_after.main
         console.note(f"  {job.key}  step {record.step}  test {main.title} {record.test_after[main.name]:.3f}")
 
     return told
-
-
-def _duration(seconds: float) -> str:
-    if seconds >= 5400:
-        return f"{seconds / 3600:.1f} h"
-    return f"{seconds / 60:.0f} min" if seconds >= 100 else f"{seconds:.0f} s"
