@@ -9,7 +9,6 @@ Doors:
     existing     what of an experiment is there already
     goals        bounds on costs and scores
     plan         what a run will do, in a few lines
-    setup        what every step of one run needs
     data         the task of an experiment
     usable       what can be checked of the data without the model
     starts       where a run starts from
