@@ -111,6 +111,15 @@ def test_published_weights_bring_their_own_recipe_and_no_augmentation():
     assert (config.image_size, config.optimizer, config.augment) == (224, "sgd", False)
 
 
+def test_given_weights_of_any_model_are_trained_gently(tmp_path, tiny_net):
+    (tmp_path / "net.pth").write_bytes(b"weights")
+    fresh, given = (
+        resolve(RunConfig(model=tiny_net, **about)).settings for about in ({}, {"weights": str(tmp_path / "net.pth")})
+    )
+    assert (fresh.lr, fresh.finetune_lr) == (1e-3, 3e-4)
+    assert (given.lr, given.finetune_lr) == (1e-4, 1e-4)
+
+
 def test_no_setting_is_changed_that_was_given():
     given = {
         "model": "vgg16",

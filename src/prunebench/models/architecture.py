@@ -99,6 +99,10 @@ class InLibrary:
     packages: tuple[str, ...] = ()
 
 
+PRETRAINED = {"optimizer": "adamw", "lr": 1e-4, "finetune_lr": 1e-4}
+"""Settings that suit given weights of any model: what trains fresh ones undoes what they know (docs/fine-tuning.md)."""
+
+
 @dataclass(frozen=True)
 class ModelEntry:
     """A registered model, or a library's: how it is built, what it reads, and values of RunConfig fields that suit it.
@@ -126,7 +130,7 @@ class ModelEntry:
     build: Callable[..., nn.Module]
     reads: Literal["images", "text"] | None = None
     defaults: Mapping[str, Any] = field(default_factory=dict)
-    pretrained: Mapping[str, Any] = field(default_factory=dict)
+    pretrained: Mapping[str, Any] = field(default_factory=lambda: PRETRAINED)
     published: Mapping[str, Published] = field(default_factory=dict)
     hub: bool = False
     keeps: tuple[str, ...] = ()

@@ -13,9 +13,6 @@ from typing import Any
 from prunebench.errors import ConfigError, UnknownName
 from prunebench.models.architecture import InLibrary, Later, ModelEntry
 
-PRETRAINED = {"optimizer": "adamw", "lr": 1e-4, "finetune_lr": 1e-4}
-"""Settings that suit published weights of any model."""
-
 DATA = {
     "num_classes": "the data has the classes",
     **dict.fromkeys(("in_chans", "in_channels"), "images have three channels"),
@@ -40,7 +37,6 @@ def image_entry(library: str, name: str, build: Callable[..., Any], about: InLib
         build,
         reads="images",
         defaults=Later(lambda: {"image_size": about.made_for()}),
-        pretrained=PRETRAINED,
         library=about,
         **more,
     )
