@@ -134,6 +134,7 @@ def models_page() -> str:
     """Models and datasets by name, and the settings that suit them."""
     tables = {"models": "Models", "datasets": "Datasets"}
     parts = [f"## {title}\n\n{summary(kind)}\n{_suiting(kind)}" for kind, title in tables.items()]
+    parts += [f"## What datasets are\n\n{explained('datasets')}"]
     return "# Models and datasets by name\n\n" + "\n".join(parts)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from name_pages import REGISTRIES, anchor, choices_page, criteria_page, files, models_page, summary
 
-EXPLAINED = ("criteria", "scopes", "patterns", "schedules", "policies")
+EXPLAINED = ("criteria", "datasets", "scopes", "patterns", "schedules", "policies")
 
 
 @pytest.mark.parametrize("kind", EXPLAINED)
@@ -18,7 +18,7 @@ def test_every_name_is_in_the_file_that_registers_it(kind):
 
 @pytest.mark.parametrize("kind", EXPLAINED)
 def test_every_name_has_a_place_on_its_page_and_other_names_are_told(kind):
-    page = criteria_page() if kind == "criteria" else choices_page()
+    page = {"criteria": criteria_page, "datasets": models_page}.get(kind, choices_page)()
     for name in REGISTRIES[kind].names():
         place = anchor(kind, name)
         assert page.count(f"{{ #{place} }}") + page.count(f'id="{place}"') == 1, name

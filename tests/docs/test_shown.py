@@ -14,17 +14,17 @@ from prunebench.cli.main import cli
 from prunebench.studies.study import experiments_of, read_study
 from shown import COMMANDS, PAGES, ROOT, blocks, named_files
 
-READERS = ("net.py", "own.pth", "hf:")
+READERS = (".py:", "own.pth", "hf:")
 """Files that are the reader's."""
 
 PLANNED = [
     line for line in COMMANDS if line.startswith(("train", "prune")) and not any(name in line for name in READERS)
 ]
-LONG = ("resnet50", "vgg16", "--threads 1")
-"""Of lines whose plans take long, and of those that were measured, which others are alike."""
+LONG = ("resnet50", "vgg16", "--threads 1", "--track")
+"""In lines whose plans take long, or are those of other lines."""
 
-OTHERS = {"--group", "--help", "--nproc-per-node", "--version"}
-"""Options that are not those of a command."""
+OTHERS = {"--help", "--version", "--nproc-per-node", "--logdir", "--backend-store-uri"}
+"""Options that are not those of a command, but of all, or of other programs."""
 
 
 def command_of(name: str) -> click.Command:
@@ -69,8 +69,8 @@ def test_commands_have_a_plan(line, tmp_path, monkeypatch):
 
 
 def test_own_model_dataset_and_criterion(tmp_path, monkeypatch):
-    files = named_files("python")
-    assert {"net.py", "parts.py", "mine.py"} <= set(files)
+    files = named_files("python", "model", "data", "add-a-criterion")
+    assert set(files) == {"net.py", "parts.py", "mine.py"}
     for name, text in files.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
@@ -168,7 +168,7 @@ def test_the_study_that_is_shown_has_a_plan(tmp_path):
 
 
 def test_the_study_of_an_own_criterion_has_a_plan(tmp_path, monkeypatch):
-    for name, text in (named_files("python") | named_files("toml")).items():
+    for name, text in named_files("(?:python|toml)", "add-a-criterion").items():
         (tmp_path / name).write_text(text, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     planned = experiments_of(read_study("mine.toml"), str(tmp_path))
