@@ -14,8 +14,8 @@ gpu-check: .venv/installed
 	$(BIN)/python benchmarks/gpu_check.py
 
 test: .venv/installed
-	$(BIN)/ruff check src tests benchmarks docs
-	$(BIN)/ruff format --check src tests benchmarks docs
+	$(BIN)/ruff check src tests benchmarks docs/generate
+	$(BIN)/ruff format --check src tests benchmarks docs/generate
 	$(BIN)/mypy
 	$(BIN)/pytest -m "not slow" -n 2 --dist loadfile
 
