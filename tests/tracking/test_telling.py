@@ -136,6 +136,17 @@ def test_what_a_tracker_missed_is_told_when_the_run_goes_on(tracked):
     assert [line["line"] for line in lines(pruning_run(config))] == [0, 1, 0, 3, 6, 7, 8, 9]
 
 
+def test_lines_are_numbered_by_the_epochs_that_the_updates_of_fine_tuning_take(tracked):
+    config = tracked(finetune_epochs=1, finetune_updates=9, validation=0.2, keep="last")
+    count = iter(range(40))  # within step 1
+    with pytest.raises(Exception, match=r"[Ss]topped"):
+        list(prune(config, pruning_run(config), stop=lambda: next(count, None) is None))
+    list(prune(config, pruning_run(config)))
+    epochs = [line["fit/epoch"] for line in lines(pruning_run(config)) if "fit/epoch" in line]
+    assert max(epochs) > 1
+    assert [line["line"] for line in lines(pruning_run(config))] == list(range(1 + 2 * (max(epochs) + 1)))
+
+
 def test_a_study_tells_of_each_of_its_runs(tracked):
     config = tracked(iterations=1)
     jobs = jobs_of([resolve(config)])
