@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import pytest
 import torch
 
+from prunebench.config import NOT_GIVEN
+from prunebench.errors import Stopped
 from prunebench.experiment.controls import without_removal
-from prunebench.experiment.harm import of_control, of_training
+from prunebench.experiment.harm import fine_tunes, of_control, of_training
 from prunebench.experiment.loop import prune
 from prunebench.experiment.resolve import resolve
 
@@ -50,6 +53,26 @@ def test_a_run_tells_that_its_fine_tuning_does_harm_and_so_does_the_next_one(tin
         next(iter(prune(experiment, experiment.run)))
     assert f"in run {control.run.key}, of which nothing is removed" in caplog.text
     assert of_control(control) == ""
+
+
+def test_a_step_that_was_stopped_tells_of_harm_as_one_that_was_not(tiny_config, tmp_path):
+    experiment = resolve(tiny_config(**HARMFUL | {"finetune_epochs": 3}, finetune_lr=3.0, runs_dir=str(tmp_path)))
+    control = without_removal(experiment)
+    *_, whole = prune(control)
+    seen = []
+    with pytest.raises(Stopped):
+        list(prune(control, control.run, seen.append, lambda: (seen[-1].phase, seen[-1].epoch) == ("finetune", 1)))
+    assert control.run.progress() is not None
+    *_, record = prune(control, control.run)
+    assert record.notes == whole.notes
+    assert any("harm" in note for note in whole.notes)
+    assert "right.safetensors" not in {Path(name).name for name in control.run.files()}
+
+
+@pytest.mark.parametrize(("retrain", "tunes"), [("finetune", True), ("lr-rewind", False), ("scratch", False)])
+def test_harm_is_told_of_what_settings_of_fine_tuning_decide(retrain, tunes, tiny_config):
+    usual = dict.fromkeys(("finetune_epochs", "finetune_batch_size"), NOT_GIVEN)
+    assert fine_tunes(resolve(tiny_config(retrain=retrain, **usual))) is tunes
 
 
 def test_fine_tuning_that_does_none_is_told_nothing_of(tiny_config, tmp_path, caplog):

@@ -94,7 +94,8 @@ def same(one, other):
 
 def told(state):
     """What is kept but tensors, and how long it took."""
-    names = [field.name for field in dataclasses.fields(state) if field.name not in ("checkpoint", "optimizer")]
+    tensors = ("checkpoint", "optimizer", "right")
+    names = [field.name for field in dataclasses.fields(state) if field.name not in tensors]
     return {name: getattr(state, name) for name in names if name != "seconds"}
 
 
@@ -107,6 +108,7 @@ def test_weights_masks_and_the_optimizers_state_come_back_to_the_bit_and_in_thei
         scores=(Scores.of(top1=(1, 2), loss=(0.1, 2)), Scores.of(top1=(3, 4), loss=(1 / 3, 4))),
         notes=("a remark",),
         seconds=Seconds(prune=1.5, evaluate_before=0.5, finetune=2.0),
+        right={"train": torch.arange(9) < 4, "test": torch.arange(3) < 0},
     )
     write = made.save
 
@@ -131,6 +133,7 @@ def test_weights_masks_and_the_optimizers_state_come_back_to_the_bit_and_in_thei
     assert found.seconds == state.seconds == msgspec.structs.replace(begun.seconds, finetune=found.seconds.finetune)
     assert found.seconds.finetune > 2.0
     assert same(found.checkpoint.model.state_dict(), weights)
+    assert same(found.right, begun.right)
     assert same(found.checkpoint.masks, begun.checkpoint.masks)
     assert found.checkpoint.architecture == begun.checkpoint.architecture
 

@@ -24,6 +24,11 @@ SURE = 0.01
 REMEDY = "a lower --finetune-lr, more --finetune-updates, or --finetune-warmup 0.2 may do less"
 
 
+def fine_tunes(experiment: Experiment) -> bool:
+    """Whether a pruned model is trained by the settings of fine-tuning, which REMEDY names."""
+    return experiment.policy.tunes(experiment.settings.epochs)
+
+
 def of_training(before: Mapping[str, torch.Tensor], after: Mapping[str, torch.Tensor]) -> str:
     """What to say where fine-tuning has lost answers to the very samples that it trains on; empty where it has not.
 
@@ -41,7 +46,9 @@ def of_control(experiment: Experiment) -> str:
 
     Nothing is trained for it: a control is a run of `--method none`, which studies make.
     """
-    if not experiment.method.removes or not any(Path(experiment.settings.runs_dir).glob("*-none-*")):
+    if not (experiment.method.removes and fine_tunes(experiment)):
+        return ""
+    if not any(Path(experiment.settings.runs_dir).glob("*-none-*")):
         return ""
     try:
         run = without_removal(experiment).run

@@ -23,7 +23,7 @@ from prunebench.experiment.checks import check_trains
 from prunebench.experiment.existing import check_data
 from prunebench.experiment.experiment import Experiment
 from prunebench.experiment.goals import check_counted
-from prunebench.experiment.harm import of_control, of_training
+from prunebench.experiment.harm import fine_tunes, of_control, of_training
 from prunebench.experiment.plan import summary_lines
 from prunebench.experiment.record import step_record, trained_record
 from prunebench.experiment.resolve import resolve
@@ -279,7 +279,8 @@ def _iteration(retraining: Retraining, step: int) -> None:
     state = replace(state, notes=tuple(dict.fromkeys((*state.notes, *told))))
     state = _fitted(setup, store, state, retraining)
     scores, answers, state = _scored(setup, state)
-    if harm := of_training(state.right, {part: unpacked(bits) for part, bits in answers.parts.items()}):
+    now = {part: unpacked(bits) for part, bits in answers.parts.items()}
+    if fine_tunes(setup.experiment) and (harm := of_training(state.right, now)):
         state = replace(state, notes=(*state.notes, harm))
         if step == 1:
             log.warning("step 1: %s.", harm)

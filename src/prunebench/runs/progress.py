@@ -24,7 +24,7 @@ LIST = "files.json"
 FileName = Annotated[str, msgspec.Meta(pattern=r"^\w[\w.-]*\Z")]
 """A file of a half-done step; no text from its list names anything outside its folder."""
 
-UNFINISHED = ("state.json", "optimizer.safetensors")
+UNFINISHED = ("state.json", "optimizer.safetensors", "right.safetensors")
 """Files of a half-done step that a finished one does not have."""
 
 

@@ -2,6 +2,7 @@
 
 the files of a checkpoint     the model as it is, its masks, its architecture, its tokenizer
 optimizer.safetensors         NUMBER:NAME → tensor, by the number of the parameter
+right.safetensors             part of the data → which samples were right before the fit
 state.json                    everything else
 """
 
@@ -38,7 +39,8 @@ class StepState:
         checkpoint: the model as it is; a fit trains it in place.
         before: units that there were before the step, by kind.
         scores: those before the fit, on test and on training data.
-        right: which samples were right then, by part of the data; not stored, and none where they are not known.
+        right: which samples were right then, bool of shape (samples,), by part of the data; states of earlier versions
+            have none.
         notes: remarks on what could not be removed.
         removed: blocks that went.
         scaling: where loss scaling stands, in fp16; else nothing.
@@ -90,6 +92,8 @@ class StepState:
             checkpoint(folder)
             if self.optimizer:
                 write_tensors(self.optimizer, folder / "optimizer.safetensors")
+            if self.right:
+                write_tensors(self.right, folder / "right.safetensors")
             (folder / "state.json").write_bytes(msgspec.json.format(msgspec.json.encode(told), indent=1))
 
         return write
@@ -130,11 +134,11 @@ def load(folder: Path, entry: ModelEntry | None = None) -> StepState:
         hints = get_type_hints(StepState)
         names = [name for name in _told() if name in told or name not in LATER]
         values = {name: msgspec.convert(told[name], hints[name]) for name in names}
-        tensors = folder / "optimizer.safetensors"
-        optimizer = owned(tensors) if tensors.exists() else {}
+        files = (folder / "optimizer.safetensors", folder / "right.safetensors")
+        optimizer, right = (owned(file) if file.exists() else {} for file in files)
     except (OSError, SafetensorError, msgspec.MsgspecError, KeyError) as error:
         raise RunError(f"{folder} cannot be read: {error}. Delete it; the step then begins anew.") from error
-    return StepState(checkpoint=checkpoints.load(folder, entry), optimizer=optimizer, **values)
+    return StepState(checkpoint=checkpoints.load(folder, entry), optimizer=optimizer, right=right, **values)
 
 
 def _told() -> list[str]:
