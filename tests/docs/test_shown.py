@@ -118,7 +118,7 @@ def test_the_blocks_that_are_shown_are_proved():
 def test_the_first_example_prints_a_line_per_step_and_writes_nothing(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     code = example("for record in prune(RunConfig(")
-    small = code.replace("iterations=3", "iterations=1, epochs=1, limit_train=64, limit_test=32")
+    small = code.replace("iterations=3", "iterations=1, epochs=1, finetune_epochs=1, limit_train=64, limit_test=32")
     assert small != code
     exec(compile(small, "README.md", "exec"), {})
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["0", "1"]
@@ -128,7 +128,7 @@ def test_the_first_example_prints_a_line_per_step_and_writes_nothing(tmp_path, m
 def test_the_example_with_a_run_keeps_it_and_times_it(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     code = example("time_run(")
-    small = code.replace("iterations=2", "iterations=1, epochs=1, limit_train=64, limit_test=32")
+    small = code.replace("iterations=2", "iterations=1, epochs=1, finetune_epochs=1, limit_train=64, limit_test=32")
     small = small.replace("time_budget=5", "time_budget=0.1")
     small = small.replace('"resnet18"', '"torchvision:squeezenet1_1", image_size=32, method="unstructured"')
     assert small.count("limit_train") == small.count("=0.1") == small.count("squeezenet") == 1
@@ -143,7 +143,18 @@ def test_a_model_of_transformers_is_pruned_and_read_by_transformers(tmp_path, mo
     monkeypatch.chdir(tmp_path)
     exec(compile(example("DistilBertConfig"), "model.md", "exec"), {})
     line = next(line for line in COMMANDS if "hf:tiny" in line)
-    small = ("--epochs", "1", "--limit-train", "64", "--limit-test", "32", "--sequence-length", "16")
+    small = (
+        "--epochs",
+        "1",
+        "--finetune-epochs",
+        "1",
+        "--limit-train",
+        "64",
+        "--limit-test",
+        "32",
+        "--sequence-length",
+        "16",
+    )
     result = CliRunner().invoke(cli, [*shlex.split(line), *small])
     assert result.exit_code == 0, result.output
     (run,) = (path.name for path in (tmp_path / "runs").glob("hf-tiny-structured-*"))
