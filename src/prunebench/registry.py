@@ -303,6 +303,8 @@ def _written_in(function: Any, thing: Any) -> tuple[Path, str] | None:
             place = inspect.getsourcefile(function)
         except TypeError:  # it is built in
             raise ConfigError(f"{reference(thing)} is not written in Python; give a function of your own.") from None
+        except OSError:  # a class of a notebook
+            return None
         name = str(function.__module__)
         by_name = name in sys.modules and not imported_by_path(name) and name != "__main__"
         return (Path(place), name if by_name else "") if place else None

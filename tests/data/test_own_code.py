@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from functools import partial
 
 import numpy as np
@@ -82,6 +83,31 @@ def test_code_of_no_file_is_known_by_what_it_does():
 
     assert digest_of(of("logits - 1")) == digest_of(of("logits  -  1"))
     assert len({digest_of(of(text)) for text in ("logits - 1", "logits - 2", "logits + 1", "targets - 1")}) == 4
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "GAMMA = {n}\ndef loss(logits, targets):\n    return logits ** GAMMA",
+        "GAMMA = {n}\ndef loss(logits, targets):\n    return (lambda: logits ** GAMMA)()",
+        "def power(logits):\n    return logits ** {n}\ndef loss(logits, targets):\n    return power(logits)",
+        "class Loss:\n    def __call__(self, logits, targets):\n        return logits ** {n}\nloss = Loss()",
+        "class Loss:\n    gamma = {n}\n    def __call__(self, *of):\n        return of[0] ** self.gamma\nloss = Loss()",
+        "class A:\n    @property\n    def n(self):\n        return {n}\nclass Loss(A):\n    pass\nloss = Loss()",
+        "class Loss:\n    @staticmethod\n    def of(a, b):\n        return a ** {n}\nloss = Loss.of",
+        "import torch\ndef loss(a, b):\n    return loss(a, b) if a is b else torch.sum(a) * {n}",
+    ],
+)
+def test_of_a_notebook_what_its_names_stand_for_counts(text, monkeypatch):
+    monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)
+
+    def of(n):
+        names = {"__name__": "__main__"}
+        exec(compile(text.format(n=n), "/tmp/ipykernel_1/1.py", "exec"), names)
+        return digest_of(names["loss"])
+
+    assert of(2) == of(2)
+    assert of(2) != of(3)
 
 
 def test_what_holds_itself_is_known():

@@ -23,6 +23,7 @@ REGISTRIES = {
     "--scope": ("prunebench.pruning.shares", "scopes"),
     "--sparsity-schedule": ("prunebench.pruning.amounts", "schedules"),
     "--retrain": ("prunebench.training.policies", "policies"),
+    "--track": ("prunebench.tracking.trackers", "trackers"),
     "--backend": ("prunebench.latency.backends", "backends"),
     "--figure": ("prunebench.plots.registry", "plots"),
     "--executor": ("prunebench.studies.executors", "executors"),

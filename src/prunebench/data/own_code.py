@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import functools
 import hashlib
 import inspect
@@ -19,6 +20,12 @@ from prunebench.user_code import is_users
 DEEPEST = 50
 """Objects inside objects that are looked at."""
 
+OF_EVERY_CLASS = (
+    *("__module__", "__qualname__", "__doc__", "__dict__", "__weakref__", "__annotations__", "__annotate__"),
+    *("__static_attributes__", "__firstlineno__"),
+)
+"""What a class has that does nothing, or is told by its name."""
+
 
 def called(function: Any) -> str:
     """What a function of the user's is called in what is told: `mine.py:focal`."""
@@ -27,7 +34,8 @@ def called(function: Any) -> str:
 
 def digest_of(function: Any) -> str:
     """SHA-256 of a function: its code, the files of the user's that this imports, what it has closed over, and the
-    values that it is bound to; of a callable object its class and its values. Of what is installed the name alone,
+    values that it is bound to; of a notebook, in the place of files, what its names stand for. Of a callable object its
+    class and its values. Of what is installed the name alone,
     since runs record its version.
 
     Raises:
@@ -60,6 +68,8 @@ def _parts(thing: Any, above: tuple[int, ...]) -> Iterator[bytes]:
         yield thing.__name__.encode()
     elif isinstance(thing, functools.partial):
         yield from _parts(["partial", thing.func, thing.args, thing.keywords], inside)
+    elif isinstance(thing, property):
+        yield from _parts(["property", thing.fget, thing.fset], inside)
     elif inspect.ismethod(thing):
         yield from _parts([thing.__func__, thing.__self__], inside)
     elif inspect.isroutine(thing) or inspect.isclass(thing):
@@ -90,9 +100,20 @@ def _of_function(thing: Any, inside: tuple[int, ...]) -> Iterator[bytes]:
         yield digest_with_imports(*place).encode()
     elif code is not None:  # it is of a notebook
         yield from _of_code(code)
+        for name in sorted(_globals(code) & function.__globals__.keys()):
+            yield from _parts([name, function.__globals__[name]], inside)
+    elif inspect.isclass(thing) and thing.__module__ == "__main__":
+        told = {name: value for name, value in vars(thing).items() if name not in OF_EVERY_CLASS}
+        yield from _parts([thing.__bases__, told], inside)
     for cell in getattr(function, "__closure__", None) or ():
         yield from _parts(cell.cell_contents, inside)
     yield from _parts([getattr(function, "__defaults__", None), getattr(function, "__kwdefaults__", None)], inside)
+
+
+def _globals(code: CodeType) -> set[str]:
+    """Names that compiled code looks up where it was defined, those of functions inside it too."""
+    found = {str(each.argval) for each in dis.get_instructions(code) if each.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
+    return found.union(*(_globals(constant) for constant in code.co_consts if isinstance(constant, CodeType)))
 
 
 def _of_code(code: CodeType) -> Iterator[bytes]:
