@@ -109,6 +109,7 @@ def without_lowest(
             best = lowest([name], max(0, there - int(share * masks[name].numel())))[name]
             parts[name][best & masks[name]] = torch.inf
         floored.update(below)
+        possible = min(possible, left - sum(int((part == torch.inf).sum()) for part in parts.values()))
         staying = lowest(list(parts), possible)
     short = 0 if pattern is not None else going - possible
     return Ranked({name: stay.clone() for name, stay in staying.items()}, short, tuple(sorted(floored)))

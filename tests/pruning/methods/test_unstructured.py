@@ -186,6 +186,17 @@ def test_where_layers_compete_each_keeps_a_share_of_what_all_keep(pattern, reque
     assert (shrunk()[2].weight.abs() > smallest).sum() == 19 or pattern is not None
 
 
+def test_a_floor_takes_no_weight_that_a_norm_needs(request_for):
+    torch.manual_seed(0)
+    model = nn.Sequential(parametrizations.weight_norm(nn.Linear(8, 40)), nn.Linear(40, 20))
+    with torch.no_grad():
+        model[1].weight.mul_(1e-3)
+    pruned = unstructured.prune(model, {}, request_for(images(8), 0.96, "l1", scope="global", floor=0.9))
+    assert pruned.masks["0.parametrizations.weight.original1"].any(1).all()
+    assert pruned.masks["1.weight"].any()
+    assert any("weights fewer than asked were removed" in note for note in pruned.notes)
+
+
 @given(floor=st.floats(0.0, 0.99), fraction=st.floats(0.01, 0.99), seed=st.integers(0, 9))
 def test_a_floor_changes_nothing_where_all_layers_keep_more(request_for, floor, fraction, seed):
     torch.manual_seed(seed)
