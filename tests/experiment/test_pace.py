@@ -12,7 +12,7 @@ from prunebench.training.policies import tuned_recipe
 @pytest.fixture
 def planned(tiny_config):
     def make(**changes):
-        return resolve(tiny_config(threads=1, iterations=2, **changes))
+        return resolve(tiny_config(**{"threads": 1, "iterations": 2, **changes}))
 
     return make
 
@@ -26,6 +26,14 @@ def test_every_run_that_can_be_tried_is_told_of_and_nothing_is_kept(planned, tmp
     assert found[-1] is None
     assert all(min(pace.epoch, pace.scoring, pace.step, pace.run) > 0 for pace in found[:-1])
     assert not (tmp_path / "runs").exists()
+
+
+def test_of_runs_that_train_no_epoch_it_is_not_told_how_long_those_of_others_take(planned):
+    settings = {"method": "none", "iterations": 1}
+    none, one, three = (planned(**settings, epochs=n, finetune_epochs=n).settings for n in (0, 1, 3))
+    first, second, third = paces([none, one, three])
+    assert first.epoch == 0 < second.epoch == third.epoch
+    assert second.step < third.step
 
 
 def test_a_longer_run_takes_longer_by_what_is_in_it(planned):

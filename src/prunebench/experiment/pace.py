@@ -22,8 +22,11 @@ from prunebench.models.checkpoint import Checkpoint
 from prunebench.models.undisturbed import undisturbed
 from prunebench.training.state import StepState
 
-OF_CRITERION = ("seed", "criterion", "scope", "calibration", "finetune_epochs", "epochs")
+OF_CRITERION = ("seed", "criterion", "scope", "floor", "calibration")
 """Settings that decide nothing of how long a batch takes."""
+
+OF_LENGTH = ("epochs", "finetune_epochs", "finetune_updates")
+"""Settings that decide nothing of it, but whether there is one."""
 
 BATCHES = 6
 """Batches that are timed, at most, and at least two; the first is not counted."""
@@ -72,7 +75,8 @@ class Batches:
 def _same(config: Settings) -> tuple[str, ...]:
     """Equal for runs whose batches take as long."""
     names = [*deciding("training", "pruning"), "iterations", "data_dir", "threads", "device"]
-    return tuple(repr(getattr(config, name)) for name in names if name not in OF_CRITERION)
+    asked = {name: getattr(config, name) for name in names if name not in OF_CRITERION}
+    return tuple(repr(bool(value) if name in OF_LENGTH else value) for name, value in asked.items())
 
 
 @undisturbed
