@@ -112,6 +112,7 @@ def test_a_model_takes_the_data_that_it_can_read_and_no_other(model, dataset):
         ({"method": "unstructured", "floor": 0.5, "pattern": "2:4"}, "says what each of them keeps"),
         ({"every": 2, "sparsity": 0.5, "retrain": "scratch"}, "--every trains by the settings of fine-tuning, and"),
         ({"retrain": "finetun"}, "There is no way of retraining 'finetun'. Did you mean 'finetune'?"),
+        ({"finetune_epochs": 0, "finetune_updates": 9}, "--finetune-updates: --finetune-epochs 0 trains nothing"),
         ({"finetune_warmup": 0.1, "finetune_schedule": "one-cycle"}, "--finetune-warmup: one-cycle has a warm-up of"),
     ],
 )

@@ -175,6 +175,8 @@ def _check_retraining(settings: Settings, policy: Policy) -> None:
         _check_gradual(settings, policy)
     if problem := policy.unfit(settings):
         raise ConfigError(f"--retrain {policy.name}: {problem}.")
+    if settings.finetune_updates and not settings.finetune_epochs:
+        raise ConfigError("--finetune-updates: --finetune-epochs 0 trains nothing. Leave one of the two out.")
     if settings.finetune_warmup and settings.finetune_schedule == "one-cycle":
         raise ConfigError("--finetune-warmup: one-cycle has a warm-up of its own. Leave it out, or give cosine.")
 
