@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from math import isnan
 
+import msgspec
 import pytest
 from scipy import stats
 
@@ -147,6 +148,22 @@ def test_a_run_that_is_not_finished_is_not_compared(made):
     _, rows = rows_of(board(family, [begun, *curves[1:]]))
     assert rows["l1"].score.n == 4
     assert rows["taylor"].against[0].n == 4
+
+
+def longer(curve):
+    """A run that was gone on with, to a step in which all is lost."""
+    axes = {axis: (*shares, 0.1) for axis, shares in curve.axes.items()}
+    records = (*curve.records, curve.records[-1])
+    columns = {name: (*getattr(curve, name), 0.1) for name in ("before", "after", "train_before", "train_after")}
+    return replace(curve, steps=(0, 1, 2), tested=(100, 100, 100), records=records, axes=axes, **columns)
+
+
+def test_runs_that_go_on_are_compared_after_the_steps_of_the_study_and_shorter_ones_are_not(made):
+    family, curves = made(APART, lines=["none-0"])
+    (cell,) = family.cells
+    once = msgspec.structs.replace(family, cells=(msgspec.structs.replace(cell, steps=1),))
+    assert board(once, [longer(curves[0]), *curves[1:-1], longer(curves[-1])]) == board(family, curves)
+    assert board(msgspec.structs.replace(family, cells=(msgspec.structs.replace(cell, steps=2),)), curves).tables == ()
 
 
 @pytest.mark.parametrize(("method", "axis"), [("structured", "MACs"), ("unstructured", "parameters")])

@@ -51,7 +51,7 @@ def test_a_table_is_a_model_with_a_budget_whatever_scope_or_samples_a_criterion_
         ["l1", "random", "taylor", "wanda"], 2
     )
     assert (first.against, last.against) == (("l1", "random"), ("l2", "random"))
-    assert len(first.controls) == len(last.controls) == 2
+    assert len(first.controls) == len(last.controls) == first.steps == 2
     assert (found.together, found.size) == ("budget", 5 + 5 + 3)
 
 
@@ -103,6 +103,12 @@ def test_what_cannot_be_compared_is_told_in_a_line(table, message, family):
     with pytest.raises(ConfigError, match=message) as found:
         family(table + GRID if table.startswith("comparisons") else GRID + table)
     assert "\n" not in str(found.value)
+
+
+def test_runs_that_end_at_steps_of_their_own_are_not_compared(family):
+    text = '[base]\nmodel = "resnet18"\nuntil = ["params<=0.5"]\n[grid]\ncriterion = ["l1", "random"]\n'
+    with pytest.raises(ConfigError, match=r"are of the last step, and with --until each run ends at one of its own"):
+        family(text + '[comparisons]\nagainst = ["random"]\n')
 
 
 def test_a_change_is_kept_once_a_run_was_finished(tmp_path, make_record, commit):

@@ -165,10 +165,10 @@ def scores_of(groups: Mapping[str, Mapping[int, Curve]]) -> dict[str, dict[int, 
 
 
 def _finished(cell: Cell, by_key: Mapping[str, Curve]) -> dict[str, dict[int, Curve]]:
-    """Criterion → seed → run, of those that have come as far as any."""
+    """Criterion → seed → run up to the last step of the cell, of those that have come as far."""
     there = {name: [by_key[key] for key in keys if key in by_key] for name, keys in cell.entries.items()}
-    last = max((curve.steps[-1] for of in there.values() for curve in of), default=0)
-    found = {name: by_seed([curve for curve in of if curve.steps[-1] == last]) for name, of in there.items()}
+    last = cell.steps or max((curve.steps[-1] for of in there.values() for curve in of), default=0)
+    found = {name: by_seed([curve.up_to(last) for curve in of if last in curve.steps]) for name, of in there.items()}
     return {name: of for name, of in found.items() if of}
 
 

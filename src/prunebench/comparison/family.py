@@ -21,6 +21,7 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
         controls: the keys of runs that remove nothing, trained for as many epochs.
         against: the criteria that others are compared with.
         compared: the criteria that are.
+        steps: after how many; 0, as studies of earlier versions have it: as many as any run has.
     """
 
     title: str
@@ -28,6 +29,7 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     against: tuple[str, ...]
     compared: tuple[str, ...]
     controls: tuple[str, ...] = ()
+    steps: int = 0
 
     @property
     def pairs(self) -> list[tuple[str, str]]:

@@ -78,6 +78,15 @@ class Curve:
         """The place of a step in the columns; None where the run has not got it."""
         return self.steps.index(step) if step in self.steps else None
 
+    def up_to(self, step: int) -> Curve:
+        """The same without what comes after a step that it has."""
+        end = self.steps.index(step) + 1
+        if end == len(self.steps):
+            return self
+        columns = ("steps", "before", "after", "train_before", "train_after", "tested", "records")
+        axes = {axis: shares[:end] for axis, shares in self.axes.items()}
+        return replace(self, axes=axes, **{name: getattr(self, name)[:end] for name in columns})
+
 
 Replicates = list[Curve]
 """Runs that differ in their seed alone."""

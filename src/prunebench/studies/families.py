@@ -137,6 +137,11 @@ def _cell(
 ) -> Cell | None:
     """A cell; None where nothing is said of its method."""
     first = cell[0]
+    if first.experiment.goals:
+        raise ConfigError(
+            f"Study {name}, [comparisons]: they are of the last step, and with --until each run ends at one of its "
+            f"own: leave out one of the two."
+        )
     against = asked_for.against.get(first.experiment.method.name, asked_for.against.get("", ()))
     if not against:
         return None
@@ -157,6 +162,7 @@ def _cell(
         entries={criterion: tuple(key for _, key in sorted(of)) for criterion, of in entries.items()},
         against=against,
         compared=asked_for.criteria or tuple(entries),
+        steps=first.experiment.settings.iterations,
         controls=tuple(
             member.experiment.run.key
             for member in sorted(controls, key=lambda member: member.experiment.settings.seed)
