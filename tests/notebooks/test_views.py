@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html.parser import HTMLParser
 
+import msgspec
 import pytest
 
 from prunebench import Runs
@@ -47,6 +48,14 @@ def test_a_run_is_its_steps_and_its_picture(tmp_path, made):
     assert [word for word in shown.words if word in ("0", "1", "2")] == ["0", "1", "2"]
     assert shown.pictures == 1
     assert "data:image/svg+xml;base64," in run._repr_html_()
+
+
+def test_a_record_of_timings_has_the_medians_of_its_run(tmp_path, made, timed):
+    timing = timed(made(tmp_path))
+    (record,) = (timing.timing(step) for step in timing.steps())
+    even = [msgspec.structs.replace(each, samples_ms=(*each.samples_ms[:1], 4000.0)) for each in record.latencies]
+    shown = Checked(msgspec.structs.replace(record, latencies=tuple(even))._repr_html_())
+    assert {f"{(each.samples_ms[0] + 4000) / 2:.3g}" for each in even} <= set(shown.words)
 
 
 def test_a_training_and_timings_are_tables(tmp_path, made, timed):

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from math import isnan
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from prunebench.comparison.matching import of_study, subject
@@ -52,8 +53,8 @@ def _steps(records: Sequence[StepRecord]) -> list[str]:
 def _timings(record: TimingRecord) -> list[list[str]]:
     rows = [["variant", "backend", "batch size", "median ms", "rounds"]]
     for each in record.latencies:
-        ms = sorted(each.samples_ms)[len(each.samples_ms) // 2]
-        rows.append([each.variant, each.backend, str(each.batch_size), f"{ms:.3g}", str(len(each.samples_ms))])
+        ms = f"{median(each.samples_ms):.3g}"
+        rows.append([each.variant, each.backend, str(each.batch_size), ms, str(len(each.samples_ms))])
     return rows
 
 
