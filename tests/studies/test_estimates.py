@@ -49,6 +49,17 @@ def test_nothing_is_guessed_of_a_kind_that_was_not_measured(planned, make_record
     assert (found.steps, found.unknown) == (1, 1)  # the dense run is gone
 
 
+@pytest.mark.parametrize(
+    "changes", [{"finetune_epochs": 3}, {"finetune_updates": 90}, {"retrain": "distil"}, {"finetune_batch_size": 8}]
+)
+def test_steps_that_are_trained_otherwise_tell_nothing(changes, planned, make_record, commit, tmp_path):
+    experiment = planned()
+    commit(experiment.dense, make_record(0))
+    commit(experiment.run, *(make_record(step) for step in range(4)))
+    found = estimate([planned(**changes)], all_runs(tmp_path / "runs"))
+    assert (found.steps, found.unknown) == (4, 4)
+
+
 def test_what_is_finished_takes_nothing(planned, make_record, commit):
     experiment = planned()
     commit(experiment.dense, make_record(0))

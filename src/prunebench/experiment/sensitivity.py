@@ -126,7 +126,8 @@ def _deciding(setup: Setup, run: Run, samples: int) -> dict[str, object]:
     here = setup.environment("prune")
     looked: list[object] = [settings.calibration] if of_samples(needs(setup.experiment.ranking)) else []
     if "movement" in needs(setup.experiment.ranking):
-        looked.append(asdict(tuned_recipe(settings)))
+        recipe = asdict(replace(tuned_recipe(settings), epochs=1))  # however many a step takes
+        looked.append({name: value for name, value in recipe.items() if name != "updates"})
     return {
         "run": run.key,
         "files": {name: digest for name, digest in run.files().items() if "/000/" in f"/{name}"},

@@ -8,6 +8,7 @@ from itertools import chain
 from statistics import median
 from typing import TYPE_CHECKING
 
+from prunebench.config import told
 from prunebench.experiment.experiment import Experiment
 from prunebench.records import Seconds
 from prunebench.runs.files import size
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 ALIKE = ("model", "dataset", "image_size", "sequence_length")
 """Settings that steps must share for one to tell what another takes."""
+
+OF_STEPS = ("batch_size", "retrain", "every", "finetune_epochs", "finetune_updates", "finetune_batch_size")
+"""Those that steps of pruning must share besides."""
 
 
 @dataclass(frozen=True)
@@ -134,5 +138,6 @@ def _read(run: Run) -> tuple[Run, tuple[object, ...], int, list[tuple[int, Secon
 
 
 def _alike(run: Run) -> tuple[object, ...]:
-    method = run.manifest.config["method"] if run.manifest.kind == "prune" else None
-    return (run.manifest.kind, method, *(str(run.manifest.config[name]) for name in ALIKE))
+    stored, prunes = run.manifest.config, run.manifest.kind == "prune"
+    of_steps = [stored["method"], *(str(told(stored, name)) for name in OF_STEPS)] if prunes else []
+    return (run.manifest.kind, *of_steps, *(str(stored[name]) for name in ALIKE))

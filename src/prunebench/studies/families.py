@@ -20,7 +20,7 @@ import msgspec
 
 from prunebench.comparison.family import Cell, Family, Together
 from prunebench.comparison.verdicts import BUDGET
-from prunebench.config import deciding
+from prunebench.config import OF_TUNING, deciding
 from prunebench.errors import ConfigError, PrunebenchError
 from prunebench.experiment.experiment import Experiment
 from prunebench.pruning.registry import criteria, methods
@@ -155,7 +155,7 @@ def _cell(
         raise ConfigError(
             f"Study {name}, [comparisons]: {title} has no runs of {', '.join(lacking)}. There are: {there}."
         )
-    same = [key for key in (*deciding("training"), *BUDGET) if key != "seed"]
+    same = [key for key in (*deciding("training"), *BUDGET, *OF_TUNING) if key != "seed"]
     controls = [member for member in every if not member.experiment.method.removes]
     return Cell(
         title=title,
