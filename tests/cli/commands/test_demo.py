@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import click
+
 from prunebench.cli.commands import demo
+from prunebench.cli.main import cli
 
 
 def test_the_demo_is_the_main_job():
@@ -26,3 +29,20 @@ def test_the_demo_prints_results_and_where_they_are(prunebench, tmp_path, monkey
     assert len(list((tmp_path / "performance").glob("resnet18_structured_*.txt"))) == 4
     kinds = {path.name.rpartition("-")[0] for path in (tmp_path / "runs").glob("*-*/")}
     assert kinds == {"resnet18-dense", "resnet18-structured", "resnet18-efficiency-structured"}
+
+
+def test_a_demo_that_is_stopped_in_its_first_command_does_not_go_on_to_the_second(prunebench, monkeypatch):
+    @click.command()
+    @click.pass_context
+    def stopped(context: click.Context) -> None:
+        context.exit(130)
+
+    monkeypatch.setattr(demo, "STEPS", ("stopped", "list"))
+    get_command = cli.get_command
+    monkeypatch.setattr(
+        cli, "get_command", lambda context, name: {"stopped": stopped}.get(name) or get_command(context, name)
+    )
+    finished = prunebench("demo")
+    assert finished.status == 130
+    assert "$ prunebench list" not in finished.err
+    assert finished.out == ""

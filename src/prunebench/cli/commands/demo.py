@@ -18,5 +18,6 @@ def command(context: click.Context) -> None:
 
     for line in STEPS:
         click.echo(f"\n$ prunebench {line}", err=True)
-        cli.main(line.split(), standalone_mode=False, prog_name="prunebench")
+        if status := cli.main(line.split(), standalone_mode=False, prog_name="prunebench"):
+            context.exit(status)
     click.echo("\nResults are in performance/, the run with its checkpoints in runs/.")
