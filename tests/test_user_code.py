@@ -116,6 +116,12 @@ def test_a_neighbour_that_something_installed_hides_is_told(name, tmp_path, monk
     assert is_users(mine)
 
 
+@pytest.mark.parametrize("folder", ["site-packages", "dist-packages"])
+def test_packages_of_another_python_that_are_on_the_path_are_nobodys_own_files(folder, tmp_path):
+    assert not is_users(tmp_path / "shared" / "lib" / folder / "numpy" / "core.py")
+    assert is_users(tmp_path / "shared" / f"my-{folder}" / "numpy" / "core.py")
+
+
 def test_nothing_is_hidden_where_python_takes_what_lies_beside(package):
     import_reference(f"{package / 'net.py'}:build")
     assert hidden(package / "net.py", "of_mine.widths") is None

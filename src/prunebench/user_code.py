@@ -24,6 +24,9 @@ from prunebench.reading import read_plain, sha256
 USER_MODULE = "_prunebench_user_"
 """Beginning of the names of modules that are imported from a user's file, but for the package that it is a part of."""
 
+LIBRARIES = {"dist-packages", "site-packages"}
+"""What folders of installed packages are called, also those that PYTHONPATH or a .pth file adds."""
+
 LONGEST = 300
 """Letters of an error's own message that are told."""
 
@@ -216,8 +219,9 @@ def spec_of(module: str) -> ModuleSpec | None:
 
 
 def is_users(path: Path) -> bool:
-    """Whether a file is the user's: neither Python's own, nor installed (editable installs are the user's)."""
-    return not os.path.normcase(f"{path}{os.sep}").startswith(_installed())
+    """Whether a file is the user's: neither Python's own, nor installed, here or for another Python whose packages
+    are on the path as well (editable installs are the user's)."""
+    return LIBRARIES.isdisjoint(path.parts) and not os.path.normcase(f"{path}{os.sep}").startswith(_installed())
 
 
 @cache
