@@ -121,6 +121,14 @@ def test_masked_models_were_timed_in_the_first_rounds_and_the_table_says_what_th
     assert "first" not in latency_tables.times([timing()])
 
 
+def test_masked_models_of_which_no_interval_is_known_are_counted_among_none():
+    found = timing({"original": [10.0] * 20, "masked": [12.5] * 2, "pruned": [5.0] * 20})
+    text = latency_tables.times([found, msgspec.structs.replace(found, step=7)])
+    assert (
+        "Masked: in the first 2 rounds alone; original / masked there: 0.80 to 0.80 ×; too few for an interval." in text
+    )
+
+
 def test_costs_begin_with_the_unpruned_model():
     text = latency_tables.costs([timing()])
     assert row(text, 1)[:9] == ["0", "2", "M", "1.5", "M", "4", "M", "1.00", "×"]

@@ -247,11 +247,8 @@ def _masked(cells: Sequence[OfVariant]) -> list[str]:
     many = "" if len(gains) == 1 else f" to {high:.2f}"
     known = [gain for gain in gains if gain.known]
     above = sum(gain.low > 1 for gain in known)
-    ends = (
-        f"; the 95 % interval is {interval(gains[0])}"
-        if len(gains) == 1
-        else f"; {above} of {len(known)} intervals are above 1"
-    )
+    many_ends = f"; {above} of {len(known)} intervals are above 1" if known else "; too few for an interval"
+    ends = f"; the 95 % interval is {interval(gains[0])}" if len(gains) == 1 else many_ends
     rounds = {len(of["masked"].samples_ms) for of in cells}
     first = f"{min(rounds)} to {max(rounds)}" if len(rounds) > 1 else str(*rounds)
     return [f"Masked: in the first {first} rounds alone; original / masked there: {low:.2f}{many} ×{ends}."]
