@@ -58,6 +58,14 @@ def test_a_plan_without_fine_tuning_says_so(plan_of):
     assert "cosine, batch 64, momentum 0.5, weight decay 0.0001, clip norm 2\n" in plan_of(**own)
 
 
+def test_a_plan_names_the_trackers_that_are_told(plan_of):
+    assert "  track    tensorboard, wandb\n" in plan_of(track=("tensorboard", "wandb"))
+    assert (
+        "\n".join(training_plan(resolve(RunConfig(model="resnet18", track=("tensorboard",))))).count("  track    ") == 1
+    )
+    assert "track" not in plan_of()
+
+
 def test_a_plan_tells_how_a_pruned_model_recovers(plan_of):
     assert "retrain" not in plan_of()
     assert "cosine, batch 64, warm-up 10 % of the batches\n" in plan_of(finetune_warmup=0.1)

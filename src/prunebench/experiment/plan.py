@@ -46,6 +46,7 @@ def training_plan(experiment: Experiment) -> Iterator[str]:
     how = f"{epochs}, batch {settings.batch_size}{weighted}"
     how = how if settings.epochs else "taken as they are, nothing is trained"
     yield f"  from     {start}: {how}"
+    yield from _told(settings)
     state = "finished" if run.steps() else _begun(run) or "new"
     yield f"  run      {run.key} in {run.root} ({state}{_data(run, experiment)})"
 
@@ -68,9 +69,16 @@ def pruning_plan(experiment: Experiment) -> Iterator[str]:
     if method.masks and in_turn(experiment.ranking, settings.scope, untrained=not experiment.retrained):
         yield "  layers   one after the other, each by what it reads once those before it are pruned"
     yield from _retraining(settings, experiment.policy)
+    yield from _told(settings)
     done = len([step for step in run.steps() if step <= settings.iterations])
     state = f"{done} of {settings.iterations + 1} steps are there" if done else _begun(run) or "new"
     yield f"  run      {run.key} in {run.root} ({state}{_data(run, experiment)})"
+
+
+def _told(settings: Settings) -> Iterator[str]:
+    """Which trackers are told of each epoch and step."""
+    if settings.track:
+        yield f"  track    {', '.join(reference(each) for each in settings.track)}"
 
 
 def _retraining(settings: Settings, policy: Policy) -> Iterator[str]:
