@@ -371,6 +371,12 @@ def told(stored: Mapping[str, Any], name: str) -> Any:
     )  # JSON has lists
 
 
+def stored_as(settings: Mapping[str, Any], name: str) -> Any:
+    """A setting as runs store it: where it came later and is not there, the default; the other way round than `told`."""
+    value = settings.get(name)
+    return default(name) if value is None and name in LATER else value
+
+
 def deciding(*parts: Decides) -> list[str]:
     """Names of the fields that decide the given parts of a run's result."""
     return list(_deciding(parts))

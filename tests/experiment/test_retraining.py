@@ -72,6 +72,7 @@ def trained(tmp_path_factory):
     (folder / "net.py").write_text(NET, encoding="utf-8")
     own = {name: f"{folder / 'net.py'}:{function}" for name, function in (("model", "build"), ("dataset", "load"))}
     about = {"epochs": 2, "batch_size": 16, "lr": 0.01, "iterations": 2, "fraction": 0.4, "augment": True}
+    about["finetune_epochs"] = 1
     config = RunConfig(**own, **about, image_size=12, device="cpu", runs_dir=str(folder / "runs"))
     train(config, dense_run(config))
     return config

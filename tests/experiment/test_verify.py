@@ -36,6 +36,7 @@ def made(request, tmp_path_factory, tiny_net, blobs):
             dataset=blobs,
             image_size=12,
             epochs=1,
+            finetune_epochs=1,
             batch_size=16,
             method=request.param,
             fraction=0.3,

@@ -40,6 +40,7 @@ def finished(request, tiny_net, blobs, tmp_path_factory):
         image_size=12,
         epochs=1,
         batch_size=16,
+        finetune_epochs=1,
         finetune_batch_size=16,
         lr=0.01,
         fraction=0.3,
@@ -261,7 +262,14 @@ def test_a_run_does_not_go_on_elsewhere_and_still_answers(changes, told, made, t
     assert list(prune(made.config, run)) == made.records
 
 
-PROGRESS = ["model.safetensors", "structure.json", "state.json", "optimizer.safetensors", "files.json"]
+PROGRESS = [
+    "model.safetensors",
+    "structure.json",
+    "state.json",
+    "optimizer.safetensors",
+    "right.safetensors",
+    "files.json",
+]
 
 
 @pytest.mark.parametrize("name", [*PROGRESS, "what is left"])

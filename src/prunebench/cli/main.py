@@ -48,7 +48,7 @@ class LazyGroup(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        completing = ctx.resilient_parsing
+        completing = ctx is not None and ctx.resilient_parsing
         if completing and cmd_name not in COMMANDS:
             return None
         check_together(cmd_name)

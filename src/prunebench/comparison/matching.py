@@ -8,14 +8,19 @@ from itertools import groupby
 from typing import NamedTuple
 
 from prunebench.comparison.verdicts import pairs
-from prunebench.config import OF_RETRAINING, OF_TUNING, deciding, meta, to_target
+from prunebench.config import OF_RETRAINING, OF_TUNING, deciding, meta, stored_as, to_target
 from prunebench.errors import RunError
 from prunebench.results.curves import Curve, Replicates, by_settings, curves_of, differing, labels, readable
 from prunebench.results.settings import Settings, on_data
 from prunebench.runs.selection import Selected
 
-FOLLOWS = {"dataset": "model", "criterion": "method", **dict.fromkeys(OF_RETRAINING, "retrain")}
-"""Settings that need not be equal where the one that they follow from is filtered."""
+FOLLOWS = {
+    "dataset": ("model",),
+    "criterion": ("method",),
+    "floor": ("method", "scope", "criterion"),
+    **dict.fromkeys((*OF_RETRAINING, "finetune_updates"), ("retrain",)),
+}
+"""Settings that need not be equal where one that they follow from is filtered."""
 
 OF_DATA = ("data", "text_column", "label_column", "header", "encoding")
 """What data is and how its files are read: no two datasets have that in common."""
@@ -79,7 +84,7 @@ def subject(group: Replicates) -> str:
 
 def all_seeds(settings: Settings, others: Sequence[Settings]) -> str:
     """A filter that takes the runs with these settings, of all seeds, and none of `others`: `method=none,epochs=3`."""
-    told = [f"{name}={settings.get(name)}" for name in differing([settings, *others])]
+    told = [f"{name}={stored_as(settings, name)}" for name in differing([settings, *others])]
     return ",".join(part for part in told if "," not in part) or f"model={settings.get('model')}"
 
 
@@ -92,7 +97,7 @@ def _named(found: Sequence[tuple[Replicates, Replicates]]) -> list[Match]:
 
 def _free(named: set[str]) -> set[str]:
     """Settings in which matches may differ, when filters name some."""
-    free = named | {name for name, leader in FOLLOWS.items() if leader in named}
+    free = named | {name for name, leaders in FOLLOWS.items() if not named.isdisjoint(leaders)}
     if "data_dir" in named:
         free.add("data")
     if named & {"model", "dataset"}:

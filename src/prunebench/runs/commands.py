@@ -59,6 +59,8 @@ def command_of(run: Run, source: Run | None = None) -> str | None:
     train = run.manifest.kind == "train"
     names = deciding("training") if train else field_types()
     chosen = {name: config[name] for name in names if _told(name, config)}
+    if not train and config.get("scope") not in (None, "layerwise"):
+        chosen["floor"] = config.get("floor") or 0.0  # else it would be that of layers that compete
     deterministic = {"deterministic": True} if run.environment().deterministic else {}
     machine |= {"devices": run.environment().devices} if run.environment().devices > 1 else {}
     return f"prunebench {'train' if train else 'prune'} {as_options(chosen | machine | deterministic)}"
@@ -73,6 +75,8 @@ def started_from(run: Run) -> Run | None:
 def _told(name: str, config: Mapping[str, Any]) -> bool:
     """Whether a command must name a setting: it could be another one without that."""
     value = config.get(name)
+    if name == "finetune_epochs" and not config.get("finetune_updates"):
+        return value is not None  # else it would be a number of updates
     if name in ELSEWHERE or value is None or (name == "fraction" and to_target(config)):
         return False
     inherits = config.get("weights") != "none" and name in deciding("training")  # a run that another one starts from

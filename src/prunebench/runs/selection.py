@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from prunebench.config import deciding, option_name, to_target
+from prunebench.config import deciding, option_name, stored_as, to_target
 from prunebench.errors import ConfigError, RunError
 from prunebench.registry import reference, without_folder
 from prunebench.runs.apart import data_name, digest_in, same_folder
@@ -88,7 +88,7 @@ def _fits(run: Run, asked: Mapping[str, str]) -> bool:
 def _has(run: Run, name: str, value: str) -> bool:
     if name == "data":
         return run.manifest.contents.get("data", "").startswith(digest_in(value))
-    stored = run.manifest.config.get(name)
+    stored = stored_as(run.manifest.config, name)
     if name == ("fraction" if to_target(run.manifest.config) else "iterations"):  # which decides nothing then
         stored = None
     return same_folder(stored, value) if name == "data_dir" else _same(stored, value)

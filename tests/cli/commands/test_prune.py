@@ -266,7 +266,7 @@ def test_patterns_that_fit_nothing_are_told(digits_run, prunebench):
 
 
 def test_a_goal_ends_the_pruning_and_its_step_is_exported(net, prunebench, tmp_path):
-    options = (*TINY, "--until", "macs<=0.7", "--export", "small.safetensors")
+    options = (*TINY, "--finetune-epochs", "1", "--until", "macs<=0.7", "--export", "small.safetensors")
     finished = prunebench("prune", *net, *options)
     assert finished.status == 0, finished.err
     assert "until    macs<=0.7" in finished.err

@@ -183,6 +183,7 @@ dataset = "parts.py:load"
 image_size = 12
 epochs = 1
 iterations = 1
+finetune_epochs = 1
 method = "unstructured"
 sparsity = 0.5
 
