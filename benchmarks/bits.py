@@ -69,6 +69,7 @@ epochs = 1
 limit_train = 64
 limit_test = 40
 iterations = 1
+finetune_epochs = 1
 fraction = 0.3
 [grid]
 criterion = ["l1", "l2"]
