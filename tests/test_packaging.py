@@ -58,7 +58,8 @@ def test_the_wheel_is_the_package_and_the_sdist_has_its_tests(built):
 
 
 def test_an_index_would_take_both(built):
-    python("-m", "twine", "check", "--strict", *map(str, built), cwd=built[0].parent)
+    told = python("-m", "twine", "check", "--strict", *map(str, built), cwd=built[0].parent)
+    assert told.count("PASSED") == 2
 
 
 def test_it_works_from_an_empty_folder_with_the_wheel_alone(built, tmp_path):
