@@ -21,7 +21,7 @@ LEAST = 0.01
 SURE = 0.01
 """It is told where so many answers, or more, are lost by chance this often at most (McNemar 1947)."""
 
-REMEDY = "a lower --finetune-lr, more --finetune-updates, or --finetune-warmup 0.2 may do less"
+REMEDY = "a lower --finetune-lr, or more --finetune-updates, may do less"
 
 
 def fine_tunes(experiment: Experiment) -> bool:
@@ -44,7 +44,8 @@ def of_training(before: Mapping[str, torch.Tensor], after: Mapping[str, torch.Te
 def of_control(experiment: Experiment) -> str:
     """What to say where the first step of the run's control, if that is there, has lost answers; else empty.
 
-    Nothing is trained for it: a control is a run of `--method none`, which studies make.
+    Nothing is trained for it: a control is a run of `--method none`, which studies make. Of one that keeps records alone
+    it is not known which answers were lost.
     """
     if not (experiment.method.removes and fine_tunes(experiment)):
         return ""
