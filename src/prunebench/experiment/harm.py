@@ -44,8 +44,8 @@ def of_training(before: Mapping[str, torch.Tensor], after: Mapping[str, torch.Te
 def of_control(experiment: Experiment) -> str:
     """What to say where the first step of the run's control, if that is there, has lost answers; else empty.
 
-    Nothing is trained for it: a control is a run of `--method none`, which studies make. Of one that keeps records alone
-    it is not known which answers were lost.
+    Nothing is trained for it: a control is a run of `--method none`, which studies make. Of one that keeps records
+    alone it is not known which answers were lost.
     """
     if not (experiment.method.removes and fine_tunes(experiment)):
         return ""
