@@ -23,8 +23,9 @@ from prunebench import RunConfig, prune, pruning_run
 from prunebench.models.mask_bits import unpacked
 from prunebench.models.tensor_files import read_tensors
 from prunebench.runs.environment import cpu
+from prunebench.studies.file import read_study
 from prunebench.studies.jobs import do, jobs_of
-from prunebench.studies.study import experiments_of, read_study
+from prunebench.studies.study import experiments_of
 
 SMALL = RunConfig(limit_train=128, limit_test=60, epochs=1, iterations=2, finetune_epochs=1, threads=1, device="cpu")
 RUNS: dict[str, dict[str, Any]] = {

@@ -22,8 +22,9 @@ from pairing import Claim, options, report
 from prunebench.experiment.experiment import Experiment
 from prunebench.runs.files import digest
 from prunebench.studies.executors import Options, executors
+from prunebench.studies.file import read_study
 from prunebench.studies.jobs import Outcome, jobs_of
-from prunebench.studies.study import experiments_of, read_study
+from prunebench.studies.study import experiments_of
 
 RUNS, SECONDS, FACTOR = 8, 60.0, 1.8
 

@@ -29,7 +29,9 @@ from prunebench.records import Score, Scores, StepRecord
 from prunebench.runs.files import MARK, digest
 from prunebench.runs.manifest import encode
 from prunebench.runs.run import Run
-from prunebench.studies.study import experiments_of, read_study, write_study
+from prunebench.studies.file import read_study
+from prunebench.studies.record import write_study
+from prunebench.studies.study import experiments_of
 
 NAME, ROOT = "many", "runs/many"
 GROUPS, TESTED = 20, 1000

@@ -19,8 +19,9 @@ from pathlib import Path
 
 from pairing import Claim, options, report
 from prunebench.studies.executors import Options, executors
+from prunebench.studies.file import read_study
 from prunebench.studies.jobs import jobs_of
-from prunebench.studies.study import experiments_of, read_study
+from prunebench.studies.study import experiments_of
 
 WORKERS, PER_SEED = 2, 20
 STUDY = """

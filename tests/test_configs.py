@@ -9,7 +9,9 @@ import pytest
 from prunebench.config import read_toml
 from prunebench.experiment.plan import pruning_plan
 from prunebench.experiment.resolve import resolve
-from prunebench.studies.study import experiments_of, read_study, record_of
+from prunebench.studies.file import read_study
+from prunebench.studies.record import record_of
+from prunebench.studies.study import experiments_of
 
 ROOT = Path(__file__).parent.parent / "configs"
 PAPER = sorted(path for path in (ROOT / "paper").glob("*.toml") if path.stem != "paper")

@@ -39,7 +39,7 @@ WITHOUT_TORCH = [
     *("experiment.goals", "experiment.experiment", "experiment.checks", "experiment.resolve"),
     *("experiment.identity", "experiment.plan"),
     *("latency.backends", "latency.config", "latency.steps", "latency.onnx_files"),
-    *("studies.study", "studies.stopping", "studies.executors", "studies.jobs", "studies.timing"),
+    *("studies.file", "studies.record", "studies.executors", "studies.jobs", "studies.timing"),
 ]
 """Modules, and rooms with all that is in them, that import neither torch nor anything else that takes long."""
 

@@ -11,7 +11,8 @@ from click.testing import CliRunner
 
 from prunebench.cli.main import COMMANDS as NAMES
 from prunebench.cli.main import cli
-from prunebench.studies.study import experiments_of, read_study
+from prunebench.studies.file import read_study
+from prunebench.studies.study import experiments_of
 from shown import COMMANDS, PAGES, ROOT, blocks, named_files
 
 READERS = (".py:", "own.pth", "hf:")

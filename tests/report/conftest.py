@@ -13,7 +13,7 @@ from prunebench.comparison.family import Cell, Family, Fixed
 from prunebench.records import LatencyRecord, Scores, TimingRecord
 from prunebench.runs.index import identify
 from prunebench.runs.run import Run
-from prunebench.studies.study import StudyRecord
+from prunebench.studies.record import StudyRecord
 
 CORRECT = {"structured": (340, 331, 300), "unstructured": (340, 338, 336), "none": (340, 341, 344)}
 """Correct of 360 test samples, by step, for seed 0; every seed has two more than the one before."""

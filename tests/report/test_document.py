@@ -8,7 +8,7 @@ from prunebench.report.document import document
 from prunebench.report.sources import gather
 from prunebench.runs.index import identify
 from prunebench.runs.run import Run
-from prunebench.studies.study import StudyRecord
+from prunebench.studies.record import StudyRecord
 
 
 def test_it_says_what_was_run(study):

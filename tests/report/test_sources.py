@@ -11,7 +11,7 @@ from prunebench.errors import RunError
 from prunebench.report.sources import gather
 from prunebench.runs.index import identify
 from prunebench.runs.run import Run
-from prunebench.studies.study import StudyRecord
+from prunebench.studies.record import StudyRecord
 
 
 def write_study(root, *keys):

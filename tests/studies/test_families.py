@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from prunebench.errors import ConfigError
-from prunebench.studies.study import experiments_of, read_record, read_study, record_of, write_study
+from prunebench.studies.file import read_study
+from prunebench.studies.record import read_record, record_of, write_study
+from prunebench.studies.study import experiments_of
 
 GRID = """
 [base]

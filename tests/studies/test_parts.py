@@ -6,8 +6,10 @@ import pytest
 
 from prunebench.config import RunConfig
 from prunebench.errors import ConfigError
+from prunebench.studies.file import read_study
 from prunebench.studies.parts import config_of, outside, parts_of, suffix
-from prunebench.studies.study import experiments_of, folder_of, part_of, read_study, record_of
+from prunebench.studies.record import record_of
+from prunebench.studies.study import experiments_of, folder_of, part_of
 
 TEXT = """
 [grid]

@@ -9,7 +9,8 @@ from prunebench.cli.console import Console
 
 if TYPE_CHECKING:
     from prunebench.experiment.experiment import Experiment
-    from prunebench.studies.study import Study, StudyRecord
+    from prunebench.studies.record import StudyRecord
+    from prunebench.studies.study import Study
 
 MANY = 20
 """Runs to do from which on it is told how long they take without being asked: a trial takes a while itself."""

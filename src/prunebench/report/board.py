@@ -10,7 +10,7 @@ import msgspec
 from prunebench.comparison.board import Paired, board
 from prunebench.comparison.board_tables import about, difference, explained, p_value, spread
 from prunebench.results.curves import Curve
-from prunebench.studies.study import StudyRecord
+from prunebench.studies.record import StudyRecord
 
 
 class Against(msgspec.Struct, frozen=True):

@@ -19,7 +19,7 @@ from prunebench.results.curves import Curve, axis_title, by_settings, curves_of,
 from prunebench.runs.commands import command_of, started_from
 from prunebench.runs.index import each
 from prunebench.runs.run import Run
-from prunebench.studies.study import StudyRecord
+from prunebench.studies.record import StudyRecord
 
 
 class Axis(msgspec.Struct, frozen=True):

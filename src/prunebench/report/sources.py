@@ -16,8 +16,8 @@ from prunebench.results.settings import NAMED, settings_of
 from prunebench.runs.index import all_runs, each
 from prunebench.runs.run import Run
 from prunebench.runs.selection import pruning_runs, select
+from prunebench.studies.record import FILE, StudyRecord, read_record
 from prunebench.studies.stopping import ended
-from prunebench.studies.study import FILE, StudyRecord, read_record
 
 
 @dataclass(frozen=True)

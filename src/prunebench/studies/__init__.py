@@ -1,7 +1,9 @@
 """Studies: grids of runs, and searches. Places of work are in `executors`, one file each.
 
 Doors:
-    study      a grid of runs, read from a file
+    file       a study's file, read
+    study      a grid of runs, laid out
+    record     what a study's folder says of it
     jobs       its runs as work that any process can do
     executors  the registry of places of work
     estimates  what a study will take

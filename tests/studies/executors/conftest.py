@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from prunebench.experiment.experiment import Experiment
-from prunebench.studies.study import experiments_of, read_study
+from prunebench.studies.file import read_study
+from prunebench.studies.study import experiments_of
 
 PARTS = """
 import gc, multiprocessing.synchronize, os, signal, time

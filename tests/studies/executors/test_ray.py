@@ -26,7 +26,8 @@ from ray.cluster_utils import Cluster
 from prunebench.studies.executors import Options, executors
 from prunebench.studies.executors import ray as ray_of_several
 from prunebench.studies.jobs import jobs_of
-from prunebench.studies.study import experiments_of, read_study
+from prunebench.studies.file import read_study
+from prunebench.studies.study import experiments_of
 
 if __name__ == "__main__":
     study, runs, kill = sys.argv[1:]

@@ -113,7 +113,7 @@ def _compare_fixed(
     from prunebench.errors import ConfigError
     from prunebench.results.curves import curves_of, readable
     from prunebench.runs.selection import pruning_runs
-    from prunebench.studies.study import read_record
+    from prunebench.studies.record import read_record
 
     record = read_record(Path(root))
     if record is None or record.family is None:

@@ -15,7 +15,7 @@ from prunebench.cli.stopping import Stopping, resuming
 from prunebench.cli.study_plans import announce, announce_comparisons, duration, foretell
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from prunebench.experiment.experiment import Experiment
     from prunebench.records import StepRecord
@@ -69,21 +69,14 @@ def command(
     """
     console = Console(as_json, quiet)
     from prunebench.cli.planning import writing_nothing
-    from prunebench.errors import ConfigError, Stopped, legible
+    from prunebench.errors import ConfigError, Stopped
     from prunebench.registry import check_installed
     from prunebench.runs.digests import counted
     from prunebench.runs.files import check_writable
     from prunebench.studies.executors import Options, executors
-    from prunebench.studies.study import (
-        check_name,
-        experiments_of,
-        folder_of,
-        part_of,
-        read_study,
-        record_of,
-        tracked_by,
-        write_study,
-    )
+    from prunebench.studies.file import read_study
+    from prunebench.studies.record import check_name, record_of, write_study
+    from prunebench.studies.study import experiments_of, folder_of, part_of, tracked_by
 
     chosen = executors.get(executor)
     check_installed(chosen.needs, f"--executor {executor}", chosen.extra)
@@ -122,14 +115,7 @@ def command(
         if stopping.asked():
             raise Stopped(f"The study {study.name} was stopped.")
     _end(console, study, planned, ends)
-    for key, outcome in failed.items():
-        click.echo(f"failed: {key}: {legible(outcome.error)}", err=True)
-        if debug and outcome.trace:
-            click.echo(outcome.trace, err=True)
-    for line in untimed:
-        click.echo(line, err=True)
-    if failed or untimed:
-        raise click.exceptions.Exit(1)
+    _tell_failed(failed, untimed, debug)
 
 
 class Until:
@@ -162,6 +148,20 @@ def _end(console: Console, study: Study, planned: Sequence[Experiment], ends: Un
         console.result(f"The time is up, and what was computed is kept. Go on with:\n    {resuming()}")
     if finished:
         console.note(f"what they show:  prunebench report {folder_of(planned)}")
+
+
+def _tell_failed(failed: Mapping[str, Outcome], untimed: Sequence[str], debug: bool) -> None:
+    """Say what has failed, and why, and exit with 1 where anything has."""
+    from prunebench.errors import legible
+
+    for key, outcome in failed.items():
+        click.echo(f"failed: {key}: {legible(outcome.error)}", err=True)
+        if debug and outcome.trace:
+            click.echo(outcome.trace, err=True)
+    for line in untimed:
+        click.echo(line, err=True)
+    if failed or untimed:
+        raise click.exceptions.Exit(1)
 
 
 def _tell_again(planned: Sequence[Experiment], todo: Sequence[Job]) -> None:
