@@ -74,6 +74,10 @@ def rows_of(found):
     return table, {row.criterion: row for row in table.rows}
 
 
+def ranks_of(rows):
+    return {name: row.ranks for name, row in rows.items()}
+
+
 def test_a_difference_has_the_interval_of_bonferroni_and_the_p_of_holm(made):
     table, rows = rows_of(board(*made(APART)))
     assert table.together == 5
@@ -98,23 +102,30 @@ def test_a_comparison_looks_the_same_from_both_sides(made):
     assert rows["l1"].against[0] is None
 
 
-def test_a_rank_is_one_more_than_the_number_of_criteria_that_are_better(made):
+def test_ranks_are_from_one_more_than_are_better_to_as_many_as_are_not_worse(made):
     table, rows = rows_of(board(*made(APART)))
     assert table.ranked == 6
-    assert {name: row.rank for name, row in rows.items()} == {"wanda": 1, "l1": 2, "taylor": 2, "random": 4}
-    assert [row.criterion for row in table.rows] == ["wanda", "taylor", "l1", "random"]  # by mean within a rank
+    assert ranks_of(rows) == {"wanda": (1, 1), "l1": (2, 3), "taylor": (2, 3), "random": (4, 4)}
+    assert [row.criterion for row in table.rows] == ["wanda", "taylor", "l1", "random"]
 
 
 def test_of_losses_less_is_better(made):
     _, rows = rows_of(board(*made(APART, metric="loss")))
-    assert {name: row.rank for name, row in rows.items()} == {"random": 1, "l1": 2, "taylor": 2, "wanda": 4}
+    assert ranks_of(rows) == {"random": (1, 1), "l1": (2, 3), "taylor": (2, 3), "wanda": (4, 4)}
     assert rows["l1"].area is None
 
 
-def test_what_differs_by_noise_shares_the_first_rank(made):
+def test_what_spreads_may_have_any_rank_though_means_between_are_told_apart(made):
+    spread = APART | {"taylor": (0.2, 0.99, 0.2, 0.99, 0.995)}
+    table, rows = rows_of(board(*made(spread)))
+    assert ranks_of(rows) == {"wanda": (1, 2), "l1": (2, 3), "taylor": (1, 4), "random": (3, 4)}
+    assert [row.criterion for row in table.rows] == ["wanda", "l1", "taylor", "random"]
+
+
+def test_what_differs_by_noise_may_have_any_rank(made):
     noise = {name: [0.8 + 0.01 * ((seed * k) % 3) for seed in SEEDS] for k, name in enumerate(APART, 1)}
     table, rows = rows_of(board(*made(noise)))
-    assert {row.rank for row in rows.values()} == {1}
+    assert set(ranks_of(rows).values()) == {(1, 4)}
     assert not any(of.told for row in table.rows for of in row.against if of)
 
 

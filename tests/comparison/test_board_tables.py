@@ -24,9 +24,17 @@ TABLE = Table(
     missing=2,
     ranked=28,
     rows=(
-        Row(rank=1, criterion="l1", score=SPREAD, against=(None,), area=SPREAD, area_against=(None,), seconds=0.5),
         Row(
-            rank=2, criterion="random", score=SPREAD, against=(WORSE,), area=SPREAD, area_against=(AREA,), seconds=0.01
+            ranks=(1, 2), criterion="l1", score=SPREAD, against=(None,), area=SPREAD, area_against=(None,), seconds=0.5
+        ),
+        Row(
+            ranks=(2, 2),
+            criterion="random",
+            score=SPREAD,
+            against=(WORSE,),
+            area=SPREAD,
+            area_against=(AREA,),
+            seconds=0.01,
         ),
     ),
     lines=(Line("unpruned", Spread(1, 0.95, nan, nan)),),
@@ -46,7 +54,8 @@ def test_the_terminal_has_every_figure_and_what_it_means():
         "10 % of the parameters are left; 5 seeds; corrected for 13 comparisons.",
         "2 comparisons lack runs",
         "No run is finished of taylor.",
-        "Rank: 1 + how many criteria of the table are better",
+        "p seconds 1–2 l1 0.900",
+        "Rank: those that a criterion may have, from 1 + how many of the table are better to how many are not worse",
         "28 paired t",
     ):
         assert said in unbroken

@@ -14,12 +14,12 @@ def test_a_study_that_has_fixed_its_comparisons_has_these_alone(fixed):
     (table,) = found.board.tables
     assert (table.title, table.metric, table.against) == ("tiny on digits, structured, 0.1", "accuracy", ("random",))
     best, other, *lines = table.entries
-    assert (best.rank, best.name, other.rank, other.name) == (1, "l1", 2, "random")
+    assert (best.rank, best.name, other.rank, other.name) == ("1", "l1", "2", "random")
     assert best.against[0].told
     assert best.against[0].difference.startswith("+1.8 (+1.6 to +2.1)")
     assert [(line.name, line.rank, line.against) for line in lines] == [
-        ("trained on, nothing removed", 0, ()),
-        ("unpruned", 0, ()),
+        ("trained on, nothing removed", "", ()),
+        ("unpruned", "", ()),
     ]
     assert isinstance(lines[0], Entry)
 

@@ -56,14 +56,14 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     """One criterion.
 
     Attributes:
-        rank: 1 + how many criteria of the table are better.
+        ranks: the best and the worst rank that it may have, in 95 % those of all criteria of the table together.
         score: of test data after the last step.
         against: one per criterion that others are compared with; None for itself, and where there are no runs yet.
         area: the mean accuracy over what is left (measures.py), and its differences likewise, without p.
         seconds: that a pruning step takes, median over steps and seeds.
     """
 
-    rank: int
+    ranks: tuple[int, int]
     criterion: str
     score: Spread
     against: tuple[Paired | None, ...]
@@ -197,7 +197,7 @@ def _table(found: Compared, ps: Mapping[tuple[str, str], float], by_key: Mapping
     ranks = _ranks(cell, scores, metric.higher_is_better)
     rows = [
         Row(
-            rank=ranks[name],
+            ranks=ranks[name],
             criterion=name,
             score=_spread(scores[name], metric.unit == "share"),
             against=tuple(_paired(name, other, tested, ps) for other in cell.against),
@@ -219,23 +219,28 @@ def _table(found: Compared, ps: Mapping[tuple[str, str], float], by_key: Mapping
         together=tests,
         missing=len(cell.pairs) - len(tested),
         ranked=len(cell.entries) * (len(cell.entries) - 1) // 2,
-        rows=tuple(sorted(rows, key=lambda row: (row.rank, best * row.score.mean, row.criterion))),
+        rows=tuple(sorted(rows, key=lambda row: (best * row.score.mean, row.ranks, row.criterion))),
         lines=tuple(_lines(cell, curves, by_key)),
         absent=tuple(name for name in cell.entries if name not in groups),
     )
 
 
-def _ranks(cell: Cell, scores: Mapping[str, Mapping[int, float]], higher_is_better: bool) -> dict[str, int]:
-    """Criterion → 1 + how many of its table are better, every two of which are compared and corrected for together."""
+def _ranks(cell: Cell, scores: Mapping[str, Mapping[int, float]], higher_is_better: bool) -> dict[str, tuple[int, int]]:
+    """Criterion → the ranks that it may have: from 1 + how many of its table are better, to how many are not worse.
+
+    Every two are compared, and corrected for together (Mogstad, Romano, Shaikh, Wilhelm 2024, Inference for Ranks,
+    doi 10.1093/restud/rdad006, section 3).
+    """
     pairs = list(combinations(cell.entries, 2))
     tested = _tested(pairs, scores, 1)
     ps = holm([tested.get(pair, (None, 1.0))[1] for pair in pairs])
-    ranks = dict.fromkeys(scores, 1)
+    best, worst = dict.fromkeys(scores, 1), dict.fromkeys(scores, len(cell.entries))
     for (a, b), p in zip(pairs, ps, strict=True):
         if p <= ALPHA:
-            worse = b if (tested[a, b][0].mean > 0) == higher_is_better else a
-            ranks[worse] += 1
-    return ranks
+            better, worse = (a, b) if (tested[a, b][0].mean > 0) == higher_is_better else (b, a)
+            best[worse] += 1
+            worst[better] -= 1
+    return {name: (best[name], worst[name]) for name in scores}
 
 
 def _paired(

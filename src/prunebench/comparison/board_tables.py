@@ -52,7 +52,7 @@ def cells(table: Table, bold: str = "") -> tuple[list[str], list[list[str]]]:
     if table.axis:
         heads += ["area", *(f"area − {other}" for other in table.against)]
     heads.append("seconds")
-    rows = [[str(row.rank), row.criterion, *_row(table, row, bold), f"{row.seconds:.2g}"] for row in table.rows]
+    rows = [[rank(row), row.criterion, *_row(table, row, bold), f"{row.seconds:.2g}"] for row in table.rows]
     empty = [""] * (len(heads) - 3)
     return heads, [*rows, *(["", line.name, spread(line.score), *empty] for line in table.lines)]
 
@@ -85,9 +85,9 @@ def explained(found: Board) -> Iterator[str]:
         f"apart: p ≤ {ALPHA}; that finds a little more than intervals do, so one of two told apart may reach zero."
     )
     yield (
-        "Rank: 1 + how many criteria of the table are better, of every two that it has "
-        f"({' or '.join(map(str, ranked))} paired t tests, corrected for by themselves, Holm). Those that share a rank "
-        "have as many above them: it does not say that they are equal, nor that those of two ranks are told apart."
+        "Rank: those that a criterion may have, from 1 + how many of the table are better to how many are not worse, "
+        f"of every two ({' or '.join(map(str, ranked))} paired t tests, corrected for by themselves, Holm; Mogstad et "
+        "al. 2024). Rows are in the order of their means, which by itself tells nothing."
     )
     if any(table.axis for table in found.tables):
         yield (
@@ -102,6 +102,12 @@ def explained(found: Board) -> Iterator[str]:
         "Unpruned: the dense model. Trained on, nothing removed: the same after as many epochs as what was pruned, "
         "which is what fine-tuning itself does."
     )
+
+
+def rank(row: Row) -> str:
+    """`1–4`, the ranks that a criterion may have; `5` where there is one."""
+    best, worst = row.ranks
+    return str(best) if best == worst else f"{best}–{worst}"
 
 
 def spread(of: Spread) -> str:

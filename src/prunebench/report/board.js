@@ -23,7 +23,7 @@ function ranking({ metric, against, entries }) {
   const areas = entries.some((entry) => entry.area);
   if (areas) heads.push("area", ...against.map((other) => `area − ${other}`));
   const rows = entries.map((entry) => [
-    entry.rank || "", entry.name, ranged(entry.score),
+    entry.rank, entry.name, ranged(entry.score),
     ...against.flatMap((_, i) => differing(entry.against[i])),
     ...(areas ? [ranged(entry.area), ...against.map((_, i) => ranged(entry.area_against[i] ?? ""))] : []),
     entry.seconds,

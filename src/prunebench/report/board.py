@@ -8,7 +8,7 @@ from pathlib import PurePath
 import msgspec
 
 from prunebench.comparison.board import Paired, board
-from prunebench.comparison.board_tables import about, difference, explained, p_value, spread
+from prunebench.comparison.board_tables import about, difference, explained, p_value, rank, spread
 from prunebench.results.curves import Curve
 from prunebench.studies.record import StudyRecord
 
@@ -22,9 +22,9 @@ class Against(msgspec.Struct, frozen=True):
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """A row; of a model of which nothing was removed, `rank` is 0 and the rest empty."""
+    """A row; of a model of which nothing was removed, `rank` and what follows the score are empty."""
 
-    rank: int
+    rank: str
     name: str
     score: str
     against: tuple[Against, ...] = ()
@@ -65,7 +65,7 @@ def shown(study: StudyRecord | None, curves: Sequence[Curve]) -> Shown | None:
             entries=(
                 *(
                     Entry(
-                        rank=row.rank,
+                        rank=rank(row),
                         name=row.criterion,
                         score=spread(row.score),
                         against=tuple(_against(of, table.share) for of in row.against),
@@ -75,7 +75,7 @@ def shown(study: StudyRecord | None, curves: Sequence[Curve]) -> Shown | None:
                     )
                     for row in table.rows
                 ),
-                *(Entry(rank=0, name=line.name, score=spread(line.score)) for line in table.lines),
+                *(Entry(rank="", name=line.name, score=spread(line.score)) for line in table.lines),
             ),
         )
         for table in found.tables
