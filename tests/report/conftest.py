@@ -36,7 +36,8 @@ def pruned(make_record, here) -> Callable[..., Run]:
         records = []
         for step in range(steps):
             correct = CORRECT[config["method"]][step] + 2 * config["seed"] + more
-            left = {"nominal_left": 1.0, "nonzero_params": 10_100} if config["method"] == "none" else {}
+            none = {"nominal_left": 1.0, "nonzero_params": 10_100}
+            left = none if config["method"] == "none" else {"nominal_left": (1 - config["fraction"]) ** step}
             about = {"run": run.key, "seed": config["seed"], "notes": notes if step else ()}
             records.append(make_record(step, test_after=Scores.of(top1=(correct, 360)), **about, **of, **left))
         with run.working(msgspec.structs.replace(here, seed=config["seed"])):

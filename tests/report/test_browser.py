@@ -131,11 +131,24 @@ def test_lines_are_means_over_what_is_left_and_controls_are_dashed(opened):
     assert y == pytest.approx([342 / 360, 333 / 360, 302 / 360])
     assert dash == "solid"
     x, y, dash = found["dense, same epochs", "after"]
-    assert x == pytest.approx([100, 90, 81])  # where the same steps of the first pruned group stand
+    assert x == pytest.approx([100, 90, 81])  # where the same steps of a pruned group stand
     assert dash == "dash"
     assert opened.execute_script(
         "const [a, b] = document.getElementById('curves')._fullLayout.xaxis.range; return a > b"
     )
+
+
+def test_a_control_stands_beside_the_shown_group_of_most_steps_and_does_not_leap(chromium, pruned, tmp_path):
+    for seed in range(2):
+        pruned(tmp_path / "runs", seed=seed, steps=2, fraction=0.5)
+        pruned(tmp_path / "runs", seed=seed, method="unstructured", criterion="l1")
+        pruned(tmp_path / "runs", seed=seed, method="none")
+    (tmp_path / "page.html").write_bytes(page(document(gather(str(tmp_path / "runs")), "steps")))
+    chromium.get((tmp_path / "page.html").as_uri())
+    assert lines(chromium)["dense, same epochs", "after"][0] == pytest.approx([100, 90, 81])
+    chromium.find_elements("css selector", "#groups input")[1].click()
+    assert {group for group, _ in lines(chromium)} == {"structured l2 0.5", "dense, same epochs"}
+    assert lines(chromium)["dense, same epochs", "after"][0] == pytest.approx([100, 50])
 
 
 def test_another_axis_moves_the_points(opened):

@@ -52,6 +52,8 @@ function fillControls() {
   const timings = timingsOfFamily();
   at("timed").hidden = timings.length === 0;
   chosen.timing = timings.length ? fillSelect(at("timing"), named(timings), chosen.timing) : null;
+  const longest = Math.max(...groupsOfFamily().map((group) => group.label.length));
+  at("groups").style.setProperty("--longest", `${longest}ch`);
   at("groups").replaceChildren(...groupsOfFamily().map(checkbox));
   fillLayers();
 }

@@ -90,12 +90,19 @@ function hover(group, row) {
   return lines.join("<br>");
 }
 
+/** The pruned group whose places a control takes: of those shown, else of all, the one with the most of them. */
+function besideControls() {
+  const places = (group) => new Set(group.rows.map((row) => row.left[chosen.axis])).size;
+  const most = (groups) => groups.filter((group) => !group.control).reduce(
+    (best, group) => (places(group) > (best ? places(best) : 1) ? group : best), null);
+  return most(shownGroups()) ?? most(groupsOfFamily());
+}
+
 /** Where a step stands, in percent; a control, of which all is left, stands where the same step of a pruned one does. */
 function place(group, row) {
-  const others = [...shownGroups(), ...groupsOfFamily()].filter((other) => !other.control);
-  const twins = others.flatMap((other) => other.rows.filter((found) => found.step === row.step));
-  const from = group.control ? twins.find((twin) => chosen.axis in twin.left) || row : row;
-  return chosen.axis in from.left ? 100 * from.left[chosen.axis] : null;
+  const beside = group.control ? besideControls() : null;
+  const from = beside ? beside.rows.find((found) => found.step === row.step) : row;
+  return from && chosen.axis in from.left ? 100 * from.left[chosen.axis] : null;
 }
 
 function line(group, points, xs, when) {
