@@ -219,7 +219,7 @@ def test_a_study_is_done_in_parts_and_compares_what_its_file_fixes(parted, prune
     told = prunebench("compare", "--study", "runs/fixed").out
     assert "1 comparison of fixed.toml, in 1 table: every criterion against random" in told
     assert "before any run was finished" in told
-    assert re.search(r"\| 1 \| l1 \| 0\.\d{3}.*\|", prunebench("compare", "--study", "runs/fixed", "--markdown").out)
+    assert re.search(r"\| 1–2 \| l1 \| 0\.\d{3}.*\|", prunebench("compare", "--study", "runs/fixed", "--markdown").out)
     assert prunebench("report", "runs/fixed").status == 0
     assert '"title":"parts.py:net on parts.py:load, unstructured, to 50 % sparsity in one step"' in (
         parted / "report.html"
