@@ -229,7 +229,7 @@ def _ranks(cell: Cell, scores: Mapping[str, Mapping[int, float]], higher_is_bett
     """Criterion → the ranks that it may have: from 1 + how many of its table are better, to how many are not worse.
 
     Every two are compared, and corrected for together (Mogstad, Romano, Shaikh, Wilhelm 2024, Inference for Ranks,
-    doi 10.1093/restud/rdad006, section 3).
+    doi 10.1093/restud/rdad006).
     """
     pairs = list(combinations(cell.entries, 2))
     tested = _tested(pairs, scores, 1)

@@ -76,10 +76,7 @@ def read_record(folder: Path) -> StudyRecord | None:
 
 def check_name(study: Study, planned: Sequence[Experiment]) -> None:
     """Raise ConfigError where the study's folder is that of another file of the same name, which is still there."""
-    try:
-        there = read_record(folder_of(planned))
-    except RunError:  # it is written anew
-        return
+    there = _there(planned)
     other = (folder_of(planned).resolve() / (there.file if there else "")).resolve()
     if there is not None and there.file and str(other) != study.file and other.is_file():
         raise ConfigError(
@@ -101,6 +98,14 @@ def write_study(study: Study, planned: Sequence[Experiment]) -> None:
             write_atomically(path, content)
 
 
+def _there(planned: Sequence[Experiment]) -> StudyRecord | None:
+    """What stands in the study's folder; None where nothing does that can be read, since it is written anew."""
+    try:
+        return read_record(folder_of(planned))
+    except RunError:
+        return None
+
+
 def _family(study: Study, planned: Sequence[Experiment]) -> Family | None:
     """The comparisons that the study's file fixes, of the runs that are planned."""
     if study.comparisons is None:
@@ -113,10 +118,7 @@ def _family(study: Study, planned: Sequence[Experiment]) -> Family | None:
 
 def _fixed(study: Study, planned: Sequence[Experiment], family: Family) -> tuple[Fixed, ...]:
     """When the comparisons were fixed, and every change to them since a run was finished."""
-    try:
-        there = read_record(folder_of(planned))
-    except RunError:
-        there = None
+    there = _there(planned)
     before = there.fixed if there is not None else ()
     if before and before[-1].digest == family.digest:
         return before
