@@ -134,10 +134,10 @@ def test_a_run_that_is_damaged_stops_no_other_and_what_is_said_to_do_helps(folde
     assert again.status == 0, again.err
 
 
-def test_another_study_of_the_same_name_is_refused(folder, prunebench, monkeypatch):
+def test_another_study_of_the_same_name_is_refused(folder, study, prunebench):
+    assert study().status == 0
     (folder / "other").mkdir()
     (folder / "other" / "mine.toml").write_text(STUDY.replace("0.3", "0.4"), encoding="utf-8")
-    monkeypatch.chdir(folder)
     before = (folder / "runs/mine/study.json").read_bytes()
     for options in ((), ("--dry-run",)):
         finished = prunebench("study", "other/mine.toml", *options)
